@@ -1,0 +1,211 @@
+"""The models, what each is made of, and the parameters that it has.
+
+Plain Python: the web tier validates and describes models with it, the worker runs them, and neither repeats it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["text", "integer", "number", "choice"]
+Source = Literal["library", "ours"]
+
+DEFAULT_MODEL = "pix2pix-base"
+
+#: The seven shapes of `size=auto`, width and height in pixels: sides are multiples of 64, areas close to 512 x 512.
+BUCKETS = ((512, 512), (576, 448), (448, 576), (640, 448), (448, 640), (704, 384), (384, 704))
+SQUARES = {"512x512": (512, 512), "256x256": (256, 256)}
+
+
+class ParameterError(ValueError):
+    """A parameter that the model does not have, or a value outside its range; `field` is its name."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a model: its kind, its range (or choices, or length) and its default (None: no value)."""
+
+    name: str
+    kind: Kind
+    summary: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] | None = None
+    default: Any = None
+    required: bool = False
+
+    def check(self, value: Any) -> Any:
+        """The value in the parameter's own type; text is read as a number where a number is asked for.
+
+        Raises:
+            ParameterError: names the parameter and the limit.
+        """
+        match self.kind:
+            case "choice":
+                return self._choice(value)
+            case "text":
+                return self._text(value)
+            case _:
+                return self._number(value)
+
+    def _choice(self, value: Any) -> str:
+        if not isinstance(value, str) or value not in (self.choices or ()):
+            raise ParameterError(self.name, f"must be one of {', '.join(self.choices or ())}")
+        return value
+
+    def _text(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ParameterError(self.name, "must be text")
+        low, high = int(self.minimum or 0), int(self.maximum or 0)
+        if not low <= len(value.strip()) <= len(value) <= high:
+            raise ParameterError(self.name, f"must be {low} to {high} characters long, blanks aside")
+        if not value.isprintable() and any(ord(c) < 32 and c not in "\t\r\n" for c in value):
+            raise ParameterError(self.name, "must not contain control characters")
+        return value
+
+    def _number(self, value: Any) -> int | float:
+        whole = self.kind == "integer"
+        limits = f"must be {'a whole number' if whole else 'a number'} from {self.minimum:g} to {self.maximum:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ParameterError(self.name, limits)
+        try:
+            number = int(value) if whole and isinstance(value, int | str) else float(value)
+        except (ValueError, OverflowError):
+            raise ParameterError(self.name, limits) from None
+        if not (self.minimum or 0) <= number <= (self.maximum or 0) or (whole and number != int(number)):
+            raise ParameterError(self.name, limits)
+        return int(number) if whole else number
+
+
+PROMPT = Parameter("prompt", "text", "The instruction: what to change in the picture.", 1, 1000, required=True)
+COMMON = (
+    PROMPT,
+    Parameter("negative_prompt", "text", "What the edited picture should stay away from.", 0, 1000, default=""),
+    Parameter("steps", "integer", "Denoising steps: more take longer and add detail.", 2, 1000, default=100),
+    Parameter(
+        "temperature",
+        "number",
+        "How much noise the edit starts from: at 1 noise alone (the picture still guides every step), "
+        "lower keeps more of the picture's own pixels.",
+        0.1,
+        1,
+        default=1.0,
+    ),
+    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, 2**63 - 1),
+    Parameter(
+        "size",
+        "choice",
+        "`512x512` and `256x256` square the picture; `auto` keeps its proportions in the nearest of seven shapes.",
+        choices=(*SQUARES, "auto"),
+        default="512x512",
+    ),
+)
+THREE_WAY = (
+    Parameter("cfg_scale", "number", "How strongly the instruction is followed.", 1, 14, default=7.5),
+    Parameter("image_cfg_scale", "number", "How closely the picture is kept.", 1, 5, default=1.5),
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Whose implementation each network of a model is."""
+
+    text_encoder: Source
+    vae: Source
+    unet: Source
+
+
+@dataclass(frozen=True)
+class Model:
+    """One of the models: its parts, sampler, guidance and parameters."""
+
+    id: str
+    summary: str
+    made_of: Parts
+    sampler: str
+    guidance: Literal["three-way", "text"]
+    parameters: tuple[Parameter, ...] = field(repr=False)
+
+    def with_defaults(self, card: "Card") -> "Model":
+        """This model with the defaults that a checkpoint gives it."""
+        given = card.defaults.get(self.id, {})
+        return replace(
+            self, parameters=tuple(replace(p, default=given.get(p.name, p.default)) for p in self.parameters)
+        )
+
+
+def _catalogue(models: Iterable[Model]) -> dict[str, Model]:
+    return {model.id: model for model in models}
+
+
+MODELS = _catalogue(
+    [
+        Model(
+            "pix2pix-base",
+            "The reference: diffusers' own InstructPix2Pix pipeline.",
+            Parts("library", "library", "library"),
+            "Euler ancestral",
+            "three-way",
+            COMMON + THREE_WAY,
+        ),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint says of itself in its `darkroom.json`: name, revision, defaults for each model."""
+
+    name: str = "unnamed"
+    revision: str = ""
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Card":
+        """The card of a checkpoint folder; one without a card gets its folder's name and the common defaults."""
+        try:
+            card = json.loads((folder / "darkroom.json").read_text())
+        except FileNotFoundError:
+            return cls(name=folder.name)
+        return cls(card["name"], card.get("revision", ""), card.get("defaults", {}))
+
+
+def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    """All parameters of a model: those given, checked, and the defaults of the checkpoint for the rest.
+
+    A seed that is not given stays None: whoever asks draws it.
+
+    Raises:
+        ParameterError: for the first unknown, missing or out-of-range parameter.
+    """
+    if model_id not in MODELS:
+        raise ParameterError("model", f"must be one of {', '.join(MODELS)}")
+    model = MODELS[model_id].with_defaults(card)
+    known = {parameter.name for parameter in model.parameters}
+    for name in given:
+        if name not in known:
+            raise ParameterError(name, f"is not a parameter of {model_id}, which has {', '.join(sorted(known))}")
+    resolved: dict[str, Any] = {}
+    for parameter in model.parameters:
+        value = given.get(parameter.name)
+        if value is None and parameter.required:
+            raise ParameterError(parameter.name, "is required")
+        resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
+    _refuse_silent_pairs(model_id, given)
+    return resolved
+
+
+def _refuse_silent_pairs(model_id: str, given: Mapping[str, Any]) -> None:
+    """The library turns image guidance off at `cfg_scale` 1; asking for both would ignore one of them."""
+    both = given.get("cfg_scale") is not None and given.get("image_cfg_scale") is not None
+    if model_id == "pix2pix-base" and both and float(given["cfg_scale"]) == 1:
+        raise ParameterError(
+            "image_cfg_scale", "has no effect in pix2pix-base when cfg_scale is 1: leave it out or raise cfg_scale"
+        )
