@@ -98,7 +98,7 @@ COMMON = (
         1,
         default=1.0,
     ),
-    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, 2**63 - 1),
+    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, 2**53 - 1),
     Parameter(
         "size",
         "choice",

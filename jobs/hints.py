@@ -1,0 +1,79 @@
+"""Wake-ups: Celery messages that say "there is work". They carry no job, and may be lost or doubled at no cost."""
+
+import logging
+from typing import Any
+
+import redis
+from celery import Celery
+
+from jobs.settings import Settings
+from jobs.store import JobStore, reaching_redis
+
+log = logging.getLogger(__name__)
+
+QUEUE = "wake-ups"
+PREFIX = "dk:broker:"
+TASK = "darkroom.work"
+
+
+def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
+    """Celery as both tiers use it: no results, no events, nothing delayed; waits at most `timeout` s for the broker."""
+    app = Celery("darkroom", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_default_queue=QUEUE,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        task_send_sent_event=False,
+        broker_connection_timeout=timeout,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_hijack_root_logger=False,
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
+        broker_transport_options={
+            "global_keyprefix": PREFIX,
+            "visibility_timeout": 600,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": min(timeout, 3.0),
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+    )
+    return app
+
+
+class Hints:
+    """Sends wake-ups: as many as would find both a queued job and a free slot, never one for each job."""
+
+    def __init__(self, app: Celery, store: JobStore, broker: Any) -> None:
+        self._app = app
+        self._store = store
+        self._broker = broker
+
+    @classmethod
+    def connect(cls, settings: Settings, store: JobStore, *, timeout: float) -> "Hints":
+        """Hints over the settings' broker."""
+        broker = redis.Redis.from_url(
+            settings.broker, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout
+        )
+        return cls(celery_app(settings, timeout=timeout), store, broker)
+
+    def top_up(self) -> int:
+        """Send what is missing; a failure costs nothing but time, for the keeper does the same every second."""
+        try:
+            with reaching_redis():
+                missing = self._store.wanted_workers() - self._broker.llen(PREFIX + QUEUE)
+            for _ in range(missing):
+                self._app.send_task(TASK, queue=QUEUE)
+        except Exception as error:  # whatever the broker's client raises: a hint is never worth an accepted job
+            log.warning("no wake-up sent: %s", error)
+            return 0
+        return int(max(0, missing))

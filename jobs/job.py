@@ -1,0 +1,174 @@
+"""A job: what was asked for, where it stands, what became of it."""
+
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Status(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELING = "canceling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def sentence(self) -> str:
+        """What this means, for a client."""
+        return SENTENCES[self]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended; it then never changes again."""
+        return not NEXT[self]
+
+
+SENTENCES = {
+    Status.QUEUED: "Accepted and waiting for a worker.",
+    Status.RUNNING: "A worker is editing the picture.",
+    Status.CANCELING: "Asked to stop; it ends at the next denoising step.",
+    Status.SUCCEEDED: "Done: the edited picture is ready.",
+    Status.FAILED: "Ended without a picture; `error` says why.",
+    Status.CANCELED: "Stopped because you asked for it.",
+}
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELED, Status.FAILED}),
+    Status.RUNNING: frozenset(
+        {Status.SUCCEEDED, Status.FAILED, Status.CANCELING, Status.CANCELED, Status.QUEUED},
+    ),
+    Status.CANCELING: frozenset({Status.CANCELED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELED: frozenset(),
+}
+
+
+class Priority(StrEnum):
+    """How urgent a job is. Each class counts as so many minutes of waiting, so none waits for ever."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def head_start_ms(self) -> int:
+        """A job of this priority is claimed as if it had come this much earlier."""
+        return {Priority.LOW: -600_000, Priority.NORMAL: 0, Priority.HIGH: 600_000}[self]
+
+
+def new_id() -> str:
+    """26 letters and digits that sort by time: 48 bits of milliseconds and 80 random bits (a ULID)."""
+    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text could be a job's id."""
+    return len(text) == 26 and all(letter in CROCKFORD for letter in text)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture: its key in S3, size in pixels and bytes, and SHA-256 in hex."""
+
+    key: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One edit, as its record has it. Times are milliseconds since 1970; None: not yet."""
+
+    id: str
+    tenant: str
+    model: str
+    params: Mapping[str, Any]
+    input: Picture
+    format: str = "png"
+    priority: Priority = Priority.NORMAL
+    deadline_seconds: int = 86_400
+    retention_seconds: int = 86_400
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+
+    status: Status = Status.QUEUED
+    version: int = 0
+    fence: str = ""
+    crashes: int = 0
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    step: int | None = None
+    steps: int | None = None
+    created_ms: int = 0
+    deadline_ms: int = 0
+    claimed_ms: int | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    expires_ms: int | None = None
+    cancel_ms: int | None = None
+    output: Picture | None = None
+    error: Mapping[str, str] | None = None
+    cancellation: Mapping[str, Any] | None = None
+    timing: Mapping[str, int] = field(default_factory=dict)
+    receipt: Mapping[str, Any] | None = None
+
+    @property
+    def folder(self) -> str:
+        """The job's own folder in the bucket."""
+        return f"{self.tenant}/{self.id}"
+
+    def request(self) -> dict[str, str]:
+        """What the client asked for, as fields of the record; the rest is written by the transitions."""
+        return {
+            "model": self.model,
+            "params": json.dumps(self.params),
+            "input": json.dumps(dataclasses.asdict(self.input)),
+            "format": self.format,
+            "priority": self.priority.value,
+            "deadline_seconds": str(self.deadline_seconds),
+            "retention_seconds": str(self.retention_seconds),
+            "metadata": json.dumps(self.metadata),
+            "folder": self.folder,
+        } | ({"parent": self.parent} if self.parent else {})
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, str]) -> Self:
+        """The job that a record holds."""
+        number: dict[str, Any] = {name: int(record[name]) for name in NUMBERS if name in record}
+        document = {name: json.loads(record[name]) for name in DOCUMENTS if name in record}
+        return cls(
+            id=record["id"],
+            tenant=record["tenant"],
+            model=record["model"],
+            format=record["format"],
+            priority=Priority(record["priority"]),
+            status=Status(record["status"]),
+            fence=record.get("fence", ""),
+            parent=record.get("parent"),
+            input=Picture(**json.loads(record["input"])),
+            output=Picture(**json.loads(record["output"])) if "output" in record else None,
+            attempts=tuple(json.loads(record.get("attempts", "[]"))),
+            **number,
+            **document,
+        )
+
+
+NUMBERS = (
+    "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
+    "finished_ms expires_ms cancel_ms"
+).split()
+DOCUMENTS = "params metadata error cancellation timing receipt".split()

@@ -1,0 +1,47 @@
+"""Every Redis key, in one place. The Lua scripts get the same names as locals (see `store.py`).
+
+    dk:job:{id}             hash    the record: the truth about one job
+    dk:queue                zset    queued jobs by the order in which they are claimed
+    dk:delayed              zset    queued jobs that must wait, by the time until which they do
+    dk:running              zset    running and canceling jobs by the end of their lease
+    dk:deadlines            zset    jobs that are not over, by their deadline
+    dk:expiry               zset    ended jobs by the time of their removal
+    dk:ended                zset    ended jobs whose `end.json` is not written yet, by the time they ended
+    dk:trash                zset    S3 folders of removed jobs that the keeper empties, by the time of removal
+    dk:index:{tenant}       zset    a tenant's jobs by id, which sorts by time; `:{status}` behind it for one status
+    dk:events:{id}          stream  a job's last 500 events
+    dk:feed:{tenant}        stream  a tenant's last 10,000 events
+    dk:preview:{id}         string  the latest small preview, JPEG
+    dk:claim:{token}        string  the job that a claim token got
+    dk:workers              zset    workers by when they were last heard of
+    dk:worker-info          hash    what each worker says of itself, JSON
+    dk:checkpoint           string  the card of the checkpoint that the workers serve, JSON
+    dk:stats                hash    running means, for estimates
+    dk:wake                 channel the ids of jobs that changed
+
+Times are milliseconds of Redis' own clock.
+"""
+
+JOB = "dk:job:"
+QUEUE = "dk:queue"
+DELAYED = "dk:delayed"
+RUNNING = "dk:running"
+DEADLINES = "dk:deadlines"
+EXPIRY = "dk:expiry"
+ENDED = "dk:ended"
+TRASH = "dk:trash"
+INDEX = "dk:index:"
+EVENTS = "dk:events:"
+FEED = "dk:feed:"
+PREVIEW = "dk:preview:"
+CLAIM = "dk:claim:"
+WORKERS = "dk:workers"
+WORKER_INFO = "dk:worker-info"
+CHECKPOINT = "dk:checkpoint"
+STATS = "dk:stats"
+WAKE = "dk:wake"
+
+
+def lua_locals() -> str:
+    """The keys as Lua locals of the same names."""
+    return "\n".join(f"local {name} = '{value}'" for name, value in globals().items() if name.isupper())

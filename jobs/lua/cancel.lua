@@ -1,0 +1,14 @@
+-- ARGV: id, tenant
+-- A client asks a job to stop. Returns the status that it has now, or nil when the tenant has no such job.
+local id, tenant = ARGV[1], ARGV[2]
+if get(id, 'tenant') ~= tenant then return nil end
+local status = get(id, 'status')
+if status == 'queued' then
+  redis.call('HSET', JOB .. id, 'cancel_ms', now())
+  end_canceled(id, 'canceled')
+elseif status == 'running' then
+  redis.call('HSET', JOB .. id, 'cancel_ms', now())
+  move(id, tenant, 'running', 'canceling')
+  emit(id, tenant, 'status', {status = 'canceling'})
+end
+return get(id, 'status')

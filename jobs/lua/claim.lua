@@ -1,0 +1,42 @@
+-- ARGV: token, worker, lease in ms, 64 random bits in hex
+-- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
+local token, worker, lease, random = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local at = now()
+
+local mine = redis.call('GET', CLAIM .. token)
+if mine then
+  if get(mine, 'token') ~= token or not redis.call('ZSCORE', RUNNING, mine) then return nil end
+  return redis.call('HGETALL', JOB .. mine)
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', DELAYED, id)
+  redis.call('ZADD', QUEUE, get(id, 'order') or at, id)
+end
+
+local function next_job()
+  while true do
+    local id = redis.call('ZRANGE', QUEUE, 0, 0)[1]
+    if not id then return nil end
+    redis.call('ZREM', QUEUE, id)
+    if get(id, 'status') == 'queued' then
+      if tonumber(get(id, 'deadline_ms')) > at then return id end
+      end_overdue(id)
+    end
+  end
+end
+
+local id = next_job()
+if not id then return nil end
+local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
+local attempts = cjson.decode(get(id, 'attempts'))
+if #attempts == 20 then table.remove(attempts, 1) end
+attempts[#attempts + 1] = {number = number, worker = worker, started_ms = at}
+redis.call('HSETNX', JOB .. id, 'started_ms', at)
+redis.call('HSET', JOB .. id, 'fence', number .. '-' .. random, 'token', token, 'worker', worker, 'claimed_ms', at,
+  'attempts', cjson.encode(attempts))
+redis.call('ZADD', RUNNING, at + lease, id)
+redis.call('SET', CLAIM .. token, id, 'PX', 600000)
+move(id, tenant, 'queued', 'running')
+emit(id, tenant, 'status', {status = 'running', attempt = number})
+return redis.call('HGETALL', JOB .. id)

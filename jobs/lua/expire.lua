@@ -1,0 +1,20 @@
+-- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers.
+local at = now()
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 0, 100)) do
+  local status = get(id, 'status')
+  if status == 'canceling' then
+    end_canceled(id, 'deadline-exceeded')
+  elseif status then
+    end_overdue(id)
+  else
+    redis.call('ZREM', DEADLINES, id)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, 100)) do
+  if get(id, 'status') then remove(id) else redis.call('ZREM', EXPIRY, id) end
+end
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000)) do
+  redis.call('ZREM', WORKERS, worker)
+  redis.call('HDEL', WORKER_INFO, worker)
+end
+return 1

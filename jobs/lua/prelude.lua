@@ -1,0 +1,103 @@
+-- What the transitions share. Above this stand the key names (keys.py); below it, one script.
+-- Every transition is one call, by Redis' own clock, and safe to repeat.
+
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function get(id, field)
+  return redis.call('HGET', JOB .. id, field)
+end
+
+local function emit(id, tenant, kind, data)
+  local body = cjson.encode(data)
+  redis.call('HINCRBY', JOB .. id, 'version', 1)
+  redis.call('XADD', EVENTS .. id, 'MAXLEN', '=', 500, '*', 'type', kind, 'data', body)
+  redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', kind, 'data', body)
+  redis.call('PUBLISH', WAKE, id)
+end
+
+-- Where the list endpoints find the job: under its tenant, and there under its status.
+local function move(id, tenant, from, to)
+  if from then redis.call('ZREM', INDEX .. tenant .. ':' .. from, id) end
+  redis.call('ZADD', INDEX .. tenant .. ':' .. to, 0, id)
+  redis.call('HSET', JOB .. id, 'status', to)
+end
+
+local function end_attempt(id, outcome, at)
+  local attempts = cjson.decode(get(id, 'attempts') or '[]')
+  local last = attempts[#attempts]
+  if last and not last.outcome then
+    last.outcome = outcome
+    last.ended_ms = at
+    redis.call('HSET', JOB .. id, 'attempts', cjson.encode(attempts))
+  end
+end
+
+-- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
+local function requeue(id, outcome, not_before)
+  local tenant, at = get(id, 'tenant'), now()
+  end_attempt(id, outcome, at)
+  redis.call('ZREM', RUNNING, id)
+  redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker')
+  if not_before > at then
+    redis.call('ZADD', DELAYED, not_before, id)
+  else
+    redis.call('ZADD', QUEUE, get(id, 'order'), id)
+  end
+  move(id, tenant, 'running', 'queued')
+  emit(id, tenant, 'status', {status = 'queued', reason = outcome})
+end
+
+-- The one way in which a job ends; `fields` are names and values for its record.
+local function end_job(id, status, outcome, fields)
+  local tenant, from, at = get(id, 'tenant'), get(id, 'status'), now()
+  local expires = at + tonumber(get(id, 'retention_seconds')) * 1000
+  end_attempt(id, outcome, at)
+  if #fields > 0 then redis.call('HSET', JOB .. id, unpack(fields)) end
+  redis.call('HSET', JOB .. id, 'finished_ms', at, 'expires_ms', expires)
+  for _, key in ipairs({QUEUE, DELAYED, RUNNING, DEADLINES}) do redis.call('ZREM', key, id) end
+  redis.call('ZADD', EXPIRY, expires, id)
+  redis.call('ZADD', ENDED, at, id)
+  move(id, tenant, from, status)
+  emit(id, tenant, 'done', {status = status})
+end
+
+local function end_canceled(id, outcome)
+  local at, asked = now(), tonumber(get(id, 'cancel_ms'))
+  local step = tonumber(get(id, 'step') or 0)
+  end_job(id, 'canceled', outcome, {'cancellation', cjson.encode({step = step, ms = at - (asked or at)})})
+end
+
+local function end_failed(id, outcome, kind, title, detail)
+  end_job(id, 'failed', outcome, {'error', cjson.encode({type = kind, title = title, detail = detail})})
+end
+
+local function end_overdue(id)
+  end_failed(id, 'deadline-exceeded', 'deadline-exceeded', 'The job took too long',
+    'It was not done within its deadline of ' .. get(id, 'deadline_seconds') .. ' seconds.')
+end
+
+-- 'held' while the fence is the job's own; else what a repeated or late call is to be told.
+local function hold(id, fence, verb)
+  local status = get(id, 'status')
+  if not status then return 'lost' end
+  if get(id, 'settled') == verb .. ' ' .. fence then return 'again' end
+  if get(id, 'fence') ~= fence or (status ~= 'running' and status ~= 'canceling') then return 'lost' end
+  return status == 'canceling' and 'canceling' or 'held'
+end
+
+local function settle(id, fence, verb)
+  redis.call('HSET', JOB .. id, 'settled', verb .. ' ' .. fence)
+end
+
+local function remove(id)
+  local tenant = get(id, 'tenant')
+  redis.call('ZADD', TRASH, now(), get(id, 'folder'))
+  redis.call('ZREM', INDEX .. tenant, id)
+  redis.call('ZREM', INDEX .. tenant .. ':' .. get(id, 'status'), id)
+  redis.call('ZREM', EXPIRY, id)
+  redis.call('ZREM', ENDED, id)
+  redis.call('DEL', JOB .. id, EVENTS .. id, PREVIEW .. id)
+end

@@ -1,0 +1,159 @@
+"""The pictures of all jobs, in an S3 bucket. Each job has a folder of its own:
+
+{tenant}/{job}/input.png           what is edited
+{tenant}/{job}/job.json            the accepted job, written before its record
+{tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
+{tenant}/{job}/end.json            the job is over
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from jobs.errors import StorageUnavailable
+from jobs.job import Job, Picture
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and is tried once more
+
+
+class NoSuchPicture(LookupError):
+    """There is nothing under this key."""
+
+
+@contextmanager
+def reaching_s3() -> Iterator[None]:
+    """Only "no such key" becomes NoSuchPicture; every other failure is the storage's."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            raise NoSuchPicture(str(error)) from error
+        raise StorageUnavailable("The picture store (S3) refused the request.") from error
+    except (BotoCoreError, HTTPClientError, OSError) as error:
+        raise StorageUnavailable("The picture store (S3) does not answer.") from error
+
+
+class PictureStore:
+    """Reads and writes pictures.
+
+    Raises:
+        StorageUnavailable: from any method, when S3 does not answer in time.
+        NoSuchPicture: from the reading ones.
+    """
+
+    def __init__(self, client: "S3Client", signer: "S3Client", bucket: str) -> None:
+        self._s3 = client
+        self._signer = signer
+        self.bucket = bucket
+
+    @classmethod
+    def connect(cls, settings: Settings, *, timeout: float) -> Self:
+        """A store on the settings' bucket; connecting and each answer may take `timeout` seconds."""
+
+        def client(endpoint: str | None) -> "S3Client":
+            return boto3.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=settings.s3_region,
+                aws_access_key_id=settings.s3_access_key_id,
+                aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+                config=Config(
+                    signature_version="s3v4",
+                    s3={"addressing_style": "path"},
+                    connect_timeout=timeout,
+                    read_timeout=timeout,
+                    retries={"total_max_attempts": 1},
+                    max_pool_connections=50,
+                ),
+            )
+
+        public = settings.s3_public_endpoint_url or settings.s3_endpoint_url
+        return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket)
+
+    def _call(self, request: Callable[[], T]) -> T:
+        started = time.monotonic()
+        try:
+            with reaching_s3():
+                return request()
+        except StorageUnavailable:
+            if time.monotonic() - started > SOON:
+                raise
+        with reaching_s3():
+            return request()
+
+    def _put(self, key: str, data: bytes, content_type: str) -> None:
+        self._call(
+            lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type),
+        )
+
+    def put_input(self, folder: str, png: bytes, size: tuple[int, int]) -> Picture:
+        """Store what a job edits. `size` is its width and height."""
+        return self._put_picture(f"{folder}/input.png", png, "image/png", size)
+
+    def put_result(self, job: Job, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
+        """Store a result under the job's fence, where no other attempt can write."""
+        key = f"{job.folder}/{job.fence}/output.{EXTENSIONS[content_type]}"
+        return self._put_picture(key, data, content_type, size)
+
+    def _put_picture(self, key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
+        self._put(key, data, content_type)
+        return Picture(key, content_type, *size, len(data), hashlib.sha256(data).hexdigest())
+
+    def put_document(self, folder: str, name: str, document: Mapping[str, Any]) -> None:
+        """Store `job.json` or `end.json`."""
+        self._put(f"{folder}/{name}", json.dumps(document).encode(), "application/json")
+
+    def copy_input(self, picture: Picture, folder: str) -> Picture:
+        """The same input in another job's folder."""
+        key = f"{folder}/input.png"
+        source = {"Bucket": self.bucket, "Key": picture.key}
+        self._call(lambda: self._s3.copy_object(Bucket=self.bucket, Key=key, CopySource=source))  # type: ignore[arg-type]
+        return Picture(key, picture.content_type, picture.width, picture.height, picture.bytes, picture.sha256)
+
+    def read(self, key: str) -> bytes:
+        """A whole object."""
+        return self._call(lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def link(self, key: str, *, filename: str, content_type: str, seconds: int) -> str:
+        """A presigned address from which one picture can be downloaded for a while, and nothing else."""
+        return self._signer.generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ResponseContentType": content_type,
+                "ResponseContentDisposition": f'attachment; filename="{filename}"',
+                "ResponseCacheControl": "private, no-store",
+            },
+            ExpiresIn=seconds,
+        )
+
+    def empty(self, folder: str) -> None:
+        """Remove everything in a job's folder; an empty one stays empty."""
+        found = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/"))
+        for entry in found.get("Contents", []):
+            self._delete(entry["Key"])
+
+    def _delete(self, key: str) -> None:
+        self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+
+    def ping(self) -> None:
+        """Raises StorageUnavailable when the bucket cannot be reached."""
+        try:
+            self._call(lambda: self._s3.head_bucket(Bucket=self.bucket))
+        except NoSuchPicture as error:
+            raise StorageUnavailable(f"There is no bucket {self.bucket}.") from error

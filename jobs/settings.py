@@ -1,0 +1,69 @@
+"""Every setting of the service, read from the environment (or a `.env` file) under these names in capitals."""
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuses
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All that can be set; the defaults are those of a laptop.
+
+    Raises:
+        ValidationError: for a value out of range, or default secrets in production.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    darkroom_mode: Literal["local", "production"] = "local"
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    broker_url: str | None = Field(None, description="Redis of the wake-ups; REDIS_URL if absent")
+    redis_timeout_seconds: float = Field(0.8, gt=0, description="of the web tier, for connecting and for each answer")
+
+    s3_endpoint_url: str | None = None
+    s3_public_endpoint_url: str | None = Field(None, description="what clients reach; S3_ENDPOINT_URL if absent")
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "darkroom"
+    s3_access_key_id: str = "darkroom"
+    s3_secret_access_key: SecretStr = SecretStr(LOCAL_SECRET)
+    s3_timeout_seconds: float = Field(1.5, gt=0, description="of the web tier, for each answer")
+
+    checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, or a hub id")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    torch_threads: Positive = 1
+    worker_slots: Positive = Field(1, description="jobs that one worker holds at a time")
+    worker_grace_seconds: Positive = Field(25, description="from SIGTERM until the worker is gone")
+
+    lease_seconds: Positive = 30
+    max_crashes: Positive = Field(3, description="after so many crashed attempts a job fails as poison")
+    deadline_seconds: Positive = Field(
+        86_400, description="a job's time from acceptance to its end, unless it names one"
+    )
+    retention_seconds: Positive = Field(86_400, description="how long an ended job and its pictures are kept")
+    presign_seconds: int = Field(900, gt=0, le=900)
+
+    max_upload_bytes: Positive = 20 * 1024 * 1024
+    max_pixels: Positive = 40_000_000
+    max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
+    input_side: Positive = Field(1024, description="an input is kept with its longest side at most this, pixels")
+
+    @model_validator(mode="after")
+    def _refuse_default_secrets(self) -> Self:
+        if self.darkroom_mode == "local":
+            return self
+        if self.s3_secret_access_key.get_secret_value() == LOCAL_SECRET:
+            raise ValueError("S3_SECRET_ACCESS_KEY still has its default value: set it in production")
+        if "@" not in self.redis_url:
+            raise ValueError("REDIS_URL has no password: set one in production")
+        return self
+
+    @cached_property
+    def broker(self) -> str:
+        """The Redis that carries wake-ups."""
+        return self.broker_url or self.redis_url

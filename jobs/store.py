@@ -1,0 +1,294 @@
+"""The records of all jobs, in Redis. Each transition is one Lua script in `lua/`; this is their Python face."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, Self, cast
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import OutOfMemoryError, RedisError
+from redis.retry import Retry
+
+from jobs import keys
+from jobs.errors import JobError, QueueFull, RecordsUnavailable
+from jobs.job import Job, Picture, Status
+
+ALIVE_MS = 15_000  #: a worker heard of within this is alive
+
+SCRIPTS = "submit claim renew release finish fail canceled cancel delete reclaim expire".split()
+
+
+@cache
+def script_source(name: str) -> str:
+    """One whole script. All but `submit` run even when Redis is full: they free memory, or keep promises."""
+    lua = files("jobs") / "lua"
+    flags = "" if name == "submit" else " flags=allow-oom"
+    parts = [keys.lua_locals(), (lua / "prelude.lua").read_text(), (lua / f"{name}.lua").read_text()]
+    return "\n".join([f"#!lua{flags}", *parts])
+
+
+@contextmanager
+def reaching_redis() -> Iterator[None]:
+    """Turns what redis-py raises into our own words."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise QueueFull("The record store is full; nothing was accepted.", retry_after=30) from error
+    except (RedisError, OSError) as error:
+        raise RecordsUnavailable("The job records (Redis) do not answer.") from error
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a worker says of a job in its hands; `vouched` asks for a new lease."""
+
+    id: str
+    fence: str
+    vouched: bool
+    step: int
+    steps: int
+
+
+Answer = Literal["held", "canceling", "lost"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a queued job stands: how many go before it, and the seconds until its end, if that can be told."""
+
+    position: int
+    eta_seconds: int | None
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """The queue at one moment. Seconds are None where nothing was measured yet."""
+
+    queued: int
+    running: int
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+    workers: int
+    slots: int
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The live workers' slots, the jobs that they hold, and the mean time that one job takes (ms, None: unknown)."""
+
+    workers: int
+    slots: int
+    service_ms: int | None
+
+    def wait_seconds(self, jobs: int) -> int | None:
+        """Seconds until so many jobs are done."""
+        if self.service_ms is None or not self.slots:
+            return None
+        return round(jobs * self.service_ms / self.slots / 1000)
+
+
+class JobStore:
+    """Every job's record and the transitions between its states.
+
+    Raises:
+        RecordsUnavailable: from any method, when Redis does not answer in time.
+        QueueFull: from `submit`, when Redis is at its memory limit.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.redis = client  # redis.Redis with decoded answers; its own types are unions of str and bytes
+        self._scripts = {name: client.register_script(script_source(name)) for name in SCRIPTS}
+
+    @classmethod
+    def connect(cls, url: str, *, timeout: float) -> Self:
+        """A store on the Redis at `url`; connecting and each answer may take `timeout` seconds, tried twice."""
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 1),
+            health_check_interval=0,
+        )
+        return cls(client)
+
+    def _run(self, script: str, *args: str | float) -> Any:
+        with reaching_redis():
+            return self._scripts[script](args=args)
+
+    # ---- the web tier's side
+
+    def submit(self, job: Job) -> None:
+        """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing."""
+        fields = [part for pair in job.request().items() for part in pair]
+        self._run("submit", job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, *fields)
+
+    def get(self, job_id: str, tenant: str) -> Job | None:
+        """A tenant's job, or None: an absent job and a foreign one look the same."""
+        with reaching_redis():
+            record = self.redis.hgetall(keys.JOB + job_id)
+        return Job.from_record(record) if record.get("tenant") == tenant else None
+
+    def page(self, tenant: str, *, status: Status | None, limit: int, after: str | None) -> list[Job]:
+        """A tenant's jobs, newest first, from the one behind `after` on."""
+        index = keys.INDEX + tenant + (f":{status}" if status else "")
+        with reaching_redis():
+            ids = self.redis.zrevrangebylex(index, f"({after}" if after else "+", "-", 0, limit)
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hgetall(keys.JOB + job_id)
+            return [Job.from_record(record) for record in pipe.execute() if record]
+
+    def place(self, job: Job) -> Place | None:
+        """Where a queued job stands; None once it is claimed."""
+        with reaching_redis():
+            rank = self.redis.zrank(keys.QUEUE, job.id)
+            if rank is None and self.redis.zscore(keys.DELAYED, job.id) is not None:
+                rank = self.redis.zcard(keys.QUEUE)
+            if rank is None:
+                return None
+            running = self.redis.zcard(keys.RUNNING)
+        fleet = self.fleet()
+        return Place(rank, fleet.wait_seconds(rank + 1 + min(running, fleet.slots) // 2))
+
+    def cancel(self, job_id: str, tenant: str) -> Status | None:
+        """Ask a job to stop. Returns the status that it has now; None: no such job."""
+        status = self._run("cancel", job_id, tenant)
+        return Status(status) if status else None
+
+    def delete(self, job_id: str, tenant: str) -> Literal["deleted", "active"] | None:
+        """Remove an ended job; its folder in the bucket goes into the trash."""
+        return cast(Literal["deleted", "active"] | None, self._run("delete", job_id, tenant))
+
+    def preview(self, job_id: str) -> bytes | None:
+        """The latest preview of a running job, JPEG."""
+        with reaching_redis():
+            text = self.redis.get(keys.PREVIEW + job_id)
+        return bytes.fromhex(text) if text else None
+
+    def fleet(self) -> Fleet:
+        """The workers that are alive, by what they last said."""
+        with reaching_redis():
+            seconds, micros = self.redis.time()
+            horizon = seconds * 1000 + micros // 1000 - ALIVE_MS
+            alive = self.redis.zrangebyscore(keys.WORKERS, horizon, "+inf")
+            said = self.redis.hmget(keys.WORKER_INFO, alive) if alive else []
+            service = self.redis.hget(keys.STATS, "service_ms")
+        slots = sum(json.loads(text)["slots"] for text in said if text)
+        return Fleet(len(alive), slots, int(service) if service else None)
+
+    def queue(self) -> QueueView:
+        """The queue as it is now."""
+        fleet = self.fleet()
+        with reaching_redis():
+            queued = self.redis.zcard(keys.QUEUE) + self.redis.zcard(keys.DELAYED)
+            running = self.redis.zcard(keys.RUNNING)
+            seconds, _ = self.redis.time()
+            oldest = self.redis.zrange(keys.QUEUE, 0, 0)
+            created = self.redis.hget(keys.JOB + oldest[0], "created_ms") if oldest else None
+        age = max(0.0, seconds - int(created) / 1000) if created else 0.0
+        return QueueView(queued, running, age, fleet.wait_seconds(queued + running), fleet.workers, fleet.slots)
+
+    def wanted_workers(self) -> int:
+        """How many wake-ups would each find a job and a free slot."""
+        view = self.queue()
+        return max(0, min(view.queued, view.slots - view.running))
+
+    # ---- the workers' side
+
+    def claim(self, worker: str, *, lease_seconds: int, token: str) -> Job | None:
+        """The next job, running and leased to `worker`. The same token always gets the same job and fence."""
+        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16])
+        return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
+
+    def renew(
+        self, worker: str, about: Mapping[str, Any], jobs: Sequence[Renewal], *, lease_seconds: int
+    ) -> list[Answer]:
+        """Say that the worker is alive and what it holds; learn for each job whether to go on."""
+        flat: Iterable[str | int] = (part for r in jobs for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
+        answers = self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
+        return cast(list[Answer], answers)
+
+    def release(self, job: Job, reason: str, *, wait_seconds: float = 0) -> bool:
+        """Give a claimed job back, unpunished, to be claimed again after a while."""
+        return bool(self._run("release", job.id, job.fence, round(wait_seconds * 1000), reason) == "released")
+
+    def finish(
+        self, job: Job, output: Picture, timing: Mapping[str, int], receipt: Mapping[str, Any]
+    ) -> Literal["finished", "canceling", "lost"]:
+        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first."""
+        documents = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
+        return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
+
+    def fail(self, job: Job, error: JobError) -> bool:
+        """End a job without a result. False: it was no longer the caller's."""
+        return bool(self._run("fail", job.id, job.fence, error.type, error.title, error.detail) == "failed")
+
+    def canceled(self, job: Job, step: int) -> bool:
+        """End a job that was asked to stop. False: it was no longer the caller's."""
+        return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
+
+    def keep_preview(self, job_id: str, jpeg: bytes) -> None:
+        """Replace the preview of a running job."""
+        with reaching_redis():
+            self.redis.set(keys.PREVIEW + job_id, jpeg.hex(), ex=3600)
+
+    def publish_checkpoint(self, card: Mapping[str, Any]) -> None:
+        """Say which checkpoint the workers serve."""
+        with reaching_redis():
+            self.redis.set(keys.CHECKPOINT, json.dumps(card))
+
+    def checkpoint(self) -> Mapping[str, Any] | None:
+        """The card of the checkpoint that the workers serve; None before the first worker."""
+        with reaching_redis():
+            text = self.redis.get(keys.CHECKPOINT)
+        return cast(Mapping[str, Any], json.loads(text)) if text else None
+
+    def retire(self, worker: str) -> None:
+        """Forget a worker that says goodbye."""
+        with reaching_redis():
+            self.redis.zrem(keys.WORKERS, worker)
+            self.redis.hdel(keys.WORKER_INFO, worker)
+
+    # ---- the keeper's side
+
+    def reclaim(self, max_crashes: int) -> list[str]:
+        """Take back the jobs whose lease has run out. Returns their ids."""
+        return cast(list[str], self._run("reclaim", max_crashes))
+
+    def expire(self) -> None:
+        """End what is overdue, remove what has been kept long enough."""
+        self._run("expire")
+
+    def ended(self) -> list[Job]:
+        """Ended jobs that the bucket does not know of yet, oldest first."""
+        with reaching_redis():
+            ids = self.redis.zrange(keys.ENDED, 0, 99)
+            records = [self.redis.hgetall(keys.JOB + job_id) for job_id in ids]
+        return [Job.from_record(record) for record in records if record]
+
+    def forget_ended(self, job_id: str) -> None:
+        """The bucket knows that this job is over."""
+        with reaching_redis():
+            self.redis.zrem(keys.ENDED, job_id)
+
+    def trash(self) -> list[str]:
+        """Folders of removed jobs that are still to be emptied."""
+        with reaching_redis():
+            return list(self.redis.zrange(keys.TRASH, 0, 99))
+
+    def forget_trash(self, folder: str) -> None:
+        """The folder is empty."""
+        with reaching_redis():
+            self.redis.zrem(keys.TRASH, folder)
+
+    def ping(self) -> None:
+        """Raises RecordsUnavailable when Redis does not answer."""
+        with reaching_redis():
+            self.redis.ping()
