@@ -1,0 +1,191 @@
+"""Child processes that are started, watched until ready, ended in good order, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import IO, Self
+
+from darkroom import lifeline
+
+
+class ProcessError(Exception):
+    """A process that could not be started; the text says which one, why, and shows the end of its log."""
+
+
+class Lifeline:
+    """The watcher that ends our children when we are gone, kill -9 included (see `lifeline.py`)."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    def command(self, command: list[str]) -> tuple[list[str], int]:
+        """Return `command` so wrapped that it lists itself with the watcher, and the descriptor it must inherit."""
+        pipe = self._pipe()
+        return [*_program(), "hold", str(pipe.fileno()), *command], pipe.fileno()
+
+    def forget(self, pid: int) -> None:
+        """Take a process that is over off the list, before its number can belong to somebody else."""
+        self.pids.discard(pid)
+        with contextlib.suppress(OSError):
+            self._tell(b"-%d\n" % pid)
+
+    def renew(self) -> None:
+        """Start the watcher again if somebody has killed it."""
+        if self._watcher is None or self._watcher.poll() is None:
+            return
+        self._watcher = None
+        for pid in self.pids:
+            self._tell(b"+%d\n" % pid)
+
+    def close(self) -> None:
+        """End what is still listed, and the watcher."""
+        if self._watcher and self._watcher.stdin:
+            self._watcher.stdin.close()
+            self._watcher.wait()
+            self._watcher = None
+
+    def _tell(self, line: bytes) -> None:
+        os.write(self._pipe().fileno(), line)
+
+    def _pipe(self) -> IO[bytes]:
+        if self._watcher is None:
+            self._watcher = subprocess.Popen(
+                [*_program(), "watch"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+        assert self._watcher.stdin is not None  # noqa: S101
+        return self._watcher.stdin
+
+
+def _program() -> list[str]:
+    return [sys.executable, "-I", "-S", lifeline.__file__]
+
+
+class Process(ABC):
+    """One child process in a session of its own, with its log in `folder`."""
+
+    name: str
+    patience = 60.0  # seconds that it may take to become ready
+    grace = 5.0  # seconds between SIGTERM and SIGKILL
+
+    def __init__(self, folder: Path | str, lifeline: Lifeline | None = None) -> None:
+        self.folder = Path(folder).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._own_lifeline = lifeline is None
+        self.lifeline = lifeline or Lifeline()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The command line."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables set beside those inherited."""
+        return {}
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether it does its work now (asked often, so it must answer within a second or so)."""
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """Its process id, while it was started and not stopped."""
+        if self._child is None:
+            raise ProcessError(f"{self.name} was not started.")
+        return self._child.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; after that its status, or minus the number of the signal that ended it."""
+        return self._child.poll() if self._child else None
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def spawn(self) -> None:
+        """Start the process and return at once."""
+        self._reap()
+        command, pipe = self.lifeline.command(self.command())
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment()},
+                start_new_session=True,
+                pass_fds=(pipe,),
+            )
+        self.lifeline.pids.add(self._child.pid)
+
+    def start(self) -> Self:
+        """Start the process and return when it is ready.
+
+        Raises ProcessError if it ends before that, or takes longer than its patience."""
+        self.spawn()
+        over = time.monotonic() + self.patience
+        while not self.ready():
+            if not self.running:
+                raise ProcessError(f"{self.name} ended with status {self.exit_status} at its start.\n{self.tail()}")
+            if time.monotonic() > over:
+                self.kill()
+                raise ProcessError(f"{self.name} was not ready after {self.patience:.0f} s.\n{self.tail()}")
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL for what is left of its process group after the grace."""
+        if self.running:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._wait(self.grace)
+        self._reap()
+
+    def kill(self) -> None:
+        """SIGKILL for its whole process group, as a crash would be."""
+        self._reap()
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its log, with the log's place."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join([*(f"  {line}" for line in text.splitlines()[-lines:]), f"  (from {self.log})"])
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._own_lifeline:
+            self.lifeline.close()
+
+    def _reap(self) -> None:
+        if self._child is None:
+            return
+        self._signal(signal.SIGKILL)  # also for what a leader that is already gone has left in its group
+        self._child.wait()
+        self.lifeline.forget(self._child.pid)
+
+    def _wait(self, seconds: float) -> None:
+        assert self._child is not None  # noqa: S101
+        self._child.wait(seconds)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
