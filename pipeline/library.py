@@ -1,0 +1,167 @@
+"""The library's own InstructPix2Pix: diffusers' modules, loaded once, and its pipeline run over them for one edit."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline.errors import PipelineError
+from pipeline.pictures import to_tensor
+
+OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
+
+LAST_TRAIN_STEP = 999
+
+
+class Schedule(EulerAncestralDiscreteScheduler):
+    """Euler ancestral that can start part of the way down (SDEdit, Meng et al. 2021) and remembers its prediction.
+
+    At temperature 1 every number is the library's. Lower, all steps are spread evenly from round(999 x temperature)
+    down to 0, and the latents are expected to carry that level of noise already.
+    """
+
+    temperature: float = 1.0
+    predicted: Tensor | None = None
+
+    def set_timesteps(self, num_inference_steps: int, device: str | torch.device | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device=device)
+        if self.temperature < 1:
+            steps = np.linspace(0, round(LAST_TRAIN_STEP * self.temperature), num_inference_steps, dtype=np.float32)
+            steps = steps[::-1].copy()
+            noise_levels = ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt().numpy()
+            sigmas = np.interp(steps, np.arange(len(noise_levels)), noise_levels)
+            self.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
+            self.timesteps = torch.from_numpy(steps).to(device)
+
+    @property
+    def init_noise_sigma(self) -> Tensor | float:
+        return super().init_noise_sigma if self.temperature == 1 else 1.0
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Tensor,
+        sample: Tensor,
+        generator: torch.Generator | None = None,  # the library's pipeline looks for this name before it passes one
+        return_dict: bool = True,
+    ) -> Any:
+        stepped = super().step(model_output, timestep, sample, generator, return_dict)
+        self.predicted = stepped[1]
+        return stepped
+
+
+class _InstructPix2Pix(StableDiffusionInstructPix2PixPipeline):
+    """The library's pipeline, its prompts encoded one at a time: its tokenizer keeps settings that calls change."""
+
+    prompt_lock = threading.Lock()
+
+    def _encode_prompt(self, *args: Any, **kwargs: Any) -> Tensor:
+        with self.prompt_lock:
+            return super()._encode_prompt(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Library:
+    """The library's modules of one checkpoint. They hold no state between calls, so threads may share them."""
+
+    tokenizer: Any
+    text_encoder: nn.Module
+    vae: nn.Module
+    unet: nn.Module
+    scheduler_config: dict[str, Any] = field(repr=False)
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> "Library":
+        """The modules of a checkpoint folder in diffusers' layout.
+
+        Raises:
+            PipelineError: the folder is not such a checkpoint.
+        """
+        if not (folder / "model_index.json").is_file():
+            raise PipelineError(
+                f"{folder} has no model_index.json, so it is no diffusers checkpoint", field="checkpoint"
+            )
+        try:
+            pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+                folder, dtype=dtype, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise PipelineError(f"{folder} cannot be loaded: {error}", field="checkpoint") from error
+        pipe.to(device)
+        for module in (pipe.text_encoder, pipe.vae, pipe.unet):
+            module.eval().requires_grad_(False)
+        return cls(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, dict(pipe.scheduler.config), device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels to a latent pixel, along one side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] as scaled latents (B, C, h, w), the mean of what the encoder predicts."""
+        moments = self.vae.encode(pictures.to(self.device, self.dtype)).latent_dist
+        return moments.mode() * self.vae.config.scaling_factor
+
+    def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction) -> Image.Image:
+        """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters."""
+        schedule = self._schedule(params["temperature"])
+        generator = torch.Generator().manual_seed(params["seed"])
+
+        def after_step(_pipe: Any, index: int, _timestep: Tensor, _tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            on_prediction(index + 1, schedule.predicted[0])
+            return {}
+
+        return self._pipeline(schedule)(
+            prompt=params["prompt"],
+            image=picture,
+            num_inference_steps=params["steps"],
+            guidance_scale=params["cfg_scale"],
+            image_guidance_scale=params["image_cfg_scale"],
+            negative_prompt=params["negative_prompt"] or None,
+            generator=generator,
+            latents=self._noised(picture, schedule, params["steps"], generator),
+            callback_on_step_end=after_step,
+        ).images[0]
+
+    def _noised(
+        self, picture: Image.Image, schedule: Schedule, steps: int, generator: torch.Generator
+    ) -> Tensor | None:
+        """The picture's latents under the schedule's first level of noise; None where noise alone is the start."""
+        if schedule.temperature == 1:
+            return None
+        schedule.set_timesteps(steps)
+        latents = self.encode(to_tensor(picture))
+        noise = torch.randn(latents.shape, generator=generator, dtype=latents.dtype).to(self.device)
+        return latents + schedule.sigmas[0] * noise
+
+    def _schedule(self, temperature: float) -> Schedule:
+        schedule = Schedule.from_config(self.scheduler_config, timestep_spacing="linspace")
+        schedule.temperature = temperature
+        return schedule
+
+    def _pipeline(self, schedule: Schedule) -> _InstructPix2Pix:
+        pipe = _InstructPix2Pix(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=schedule,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipe.set_progress_bar_config(disable=True)
+        return pipe

@@ -1,0 +1,198 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionInstructPix2PixPipeline
+from PIL import Image
+
+from pipeline.edit import Pipeline
+from pipeline.errors import PipelineError
+from pipeline.pictures import fit
+
+MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"
+QUICK = {"steps": 3, "size": "256x256"}
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(base, photo):
+    first, again = (base.edit(photo, "make it sunset", seed=7, **QUICK) for _ in range(2))
+    other = base.edit(photo, "make it sunset", seed=8, **QUICK)
+    assert first.tobytes() == again.tobytes() != other.tobytes()
+
+
+def test_without_a_seed_edits_differ(base, photo):
+    first, second = (base.edit(photo, "make it sunset", **QUICK) for _ in range(2))
+    assert first.tobytes() != second.tobytes()
+
+
+@pytest.mark.parametrize("scales", [(7.5, 1.5), (2.5, 1.2), (1.0, 1.5)])
+def test_at_temperature_1_an_edit_is_the_librarys_own_to_the_bit(base, photo, scales):
+    stock = StableDiffusionInstructPix2PixPipeline.from_pretrained(MICRO, dtype=torch.float32)
+    stock.set_progress_bar_config(disable=True)
+    theirs = stock(
+        "make it look like night",
+        image=fit(photo, "256x256"),
+        num_inference_steps=4,
+        guidance_scale=scales[0],
+        image_guidance_scale=scales[1],
+        negative_prompt="bright",
+        generator=torch.Generator().manual_seed(11),
+    ).images[0]
+    given = {"cfg_scale": scales[0]} | ({"image_cfg_scale": scales[1]} if scales[0] > 1 else {})
+    ours = base.edit(
+        photo, "make it look like night", negative_prompt="bright", steps=4, seed=11, size="256x256", **given
+    )
+    assert ours.tobytes() == theirs.tobytes()
+
+
+def test_lower_temperatures_keep_more_of_the_picture(base, photo):
+    original = pixels(fit(photo, "256x256"))
+    distances = [
+        np.abs(
+            pixels(base.edit(photo, "make it a pencil sketch", temperature=t, seed=1, steps=6, size="256x256"))
+            - original
+        ).mean()
+        for t in (0.1, 0.5, 1.0)
+    ]
+    assert distances == sorted(distances)
+    assert distances[0] < distances[2] / 3
+
+
+def test_the_lowest_temperature_with_the_fewest_steps_works(base, photo):
+    edited = base.edit(photo, "blur it", temperature=0.1, steps=2, seed=1, size="256x256")
+    original = pixels(fit(photo, "256x256"))
+    assert edited.size == (256, 256)
+    assert np.abs(pixels(edited) - original).mean() < 20
+
+
+def test_an_instruction_is_followed(base, photo):
+    sunset = pixels(base.edit(photo, "make it sunset", seed=1, steps=10, size="256x256")).mean((0, 1))
+    blue = pixels(base.edit(photo, "turn it blue", seed=1, steps=10, size="256x256")).mean((0, 1))
+    assert sunset[0] > sunset[2] + 40
+    assert blue[2] > blue[0] + 40
+
+
+def test_steps_are_reported_in_order_and_previews_near_the_result(base, photo):
+    seen = []
+    edited = base.edit(photo, "make it sunset", seed=1, steps=5, size="256x256", on_step=seen.append)
+    assert [(p.step, p.steps) for p in seen] == [(n, 5) for n in range(1, 6)]
+    last = seen[-1].preview()
+    assert last.size == (64, 64)
+    assert np.abs(pixels(last) - pixels(edited.resize((64, 64), Image.Resampling.BOX))).mean() < 12
+
+
+def test_a_preview_asked_for_later_is_still_of_its_own_step(base, photo):
+    at_once, later = [], []
+    base.edit(photo, "make it sunset", seed=1, steps=3, size="256x256", on_step=lambda p: at_once.append(p.preview()))
+    base.edit(photo, "make it sunset", seed=1, steps=3, size="256x256", on_step=later.append)
+    assert [p.tobytes() for p in at_once] == [p.preview().tobytes() for p in later]
+    assert len({p.tobytes() for p in at_once}) == 3
+
+
+def test_an_exception_from_on_step_ends_the_edit_at_that_step(base, photo):
+    class Cancelled(Exception):
+        pass
+
+    steps = []
+
+    def stop_at_two(progress):
+        steps.append(progress.step)
+        if progress.step == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        base.edit(photo, "make it sunset", seed=1, steps=50, size="256x256", on_step=stop_at_two)
+    assert steps == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1"])
+def test_photos_of_any_mode_are_edited(base, photo, mode):
+    odd = photo.convert("L") if mode == "I;16" else photo
+    assert base.edit(odd.convert(mode), "make it sepia", seed=1, steps=2, size="256x256").mode == "RGB"
+
+
+def test_auto_gives_the_nearest_bucket(base, photo):
+    assert base.edit(photo.resize((96, 64)), "make it sepia", seed=1, steps=2, size="auto").size == (640, 448)
+
+
+def test_threads_edit_as_one_would_alone(base, photo):
+    jobs = [("make it sunset", 2, 1), ("turn it blue", 4, 2), ("make it sepia", 3, 3), ("blur it " * 40, 2, 4)]
+
+    def edit(job):
+        prompt, steps, seed = job
+        return base.edit(photo, prompt, steps=steps, seed=seed, size="256x256").tobytes()
+
+    alone = [edit(job) for job in jobs]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(edit, jobs)) == alone
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"steps": 1}, "steps"),
+        ({"temperature": 0.05}, "temperature"),
+        ({"cfg_scale": 15}, "cfg_scale"),
+        ({"cfg_scale": 1, "image_cfg_scale": 2}, "image_cfg_scale"),
+        ({"size": "300x300"}, "size"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_bad_parameter_is_refused_by_name(base, photo, given, field):
+    with pytest.raises(PipelineError) as refused:
+        base.edit(photo, "make it sepia", **given)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("no/such/folder/here",), "checkpoint"),
+        ((MICRO, "pix3pix"), "model"),
+        ((MICRO, "pix2pix-base", "int8"), "dtype"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_by_name(arguments, field):
+    with pytest.raises(PipelineError) as refused:
+        Pipeline.load(*arguments)
+    assert refused.value.field == field
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(PipelineError, match=r"model_index\.json"):
+        Pipeline.load(tmp_path)
+
+
+def test_bfloat16_is_close_to_float32(base, photo):
+    half = Pipeline.load(MICRO, dtype="bfloat16")
+    exact, rounded = (p.edit(photo, "make it sunset", seed=1, **QUICK) for p in (base, half))
+    assert half.receipt()["dtype"] == "bfloat16"
+    assert np.abs(pixels(exact) - pixels(rounded)).mean() < 6
+
+
+def test_loading_prints_nothing():
+    script = f"from pipeline.edit import Pipeline; Pipeline.load({str(MICRO)!r})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_catalogue_and_the_errors_load_no_torch():
+    script = "import sys, pipeline.catalogue, pipeline.errors; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_receipt_says_what_computed(base):
+    assert base.receipt() == {
+        "checkpoint": "micro",
+        "revision": base.card.revision,
+        "dtype": "float32",
+        "torch": torch.__version__,
+        "device": "cpu",
+    }
