@@ -1,0 +1,1 @@
+"""The web tier: turns HTTP into jobs and back. It decides nothing itself and never loads torch."""

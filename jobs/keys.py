@@ -15,7 +15,7 @@
     dk:claim:{token}        string  the job that a claim token got
     dk:workers              zset    workers by when they were last heard of
     dk:worker-info          hash    what each worker says of itself, JSON
-    dk:checkpoint           string  the card of the checkpoint that the workers serve, JSON
+    dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:stats                hash    running means, for estimates
     dk:wake                 channel the ids of jobs that changed
 

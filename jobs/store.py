@@ -209,7 +209,10 @@ class JobStore:
     def renew(
         self, worker: str, about: Mapping[str, Any], jobs: Sequence[Renewal], *, lease_seconds: int
     ) -> list[Answer]:
-        """Say that the worker is alive and what it holds; learn for each job whether to go on."""
+        """Say that the worker is alive and what it holds; learn for each job whether to go on.
+
+        `about` is what it says of itself: its `slots`, and the card of its `checkpoint`.
+        """
         flat: Iterable[str | int] = (part for r in jobs for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
         answers = self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
         return cast(list[Answer], answers)
@@ -239,16 +242,11 @@ class JobStore:
         with reaching_redis():
             self.redis.set(keys.PREVIEW + job_id, jpeg.hex(), ex=3600)
 
-    def publish_checkpoint(self, card: Mapping[str, Any]) -> None:
-        """Say which checkpoint the workers serve."""
-        with reaching_redis():
-            self.redis.set(keys.CHECKPOINT, json.dumps(card))
-
     def checkpoint(self) -> Mapping[str, Any] | None:
-        """The card of the checkpoint that the workers serve; None before the first worker."""
+        """The card of the checkpoint that the workers serve, or served last; None before the first worker."""
         with reaching_redis():
             text = self.redis.get(keys.CHECKPOINT)
-        return cast(Mapping[str, Any], json.loads(text)) if text else None
+        return cast(Mapping[str, Any], json.loads(text)["checkpoint"]) if text else None
 
     def retire(self, worker: str) -> None:
         """Forget a worker that says goodbye."""
@@ -287,6 +285,11 @@ class JobStore:
         """The folder is empty."""
         with reaching_redis():
             self.redis.zrem(keys.TRASH, folder)
+
+    def uptime_seconds(self) -> int:
+        """How long this Redis has been up."""
+        with reaching_redis():
+            return int(self.redis.info("server")["uptime_in_seconds"])
 
     def ping(self) -> None:
         """Raises RecordsUnavailable when Redis does not answer."""

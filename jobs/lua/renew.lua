@@ -3,6 +3,7 @@
 local at = now()
 redis.call('ZADD', WORKERS, at, ARGV[2])
 redis.call('HSET', WORKER_INFO, ARGV[2], ARGV[3])
+redis.call('SET', CHECKPOINT, ARGV[3])
 
 local answers = {}
 for i = 4, #ARGV, 5 do

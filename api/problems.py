@@ -1,0 +1,119 @@
+"""Every error answer is a problem document (RFC 9457), also those that the framework makes."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jobs.errors import DarkroomError, FieldError, PictureTooLarge
+
+log = logging.getLogger(__name__)
+
+TITLES = {
+    400: ("bad-request", "The request cannot be understood"),
+    404: ("not-found", "There is no such thing here"),
+    405: ("method-not-allowed", "This address does not take that method"),
+    413: ("content-too-large", "The body is too large"),
+}
+
+
+def problem(
+    request: Request,
+    *,
+    slug: str,
+    title: str,
+    status: int,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """One problem document."""
+    body: dict[str, Any] = {
+        "type": f"urn:darkroom:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+    }
+    if errors:
+        body["errors"] = [{"field": error.field, "detail": error.detail} for error in errors]
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DarkroomError)  # noqa: S101 - registered for this class
+    return problem(
+        request,
+        slug=error.slug,
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        errors=error.errors,
+        headers={"Retry-After": str(error.retry_after)} if error.retry_after else None,
+    )
+
+
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    slug, title = TITLES.get(error.status_code, ("http-error", "The request was refused"))
+    return problem(
+        request, slug=slug, title=title, status=error.status_code, detail=str(error.detail), headers=error.headers
+    )
+
+
+async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    errors = [FieldError(str(item["loc"][-1]), item["msg"]) for item in error.errors()]
+    detail = "; ".join(f"{item.field}: {item.detail}" for item in errors)
+    title = "The request has a field that cannot be used"
+    return problem(request, slug="invalid-request", title=title, status=422, detail=detail, errors=errors)
+
+
+async def on_surprise(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    surprise = DarkroomError("It has been logged. Nothing was accepted.")
+    return await on_darkroom_error(request, surprise)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make every error of the app a problem document."""
+    app.add_exception_handler(DarkroomError, on_darkroom_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_query)
+    app.add_exception_handler(Exception, on_surprise)
+
+
+class BodyLimit:
+    """Raises PictureTooLarge inside the app once a body has more than `limit` bytes.
+
+    What a client still sends is read and dropped up to four times the limit, so that it gets to read the answer.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen <= self.limit:
+                return message
+            while message.get("more_body") and seen <= 4 * self.limit:
+                message = await receive()
+                seen += len(message.get("body", b""))
+            detail = f"The whole body may have at most {self.limit} bytes."
+            raise PictureTooLarge(detail, FieldError("body", f"must be at most {self.limit} bytes"))
+
+        await self.app(scope, counted, send)

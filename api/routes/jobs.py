@@ -1,0 +1,179 @@
+"""Jobs: submit, read, list, cancel, retry, delete."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import TENANT, FoundJob, JobId, Parts, Service
+from api.openapi import SUBMIT_BODY
+from api.photos import Photo, read_photo
+from api.submission import Submission, Submitted, invalid
+from api.views import JobListView, JobView, view_job
+from jobs.errors import Conflict, FieldError, InvalidRequest, NotFound
+from jobs.job import Job, Status, is_id, new_id
+from jobs.pictures import NoSuchPicture
+from jobs.store import Place
+from pipeline.catalogue import ParameterError, resolve
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
+def create_job(submission: Submitted, service: Service, response: Response, after: BackgroundTasks) -> JobView:
+    """Accept a picture and an instruction; the edit itself happens later."""
+    params = _check(submission, service)
+    photo = _photo(submission, service)
+    job_id = new_id()
+    job = Job(
+        id=job_id,
+        tenant=TENANT,
+        model=submission.model,
+        params=params,
+        input=service.pictures.put_input(f"{TENANT}/{job_id}", photo.png, photo.size),
+        format=submission.format,
+        priority=submission.priority,
+        deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,
+        retention_seconds=service.settings.retention_seconds,
+        metadata=submission.metadata,
+        parent=submission.image_job,
+    )
+    return _accept(job, service, response, after)
+
+
+def _check(submission: Submission, service: Parts) -> dict[str, Any]:
+    try:
+        params = resolve(submission.model, submission.given, service.card())
+    except ParameterError as error:
+        raise invalid(error.field, error.detail) from None
+    return _with_seed(params)
+
+
+def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
+    seed = params.get("seed")
+    return {**params, "seed": secrets.randbits(32) if seed is None else seed}
+
+
+def _photo(submission: Submission, service: Parts) -> Photo:
+    if submission.image is not None:
+        return read_photo(submission.image, service.settings)
+    source = service.job(submission.image_job or "")
+    if source.output is None:
+        raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
+    try:
+        return read_photo(service.pictures.read(source.output.key), service.settings)
+    except NoSuchPicture:
+        raise invalid("image", "must be a job whose output is still kept") from None
+
+
+def _accept(job: Job, service: Parts, response: Response, after: BackgroundTasks) -> JobView:
+    service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
+    service.store.submit(job)
+    after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _view(service, service.job(job.id))
+
+
+def _view(service: Parts, job: Job) -> JobView:
+    return view_job(job, _place(service, job), service)
+
+
+def _place(service: Parts, job: Job) -> Place | None:
+    return service.store.place(job) if job.status is Status.QUEUED else None
+
+
+@router.get("")
+def list_jobs(
+    service: Service,
+    status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+) -> JobListView:
+    """Your jobs, newest first."""
+    if after is not None and not is_id(after):
+        raise InvalidRequest("after: must be `next` of a page", FieldError("after", "must be `next` of a page"))
+    jobs = service.store.page(TENANT, status=status, limit=limit + 1, after=after)
+    page, more = jobs[:limit], len(jobs) > limit
+    return JobListView(data=[_view(service, job) for job in page], has_more=more, next=page[-1].id if more else None)
+
+
+@router.get("/{job_id}", responses={304: {"description": "Nothing has changed since the ETag given."}})
+async def read_job(
+    job_id: JobId,
+    service: Service,
+    request: Request,
+    response: Response,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait until the job is over, or changes")] = 0,
+    if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
+) -> JobView | Response:
+    """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
+    ends = time.monotonic() + wait
+    with service.waiters.watching(job_id) as watch:
+        while True:
+            job, place = await run_in_threadpool(_read, service, job_id)
+            etag = f'"{job.version}-{place.position if place else ""}"'
+            news = etag != if_none_match if if_none_match else job.status.is_over
+            left = ends - time.monotonic()
+            if news or job.status.is_over or left <= 0 or await request.is_disconnected():
+                break
+            await watch.change(left)
+    if etag == if_none_match:
+        return Response(status_code=304, headers={"ETag": etag})
+    response.headers["ETag"] = etag
+    return await run_in_threadpool(view_job, job, place, service)
+
+
+def _read(service: Parts, job_id: str) -> tuple[Job, Place | None]:
+    job = service.job(job_id)
+    return job, _place(service, job)
+
+
+@router.post("/{job_id}/cancel", status_code=202)
+def cancel_job(job_id: JobId, service: Service) -> JobView:
+    """Ask a job to stop: at once when it is queued, at the next denoising step when it is running."""
+    status = service.store.cancel(job_id, TENANT) if is_id(job_id) else None
+    if status is None:
+        raise NotFound("There is no job with this id.")
+    if status in (Status.SUCCEEDED, Status.FAILED):
+        raise Conflict(f"The job is over: it {status}.")
+    return _view(service, service.job(job_id))
+
+
+@router.post("/{job_id}/retry", status_code=202)
+def retry_job(job: FoundJob, service: Service, response: Response, after: BackgroundTasks) -> JobView:
+    """Run a failed or canceled job again, as a new job that names this one as its parent."""
+    if job.status not in (Status.FAILED, Status.CANCELED):
+        raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
+    job_id = new_id()
+    try:
+        picture = service.pictures.copy_input(job.input, f"{TENANT}/{job_id}")
+    except NoSuchPicture:
+        raise Conflict("The job's picture is no longer kept.") from None
+    again = Job(
+        id=job_id,
+        tenant=TENANT,
+        model=job.model,
+        params=job.params,
+        input=picture,
+        format=job.format,
+        priority=job.priority,
+        deadline_seconds=job.deadline_seconds,
+        retention_seconds=service.settings.retention_seconds,
+        metadata=job.metadata,
+        parent=job.id,
+    )
+    return _accept(again, service, response, after)
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: JobId, service: Service, after: BackgroundTasks) -> None:
+    """Remove an ended job and its pictures."""
+    answer = service.store.delete(job_id, TENANT) if is_id(job_id) else None
+    if answer is None:
+        raise NotFound("There is no job with this id.")
+    if answer == "active":
+        raise Conflict("The job is not over: cancel it first.")
+    after.add_task(service.pictures.empty, f"{TENANT}/{job_id}")  # the keeper empties it again: both may fail

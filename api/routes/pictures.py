@@ -1,0 +1,63 @@
+"""A job's pictures: its output, its input, its latest preview."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from api.deps import FoundJob, Parts, Service
+from api.views import output_link
+from jobs.errors import Conflict, NotFound
+from jobs.job import Job, Picture
+from jobs.pictures import NoSuchPicture
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
+
+Proxy = Annotated[bool, Query(description="send the bytes instead of an address in the picture store")]
+FOUND: dict[int | str, dict[str, Any]] = {307: {"description": "The picture's address for the next minutes."}}
+
+
+@router.get("/output", response_class=Response, responses=FOUND)
+def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
+    """The edited picture."""
+    if job.output is None:
+        raise Conflict(f"The job is {job.status}; it has no output{'' if job.status.is_over else ' yet'}.")
+    return _send(job, job.output, service) if proxy else _redirect(output_link(job, service))
+
+
+@router.get("/input", response_class=Response, responses=FOUND)
+def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
+    """The picture that is edited, as it is kept."""
+    if proxy:
+        return _send(job, job.input, service)
+    return _redirect(
+        service.pictures.link(
+            job.input.key,
+            filename=f"{job.id}-input.png",
+            content_type=job.input.content_type,
+            seconds=service.settings.presign_seconds,
+        )
+    )
+
+
+@router.get("/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def read_preview(job: FoundJob, service: Service) -> Response:
+    """A small picture of what the edit looks like so far; there is none before the first steps."""
+    jpeg = service.store.preview(job.id)
+    if jpeg is None:
+        raise NotFound("The job has no preview.")
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+def _redirect(url: str) -> Response:
+    return RedirectResponse(url, headers={"Cache-Control": "no-store"})
+
+
+def _send(job: Job, picture: Picture, service: Parts) -> Response:
+    try:
+        data = service.pictures.read(picture.key)
+    except NoSuchPicture:
+        raise NotFound("The picture is no longer kept.") from None
+    name = f"{job.id}.{picture.key.rsplit('.', 1)[1]}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, max-age=3600"}
+    return Response(data, media_type=picture.content_type, headers=headers)

@@ -1,0 +1,83 @@
+"""The service itself: its models, its queue, its health."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from api.deps import Service
+from api.metrics import QueueMetrics
+from api.problems import problem
+from api.views import view_model
+from jobs.errors import FieldError, Unavailable
+from pipeline.catalogue import MODELS
+
+router = APIRouter()
+
+
+class QueueState(BaseModel):
+    """The queue now; seconds are null where nothing was measured yet."""
+
+    queued: int
+    running: int
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+    workers: int
+    slots: int
+
+
+@router.get("/v1/models", tags=["models"])
+def list_models(service: Service) -> dict[str, Any]:
+    """The models: what each is made of, and its parameters with their ranges and defaults."""
+    card = service.card()
+    models = [view_model(model, card) for model in MODELS.values()]
+    return {"object": "list", "data": models, "checkpoint": {"name": card.name, "revision": card.revision}}
+
+
+@router.get("/v1/queue", tags=["queue"])
+def read_queue(service: Service) -> QueueState:
+    """How long the queue is, and how long a job that arrives now would wait."""
+    return QueueState(**asdict(service.store.queue()))
+
+
+@router.get("/healthz", tags=["health"])
+async def is_alive() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["health"], response_class=JSONResponse)
+def is_ready(request: Request, service: Service) -> Response:
+    """Whether jobs can be accepted, and if not, which part is down."""
+    parts = {"redis": _ask(service.store.ping), "s3": _ask(service.pictures.ping)}
+    down = {name: answer for name, answer in parts.items() if answer != "ok"}
+    if not down:
+        return JSONResponse({"status": "ready", "parts": parts})
+    return problem(
+        request,
+        slug="not-ready",
+        title="A part of the service is down",
+        status=503,
+        detail=" ".join(down.values()),
+        errors=[FieldError(name, answer) for name, answer in down.items()],
+        headers={"Retry-After": "2"},
+    )
+
+
+def _ask(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except Unavailable as error:
+        return error.detail
+    return "ok"
+
+
+@router.get("/metrics", tags=["health"], response_class=Response)
+def read_metrics(request: Request, service: Service) -> Response:
+    """Prometheus metrics of this process and of the queue."""
+    registry = request.app.state.registry
+    return Response(generate_latest(QueueMetrics.joined(registry, service.store)), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,241 @@
+"""Jobs and models as clients see them."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from api.deps import Parts
+from jobs.job import Job, Status
+from jobs.store import Place
+from pipeline.catalogue import DEFAULT_MODEL, Card, Model
+
+
+class InputView(BaseModel):
+    """The picture as it is kept: upright, RGB, without metadata."""
+
+    width: int
+    height: int
+    sha256: str
+
+
+class OutputView(BaseModel):
+    """The edited picture; `url` works without a key until `expires_at`."""
+
+    url: str
+    expires_at: datetime
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+class QueuePlace(BaseModel):
+    """How many jobs are claimed before this one if nothing else arrives, and the seconds until it is done."""
+
+    position: int
+    eta_seconds: int | None
+
+
+class ProgressView(BaseModel):
+    """Denoising steps done and in all."""
+
+    step: int
+    steps: int
+    fraction: float
+    preview_url: str
+
+
+class JobErrorView(BaseModel):
+    """Why a job failed."""
+
+    type: str
+    title: str
+    detail: str
+
+
+class CancellationView(BaseModel):
+    """The step at which a job stopped, and the milliseconds since it was asked to."""
+
+    step: int
+    ms: int
+
+
+class AttemptView(BaseModel):
+    """One worker's turn at the job."""
+
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+
+
+class TimingView(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    queued_ms: int | None = None
+    load_ms: int | None = None
+    run_ms: int | None = None
+    upload_ms: int | None = None
+    total_ms: int | None = None
+
+
+class UrlsView(BaseModel):
+    """Where to go on from here."""
+
+    self: str
+    cancel: str
+    output: str
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    status_text: str
+    model: str
+    params: dict[str, Any]
+    input: InputView
+    output: OutputView | None
+    queue: QueuePlace | None
+    progress: ProgressView | None
+    error: JobErrorView | None
+    cancellation: CancellationView | None
+    attempts: list[AttemptView]
+    timing: TimingView
+    receipt: dict[str, Any] | None
+    priority: str
+    deadline_seconds: int
+    metadata: dict[str, Any]
+    parent: str | None
+    urls: UrlsView
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+
+class JobListView(BaseModel):
+    """A page of jobs, newest first; `next` is the cursor of the next page."""
+
+    object: Literal["list"] = "list"
+    data: list[JobView]
+    has_more: bool
+    next: str | None
+
+
+def moment(ms: int | None) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+
+
+def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
+    """A job as its owner sees it."""
+    base = f"/v1/jobs/{job.id}"
+    progress = None
+    if job.step and job.steps and job.status in (Status.RUNNING, Status.CANCELING):
+        progress = ProgressView(
+            step=job.step, steps=job.steps, fraction=round(job.step / job.steps, 4), preview_url=f"{base}/preview"
+        )
+    return JobView(
+        id=job.id,
+        status=job.status,
+        status_text=job.status.sentence,
+        model=job.model,
+        params={**job.params, "format": job.format},
+        input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
+        output=_view_output(job, service),
+        queue=QueuePlace(position=place.position, eta_seconds=place.eta_seconds) if place else None,
+        progress=progress,
+        error=JobErrorView(**job.error) if job.error else None,
+        cancellation=CancellationView(**job.cancellation) if job.cancellation else None,
+        attempts=[_view_attempt(attempt) for attempt in job.attempts],
+        timing=_view_timing(job),
+        receipt=dict(job.receipt) if job.receipt else None,
+        priority=job.priority,
+        deadline_seconds=job.deadline_seconds,
+        metadata=dict(job.metadata),
+        parent=job.parent,
+        urls=UrlsView(self=base, cancel=f"{base}/cancel", output=f"{base}/output"),
+        created_at=datetime.fromtimestamp(job.created_ms / 1000, UTC),
+        started_at=moment(job.started_ms),
+        finished_at=moment(job.finished_ms),
+        expires_at=moment(job.expires_ms),
+    )
+
+
+def output_link(job: Job, service: Parts) -> str:
+    """A short-lived address of the job's output, which it has."""
+    assert job.output  # noqa: S101 - callers have looked
+    extension = job.output.key.rsplit(".", 1)[1]
+    return service.pictures.link(
+        job.output.key,
+        filename=f"{job.id}.{extension}",
+        content_type=job.output.content_type,
+        seconds=service.settings.presign_seconds,
+    )
+
+
+def _view_output(job: Job, service: Parts) -> OutputView | None:
+    if not job.output:
+        return None
+    return OutputView(
+        url=output_link(job, service),
+        expires_at=datetime.fromtimestamp(
+            int(datetime.now(UTC).timestamp()) + service.settings.presign_seconds,
+            UTC,
+        ),
+        content_type=job.output.content_type,
+        width=job.output.width,
+        height=job.output.height,
+        bytes=job.output.bytes,
+        sha256=job.output.sha256,
+    )
+
+
+def _view_attempt(attempt: Any) -> AttemptView:
+    return AttemptView(
+        number=attempt["number"],
+        worker=attempt["worker"],
+        started_at=datetime.fromtimestamp(attempt["started_ms"] / 1000, UTC),
+        ended_at=moment(attempt.get("ended_ms")),
+        outcome=attempt.get("outcome"),
+    )
+
+
+def _view_timing(job: Job) -> TimingView:
+    return TimingView(
+        queued_ms=job.started_ms - job.created_ms if job.started_ms else None,
+        total_ms=job.finished_ms - job.created_ms if job.finished_ms else None,
+        **job.timing,
+    )
+
+
+def view_model(model: Model, card: Card) -> dict[str, Any]:
+    """A model with its parameters, their ranges, and their defaults for the loaded checkpoint."""
+    parts = model.made_of
+    return {
+        "id": model.id,
+        "object": "model",
+        "summary": model.summary,
+        "made_of": {"text_encoder": parts.text_encoder, "vae": parts.vae, "unet": parts.unet},
+        "sampler": model.sampler,
+        "guidance": model.guidance,
+        "default": model.id == DEFAULT_MODEL,
+        "parameters": [
+            {
+                "name": p.name,
+                "kind": p.kind,
+                "summary": p.summary,
+                "required": p.required,
+                "minimum": p.minimum,
+                "maximum": p.maximum,
+                "choices": p.choices,
+                "default": p.default,
+            }
+            for p in model.with_defaults(card).parameters
+        ],
+    }

@@ -1,0 +1,130 @@
+"""The GPU worker: a Celery worker whose threads claim jobs until none is left. Started by `python -m worker.app`."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from celery import Celery, signals
+
+from jobs.errors import Unavailable
+from jobs.hints import QUEUE, TASK, celery_app
+from jobs.pictures import PictureStore
+from jobs.settings import Settings
+from jobs.store import JobStore
+from pipeline.catalogue import MODELS
+from worker.hands import Drained, Hands
+from worker.run import Desk, run_next
+
+log = logging.getLogger("worker")
+
+REDIS_TIMEOUT = 5.0
+S3_TIMEOUT = 20.0
+PATROL = 10.0  #: seconds after which a free slot looks for work unasked
+
+
+class Worker:
+    """The slots of one process: each holds one job at a time, found by a wake-up or on patrol."""
+
+    def __init__(self, desk: Desk, slots: int, grace_seconds: int) -> None:
+        self.desk = desk
+        self.draining = False
+        self._grace = grace_seconds
+        self._free = threading.BoundedSemaphore(slots)
+
+    def work(self) -> None:
+        """Run jobs in a free slot until none is left; without a free slot there is nothing to do."""
+        if not self._free.acquire(blocking=False):
+            return
+        try:
+            while not self.draining and run_next(self.desk):
+                pass
+        except Unavailable as error:
+            log.warning("no job claimed: %s", error)
+        finally:
+            self._free.release()
+
+    def patrol(self) -> None:
+        """Look for work now and then, for the broker may have lost every wake-up."""
+        while not self.draining:
+            time.sleep(PATROL)
+            self.work()
+
+    def drain(self, **_: Any) -> None:
+        """Claim no more; finish what fits into the grace, give the rest back, be gone at its end."""
+        if self.draining:
+            return
+        self.draining = True
+        log.info("draining: %s jobs in hand, %s s", len(self.desk.hands.in_hand()), self._grace)
+        _in_background(self._leave)
+
+    def _leave(self) -> None:
+        margin = min(3.0, self._grace / 2)
+        ends = time.monotonic() + self._grace
+        while self.desk.hands.in_hand() and time.monotonic() < ends - margin:
+            time.sleep(0.05)
+        for held in self.desk.hands.in_hand():
+            held.stop = held.stop or Drained
+        while self.desk.hands.in_hand() and time.monotonic() < ends - margin / 3:
+            time.sleep(0.05)
+        self._go()
+
+    def _go(self) -> None:
+        try:
+            for held in self.desk.hands.in_hand():
+                self.desk.store.release(held.job, "drained")
+            self.desk.store.retire(self.desk.hands.worker)
+        except Unavailable as error:
+            log.warning("left without a goodbye: %s", error)
+        logging.shutdown()
+        os._exit(0)
+
+
+def _in_background(target: Callable[[], None]) -> None:
+    threading.Thread(target=target, daemon=True, name=target.__name__).start()
+
+
+def load_desk(settings: Settings) -> Desk:
+    """Load the checkpoint and connect; seconds to minutes."""
+    from pipeline.edit import Pipeline  # loads torch
+
+    editors = {model: Pipeline.load(settings.checkpoint, model=model, dtype=settings.dtype) for model in MODELS}
+    card = next(iter(editors.values())).card
+    store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
+    about = {"slots": settings.worker_slots, "checkpoint": asdict(card), "pid": os.getpid()}
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds)
+    pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
+    return Desk(store, pictures, hands, editors, settings.lease_seconds)
+
+
+def serve(app: Celery, worker: Worker, slots: int) -> None:
+    """Take wake-ups until told to stop."""
+    app.task(worker.work, name=TASK)
+    signals.worker_shutting_down.connect(worker.drain, weak=False)
+    _in_background(worker.desk.hands.pulse)
+    _in_background(worker.patrol)
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
+    app.worker_main(["worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    settings = Settings()
+    from torch import set_num_threads
+
+    set_num_threads(settings.torch_threads)
+    worker = Worker(load_desk(settings), settings.worker_slots, settings.worker_grace_seconds)
+    log.info("ready: %s, %s slots", settings.checkpoint, settings.worker_slots)
+    serve(celery_app(settings), worker, settings.worker_slots)
+    worker.draining = True
+    worker._leave()
+
+
+if __name__ == "__main__":
+    main()

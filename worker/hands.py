@@ -1,0 +1,153 @@
+"""The jobs that a worker holds, and the pulse that keeps their leases while they get on."""
+
+import io
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from PIL import Image
+
+from jobs.errors import Unavailable
+from jobs.job import Job
+from jobs.store import JobStore, Renewal
+from pipeline.edit import Progress
+
+log = logging.getLogger(__name__)
+
+PULSE = 0.3  #: seconds between pulses while there is work
+IDLE_PULSE = 2.0
+PREVIEW_EVERY = 0.5
+PATIENCE = 60.0  #: seconds that loading, storing or one step may take before the lease is left to run out
+STEPS_OF_PATIENCE = 10  #: or so many times the mean step, if that is longer
+
+
+class Stopped(Exception):
+    """Raised at a denoising step to leave the edit."""
+
+
+class Canceled(Stopped):
+    """The client asked the job to stop."""
+
+
+class Lost(Stopped):
+    """The job is no longer this worker's: another attempt has it, or it ended."""
+
+
+class Drained(Stopped):
+    """The worker is to leave, and this job does not fit into its grace."""
+
+
+class Held:
+    """One claimed job in this worker's hands."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.step = 0
+        self.steps = 0
+        self.stop: type[Stopped] | None = None
+        self.preview: bytes | None = None
+        self._began = self._moved = time.monotonic()
+        self._previewed = 0.0
+
+    def enter(self) -> None:
+        """A new phase begins: it has its own patience."""
+        self._began = self._moved = time.monotonic()
+        self.check()
+
+    def check(self) -> None:
+        """Raises Stopped if the job is not to go on."""
+        if self.stop:
+            raise self.stop
+
+    def advance(self, progress: Progress) -> None:
+        """One denoising step is done.
+
+        Raises:
+            Stopped: the job is not to go on.
+        """
+        self.step, self.steps = progress.step, progress.steps
+        self._moved = time.monotonic()
+        self.check()
+        if self._moved - self._previewed > PREVIEW_EVERY:
+            self._previewed = self._moved
+            self.preview = _jpeg(progress.preview())
+
+    @property
+    def gets_on(self) -> bool:
+        """Whether the last unit of work is young enough to vouch for the job."""
+        mean_step = (self._moved - self._began) / self.step if self.step else 0.0
+        return time.monotonic() - self._moved < max(PATIENCE, STEPS_OF_PATIENCE * mean_step)
+
+    def renewal(self) -> Renewal:
+        return Renewal(self.job.id, self.job.fence, self.gets_on, self.step, self.steps)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=80)
+    return data.getvalue()
+
+
+class Hands:
+    """All the jobs that this worker holds; `pulse` runs in a thread of its own."""
+
+    def __init__(self, store: JobStore, worker: str, about: Mapping[str, Any], *, lease_seconds: int) -> None:
+        self.store = store
+        self.worker = worker
+        self._about = about
+        self._lease_seconds = lease_seconds
+        self._held: dict[str, Held] = {}
+        self._lock = threading.Lock()
+        self._stir = threading.Event()
+
+    @contextmanager
+    def holding(self, job: Job) -> Iterator[Held]:
+        """Keep the job's lease while it gets on."""
+        held = Held(job)
+        with self._lock:
+            self._held[job.fence] = held
+        self._stir.set()
+        try:
+            yield held
+        finally:
+            with self._lock:
+                del self._held[job.fence]
+
+    def in_hand(self) -> list[Held]:
+        """The jobs held now."""
+        with self._lock:
+            return list(self._held.values())
+
+    def pulse(self) -> None:
+        """Renew, for ever; while Redis does not answer, the leases wait."""
+        while True:
+            self._stir.clear()
+            held = self.in_hand()
+            try:
+                self.beat(held)
+            except Unavailable as error:
+                log.warning("leases not renewed: %s", error)
+            except Exception:
+                log.exception("the pulse has stopped; without it no lease is kept")
+                os._exit(70)
+            self._stir.wait(PULSE if held else IDLE_PULSE)
+            if held:
+                time.sleep(PULSE)
+
+    def beat(self, held: list[Held]) -> None:
+        """Renew once, and hand each job what it is told."""
+        answers = self.store.renew(
+            self.worker, self._about, [item.renewal() for item in held], lease_seconds=self._lease_seconds
+        )
+        for item, answer in zip(held, answers, strict=True):
+            if answer == "canceling":
+                item.stop = Canceled
+            elif answer == "lost":
+                item.stop = Lost
+            if item.preview:
+                self.store.keep_preview(item.job.id, item.preview)
+                item.preview = None

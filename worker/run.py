@@ -1,0 +1,140 @@
+"""The story of one job, from the queue to its end. Knows nothing of Celery."""
+
+import io
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+from PIL import Image
+
+from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
+from jobs.job import Job, Picture
+from jobs.pictures import NoSuchPicture, PictureStore
+from jobs.store import JobStore
+from pipeline.edit import Progress
+from pipeline.errors import PipelineError
+from worker.hands import Canceled, Drained, Hands, Held, Lost
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
+
+
+class Editor(Protocol):
+    """What edits pictures; in production it is `pipeline.edit.Pipeline`."""
+
+    def edit(
+        self, photo: Image.Image, prompt: str, *, on_step: Callable[[Progress], None], **params: Any
+    ) -> Image.Image: ...
+
+    def receipt(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a worker works with: the records, the pictures, its hands, an editor for each model."""
+
+    store: JobStore
+    pictures: PictureStore
+    hands: Hands
+    editors: Mapping[str, Editor]
+    lease_seconds: int
+
+
+def run_next(desk: Desk) -> bool:
+    """Carry the next job from queued to its end. False: there was none."""
+    token = uuid4().hex
+    job = insist(lambda: desk.store.claim(desk.hands.worker, lease_seconds=desk.lease_seconds, token=token), seconds=5)
+    if job is None:
+        return False
+    log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
+    with desk.hands.holding(job) as held:
+        try:
+            output, timing = edit_job(desk, held)
+        except Canceled:
+            insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
+        except Lost:
+            log.warning("job %s is no longer ours; dropped at step %s", job.id, held.step)
+        except Drained:
+            insist(lambda: desk.store.release(job, "drained"), seconds=5)
+        except Unavailable as trouble:
+            log.warning("job %s given back: %s", job.id, trouble)
+            wait = random.uniform(0, min(LONGEST_WAIT, 2 ** len(job.attempts)))  # noqa: S311 - jitter
+            insist(lambda: desk.store.release(job, "storage-trouble", wait_seconds=wait), seconds=desk.lease_seconds)
+        except NoSuchPicture:
+            end_badly(desk, job, missing_input())
+        except PipelineError as error:  # the user can mend this
+            end_badly(desk, job, unusable_input(str(error)))
+        except Exception:  # only we can mend this
+            log.exception("job %s broke", job.id)
+            end_badly(desk, job, internal_error())
+        else:
+            end_well(desk, held, output, timing)
+    return True
+
+
+def edit_job(desk: Desk, held: Held) -> tuple[Picture, dict[str, int]]:
+    """Fetch the job's picture, edit it, store the result under the job's fence. Times are milliseconds."""
+    job = held.job
+    params = {**job.params}
+    began = time.monotonic()
+    photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG"])
+    photo.load()
+    loaded = time.monotonic()
+    held.enter()
+    edited = desk.editors[job.model].edit(photo, params.pop("prompt"), on_step=held.advance, **params)
+    ran = time.monotonic()
+    held.enter()
+    data, content_type = encode(edited, job.format)
+    output = desk.pictures.put_result(job, data, content_type, edited.size)
+    stored = time.monotonic()
+    spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
+    return output, {name: round(seconds * 1000) for name, seconds in spans.items()}
+
+
+def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
+    """A picture's bytes and their content type; nothing but its pixels goes in."""
+    options: dict[str, dict[str, Any]] = {
+        "png": {"compress_level": 6},
+        "jpeg": {"quality": 92, "subsampling": 0},
+        "webp": {"quality": 92},
+    }
+    data = io.BytesIO()
+    picture.save(data, kind.upper(), **options[kind])
+    return data.getvalue(), f"image/{kind}"
+
+
+def end_well(desk: Desk, held: Held, output: Picture, timing: Mapping[str, int]) -> None:
+    job = held.job
+    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt()}
+    answer = insist(lambda: desk.store.finish(job, output, timing, receipt), seconds=desk.lease_seconds)
+    if answer == "canceling":
+        insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
+    log.info("job %s %s in %s ms", job.id, answer, timing["run_ms"])
+
+
+def end_badly(desk: Desk, job: Job, error: JobError) -> None:
+    insist(lambda: desk.store.fail(job, error), seconds=desk.lease_seconds)
+    log.info("job %s failed: %s", job.id, error.type)
+
+
+def insist(call: Callable[[], T], *, seconds: float) -> T:
+    """Make a call that is safe to repeat until Redis answers, or it has been silent for so long.
+
+    Raises:
+        RecordsUnavailable: the keeper will take the job back when its lease runs out.
+    """
+    gives_up = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except RecordsUnavailable:
+            if time.monotonic() > gives_up:
+                raise
+            time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - jitter
