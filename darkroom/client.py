@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -101,7 +102,7 @@ class Client:
 
     def get(self, job_id: str) -> Job:
         """The job as it stands."""
-        return _job(self._ask("GET", f"/v1/jobs/{job_id}"))
+        return _job(self._ask("GET", f"{_path(job_id)}"))
 
     def wait(self, job_id: str, on_change: Callable[[Job], None] | None = None) -> Job:
         """Return the job when it is over; `on_change` hears of each change on the way, the last one too."""
@@ -111,7 +112,7 @@ class Client:
         while not job.is_over:
             answer = self._ask(
                 "GET",
-                f"/v1/jobs/{job_id}",
+                f"{_path(job_id)}",
                 patience=30,  # the API may be started again while we wait; the job does not mind
                 params={"wait": HOLD_SECONDS},
                 headers={"If-None-Match": job.etag} if job.etag else {},
@@ -124,15 +125,15 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         """Ask the job to stop. One that runs is `canceling` until its next step."""
-        return _job(self._ask("POST", f"/v1/jobs/{job_id}/cancel"))
+        return _job(self._ask("POST", f"{_path(job_id)}/cancel"))
 
     def retry(self, job_id: str) -> Job:
         """A failed or canceled job again, as a new job."""
-        return _job(self._ask("POST", f"/v1/jobs/{job_id}/retry"))
+        return _job(self._ask("POST", f"{_path(job_id)}/retry"))
 
     def delete(self, job_id: str) -> None:
         """Remove an ended job and its pictures."""
-        self._ask("DELETE", f"/v1/jobs/{job_id}")
+        self._ask("DELETE", f"{_path(job_id)}")
 
     def list(self, status: str | None = None, limit: int | None = None, after: str | None = None) -> dict[str, Any]:
         """A page of jobs, newest first: `data`, `has_more`, and `next`, the `after` of the following page."""
@@ -141,11 +142,11 @@ class Client:
 
     def output(self, job_id: str) -> bytes:
         """The edited picture's bytes."""
-        return self._ask("GET", f"/v1/jobs/{job_id}/output", params={"proxy": 1}).content
+        return self._ask("GET", f"{_path(job_id)}/output", params={"proxy": 1}).content
 
     def input(self, job_id: str) -> bytes:
         """The bytes of the picture as the service keeps it."""
-        return self._ask("GET", f"/v1/jobs/{job_id}/input", params={"proxy": 1}).content
+        return self._ask("GET", f"{_path(job_id)}/input", params={"proxy": 1}).content
 
     def models(self) -> dict[str, Any]:
         """The models with their parameters, ranges and defaults, and the checkpoint that they run on."""
@@ -218,6 +219,10 @@ def refusal(answer: httpx.Response) -> DarkroomError:
 
 def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
 def _job(answer: httpx.Response) -> Job:

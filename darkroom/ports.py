@@ -11,7 +11,13 @@ LOWEST, HIGHEST = 10_000, 32_000
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could bind `port` now."""
+    """Whether a server could bind `port` now, and nobody answers there.
+
+    (macOS would let us bind beside a server that listens on all addresses.)"""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex((host, port)) == 0:
+            return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

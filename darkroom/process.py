@@ -14,6 +14,8 @@ from typing import IO, Self
 
 from darkroom import lifeline
 
+LOG_BYTES = 10 * 2**20  # a larger log is put aside at the next start; one such is kept
+
 
 class ProcessError(Exception):
     """A process that could not be started; the text says which one, why, and shows the end of its log."""
@@ -22,8 +24,10 @@ class ProcessError(Exception):
 class Lifeline:
     """The watcher that ends our children when we are gone, kill -9 included (see `lifeline.py`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherits: tuple[int, ...] = ()) -> None:
+        """`inherits`: descriptors that stay open until all our children are gone (a lock on what they write)."""
         self.pids: set[int] = set()
+        self.inherits = inherits
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def command(self, command: list[str]) -> tuple[list[str], int]:
@@ -62,6 +66,7 @@ class Lifeline:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                pass_fds=self.inherits,
                 start_new_session=True,
                 cwd="/",
             )
@@ -119,9 +124,16 @@ class Process(ABC):
     def running(self) -> bool:
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        status = self.exit_status
+        return signal.Signals(-status).name if status is not None and status < 0 else f"status {status}"
+
     def spawn(self) -> None:
         """Start the process and return at once."""
         self._reap()
+        self._turn_log()
         command, pipe = self.lifeline.command(self.command())
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
@@ -140,15 +152,23 @@ class Process(ABC):
 
         Raises ProcessError if it ends before that, or takes longer than its patience."""
         self.spawn()
+        self.wait_until_ready()
+        return self
+
+    def wait_until_ready(self) -> None:
+        """Return when the process that was started is ready; raises as `start` does."""
         over = time.monotonic() + self.patience
         while not self.ready():
             if not self.running:
-                raise ProcessError(f"{self.name} ended with status {self.exit_status} at its start.\n{self.tail()}")
+                raise ProcessError(
+                    f"{self.name} ended with {self.ending} at its start. The end of its log:\n{self.tail()}"
+                )
             if time.monotonic() > over:
                 self.kill()
-                raise ProcessError(f"{self.name} was not ready after {self.patience:.0f} s.\n{self.tail()}")
+                raise ProcessError(
+                    f"{self.name} was not ready after {self.patience:.0f} s. The end of its log:\n{self.tail()}"
+                )
             time.sleep(0.05)
-        return self
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for what is left of its process group after the grace."""
@@ -174,6 +194,10 @@ class Process(ABC):
         self.stop()
         if self._own_lifeline:
             self.lifeline.close()
+
+    def _turn_log(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
 
     def _reap(self) -> None:
         if self._child is None:

@@ -1,0 +1,72 @@
+"""Shows how a job goes: a moving line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from darkroom.client import Job
+
+
+class JobProgress:
+    """Call it with the job each time that it has changed."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.states: list[str] = []  # that were seen, in order
+        self._quarter = 0
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("sending", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def __call__(self, job: Job) -> None:
+        if not self.states or self.states[-1] != job.status:
+            self.states.append(job.status)
+            if not self.console.is_terminal:
+                self.console.print(f"  {describe(job)}")
+        elif not self.console.is_terminal:
+            self._print_quarters(job)
+        self._bar.update(self._task, description=describe(job), completed=job.step or 0, total=job.steps)
+
+    def _print_quarters(self, job: Job) -> None:
+        if job.step and job.steps and (quarter := 4 * job.step // job.steps) > self._quarter:
+            self._quarter = quarter
+            self.console.print(f"  {describe(job)}")
+
+
+def plain_console(stderr: bool = False) -> Console:
+    """A console that takes text as it is: a photo may be called `[bold].jpg`."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    """JSON on stdout, one line."""
+    json.dump(answer, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def describe(job: Job) -> str:
+    """Where a job stands, in a few words."""
+    if job.status == "queued" and job.position:
+        return f"queued, {job.position} before it"
+    if job.step and not job.is_over:
+        return f"{job.status}, step {job.step} of {job.steps}"
+    return job.status

@@ -1,0 +1,74 @@
+"""The first edit: one photo of examples/ through the public API, to show that everything works."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from darkroom.client import Client, DarkroomError, Job
+from darkroom.progress import JobProgress
+
+INSTRUCTION = "make it a pencil sketch"
+SIZE = "256x256"  # a quarter of the usual work
+
+
+class Sample(threading.Thread):
+    """The sample edit, beside the supervision of the processes that do it."""
+
+    def __init__(self, url: str, folder: Path, console: Console, report: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.folder = folder
+        self.console = console
+        self.report = report
+        self.succeeded = False
+
+    def run(self) -> None:
+        """Send, follow, save, and say so."""
+        photo = find_photo()
+        if photo is None:
+            self.console.print("There is no photo in examples/ here, so no sample edit (as with --no-sample).")
+            return
+        try:
+            self._edit(photo)
+        except (DarkroomError, OSError) as error:
+            self.console.print(f"The sample edit did not work: {error}")
+
+    def _edit(self, photo: Path) -> None:
+        self.console.print(f"\nSample edit of {os.path.relpath(photo)}: {INSTRUCTION!r}")
+        with Client(self.url) as client:
+            with JobProgress(self.console) as show:
+                job = client.submit(photo, INSTRUCTION, size=SIZE, seed=1)
+                self.console.print(f"  job {job.id}")
+                show(job)
+                job = client.wait(job.id, on_change=show)
+            self.console.print(f"  states: {' → '.join(show.states)}")
+            if job.status != "succeeded":
+                raise DarkroomError(job.error or job.status_text)
+            saved = save(client.output(job.id), job, self.folder / "edited")
+        self.console.print(f"  saved {os.path.relpath(saved)}")
+        self.report({**job.json, "saved": str(saved)})
+        self.succeeded = True
+
+
+def find_photo() -> Path | None:
+    """The first photo in the project's examples, if they are here (a wheel has none)."""
+    folders = [Path(__file__).parent.parent / "examples", Path("examples")]
+    return next((photo for folder in folders for photo in sorted(folder.glob("*.jpg"))), None)
+
+
+def save(picture: bytes, job: Job, path: Path) -> Path:
+    """Write a picture under the ending that fits its format."""
+    path = path.with_suffix({"image/jpeg": ".jpg"}.get(kind := content_type(job), "." + kind.split("/")[-1]))
+    path.write_bytes(picture)
+    return path
+
+
+def content_type(job: Job) -> str:
+    """The media type of a finished job's picture."""
+    return str(job.json["output"]["content_type"])

@@ -1,0 +1,90 @@
+"""Our own three processes, as the local stack starts them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from darkroom.process import Lifeline, Process
+
+# glibc gives large tensors back to the system after each use and page-faults them in again, unless it is told to keep
+# them: blocks under 256 MB come from the heap, which is trimmed only beyond 512 MB and grows by 64 MB at a time.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(256 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+
+
+class Service(Process):
+    """One of our processes, told by its environment where the others are."""
+
+    def __init__(self, folder: Path, lifeline: Lifeline, settings: dict[str, str], port: int) -> None:
+        super().__init__(folder, lifeline)
+        self.settings = settings
+        self.port = port  # the API's
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        return {"PYTHONUNBUFFERED": "1", **self.settings}
+
+    def ready(self) -> bool:
+        return self.running
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What the API answers to a GET, empty when that is no success."""
+        try:
+            answer = httpx.get(self.url + path, timeout=2, trust_env=False)
+        except httpx.HTTPError:
+            return {}
+        return dict(answer.json()) if answer.status_code == httpx.codes.OK else {}
+
+
+class Api(Service):
+    """The web tier."""
+
+    name = "api"
+
+    def command(self) -> list[str]:
+        options = ["--host", "127.0.0.1", "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
+        return [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
+
+    def ready(self) -> bool:
+        return bool(self.ask("/readyz"))
+
+
+class Worker(Service):
+    """A Celery worker with the pipeline in it."""
+
+    name = "worker"
+    patience = 300.0  # it may have to fetch a checkpoint's files or read gigabytes from a slow disk
+    grace = 10.0
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "worker.app"]
+
+    def environment(self) -> dict[str, str]:
+        defaults = {"OMP_NUM_THREADS": "1", "WORKER_GRACE_SECONDS": "5", **ALLOCATOR}
+        if Path(self.settings["CHECKPOINT"]).is_dir():
+            defaults["HF_HUB_OFFLINE"] = "1"
+        chosen = {name: os.environ.get(name, value) for name, value in defaults.items()}
+        return {**super().environment(), **chosen}
+
+    def ready(self) -> bool:
+        return bool(self.ask("/v1/queue").get("workers"))
+
+
+class Keeper(Service):
+    """The process that tidies up after the others."""
+
+    name = "keeper"
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "worker.keeper"]

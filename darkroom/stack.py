@@ -1,0 +1,238 @@
+"""The whole Darkroom on one machine: `darkroom up`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import darkroom
+from darkroom.data_folder import DataFolder
+from darkroom.ports import free_ports, is_free
+from darkroom.process import Lifeline, Process, ProcessError
+from darkroom.progress import plain_console, print_json
+from darkroom.sample import Sample, find_photo
+from darkroom.servers import REGION, SeaweedFS, Valkey
+from darkroom.services import Api, Keeper, Worker
+
+USUAL_PORT = 8000
+LIVED_SECONDS = 10.0  # what ends sooner than this after its start has ended "at once"
+PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # before each new start of something that ends at once; then we give up
+GLANCE_SECONDS = 0.2
+INTERRUPTED = 130  # the usual exit status after Ctrl-C
+PROJECT = Path(darkroom.__file__).parent.parent
+
+Say = Callable[[str], None]
+
+
+def up(data: Path, *, port: int | None = None, sample: bool = True, once: bool = False, as_json: bool = False) -> int:
+    """Start everything, send the sample edit, serve until Ctrl-C (or the sample's end); return the exit status.
+
+    Raises DataFolderError or ProcessError, with a sentence, when it cannot start or go on."""
+    console = plain_console(stderr=as_json)
+    with DataFolder(data) as folder, interruptible(), Stack(folder, choose_port(port), console.print) as stack:
+        try:
+            stack.start()
+            report = print_json if as_json else (lambda _: None)
+            report({"url": stack.api.url, "data": str(folder.path)})
+            example = Sample(stack.api.url, folder.path, console, report) if sample else None
+            return serve(stack, example, once)
+        except KeyboardInterrupt:
+            return INTERRUPTED if once else 0
+
+
+def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
+    """Look after the processes while the sample edit runs, and after it unless `once`."""
+    if sample:
+        sample.start()
+        while sample.is_alive():
+            stack.supervise()
+            sample.join(GLANCE_SECONDS)
+    if once:
+        return 0 if sample is None or sample.succeeded else 1
+    stack.say(greeting(stack.api.url))
+    while True:
+        stack.supervise()
+        time.sleep(GLANCE_SECONDS)
+
+
+class Stack:
+    """The embedded servers and our three processes, in the order in which they are started."""
+
+    def __init__(self, folder: DataFolder, port: int, say: Say) -> None:
+        self.folder = folder
+        self.say = say
+        self.lifeline = Lifeline(inherits=(folder.lock,))
+        self.servers = embedded_servers(folder.path, self.lifeline)
+        settings = settings_for(self.servers)
+        logs = folder.path / "logs"
+        self.api = Api(logs, self.lifeline, settings, port)
+        self.keeper = Keeper(logs, self.lifeline, settings, port)
+        self.worker = Worker(logs, self.lifeline, settings, port)
+        self.supervisor = Supervisor([*self.servers, self.api, self.keeper, self.worker], say)
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        except KeyboardInterrupt:
+            self.say("Killing what is left.")
+        finally:
+            self.lifeline.close()
+
+    def start(self) -> None:
+        """Start all of it and return when the first job could be taken."""
+        self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
+        self._start(self.servers)
+        self._start([self.api, self.keeper, self.worker])
+        self.folder.address.write_text(self.api.url + "\n")
+
+    def supervise(self) -> None:
+        """Start again whatever has ended."""
+        self.lifeline.renew()
+        self.supervisor.check()
+
+    def stop(self) -> None:
+        """End all of it: the worker first, so that it can give back what it holds, and the servers last."""
+        self.say("Stopping (Ctrl-C again kills) …")
+        for process in (self.worker, self.keeper, self.api, *reversed(self.servers)):
+            process.stop()
+
+    def _start(self, processes: Sequence[Process]) -> None:
+        begin = time.monotonic()
+        for process in processes:
+            self.supervisor.spawn(process)
+        for process in processes:
+            process.wait_until_ready()
+            self.say(f"  {process.name:<10} ready after {time.monotonic() - begin:.1f} s")
+
+
+@dataclass
+class Life:
+    """When a process was last started, how many of its lives ended at once, and when it may have the next one."""
+
+    began: float
+    short_lives: int = 0
+    next_at: float | None = None
+
+
+class Supervisor:
+    """Starts again what has ended, with a growing pause if it ends at once, and gives up in clear words."""
+
+    def __init__(self, processes: Sequence[Process], say: Say) -> None:
+        self.processes = processes
+        self.say = say
+        self.lives: dict[str, Life] = {}
+
+    def spawn(self, process: Process) -> None:
+        """Start a process that is looked after from now on."""
+        process.spawn()
+        self.lives.setdefault(process.name, Life(0)).began = time.monotonic()
+
+    def check(self) -> None:
+        """Look at every process once; to be called a few times a second."""
+        for process in self.processes:
+            life = self.lives[process.name]
+            if process.running:
+                continue
+            if life.next_at is None:
+                self._mourn(process, life)
+            elif time.monotonic() >= life.next_at:
+                life.next_at = None
+                self.spawn(process)
+
+    def _mourn(self, process: Process, life: Life) -> None:
+        at_once = time.monotonic() - life.began < LIVED_SECONDS
+        life.short_lives = life.short_lives + 1 if at_once else 0
+        if life.short_lives >= len(PAUSES):
+            raise ProcessError(
+                f"{process.name} ended {life.short_lives} times at once, the last time with {process.ending}. "
+                f"Giving up; this is the end of its log:\n{process.tail()}"
+            )
+        pause = PAUSES[life.short_lives]
+        life.next_at = time.monotonic() + pause
+        self.say(
+            f"{process.name} ended with {process.ending}; starting it again {f'in {pause:.0f} s' if pause else ''}"
+        )
+
+
+def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
+    """The servers that the environment does not name."""
+    servers: list[Process] = []
+    if not os.environ.get("REDIS_URL"):
+        servers.append(Valkey(folder / "valkey", lifeline))
+    if not os.environ.get("S3_ENDPOINT_URL"):
+        servers.append(SeaweedFS(folder / "s3", lifeline))
+    return servers
+
+
+def settings_for(servers: Sequence[Process]) -> dict[str, str]:
+    """The environment by which our processes find the embedded servers and the checkpoint."""
+    settings = {"DARKROOM_MODE": os.environ.get("DARKROOM_MODE", "local"), "CHECKPOINT": checkpoint()}
+    for server in servers:
+        match server:
+            case Valkey():
+                settings["REDIS_URL"] = server.url
+            case SeaweedFS():
+                settings |= {
+                    "S3_ENDPOINT_URL": server.endpoint_url,
+                    "S3_REGION": REGION,
+                    "S3_BUCKET": server.bucket,
+                    "S3_ACCESS_KEY_ID": server.access_key,
+                    "S3_SECRET_ACCESS_KEY": server.secret_key,
+                }
+    return settings
+
+
+def checkpoint() -> str:
+    """CHECKPOINT, or the micro one that comes with the project; a folder as an absolute path."""
+    chosen = os.environ.get("CHECKPOINT") or str(PROJECT / "checkpoints" / "micro")
+    return str(Path(chosen).absolute()) if Path(chosen).is_dir() else chosen
+
+
+def choose_port(asked: int | None) -> int:
+    """The port asked for, which must be free; else the usual one, or any."""
+    if asked is None:
+        return USUAL_PORT if is_free(USUAL_PORT) else free_ports(1)[0]
+    if not is_free(asked):
+        raise ProcessError(f"Port {asked} is taken by another program: name a free one, or leave --port away.")
+    return asked
+
+
+def greeting(url: str) -> str:
+    """Where it is, and what to try next."""
+    photo = find_photo()
+    shown = os.path.relpath(photo) if photo else "photo.jpg"
+    return (
+        f"\nDarkroom is at {url} (the API is described at {url}/docs)\n"
+        f"Try:  curl -F image=@{shown} -F prompt='make it snowy' '{url}/v1/jobs'\n"
+        "Ctrl-C ends it."
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end us as Ctrl-C does; Ctrl-C does even where a shell had it ignored."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to outlive the terminal
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
