@@ -68,8 +68,8 @@ class Priority(StrEnum):
 
 
 def new_id() -> str:
-    """26 letters and digits that sort by time: 48 bits of milliseconds and 80 random bits (a ULID)."""
-    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    """26 letters and digits that sort by time: 54 bits of microseconds and 76 random bits."""
+    number = (time.time_ns() // 1000 << 76) | secrets.randbits(76)
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 

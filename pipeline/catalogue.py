@@ -198,14 +198,13 @@ def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, An
         if value is None and parameter.required:
             raise ParameterError(parameter.name, "is required")
         resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
-    _refuse_silent_pairs(model_id, given)
-    return resolved
+    return _library_pair(resolved, given) if model_id == "pix2pix-base" else resolved
 
 
-def _refuse_silent_pairs(model_id: str, given: Mapping[str, Any]) -> None:
-    """The library turns image guidance off at `cfg_scale` 1; asking for both would ignore one of them."""
-    both = given.get("cfg_scale") is not None and given.get("image_cfg_scale") is not None
-    if model_id == "pix2pix-base" and both and float(given["cfg_scale"]) == 1:
-        raise ParameterError(
-            "image_cfg_scale", "has no effect in pix2pix-base when cfg_scale is 1: leave it out or raise cfg_scale"
-        )
+def _library_pair(resolved: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The library turns image guidance off at `cfg_scale` 1, which is image scale 1: any other would be ignored."""
+    if resolved["cfg_scale"] != 1:
+        return resolved
+    if given.get("image_cfg_scale") is not None and resolved["image_cfg_scale"] != 1:
+        raise ParameterError("image_cfg_scale", "must be 1 in pix2pix-base when cfg_scale is 1: it has no effect there")
+    return {**resolved, "image_cfg_scale": 1.0}

@@ -15,7 +15,6 @@ from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_erro
 from jobs.job import Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.store import JobStore
-from pipeline.edit import Progress
 from pipeline.errors import PipelineError
 from worker.hands import Canceled, Drained, Hands, Held, Lost
 
@@ -29,9 +28,8 @@ LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at
 class Editor(Protocol):
     """What edits pictures; in production it is `pipeline.edit.Pipeline`."""
 
-    def edit(
-        self, photo: Image.Image, prompt: str, *, on_step: Callable[[Progress], None], **params: Any
-    ) -> Image.Image: ...
+    @property
+    def edit(self) -> Callable[..., Image.Image]: ...
 
     def receipt(self) -> Mapping[str, Any]: ...
 

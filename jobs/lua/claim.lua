@@ -11,7 +11,7 @@ end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, 100)) do
   redis.call('ZREM', DELAYED, id)
-  redis.call('ZADD', QUEUE, get(id, 'order') or at, id)
+  redis.call('ZADD', QUEUE, get(id, 'order') or 0, id)
 end
 
 local function next_job()

@@ -6,6 +6,11 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+local function now_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
 local function get(id, field)
   return redis.call('HGET', JOB .. id, field)
 end

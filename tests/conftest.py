@@ -1,0 +1,57 @@
+"""The real parts, started once for all tests: Valkey and SeaweedFS on free ports, their data in a temporary folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from darkroom.servers import SeaweedFS, Valkey
+from jobs.pictures import PictureStore
+from jobs.settings import Settings
+from jobs.store import JobStore
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    with SeaweedFS(tmp_path_factory.mktemp("seaweed"), bucket="darkroom") as server:
+        yield server
+
+
+@pytest.fixture
+def settings(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
+    """Settings for the real parts, and an empty Redis."""
+    redis.Redis.from_url(valkey.url).flushall()
+    return Settings(
+        _env_file=None,
+        redis_url=valkey.url,
+        s3_endpoint_url=seaweed.endpoint_url,
+        s3_bucket=seaweed.bucket,
+        s3_access_key_id=seaweed.access_key,
+        s3_secret_access_key=seaweed.secret_key,
+        checkpoint=str(ROOT / "checkpoints" / "micro"),
+        lease_seconds=1,
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[JobStore]:
+    store = JobStore.connect(settings.redis_url, timeout=5)
+    yield store
+    store.redis.close()
+
+
+@pytest.fixture
+def pictures(settings: Settings) -> PictureStore:
+    return PictureStore.connect(settings, timeout=10)

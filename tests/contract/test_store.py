@@ -1,0 +1,362 @@
+"""Every transition on a real Valkey: what it allows, what it refuses, and that saying it twice changes nothing."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from jobs import keys
+from jobs.errors import JobError, QueueFull, RecordsUnavailable
+from jobs.job import Job, Priority, Status
+from jobs.store import JobStore, Renewal
+from tests.jobs_of import A_PICTURE, WORKER, a_job
+
+ERROR = JobError("internal-error", "It broke", "Somehow.")
+
+
+def submit(store: JobStore, **changes) -> Job:
+    job = a_job(**changes)
+    store.submit(job)
+    return job
+
+
+def claim(store: JobStore, *, lease_seconds: int = 30, token: str | None = None) -> Job | None:
+    return store.claim(WORKER, lease_seconds=lease_seconds, token=token or uuid4().hex)
+
+
+def claimed(store: JobStore, **changes) -> Job:
+    submit(store, **changes)
+    job = claim(store)
+    assert job is not None
+    return job
+
+
+def read(store: JobStore, job: Job) -> Job:
+    found = store.get(job.id, job.tenant)
+    assert found is not None
+    return found
+
+
+def renew(store: JobStore, job: Job, *, step: int = 0, vouched: bool = True, lease_seconds: int = 30) -> str:
+    about = {"slots": 1, "checkpoint": {}}
+    renewal = Renewal(job.id, job.fence, vouched, step, 10)
+    return store.renew(WORKER, about, [renewal], lease_seconds=lease_seconds)[0]
+
+
+def finish(store: JobStore, job: Job) -> str:
+    return store.finish(job, A_PICTURE, {"run_ms": 5}, {"seed": 1})
+
+
+def test_a_submitted_job_is_read_back_as_it_was_asked_for(store):
+    job = submit(store, metadata={"a": [1, None, "é"]}, priority=Priority.HIGH)
+    found = read(store, job)
+    assert (found.params, found.input, found.metadata) == (job.params, job.input, job.metadata)
+    assert (found.status, found.priority) == (Status.QUEUED, Priority.HIGH)
+    assert found.deadline_ms - found.created_ms == job.deadline_seconds * 1000
+
+
+def test_submitting_twice_is_submitting_once(store):
+    job = submit(store)
+    store.submit(job)
+    assert store.queue().queued == 1
+
+
+def test_a_foreign_job_looks_absent(store):
+    job = submit(store)
+    assert store.get(job.id, "somebody-else") is None
+    assert store.cancel(job.id, "somebody-else") is None
+    assert store.delete(job.id, "somebody-else") is None
+
+
+def test_jobs_are_claimed_in_the_order_of_their_age(store):
+    jobs = [submit(store) for _ in range(5)]
+    assert [claim(store).id for _ in jobs] == [job.id for job in jobs]
+    assert claim(store) is None
+
+
+def test_a_higher_priority_goes_first_and_positions_say_so(store):
+    low, normal, high = (submit(store, priority=p) for p in (Priority.LOW, Priority.NORMAL, Priority.HIGH))
+    assert [store.place(read(store, job)).position for job in (low, normal, high)] == [2, 1, 0]
+    assert [claim(store).id for _ in range(3)] == [high.id, normal.id, low.id]
+
+
+def test_an_old_job_overtakes_a_young_one_of_higher_priority(store):
+    """Ageing: ten minutes of waiting outweigh one class of priority, so that no job waits for ever."""
+    old = submit(store)
+    store.redis.zincrby(keys.QUEUE, -600_001_000, old.id)  # as if it had come so much earlier
+    submit(store, priority=Priority.HIGH)
+    assert claim(store).id == old.id
+
+
+def test_one_token_gets_one_job_however_often_it_asks(store):
+    submit(store), submit(store)
+    first, again = claim(store, token="t"), claim(store, token="t")
+    assert (first.id, first.fence) == (again.id, again.fence)
+    assert claim(store).id != first.id
+
+
+def test_racing_workers_share_no_job(store):
+    jobs = {submit(store).id for _ in range(200)}
+    with ThreadPoolExecutor(8) as pool:
+        got = [job.id for job in pool.map(lambda _: claim(store), range(220)) if job]
+    assert len(got) == 200
+    assert set(got) == jobs
+
+
+def test_finishing_gives_the_job_its_result_and_saying_it_again_changes_nothing(store):
+    job = claimed(store)
+    assert finish(store, job) == "finished"
+    ended = read(store, job)
+    assert finish(store, job) == "finished"
+    assert read(store, job) == ended
+    assert (ended.status, ended.output, ended.receipt) == (Status.SUCCEEDED, A_PICTURE, {"seed": 1})
+    assert ended.attempts[0]["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("end", ["finish", "fail", "cancel"])
+def test_an_ended_job_never_changes(store, end):
+    job = claimed(store)
+    if end == "finish":
+        finish(store, job)
+    elif end == "fail":
+        store.fail(job, ERROR)
+    else:
+        store.cancel(job.id, job.tenant)
+        store.canceled(job, 3)
+    ended = read(store, job)
+    assert ended.status.is_over
+    finish(store, job)
+    store.fail(job, ERROR)
+    store.canceled(job, 9)
+    store.release(job, "late")
+    store.cancel(job.id, job.tenant)
+    store.redis.zadd(keys.DEADLINES, {job.id: 1})
+    renewed = renew(store, job, step=7)
+    store.reclaim(3)
+    assert renewed == "lost"
+    assert read(store, job).status == ended.status
+    assert claim(store) is None
+
+
+def test_a_worker_that_lost_its_lease_can_change_nothing(store):
+    """A frozen worker wakes up after its job was given to another one."""
+    zombie = claimed(store)
+    store.redis.zadd(keys.RUNNING, {zombie.id: 1})
+    assert store.reclaim(3) == [zombie.id]
+    heir = claim(store)
+    assert heir.id == zombie.id
+    assert heir.fence != zombie.fence
+    assert renew(store, zombie, step=5) == "lost"
+    assert finish(store, zombie) == "lost"
+    assert not store.fail(zombie, ERROR)
+    assert not store.release(zombie, "late")
+    assert read(store, heir).step is None
+    assert finish(store, heir) == "finished"
+    assert [attempt["outcome"] for attempt in read(store, heir).attempts] == ["crashed", "succeeded"]
+
+
+def test_leases_that_run_out_all_the_time_never_make_two_results(store):
+    """Eight workers with 5 ms leases on 100 jobs: each is finished once, by the holder of its last fence."""
+    jobs = [submit(store) for _ in range(100)]
+    finished: list[str] = []
+
+    def work(_: int) -> None:
+        for _ in range(400):
+            token = uuid4().hex
+            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16])
+            if pairs:
+                job = Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True)))
+                time.sleep(0.004)
+                if finish(store, job) == "finished":
+                    finished.append(job.id)
+            store.reclaim(10_000)
+            if len(finished) == 100:
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert sorted(finished) == sorted(job.id for job in jobs)
+    assert all(read(store, job).status is Status.SUCCEEDED for job in jobs)
+
+
+def test_a_job_that_keeps_killing_its_worker_is_poison(store):
+    job = submit(store)
+    for crash in range(1, 4):
+        assert claim(store) is not None
+        store.redis.zadd(keys.RUNNING, {job.id: 1})
+        store.reclaim(3)
+        assert read(store, job).crashes == crash
+    ended = read(store, job)
+    assert (ended.status, ended.error["type"]) == (Status.FAILED, "poison")
+
+
+def test_a_released_job_keeps_its_place_and_its_attempts_do_not_count(store):
+    first, second = submit(store), submit(store)
+    for _ in range(5):
+        job = claim(store)
+        assert job.id == first.id
+        assert store.release(job, "drained")
+        assert store.release(job, "drained"), "said twice"
+    assert read(store, first).crashes == 0
+    assert [claim(store).id, claim(store).id] == [first.id, second.id]
+
+
+def test_a_release_can_be_told_to_wait(store):
+    job = claimed(store)
+    store.release(job, "storage-trouble", wait_seconds=0.3)
+    assert store.queue().queued == 1
+    assert store.place(read(store, job)).position == 0
+    assert claim(store) is None
+    time.sleep(0.35)
+    assert claim(store).id == job.id
+
+
+def test_canceling_a_queued_job_ends_it_at_once(store):
+    job = submit(store)
+    assert store.cancel(job.id, job.tenant) is Status.CANCELED
+    assert claim(store) is None
+
+
+def test_canceling_a_running_job_is_told_to_its_worker(store):
+    job = claimed(store)
+    assert renew(store, job, step=2) == "held"
+    assert store.cancel(job.id, job.tenant) is Status.CANCELING
+    assert store.cancel(job.id, job.tenant) is Status.CANCELING
+    assert renew(store, job, step=3) == "canceling"
+    assert finish(store, job) == "canceling"
+    assert store.canceled(job, 3)
+    ended = read(store, job)
+    assert ended.status is Status.CANCELED
+    assert ended.cancellation["step"] == 3
+    assert ended.cancellation["ms"] >= 0
+
+
+@pytest.mark.parametrize("way", ["release", "fail", "crash", "deadline"])
+def test_a_canceling_job_can_only_become_canceled(store, way):
+    job = claimed(store)
+    store.cancel(job.id, job.tenant)
+    match way:
+        case "release":
+            store.release(job, "drained")
+        case "fail":
+            store.fail(job, ERROR)
+        case "crash":
+            store.redis.zadd(keys.RUNNING, {job.id: 1})
+            store.reclaim(3)
+        case "deadline":
+            store.redis.zadd(keys.DEADLINES, {job.id: 1})
+            store.expire()
+    assert read(store, job).status is Status.CANCELED
+
+
+def test_cancel_and_finish_race_to_exactly_one_end(store):
+    for _ in range(100):
+        job = claimed(store)
+        with ThreadPoolExecutor(2) as pool:
+            cancel = pool.submit(store.cancel, job.id, job.tenant)
+            answer = pool.submit(finish, store, job).result()
+            cancel.result()
+        if answer == "canceling":
+            store.canceled(job, 1)
+        expected = Status.SUCCEEDED if answer == "finished" else Status.CANCELED
+        assert read(store, job).status is expected
+
+
+def test_a_deadline_ends_a_job_wherever_it_is(store):
+    queued, running = submit(store, deadline_seconds=0), None
+    assert claim(store) is None, "an overdue job is not started"
+    running = claimed(store)
+    store.redis.zadd(keys.DEADLINES, {running.id: 1})
+    store.expire()
+    for job in (queued, running):
+        ended = read(store, job)
+        assert (ended.status, ended.error["type"]) == (Status.FAILED, "deadline-exceeded")
+    assert renew(store, running) == "lost"
+
+
+def test_a_lease_is_only_renewed_for_a_job_that_is_vouched_for(store):
+    job = claimed(store)
+    before = store.redis.zscore(keys.RUNNING, job.id)
+    renew(store, job, vouched=False, lease_seconds=600)
+    assert store.redis.zscore(keys.RUNNING, job.id) == before
+    renew(store, job, vouched=True, lease_seconds=600)
+    assert store.redis.zscore(keys.RUNNING, job.id) > before
+
+
+def test_deleting_leaves_nothing_but_an_order_to_empty_the_folder(store):
+    job = claimed(store)
+    assert store.delete(job.id, job.tenant) == "active"
+    store.keep_preview(job.id, b"jpeg")
+    finish(store, job)
+    assert store.delete(job.id, job.tenant) == "deleted"
+    assert store.get(job.id, job.tenant) is None
+    assert store.trash() == [job.folder]
+    left = [key for key in store.redis.keys("*") if job.id in key]
+    held = [key for key in store.redis.keys("*") if store.redis.type(key) == "zset" and store.redis.zscore(key, job.id)]
+    assert (left, held) == ([], [])
+    assert store.delete(job.id, job.tenant) is None
+
+
+def test_what_has_been_kept_long_enough_is_removed(store):
+    job = claimed(store, retention_seconds=0)
+    finish(store, job)
+    store.expire()
+    assert store.get(job.id, job.tenant) is None
+    assert store.trash() == [job.folder]
+
+
+def test_pages_follow_each_other_newest_first(store):
+    jobs = [submit(store) for _ in range(7)]
+    first = store.page("default", status=None, limit=4, after=None)
+    rest = store.page("default", status=None, limit=4, after=first[-1].id)
+    assert [job.id for job in first + rest] == [job.id for job in reversed(jobs)]
+    claim(store)
+    running = store.page("default", status=Status.RUNNING, limit=4, after=None)
+    assert [job.id for job in running] == [jobs[0].id]
+
+
+def test_every_transition_is_an_event(store):
+    job = claimed(store)
+    renew(store, job, step=1)
+    renew(store, job, step=1)
+    finish(store, job)
+    kinds = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+    assert kinds == ["status", "status", "progress", "done"]
+    assert read(store, job).version == 4
+
+
+def test_the_fleet_is_who_has_been_heard_of(store):
+    assert store.fleet().slots == 0
+    store.renew("w1", {"slots": 2, "checkpoint": {"name": "micro"}}, [], lease_seconds=30)
+    store.renew("w2", {"slots": 3, "checkpoint": {"name": "micro"}}, [], lease_seconds=30)
+    assert (store.fleet().workers, store.fleet().slots) == (2, 5)
+    for _ in range(4):
+        submit(store)
+    claim(store)
+    assert store.wanted_workers() == 3
+    store.redis.zadd(keys.WORKERS, {"w1": 1})
+    store.expire()
+    store.retire("w2")
+    assert store.fleet().workers == 0
+    assert store.checkpoint() == {"name": "micro"}, "known also while no worker is alive"
+
+
+def test_a_full_redis_refuses_jobs_and_lets_running_ones_end(store):
+    job = claimed(store)
+    store.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(QueueFull):
+            submit(store)
+        assert renew(store, job, step=1) == "held"
+        assert finish(store, job) == "finished"
+    finally:
+        store.redis.config_set("maxmemory", "512mb")
+
+
+def test_a_redis_that_is_not_there_is_said_within_two_seconds():
+    store = JobStore.connect("redis://127.0.0.1:1/0", timeout=0.8)
+    started = time.monotonic()
+    with pytest.raises(RecordsUnavailable):
+        store.ping()
+    assert time.monotonic() - started < 2
