@@ -13,7 +13,8 @@ from rich.console import Console
 from darkroom.client import Client, DarkroomError, Job
 from darkroom.progress import JobProgress
 
-INSTRUCTION = "make it a pencil sketch"
+PHOTO = "pagoda.jpg"
+INSTRUCTION = "make it sunset"
 SIZE = "256x256"  # a quarter of the usual work
 
 
@@ -57,9 +58,10 @@ class Sample(threading.Thread):
 
 
 def find_photo() -> Path | None:
-    """The first photo in the project's examples, if they are here (a wheel has none)."""
+    """A photo of the project's examples, if they are here (a wheel has none)."""
     folders = [Path(__file__).parent.parent / "examples", Path("examples")]
-    return next((photo for folder in folders for photo in sorted(folder.glob("*.jpg"))), None)
+    photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
+    return next((photo for photo in photos if photo.name == PHOTO), photos[0] if photos else None)
 
 
 def save(picture: bytes, job: Job, path: Path) -> Path:

@@ -90,8 +90,8 @@ class Stack:
     def start(self) -> None:
         """Start all of it and return when the first job could be taken."""
         self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
-        self._start(self.servers)
-        self._start([self.api, self.keeper, self.worker])
+        self._start(self.servers[:1])  # the records, which all the others ask for at once
+        self._start([*self.servers[1:], self.api, self.keeper, self.worker])
         self.folder.address.write_text(self.api.url + "\n")
 
     def supervise(self) -> None:
@@ -212,7 +212,7 @@ def greeting(url: str) -> str:
     shown = os.path.relpath(photo) if photo else "photo.jpg"
     return (
         f"\nDarkroom is at {url} (the API is described at {url}/docs)\n"
-        f"Try:  curl -F image=@{shown} -F prompt='make it snowy' '{url}/v1/jobs'\n"
+        f"Try:  curl -F image=@{shown} -F prompt='make it look like night' '{url}/v1/jobs'\n"
         "Ctrl-C ends it."
     )
 
