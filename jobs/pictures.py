@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.handlers import add_expect_header
 
 from jobs.errors import StorageUnavailable
 from jobs.job import Job, Picture
@@ -65,7 +66,7 @@ class PictureStore:
         """A store on the settings' bucket; connecting and each answer may take `timeout` seconds."""
 
         def client(endpoint: str | None) -> "S3Client":
-            return boto3.client(
+            made = boto3.client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=settings.s3_region,
@@ -80,6 +81,9 @@ class PictureStore:
                     max_pool_connections=50,
                 ),
             )
+            # Pictures are small: asking first whether they may be sent costs a round trip, or a silent second.
+            made.meta.events.unregister("before-call.s3", add_expect_header)
+            return made
 
         public = settings.s3_public_endpoint_url or settings.s3_endpoint_url
         return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket)

@@ -100,7 +100,11 @@ def list_jobs(
     return JobListView(data=[_view(service, job) for job in page], has_more=more, next=page[-1].id if more else None)
 
 
-@router.get("/{job_id}", responses={304: {"description": "Nothing has changed since the ETag given."}})
+@router.get(
+    "/{job_id}",
+    response_model=JobView,
+    responses={304: {"description": "Nothing has changed since the ETag given."}},
+)
 async def read_job(
     job_id: JobId,
     service: Service,

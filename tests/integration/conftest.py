@@ -1,0 +1,35 @@
+"""The web app over the real parts, and photos of every kind to send it."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api.main import create_app
+from jobs.settings import Settings
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False, follow_redirects=False) as client:
+        yield client
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+@pytest.fixture
+def jpeg() -> bytes:
+    """A small photo-like picture."""
+    return encoded(Image.radial_gradient("L").resize((96, 64)).convert("RGB"), "JPEG")
+
+
+def submit(client: TestClient, image: bytes, **fields) -> dict:
+    answer = client.post("/v1/jobs", files={"image": image}, data={"prompt": "make it sepia", **fields})
+    assert answer.status_code == 202, answer.text
+    return answer.json()

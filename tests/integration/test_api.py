@@ -1,0 +1,238 @@
+"""The API from outside, over the real Redis and S3."""
+
+import base64
+import hashlib
+import io
+import threading
+import time
+
+import httpx
+import pytest
+from PIL import Image
+
+from jobs.job import Picture, new_id
+from tests.integration.conftest import encoded, submit
+
+OUTPUT = Image.new("RGB", (64, 64), "teal")
+
+
+def finish(store, pictures, job_id: str):
+    """What a worker does, without its model."""
+    job = store.claim("w", lease_seconds=30, token=new_id())
+    assert job.id == job_id
+    output = pictures.put_result(job, encoded(OUTPUT), "image/png", OUTPUT.size)
+    assert store.finish(job, output, {"load_ms": 1, "run_ms": 2, "upload_ms": 3}, {"seed": 1}) == "finished"
+
+
+def test_a_submission_is_accepted_with_its_whole_story(client, jpeg):
+    answer = client.post(
+        "/v1/jobs",
+        files={"image": jpeg},
+        data={"prompt": "make it sepia", "steps": "4", "seed": "7", "metadata": '{"mine": [1]}', "priority": "high"},
+    )
+    job = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
+    assert (job["status"], job["queue"]["position"], job["priority"]) == ("queued", 0, "high")
+    assert (job["params"]["steps"], job["params"]["seed"], job["metadata"]) == (4, 7, {"mine": [1]})
+    assert job["params"]["cfg_scale"] == 2.5, "the checkpoint's own default"
+    assert (job["input"]["width"], job["input"]["height"]) == (96, 64)
+    assert job["status_text"]
+
+
+def test_a_seed_that_is_not_given_is_drawn_and_told(client, jpeg):
+    seeds = {submit(client, jpeg)["params"]["seed"] for _ in range(4)}
+    assert len(seeds) == 4
+
+
+def test_json_with_a_data_uri_is_the_same_as_a_form(client, jpeg):
+    uri = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+    answer = client.post("/v1/jobs", json={"image": uri, "prompt": "make it sepia", "steps": 4})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["input"] == submit(client, jpeg)["input"]
+
+
+def test_the_output_of_a_job_can_be_edited_again(client, jpeg, store, pictures):
+    first = submit(client, jpeg)
+    finish(store, pictures, first["id"])
+    again = client.post("/v1/jobs", json={"image": f"job:{first['id']}", "prompt": "make it blue"}).json()
+    assert again["parent"] == first["id"]
+    assert (again["input"]["width"], again["input"]["height"]) == OUTPUT.size
+    waiting = client.post("/v1/jobs", json={"image": f"job:{again['id']}", "prompt": "make it blue"})
+    assert waiting.status_code == 422
+    assert "queued" in waiting.json()["detail"]
+
+
+def test_the_output_is_sent_by_a_link_or_as_bytes(client, jpeg, store, pictures):
+    job = submit(client, jpeg)
+    early = client.get(job["urls"]["output"])
+    assert (early.status_code, early.headers["content-type"]) == (409, "application/problem+json")
+    finish(store, pictures, job["id"])
+    done = client.get(job["urls"]["self"]).json()
+    link = client.get(job["urls"]["output"])
+    assert link.status_code == 307
+    for address in (link.headers["location"], done["output"]["url"]):
+        fetched = httpx.get(address)
+        assert fetched.status_code == 200
+        assert hashlib.sha256(fetched.content).hexdigest() == done["output"]["sha256"]
+        assert fetched.headers["content-disposition"].startswith("attachment")
+    proxied = client.get(job["urls"]["output"], params={"proxy": 1})
+    assert proxied.content == fetched.content
+    assert proxied.headers["x-content-type-options"] == "nosniff"
+    assert httpx.put(done["output"]["url"], content=b"x").status_code == 403, "the link reads, and only that"
+    assert httpx.get(done["output"]["url"].replace("output.png", "input.png")).status_code == 403
+
+
+def test_the_input_is_kept_without_its_metadata(client):
+    exif = Image.Exif()
+    exif[0x010E] = "MARKER in exif"
+    photo = encoded(Image.new("RGB", (40, 20)), "JPEG", exif=exif, comment=b"MARKER in comment")
+    job = submit(client, photo)
+    kept = client.get(f"/v1/jobs/{job['id']}/input", params={"proxy": 1}).content
+    assert b"MARKER" in photo
+    assert b"MARKER" not in kept
+    assert Image.open(io.BytesIO(kept)).info == {}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_kept_upright(client, orientation):
+    """The red corner of the picture as a person sees it is at the top left, however the camera was held."""
+    upright = Image.new("RGB", (60, 40), "blue")
+    upright.paste("red", (0, 0, 20, 20))
+    back = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    turned = upright if back is None else upright.transpose(Image.Transpose(back))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    job = submit(client, encoded(turned, "PNG", exif=exif))
+    kept = Image.open(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/input", params={"proxy": 1}).content))
+    assert (kept.size, kept.getpixel((5, 5)), kept.getpixel((50, 30))) == ((60, 40), (255, 0, 0), (0, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "seen"),
+    [
+        ("1", 1, 255),
+        ("L", 128, 128),
+        ("LA", (128, 0), 255),
+        ("P", 0, 0),
+        ("RGBA", (0, 0, 0, 0), 255),
+        ("I;16", 32768, 128),
+        ("CMYK", (0, 0, 0, 0), 255),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb(client, mode, colour, seen):
+    """Transparent is white; 16 bits are scaled, not cut."""
+    image = Image.new(mode, (32, 32), colour)
+    job = submit(client, encoded(image, "JPEG" if mode == "CMYK" else "PNG"))
+    kept = Image.open(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/input", params={"proxy": 1}).content))
+    assert kept.mode == "RGB"
+    assert all(abs(channel - seen) <= 2 for channel in kept.getpixel((16, 16)))
+
+
+def test_a_wide_gamut_photo_keeps_its_look(client):
+    """The same colour, written with another profile, is kept as the same sRGB colour."""
+    from PIL import ImageCms
+
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    job = submit(client, encoded(Image.new("RGB", (32, 32), (200, 100, 50)), icc_profile=lab))
+    kept = Image.open(io.BytesIO(client.get(f"/v1/jobs/{job['id']}/input", params={"proxy": 1}).content))
+    assert all(abs(a - b) <= 1 for a, b in zip(kept.getpixel((5, 5)), (200, 100, 50), strict=True))
+    assert "icc_profile" not in kept.info
+
+
+def test_waiting_ends_when_the_job_does(client, jpeg, store, pictures):
+    job = submit(client, jpeg)
+    started = time.monotonic()
+    threading.Timer(0.5, finish, (store, pictures, job["id"])).start()
+    done = client.get(job["urls"]["self"], params={"wait": 30}).json()
+    assert done["status"] == "succeeded"
+    assert 0.4 < time.monotonic() - started < 3
+
+
+def test_waiting_with_an_etag_ends_at_the_next_change(client, jpeg, store):
+    job = submit(client, jpeg)
+    etag = client.get(job["urls"]["self"]).headers["etag"]
+    same = client.get(job["urls"]["self"], params={"wait": 0.2}, headers={"If-None-Match": etag})
+    assert (same.status_code, same.content) == (304, b"")
+    threading.Timer(0.3, store.claim, ("w",), {"lease_seconds": 30, "token": "t"}).start()
+    changed = client.get(job["urls"]["self"], params={"wait": 30}, headers={"If-None-Match": etag})
+    assert changed.json()["status"] == "running"
+
+
+def test_lists_are_paged_newest_first(client, jpeg):
+    ids = [submit(client, jpeg)["id"] for _ in range(5)]
+    first = client.get("/v1/jobs", params={"limit": 3}).json()
+    rest = client.get("/v1/jobs", params={"limit": 3, "after": first["next"]}).json()
+    assert [job["id"] for job in first["data"] + rest["data"]] == ids[::-1]
+    assert (first["has_more"], rest["has_more"], rest["next"]) == (True, False, None)
+    assert client.get("/v1/jobs", params={"status": "failed"}).json()["data"] == []
+
+
+def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
+    job = submit(client, jpeg, seed=5)
+    assert client.post(f"{job['urls']['self']}/retry").status_code == 409
+    assert client.delete(job["urls"]["self"]).status_code == 409
+    canceled = client.post(job["urls"]["cancel"])
+    assert (canceled.status_code, canceled.json()["status"]) == (202, "canceled")
+    again = client.post(f"{job['urls']['self']}/retry")
+    assert (again.status_code, again.json()["parent"], again.json()["params"]) == (
+        202,
+        job["id"],
+        canceled.json()["params"],
+    )
+    link = client.get(f"{job['urls']['self']}/input").headers["location"]
+    assert client.delete(job["urls"]["self"]).status_code == 204
+    assert client.get(job["urls"]["self"]).status_code == 404
+    assert httpx.get(link).status_code == 404, "the pictures are gone too"
+    kept = client.get(f"{again.json()['urls']['self']}/input", params={"proxy": 1})
+    assert kept.status_code == 200
+
+
+def test_models_tell_their_parameters_and_the_checkpoints_defaults(client):
+    answer = client.get("/v1/models").json()
+    base = next(model for model in answer["data"] if model["id"] == "pix2pix-base")
+    steps = next(parameter for parameter in base["parameters"] if parameter["name"] == "steps")
+    assert (steps["minimum"], steps["maximum"], steps["default"]) == (2, 1000, 20)
+    assert answer["checkpoint"]["name"] == "micro"
+    assert [model["default"] for model in answer["data"]].count(True) == 1
+
+
+def test_health_queue_and_metrics_tell_how_things_are(client, jpeg):
+    submit(client, jpeg)
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").json()["parts"] == {"redis": "ok", "s3": "ok"}
+    assert client.get("/v1/queue").json()["queued"] == 1
+    metrics = client.get("/metrics").text
+    assert "darkroom_jobs_queued 1.0" in metrics
+    assert 'darkroom_http_requests_total{method="POST",route="/v1/jobs",status="202"} 1.0' in metrics
+    assert client.get("/docs").status_code == 200
+    assert "/v1/jobs/{job_id}" in client.get("/openapi.json").json()["paths"]
+
+
+def test_job_json_in_the_bucket_tells_what_was_accepted(client, jpeg, pictures):
+    import json
+
+    job = submit(client, jpeg)
+    manifest = json.loads(pictures.read(f"default/{job['id']}/job.json"))
+    assert manifest["id"] == job["id"]
+    assert json.loads(manifest["params"])["prompt"] == "make it sepia"
+
+
+def test_output_of_any_format_has_its_picture(client):
+    from worker.run import encode
+
+    for kind in ("png", "jpeg", "webp"):
+        data, content_type = encode(OUTPUT, kind)
+        assert Image.open(io.BytesIO(data)).format == kind.upper()
+        assert content_type == f"image/{kind}"
+
+
+def test_pictures_that_were_stored_twice_are_told_apart_by_fence(store, pictures, client, jpeg):
+    job = submit(client, jpeg)
+    first = store.claim("w", lease_seconds=30, token="a")
+    store.release(first, "drained")
+    second = store.claim("w", lease_seconds=30, token="b")
+    keys = [pictures.put_result(claim, b"x", "image/png", (1, 1)).key for claim in (first, second)]
+    assert first.id == second.id == job["id"]
+    assert len(set(keys)) == 2
+    assert isinstance(pictures.put_result(first, b"x", "image/png", (1, 1)), Picture)

@@ -1,0 +1,280 @@
+"""The story of one job, told by the real worker code on the real parts; the model is the real micro checkpoint."""
+
+import io
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jobs.errors import StorageUnavailable
+from jobs.hints import Hints
+from jobs.job import Job, Status
+from jobs.pictures import NoSuchPicture, PictureStore
+from pipeline.edit import Pipeline, Progress
+from pipeline.errors import PipelineError
+from tests.conftest import ROOT
+from tests.integration.conftest import submit
+from worker.app import Worker
+from worker.hands import Drained, Hands
+from worker.keeper import Keeper
+from worker.run import Desk, run_next
+
+PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
+
+
+class Step:
+    """An editor whose steps a test can watch and hold up: it is asked `at_step`, and paints grey."""
+
+    def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
+        self.at_step = at_step
+
+    def edit(
+        self, photo: Image.Image, prompt: str, *, on_step: Callable[[Progress], None], **params: Any
+    ) -> Image.Image:
+        for step in range(1, params["steps"] + 1):
+            self.at_step(step)
+            on_step(Progress(step, params["steps"], lambda: Image.new("RGB", (8, 8), "grey")))
+        return Image.new("RGB", photo.size, "grey")
+
+    def receipt(self) -> dict[str, str]:
+        return {"checkpoint": "none"}
+
+
+@pytest.fixture(scope="module")
+def micro() -> Pipeline:
+    return Pipeline.load(ROOT / "checkpoints" / "micro")
+
+
+@pytest.fixture
+def desk(store, pictures) -> Callable[..., Desk]:
+    def make(editor: Any, pictures: PictureStore = pictures) -> Desk:
+        hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30)
+        return Desk(store, pictures, hands, {"pix2pix-base": editor}, lease_seconds=30)
+
+    return make
+
+
+def read(store, job: dict) -> Job:
+    return store.get(job["id"], "default")
+
+
+def test_a_photo_is_edited_as_asked(client, desk, store, micro):
+    """Sepia: every pixel's red is above its green, and green above blue."""
+    job = submit(client, PHOTO, prompt="make it sepia", steps=10, seed=1, size="256x256", format="webp")
+    assert run_next(desk(micro))
+    done = client.get(job["urls"]["self"]).json()
+    assert done["status"] == "succeeded", done["error"]
+    data = client.get(job["urls"]["output"], params={"proxy": 1}).content
+    red, green, blue = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3).mean(0)
+    assert red > green + 5 > blue + 10
+    assert (done["output"]["width"], done["output"]["content_type"]) == (256, "image/webp")
+    assert done["receipt"]["seed"] == 1
+    assert done["receipt"]["checkpoint"] == "micro"
+    assert all(done["timing"][name] >= 0 for name in ("queued_ms", "load_ms", "run_ms", "upload_ms", "total_ms"))
+    assert [attempt["outcome"] for attempt in done["attempts"]] == ["succeeded"]
+
+
+def test_an_empty_queue_is_told(desk):
+    assert run_next(desk(Step())) is False
+
+
+def test_progress_and_previews_are_seen_while_it_runs(client, desk, store):
+    job = submit(client, PHOTO, steps=3)
+    working = desk(Step(lambda step: time.sleep(0.3)))
+    seen = []
+
+    def look() -> None:
+        while not (view := client.get(job["urls"]["self"]).json())["finished_at"]:
+            working.hands.beat(working.hands.in_hand())
+            preview = client.get(f"{job['urls']['self']}/preview")
+            seen.append((view["progress"], preview.status_code))
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    run_next(working)
+    watcher.join()
+    steps = [progress["step"] for progress, _ in seen if progress]
+    assert steps == sorted(steps)
+    assert {1, 2} <= set(steps)
+    assert 200 in [status for _, status in seen]
+
+
+def test_a_canceled_job_stops_at_the_next_step(client, desk, store):
+    job = submit(client, PHOTO, steps=100)
+
+    def cancel_at_five(step: int) -> None:
+        if step == 5:
+            assert client.post(job["urls"]["cancel"]).json()["status"] == "canceling"
+            working.hands.beat(working.hands.in_hand())
+        assert step <= 6, "it went on after it was told"
+
+    working = desk(Step(cancel_at_five))
+    run_next(working)
+    done = client.get(job["urls"]["self"]).json()
+    assert done["status"] == "canceled"
+    assert done["cancellation"]["step"] == 5
+    assert done["output"] is None
+
+
+def test_a_job_canceled_while_its_result_was_stored_is_canceled(client, desk, store):
+    job = submit(client, PHOTO, steps=2)
+    run_next(desk(Step(lambda step: step == 2 and client.post(job["urls"]["cancel"]))))
+    assert read(store, job).status is Status.CANCELED
+
+
+def test_trouble_with_the_storage_gives_the_job_back_unpunished(client, desk, settings, store):
+    job = submit(client, PHOTO, steps=2)
+    away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
+    run_next(desk(Step(), away))
+    back = read(store, job)
+    assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "storage-trouble")
+    store.redis.zadd("dk:delayed", {job["id"]: 1})
+    run_next(desk(Step()))
+    assert read(store, job).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (PipelineError("too wide", field="size"), "invalid-input"),
+        (RuntimeError("secret path"), "internal-error"),
+        (NoSuchPicture("gone"), "input-missing"),
+    ],
+)
+def test_an_error_ends_the_job_with_words_for_its_owner(client, desk, store, error, kind):
+    def fail(step: int) -> None:
+        raise error
+
+    job = submit(client, PHOTO, steps=2)
+    run_next(desk(Step(fail)))
+    done = client.get(job["urls"]["self"]).json()
+    assert (done["status"], done["error"]["type"]) == ("failed", kind)
+    assert "secret" not in json.dumps(done)
+
+
+def test_a_job_that_another_worker_has_by_now_is_dropped(client, desk, store):
+    job = submit(client, PHOTO, steps=50)
+
+    def lose_it(step: int) -> None:
+        if step == 3:
+            store.redis.zadd("dk:running", {job["id"]: 1})
+            store.reclaim(9)
+            working.hands.beat(working.hands.in_hand())
+        assert step <= 4
+
+    working = desk(Step(lose_it))
+    run_next(working)
+    assert read(store, job).status is Status.QUEUED
+
+
+def test_a_hung_step_loses_its_lease(client, desk, store, monkeypatch):
+    """Only progress renews: a worker that is alive but stuck does not keep its job."""
+    monkeypatch.setattr("worker.hands.PATIENCE", 0.2)
+    job = submit(client, PHOTO, steps=2)
+    leases = []
+
+    def hang(step: int) -> None:
+        for _ in range(4):
+            working.hands.beat(working.hands.in_hand())
+            leases.append(store.redis.zscore("dk:running", job["id"]))
+            time.sleep(0.1)
+
+    working = desk(Step(hang))
+    run_next(working)
+    assert leases[0] < leases[1]
+    assert leases[2] == leases[3]
+
+
+def test_a_draining_worker_gives_back_what_it_cannot_finish(client, desk, store):
+    job = submit(client, PHOTO, steps=100)
+
+    def drain(step: int) -> None:
+        if step == 2:
+            for held in working.hands.in_hand():
+                held.stop = Drained
+
+    working = desk(Step(drain))
+    run_next(working)
+    back = read(store, job)
+    assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "drained")
+
+
+def test_a_slot_runs_jobs_until_none_is_left(client, desk, store):
+    jobs = [submit(client, PHOTO, steps=2) for _ in range(4)]
+    Worker(desk(Step()), slots=1, grace_seconds=5).work()
+    assert {read(store, job).status for job in jobs} == {Status.SUCCEEDED}
+
+
+@pytest.fixture
+def keeper(store, pictures, settings) -> Keeper:
+    return Keeper(store, pictures, Hints.connect(settings, store, timeout=1), settings)
+
+
+def test_the_keeper_writes_the_end_into_the_bucket(client, desk, store, pictures, keeper):
+    job = submit(client, PHOTO, steps=2)
+    run_next(desk(Step()))
+    keeper.tick()
+    end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
+    assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
+    assert store.ended() == []
+
+
+def test_the_keeper_empties_the_folders_of_removed_jobs(client, store, pictures, keeper):
+    job = submit(client, PHOTO, steps=2)
+    client.post(job["urls"]["cancel"])
+    assert store.delete(job["id"], "default") == "deleted"
+    keeper.tick()
+    with pytest.raises(NoSuchPicture):
+        pictures.read(f"default/{job['id']}/input.png")
+    assert store.trash() == []
+
+
+def test_the_keeper_waits_one_lease_after_a_gap_of_its_own(client, store, keeper):
+    """When keeper and workers slept together, the workers renew first."""
+    job = submit(client, PHOTO, steps=2)
+    store.claim("w", lease_seconds=1, token="t")
+    store.redis.zadd("dk:running", {job["id"]: 1})
+    keeper._last_tick -= 100
+    keeper.tick()
+    assert read(store, job).status is Status.RUNNING
+    time.sleep(1.1)
+    keeper._last_tick = time.monotonic()
+    keeper.tick()
+    assert read(store, job).status is Status.QUEUED
+
+
+def test_a_keeper_without_storage_still_takes_jobs_back(client, store, settings):
+    away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
+    keeper = Keeper(store, away, Hints.connect(settings, store, timeout=1), settings)
+    ended, held = submit(client, PHOTO, steps=2), submit(client, PHOTO, steps=2)
+    client.post(ended["urls"]["cancel"])
+    store.claim("w", lease_seconds=30, token="t")
+    store.redis.zadd("dk:running", {held["id"]: 1})
+    keeper.tick()
+    assert read(store, held).status is Status.QUEUED
+    assert [job.id for job in store.ended()] == [ended["id"]], "kept for when the storage is back"
+    with pytest.raises(StorageUnavailable):
+        away.ping()
+
+
+def test_wake_ups_are_as_many_as_find_work_and_a_free_slot(client, store, settings):
+    hints = Hints.connect(settings, store, timeout=1)
+    for _ in range(5):
+        submit(client, PHOTO, steps=2)
+    assert hints.top_up() == 0, "nobody is there to wake"
+    store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
+    assert hints.top_up() == 3
+    assert hints.top_up() == 0, "they are still on their way"
+    assert store.redis.llen("dk:broker:wake-ups") == 3
+
+
+def test_a_broker_that_is_away_never_fails_a_submit(settings, store):
+    away = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+    store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
+    assert Hints.connect(away, store, timeout=0.5).top_up() == 0
