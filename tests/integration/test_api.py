@@ -175,11 +175,8 @@ def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
     canceled = client.post(job["urls"]["cancel"])
     assert (canceled.status_code, canceled.json()["status"]) == (202, "canceled")
     again = client.post(f"{job['urls']['self']}/retry")
-    assert (again.status_code, again.json()["parent"], again.json()["params"]) == (
-        202,
-        job["id"],
-        canceled.json()["params"],
-    )
+    assert (again.status_code, again.json()["parent"]) == (202, job["id"])
+    assert again.json()["params"] == canceled.json()["params"]
     link = client.get(f"{job['urls']['self']}/input").headers["location"]
     assert client.delete(job["urls"]["self"]).status_code == 204
     assert client.get(job["urls"]["self"]).status_code == 404
