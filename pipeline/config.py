@@ -1,0 +1,43 @@
+"""Reading a network's numbers from the JSON beside its weights."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pipeline.errors import PipelineError
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """The base of the networks' configs: fields named as in the checkpoint's JSON, absent or null ones defaulted.
+
+    `only` names the settings for which the network knows a single value.
+    """
+
+    only: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The config in a JSON file.
+
+        Raises:
+            PipelineError: the file is missing, or asks for something that the network does not do.
+        """
+        try:
+            return cls.parse(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise PipelineError(f"{path} is missing", field="checkpoint") from None
+
+    @classmethod
+    def parse(cls, settings: dict[str, Any]) -> Self:
+        """The config in an already parsed JSON object."""
+        for name, known in cls.only.items():
+            value = settings.get(name)
+            if value not in (None, known):
+                raise PipelineError(
+                    f"{cls.__name__}: {name} {value!r} is not supported, only {known!r}", field="checkpoint"
+                )
+        names = {field.name for field in dataclasses.fields(cls)}
+        given = {name: value for name, value in settings.items() if name in names and value is not None}
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})

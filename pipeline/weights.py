@@ -1,0 +1,285 @@
+"""Weights from files into the networks: the one place that knows other people's names.
+
+Two layouts are read: diffusers' folders and the single file of the original Stable Diffusion code. Tables of
+substitutions turn either one's names into ours; what is then missing or left over is said by name.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pipeline.clip import CLIPTextEncoder
+from pipeline.errors import PipelineError
+from pipeline.unet import ATTENDING, UNet, UNetConfig
+from pipeline.vae import VAE, VAEConfig
+
+Tensors = Mapping[str, Callable[[], Tensor]]  # each is read when called, so that few are in memory twice
+Rules = list[tuple[str, str]]  # (pattern, replacement), applied in order
+Network = TypeVar("Network", CLIPTextEncoder, VAE, UNet)
+
+ATTENTION: Rules = [
+    (r"\.(?:to_q|q|q_proj|query)\.", ".query."),
+    (r"\.(?:to_k|k|k_proj|key)\.", ".key."),
+    (r"\.(?:to_v|v|v_proj|value)\.", ".value."),
+    (r"\.(?:to_out\.0|out_proj|proj_attn)\.", ".out."),
+]
+
+CLIP: Rules = [
+    (r"^text_model\.", ""),
+    (r"^embeddings\.token_embedding\.", "tokens."),
+    (r"^embeddings\.position_embedding\.", "positions."),
+    (r"^encoder\.layers\.", "layers."),
+    (r"\.self_attn\.", ".attention."),
+    (r"\.layer_norm(\d)\.", r".norm\1."),
+    (r"\.mlp\.fc1\.", ".widen."),
+    (r"\.mlp\.fc2\.", ".narrow."),
+    (r"^final_layer_norm\.", "norm."),
+    *ATTENTION,
+]
+
+TRANSFORMER: Rules = [
+    (r"\.transformer_blocks\.", ".blocks."),
+    (r"\.attn(\d)\.", r".attention\1."),
+    (r"\.ff\.net\.0\.proj\.", ".widen."),
+    (r"\.ff\.net\.2\.", ".narrow."),
+    *ATTENTION,
+]
+
+UNET: Rules = [
+    (r"^time_embedding\.linear_1\.", "time.0."),
+    (r"^time_embedding\.linear_2\.", "time.2."),
+    (r"^conv_norm_out\.", "norm_out."),
+    (r"^mid_block\.attentions\.0\.", "middle.transformer."),
+    (r"^mid_block\.", "middle."),
+    (r"^(down|up)_blocks\.", r"\1."),
+    (r"\.attentions\.", ".transformers."),
+    (r"\.downsamplers\.0\.conv\.", ".downsample."),
+    (r"\.upsamplers\.0\.conv\.", ".upsample."),
+    (r"\.time_emb_proj\.", ".time."),
+    (r"\.conv_shortcut\.", ".shortcut."),
+    *TRANSFORMER,
+]
+
+
+def vae_rules(config: VAEConfig) -> Rules:
+    """Diffusers' names for the VAE."""
+    blocks = config.layers_per_block
+    return [
+        (r"^quant_conv\.", "quant."),
+        (r"^post_quant_conv\.", "post_quant."),
+        (r"\.conv_norm_out\.", ".norm_out."),
+        (r"\.mid_block\.resnets\.0\.", ".middle.block1."),
+        (r"\.mid_block\.resnets\.1\.", ".middle.block2."),
+        (r"\.mid_block\.attentions\.0\.group_norm\.", ".middle.attention.norm."),
+        (r"\.mid_block\.attentions\.0\.", ".middle.attention."),
+        (r"\.(?:down|up)_blocks\.(\d+)\.resnets\.(\d+)\.", r".levels.\1.\2."),
+        (r"\.down_blocks\.(\d+)\.downsamplers\.0\.", rf".levels.\1.{blocks}."),
+        (r"\.up_blocks\.(\d+)\.upsamplers\.0\.", rf".levels.\1.{blocks + 1}."),
+        (r"\.conv_shortcut\.", ".shortcut."),
+        *ATTENTION,
+    ]
+
+
+def original_vae_rules(config: VAEConfig) -> Rules:
+    """The original code's names for the VAE; its decoder counts levels from the finest."""
+    blocks, levels = config.layers_per_block, len(config.block_out_channels)
+    return [
+        (r"^quant_conv\.", "quant."),
+        (r"^post_quant_conv\.", "post_quant."),
+        (r"\.mid\.block_(\d)\.", r".middle.block\1."),
+        (r"\.mid\.attn_1\.proj_out\.", ".middle.attention.out."),
+        (r"\.mid\.attn_1\.", ".middle.attention."),
+        *((rf"^decoder\.up\.{i}\.", f"decoder.levels.{levels - 1 - i}.") for i in range(levels)),
+        (r"^encoder\.down\.", "encoder.levels."),
+        (r"\.block\.(\d+)\.", r".\1."),
+        (r"\.downsample\.", f".{blocks}."),
+        (r"\.upsample\.", f".{blocks + 1}."),
+        (r"\.nin_shortcut\.", ".shortcut."),
+        *ATTENTION,
+    ]
+
+
+def original_unet_rules(config: UNetConfig) -> Rules:
+    """The original code's names for the UNet, which numbers blocks straight through all levels."""
+    return [
+        (r"^time_embed\.", "time."),
+        (r"^input_blocks\.0\.0\.", "conv_in."),
+        (r"^out\.0\.", "norm_out."),
+        (r"^out\.2\.", "conv_out."),
+        (r"^middle_block\.0\.", "middle.resnets.0."),
+        (r"^middle_block\.1\.", "middle.transformer."),
+        (r"^middle_block\.2\.", "middle.resnets.1."),
+        *_original_down(config),
+        *_original_up(config),
+        (r"\.in_layers\.0\.", ".norm1."),
+        (r"\.in_layers\.2\.", ".conv1."),
+        (r"\.emb_layers\.1\.", ".time."),
+        (r"\.out_layers\.0\.", ".norm2."),
+        (r"\.out_layers\.3\.", ".conv2."),
+        (r"\.skip_connection\.", ".shortcut."),
+        *TRANSFORMER,
+    ]
+
+
+def _original_down(config: UNetConfig) -> Iterable[tuple[str, str]]:
+    block = 1
+    for level in range(config.levels):
+        for i in range(config.layers_per_block):
+            yield rf"^input_blocks\.{block}\.0\.", f"down.{level}.resnets.{i}."
+            yield rf"^input_blocks\.{block}\.1\.", f"down.{level}.transformers.{i}."
+            block += 1
+        if level < config.levels - 1:
+            yield rf"^input_blocks\.{block}\.0\.op\.", f"down.{level}.downsample."
+            block += 1
+
+
+def _original_up(config: UNetConfig) -> Iterable[tuple[str, str]]:
+    block = 0
+    for level, kind in enumerate(config.up_block_types):
+        for i in range(config.layers_per_block + 1):
+            yield rf"^output_blocks\.{block}\.\d\.conv\.", f"up.{level}.upsample."
+            yield rf"^output_blocks\.{block}\.0\.", f"up.{level}.resnets.{i}."
+            if kind in ATTENDING:
+                yield rf"^output_blocks\.{block}\.1\.", f"up.{level}.transformers.{i}."
+            block += 1
+
+
+ORIGINAL_PREFIXES = {
+    CLIPTextEncoder: "cond_stage_model.transformer.",
+    VAE: "first_stage_model.",
+    UNet: "model.diffusion_model.",
+}
+EMA = "model_ema."
+NO_WEIGHTS = re.compile(r"(^|\.)position_ids$|^loss\.")
+
+
+def diffusers_rules(network: nn.Module) -> Rules:
+    """The substitutions from diffusers' (and transformers') names for a network."""
+    if isinstance(network, VAE):
+        return vae_rules(network.config)
+    return UNET if isinstance(network, UNet) else CLIP
+
+
+def original_rules(network: nn.Module) -> Rules:
+    """The substitutions from the original single file's names for a network, its prefix taken off."""
+    if isinstance(network, VAE):
+        return original_vae_rules(network.config)
+    return original_unet_rules(network.config) if isinstance(network, UNet) else CLIP
+
+
+def translate(name: str, rules: Rules) -> str:
+    """A foreign name in ours."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def read_folder(folder: Path) -> Tensors:
+    """The tensors of one network's folder: safetensors in one file or shards, else a pickle of plain tensors.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        shards = json.loads(index.read_text())["weight_map"]
+        return {name: partial(_one_tensor, folder / shard, name) for name, shard in shards.items()}
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: len(path.name)) + sorted(folder.glob("*.bin"))
+    if not files:
+        raise PipelineError(f"{folder} holds no weights (*.safetensors or *.bin)", field="checkpoint")
+    return read_file(files[0])
+
+
+def read_file(path: Path) -> Tensors:
+    """The tensors of a .safetensors file, or of a .ckpt or .bin pickle that holds nothing but tensors.
+
+    Raises:
+        PipelineError: the file is broken, or a pickle that would run code.
+    """
+    try:
+        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise PipelineError(f"{path} cannot be read: {error}", field="checkpoint") from error
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    with safe_open(path, framework="pt") as file:
+        return {name: partial(_one_tensor, path, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
+
+
+def _read_pickle(path: Path) -> Tensors:
+    contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    contents = contents.get("state_dict", contents)
+    return {name: partial(contents.__getitem__, name) for name, value in contents.items() if isinstance(value, Tensor)}
+
+
+def _one_tensor(path: Path, name: str) -> Tensor:
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(name)
+
+
+def from_module(module: nn.Module) -> Tensors:
+    """The tensors of another library's module. A network loaded with them shares its memory."""
+    return {name: partial(_itself, tensor) for name, tensor in module.state_dict().items()}
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
+    """One network's share of an original single file, without its prefix; of the UNet the averaged copy (EMA) if there.
+
+    The averaged copies have names without dots.
+    """
+    prefix = ORIGINAL_PREFIXES[kind]
+    part = {name.removeprefix(prefix): read for name, read in tensors.items() if name.startswith(prefix)}
+    if kind is UNet:
+        averaged = {name: EMA + f"diffusion_model{name.replace('.', '')}" for name in part}
+        part = {name: tensors.get(averaged[name], read) for name, read in part.items()}
+    return part
+
+
+def build(
+    kind: type[Network], config: Any, tensors: Tensors, *, original: bool = False, dtype: torch.dtype | None = None
+) -> Network:
+    """A network with its weights, ready to compute: one tensor at a time is in memory twice at most.
+
+    `dtype` None keeps the files' own.
+
+    Raises:
+        PipelineError: lists what is missing, unexpected or of another shape.
+    """
+    with torch.device("meta"):
+        network = kind(config)
+    rules = original_rules(network) if original else diffusers_rules(network)
+    named = {translate(name, rules): read for name, read in tensors.items() if not NO_WEIGHTS.search(name)}
+    wanted = network.state_dict()
+    _check(kind.__name__, wanted.keys() - named.keys(), named.keys() - wanted.keys())
+    state = {name: _shaped(name, read().to(dtype), wanted[name].shape) for name, read in named.items()}
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _check(network: str, missing: set[str], unexpected: set[str]) -> None:
+    if missing or unexpected:
+        parts = [
+            f"{len(names)} {what} ({', '.join(sorted(names)[:8])}{', ...' if len(names) > 8 else ''})"
+            for what, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise PipelineError(f"{network}: weights do not fit its config: {'; '.join(parts)}", field="checkpoint")
+
+
+def _shaped(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    """The tensor in its place's shape: a linear layer may be stored as a 1 x 1 convolution, and the other way round."""
+    if [side for side in tensor.shape if side != 1] != [side for side in shape if side != 1]:
+        raise PipelineError(f"{name}: shape {tuple(tensor.shape)}, expected {tuple(shape)}", field="checkpoint")
+    return tensor.reshape(shape)
