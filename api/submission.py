@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -35,6 +36,14 @@ class Submission:
     priority: Priority
     deadline_seconds: int | None
     metadata: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that was asked for: equal submissions have equal ones."""
+        fields = {name: value for name, value in vars(self).items() if name != "image"}
+        digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
+        digest.update(hashlib.sha256(self.image or b"").digest())
+        return digest.hexdigest()
 
 
 def invalid(field: str, detail: str) -> InvalidRequest:

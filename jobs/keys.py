@@ -13,6 +13,7 @@
     dk:feed:{tenant}        stream  a tenant's last 10,000 events
     dk:preview:{id}         string  the latest small preview, JPEG
     dk:claim:{token}        string  the job that a claim token got
+    dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
     dk:workers              zset    workers by when they were last heard of
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
@@ -35,6 +36,7 @@ EVENTS = "dk:events:"
 FEED = "dk:feed:"
 PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
+ONCE = "dk:once:"
 WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"

@@ -18,6 +18,7 @@ from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable
 from jobs.job import Job, Picture, Status
 
+ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
 
 SCRIPTS = "submit claim renew release finish fail canceled cancel delete reclaim expire".split()
@@ -52,6 +53,14 @@ class Renewal:
     vouched: bool
     step: int
     steps: int
+
+
+@dataclass(frozen=True)
+class Once:
+    """A client's idempotency key, and a digest of everything that was asked for with it."""
+
+    key: str
+    fingerprint: str
 
 
 Answer = Literal["held", "canceling", "lost"]
@@ -123,10 +132,23 @@ class JobStore:
 
     # ---- the web tier's side
 
-    def submit(self, job: Job) -> None:
-        """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing."""
+    def submit(self, job: Job, once: Once | None = None) -> str | None:
+        """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
+
+        Returns its id; with an idempotency key that was used before, the id of that earlier job, or None if that one
+        was asked for something else.
+        """
+        key = (once.key, once.fingerprint, ONCE_SECONDS) if once else ("", "", 0)
         fields = [part for pair in job.request().items() for part in pair]
-        self._run("submit", job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, *fields)
+        head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds)
+        return cast(str | None, self._run("submit", *head, *key, *fields))
+
+    def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
+        """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
+        with reaching_redis():
+            job_id, fingerprint = self.redis.hmget(f"{keys.ONCE}{tenant}:{once.key}", "job", "fingerprint")
+            known = job_id and self.redis.exists(keys.JOB + job_id)
+        return (job_id, fingerprint == once.fingerprint) if known else None
 
     def get(self, job_id: str, tenant: str) -> Job | None:
         """A tenant's job, or None: an absent job and a foreign one look the same."""

@@ -16,15 +16,31 @@ from api.views import JobListView, JobView, view_job
 from jobs.errors import Conflict, FieldError, InvalidRequest, NotFound
 from jobs.job import Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
-from jobs.store import Place
+from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="makes a submission safe to repeat")
+]
+
 
 @router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
-def create_job(submission: Submitted, service: Service, response: Response, after: BackgroundTasks) -> JobView:
-    """Accept a picture and an instruction; the edit itself happens later."""
+def create_job(
+    submission: Submitted,
+    service: Service,
+    response: Response,
+    after: BackgroundTasks,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView:
+    """Accept a picture and an instruction; the edit itself happens later.
+
+    With an `Idempotency-Key` the same request sent again, within a day, is answered with the same job.
+    """
+    once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
+    if once and (known := service.store.recall(TENANT, once)):
+        return _replay(*known, service, response)
     params = _check(submission, service)
     photo = _photo(submission, service)
     job_id = new_id()
@@ -41,7 +57,15 @@ def create_job(submission: Submitted, service: Service, response: Response, afte
         metadata=submission.metadata,
         parent=submission.image_job,
     )
-    return _accept(job, service, response, after)
+    return _accept(job, service, response, after, once)
+
+
+def _replay(job_id: str, same: bool, service: Parts, response: Response) -> JobView:
+    if not same:
+        raise invalid("Idempotency-Key", "was used for another request: take a new one")
+    response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Location"] = f"/v1/jobs/{job_id}"
+    return _view(service, service.job(job_id))
 
 
 def _check(submission: Submission, service: Parts) -> dict[str, Any]:
@@ -69,9 +93,12 @@ def _photo(submission: Submission, service: Parts) -> Photo:
         raise invalid("image", "must be a job whose output is still kept") from None
 
 
-def _accept(job: Job, service: Parts, response: Response, after: BackgroundTasks) -> JobView:
+def _accept(job: Job, service: Parts, response: Response, after: BackgroundTasks, once: Once | None = None) -> JobView:
     service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
-    service.store.submit(job)
+    accepted = service.store.submit(job, once)
+    if accepted != job.id:  # another request with this key was faster
+        after.add_task(service.pictures.empty, job.folder)
+        return _replay(accepted or job.id, accepted is not None, service, response)
     after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _view(service, service.job(job.id))

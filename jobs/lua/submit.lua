@@ -1,12 +1,24 @@
--- ARGV: id, tenant, head start in ms, deadline in seconds, then field and value in turn
+-- ARGV: id, tenant, head start in ms, deadline in seconds, idempotency key or '', its fingerprint, seconds to keep it,
+-- then field and value in turn
+-- Returns the id of the job that is now accepted (an earlier one if the key was used before), or nil when the key was
+-- used for something else.
 local id, tenant, at = ARGV[1], ARGV[2], now()
-if redis.call('EXISTS', JOB .. id) == 1 then return 0 end
+if redis.call('EXISTS', JOB .. id) == 1 then return id end
+if ARGV[5] ~= '' then
+  local once = ONCE .. tenant .. ':' .. ARGV[5]
+  local known = redis.call('HGET', once, 'job')
+  if known and redis.call('EXISTS', JOB .. known) == 1 then
+    return redis.call('HGET', once, 'fingerprint') == ARGV[6] and known or nil
+  end
+  redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[6])
+  redis.call('EXPIRE', once, ARGV[7])
+end
 local order, deadline = now_us() - tonumber(ARGV[3]) * 1000, at + tonumber(ARGV[4]) * 1000
 redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'deadline_ms', deadline, 'order', order,
-  'version', 0, 'fences', 0, 'crashes', 0, 'attempts', '[]', unpack(ARGV, 5))
+  'version', 0, 'fences', 0, 'crashes', 0, 'attempts', '[]', unpack(ARGV, 8))
 redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 move(id, tenant, nil, 'queued')
 emit(id, tenant, 'status', {status = 'queued'})
-return 1
+return id

@@ -5,6 +5,7 @@ import hashlib
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -43,6 +44,23 @@ def test_a_submission_is_accepted_with_its_whole_story(client, jpeg):
 def test_a_seed_that_is_not_given_is_drawn_and_told(client, jpeg):
     seeds = {submit(client, jpeg)["params"]["seed"] for _ in range(4)}
     assert len(seeds) == 4
+
+
+def test_a_submission_with_a_key_is_safe_to_repeat(client, jpeg, store):
+    def post(key: str, image: bytes = jpeg, **fields):
+        data = {"prompt": "make it sepia", **fields}
+        return client.post("/v1/jobs", files={"image": image}, data=data, headers={"Idempotency-Key": key})
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post("a"), range(16)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert ["idempotent-replayed" in answer.headers for answer in answers].count(False) == 1
+    assert store.queue().queued == 1
+    other = post("a", steps="7")
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "Idempotency-Key")
+    assert post("a", image=jpeg + b"x").status_code == 422
+    assert post("b").json()["id"] != answers[0].json()["id"]
 
 
 def test_json_with_a_data_uri_is_the_same_as_a_form(client, jpeg):
