@@ -42,7 +42,7 @@ class Family(Stubborn):
 
 def command_of(pid: int) -> str:
     """The command line of a living process, else nothing."""
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
 def group_is_gone(leader: int) -> bool:

@@ -26,7 +26,7 @@ def nowhere() -> str:
     return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
-@pytest.mark.parametrize("words", [["status", "x"], ["list"], ["models"], ["cancel", "x"], ["wait", "x"]])
+@pytest.mark.parametrize("words", [["status", "x"], ["list"], ["wait", "x"]])
 def test_where_no_darkroom_is_it_says_how_to_start_one(nowhere: str, words: list[str]) -> None:
     answer = darkroom(*words, "--url", nowhere, "--json")
     assert answer.returncode == 1
