@@ -18,7 +18,7 @@ class Settings(BaseSettings):
         ValidationError: for a value out of range, or default secrets in production.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     darkroom_mode: Literal["local", "production"] = "local"
 

@@ -1,0 +1,33 @@
+"""Settings: all of them documented, and no default secret in production."""
+
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.settings import Settings
+from tests.conftest import ROOT
+
+
+def test_every_setting_is_in_the_example_with_its_default():
+    text = (ROOT / ".env.example").read_text()
+    documented = dict(re.findall(r"^#? ?([A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
+    defaults = Settings(_env_file=None)
+    for name in Settings.model_fields:
+        value = getattr(defaults, name)
+        plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        assert documented.pop(name.upper()) == ("" if plain is None else str(plain))
+    assert documented == {}, "documented, but not there"
+
+
+def test_production_refuses_default_secrets(monkeypatch):
+    with pytest.raises(ValidationError, match="S3_SECRET_ACCESS_KEY"):
+        Settings(_env_file=None, darkroom_mode="production")
+    with pytest.raises(ValidationError, match="REDIS_URL"):
+        Settings(_env_file=None, darkroom_mode="production", s3_secret_access_key="strong")
+    Settings(_env_file=None, darkroom_mode="production", s3_secret_access_key="x", redis_url="redis://:p@h/0")
+
+
+def test_a_setting_out_of_range_is_named():
+    with pytest.raises(ValidationError, match="presign_seconds"):
+        Settings(_env_file=None, presign_seconds=901)
