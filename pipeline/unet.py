@@ -119,6 +119,10 @@ class UNet(nn.Module):
         self.norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], config.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.conv_in.weight.dtype
+
     def read(self, text: Tensor) -> Text:
         """Hidden states of prompts (B, n, D) as keys and values for each cross-attention; good for every step."""
         return {module: module.read(text) for module in self.modules() if isinstance(module, CrossAttention)}

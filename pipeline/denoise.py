@@ -1,0 +1,101 @@
+"""Denoising: edits as plain data, and one step of any number of them in one pass through the UNet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.guidance import Branch, Guidance
+from pipeline.samplers import Step, Table
+from pipeline.unet import Text, UNet
+
+
+@dataclass
+class Denoising:
+    """One edit's latents on their way from noise to a picture.
+
+    Edits may share a batch whatever their steps, samplers, scales and seeds: only the latents' height and width have to
+    agree.
+    """
+
+    x: Tensor  # (1, C, h, w), fp32
+    picture: Tensor  # latents of the picture to edit, (1, C, h, w)
+    text: Text  # a row for each branch of the guidance
+    guidance: Guidance
+    table: Table
+    generator: torch.Generator
+    step: int = 0  # finished steps
+    predicted: Tensor | None = None  # clean latents as of the last step
+
+    @property
+    def next(self) -> Step:
+        return self.table.steps[self.step]
+
+    @property
+    def steps(self) -> int:
+        return len(self.table.steps)
+
+    @property
+    def finished(self) -> bool:
+        return self.step == self.steps
+
+    @property
+    def rows(self) -> int:
+        """Rows that a step takes in the UNet."""
+        return len(self.guidance.branches)
+
+    def inputs(self) -> Tensor:
+        """The UNet's different inputs, (R, 2 C, h, w): beside the picture, and beside nothing, where asked for."""
+        beside = [self.picture] if any(branch.pictured for branch in self.guidance.branches) else []
+        if Branch.NEITHER in self.guidance.branches:
+            beside.append(torch.zeros_like(self.picture))
+        return torch.cat([torch.cat([self.x, other], dim=1) for other in beside])
+
+    def sources(self) -> list[int]:
+        """For each branch the row of `inputs` that it sees."""
+        pictured = any(branch.pictured for branch in self.guidance.branches)
+        return [0 if branch.pictured or not pictured else 1 for branch in self.guidance.branches]
+
+    def take(self, noise: Tensor) -> None:
+        """Go one step on, given the noise predicted in each branch, (rows, C, h, w)."""
+        weights = torch.tensor(list(self.guidance.weights.values()), device=noise.device)
+        guided = torch.einsum("b,bchw->chw", weights, noise.float())[None]
+        predicted = self.next.predict(self.x, guided)
+        self.x = self.next.advance(self.x, predicted, self.predicted, self.generator)
+        self.predicted = predicted
+        self.step += 1
+
+
+@torch.inference_mode()
+def advance(unet: UNet, edits: Sequence[Denoising]) -> None:
+    """Take every edit one step on, in one pass through the UNet."""
+    for edit, noise in zip(edits, predict(unet, edits), strict=True):
+        edit.take(noise)
+
+
+def predict(unet: UNet, edits: Sequence[Denoising]) -> Sequence[Tensor]:
+    """The noise in each branch of each edit: (rows, C, h, w) for each."""
+    inputs = [edit.inputs() for edit in edits]
+    timesteps = torch.tensor([edit.next.timestep for edit, x in zip(edits, inputs, strict=True) for _ in x])
+    first, sources = 0, []
+    for edit, x in zip(edits, inputs, strict=True):
+        sources += [first + source for source in edit.sources()]
+        first += len(x)
+    x = torch.cat(inputs).to(unet.dtype, memory_format=torch.channels_last)
+    source = None if sources == list(range(first)) else torch.tensor(sources, device=x.device)
+    noise = unet(x, timesteps.to(x.device), together([edit.text for edit in edits]), source)
+    return noise.split([edit.rows for edit in edits])
+
+
+def together(texts: Sequence[Text]) -> Text:
+    """The rows of several texts as those of one."""
+    if len(texts) == 1:
+        return texts[0]
+    return {
+        module: (
+            torch.cat([text[module][0] for text in texts]),
+            torch.cat([text[module][1] for text in texts]),
+        )
+        for module in texts[0]
+    }

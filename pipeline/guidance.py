@@ -1,0 +1,54 @@
+"""Classifier-free guidance (Ho and Salimans 2022) by text and by picture (Brooks et al. 2023, equation 3).
+
+The network sees up to three rows: c with the prompt and the picture, i with the negative prompt and the picture, and u
+with the negative prompt and no picture. The guided noise is
+
+    u + s_T (c - i) + s_I (i - u)  =  s_T c + (s_I - s_T) i + (1 - s_I) u
+
+and a row whose weight is 0 need not be computed.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Branch(Enum):
+    """What a row shows the network: (the prompt rather than the negative prompt, the picture)."""
+
+    TEXT = (True, True)
+    PICTURE = (False, True)
+    NEITHER = (False, False)
+
+    @property
+    def prompted(self) -> bool:
+        return self.value[0]
+
+    @property
+    def pictured(self) -> bool:
+        return self.value[1]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """The rows that one edit needs, and each one's weight in the guided noise."""
+
+    weights: dict[Branch, float]
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        return tuple(self.weights)
+
+
+def three_way(text_scale: float, image_scale: float) -> Guidance:
+    """Guidance by text and by picture. Two rows remain at image scale 1 or equal scales, one where both are 1."""
+    weights = {
+        Branch.TEXT: text_scale,
+        Branch.PICTURE: image_scale - text_scale,
+        Branch.NEITHER: 1 - image_scale,
+    }
+    return Guidance({branch: weight for branch, weight in weights.items() if weight})
+
+
+def text_only(text_scale: float) -> Guidance:
+    """Guidance by text alone, i + s (c - i), as in plain Stable Diffusion."""
+    return three_way(text_scale, 1.0)

@@ -1,0 +1,95 @@
+"""Noise schedules: how noisy latents are at each training step, and which steps an edit visits.
+
+Notation of Ho et al. 2020 throughout: latents at step t are sqrt(a_t) x_0 + sqrt(1 - a_t) noise, where a_t is the
+cumulative product of 1 - beta.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+
+Spacing = Literal["trailing", "linspace", "leading"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The noise levels of one edit, from the noisiest: `timesteps` for the network, `alphas` a_t beside them.
+
+    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone.
+    """
+
+    timesteps: Floats
+    alphas: Floats
+    final: float
+    whole: bool
+
+    def __len__(self) -> int:
+        return len(self.timesteps)
+
+    @property
+    def following(self) -> Floats:
+        """For each step the a_t at which it arrives."""
+        return np.append(self.alphas[1:], self.final)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A training schedule: a_t for every training step."""
+
+    alphas: Floats
+    clean_end: bool = True  # whether DDIM's last step arrives at a = 1, or at the first training step's a
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> "Schedule":
+        """The schedule in a checkpoint's scheduler_config.json; betas in fp32, as the networks were trained with.
+
+        Raises:
+            PipelineError: a schedule that is neither linear nor scaled linear, or no noise prediction.
+        """
+        if settings.get("prediction_type", "epsilon") != "epsilon":
+            raise PipelineError("the scheduler's prediction_type must be epsilon", field="checkpoint")
+        count = settings.get("num_train_timesteps", 1000)
+        first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)
+        match settings.get("beta_schedule", "scaled_linear"):
+            case "scaled_linear":
+                betas = torch.linspace(first**0.5, last**0.5, count, dtype=torch.float32) ** 2
+            case "linear":
+                betas = torch.linspace(first, last, count, dtype=torch.float32)
+            case other:
+                raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
+        alphas = torch.cumprod(1 - betas, dim=0).double().numpy()
+        return cls(alphas, settings.get("set_alpha_to_one", True))
+
+    def levels(self, steps: int, temperature: float = 1.0, spacing: Spacing = "trailing") -> Levels:
+        """The levels that an edit of so many steps visits, from round(last x temperature) down.
+
+        `trailing` divides the way to a clean picture in equal parts and starts each step at the noisier end of its
+        part; `linspace` spreads the steps evenly so that the last is at 0; `leading` starts each step at the cleaner
+        end, one up, which begins at the wrong level for most step counts and is here to compare with other code only.
+        """
+        last = len(self.alphas) - 1
+        first = round(last * temperature)
+        match spacing:
+            case "trailing":
+                timesteps = (first + 1) * (1 - np.arange(steps) / steps) - 1
+            case "linspace":
+                timesteps = np.linspace(0, first, steps)[::-1]
+            case "leading":
+                timesteps = np.arange(steps)[::-1] * ((last + 1) // steps) + 1.0
+        return Levels(timesteps.clip(min=0), self.alpha_at(timesteps), self._final(timesteps), temperature == 1)
+
+    def alpha_at(self, timesteps: Floats) -> Floats:
+        """a_t between training steps, by the ratio of noise to signal, which is 0 one step before the first."""
+        ratio = np.append(0, np.sqrt((1 - self.alphas) / self.alphas))
+        return 1 / (1 + np.interp(timesteps + 1, np.arange(len(ratio)), ratio) ** 2)
+
+    def _final(self, timesteps: Floats) -> float:
+        """Where DDIM stops: clean, or the first training step's level if the schedule says so and is not there yet."""
+        return 1.0 if self.clean_end or timesteps[-1] <= 0 else float(self.alphas[0])

@@ -1,0 +1,63 @@
+"""Edits that share a batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.denoise import Denoising, advance
+from pipeline.guidance import three_way
+from pipeline.samplers import SAMPLERS
+from pipeline.schedule import Schedule
+from pipeline.unet import UNet, UNetConfig
+from pipeline.weights import build, read_folder
+
+FOLDER = Path(__file__).parents[2] / "checkpoints" / "micro" / "unet"
+SCHEDULE = Schedule.parse({})
+KINDS = [
+    ("ddpm", 3, 1.0, (7.5, 1.5)),
+    ("ddim", 5, 1.0, (2.5, 1.0)),
+    ("dpm++2m", 4, 0.5, (1.5, 1.5)),
+    ("euler-a", 2, 0.1, (1.0, 1.0)),
+    ("ddpm", 6, 0.7, (1.0, 2.0)),
+]
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return build(UNet, UNetConfig.read(FOLDER / "config.json"), read_folder(FOLDER), dtype=torch.float32)
+
+
+@torch.inference_mode()
+def edit(unet, seed, sampler, steps, temperature, scales):
+    generator = torch.Generator().manual_seed(seed)
+    picture = torch.randn(1, 4, 16, 16, generator=generator)
+    prompts = torch.randn(2, 77, 128, generator=generator)
+    guidance = three_way(*scales)
+    text = unet.read(torch.stack([prompts[int(branch.prompted)] for branch in guidance.branches]))
+    table = SAMPLERS[sampler](SCHEDULE.levels(steps, temperature))
+    return Denoising(table.start(picture, generator), picture, text, guidance, table, generator)
+
+
+def test_edits_that_differ_in_everything_share_each_step(unet):
+    alone = [edit(unet, seed, *kind) for seed, kind in enumerate(KINDS)]
+    for one in alone:
+        while not one.finished:
+            advance(unet, [one])
+    together = [edit(unet, seed, *kind) for seed, kind in enumerate(KINDS)]
+    while running := [one for one in together if not one.finished]:
+        advance(unet, running)
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a.x, b.x, atol=1e-4 * float(a.x.abs().max()), rtol=0)
+
+
+def test_rows_are_counted_as_they_are_computed(unet):
+    assert [edit(unet, 0, *kind).rows for kind in KINDS] == [3, 2, 2, 1, 3]
+
+
+def test_a_step_leaves_an_edit_that_is_not_in_it_alone(unet):
+    moved, waiting = (edit(unet, seed, *KINDS[0]) for seed in (1, 2))
+    before = waiting.x.clone()
+    advance(unet, [moved])
+    assert (moved.step, waiting.step) == (1, 0)
+    assert torch.equal(waiting.x, before)

@@ -1,0 +1,129 @@
+"""Schedules and samplers by what must hold for each, whatever the network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.samplers import SAMPLERS, ddim, ddpm, euler_ancestral
+from pipeline.schedule import Schedule
+
+CONFIG = Path(__file__).parents[2] / "checkpoints" / "micro" / "scheduler" / "scheduler_config.json"
+SCHEDULE = Schedule.parse(json.loads(CONFIG.read_text()))
+TO_CLEAN = Schedule(SCHEDULE.alphas, clean_end=True)
+ODD_STEPS = (2, 3, 9, 333, 334, 500, 501, 999, 1000)
+TEMPERATURES = (0.1, 0.5, 1.0)
+
+
+def run(table, start, predict_noise, generator):
+    """The latents after all of a table's steps."""
+    x, previous = start, None
+    for step in table.steps:
+        predicted = step.predict(x, predict_noise(x, step))
+        x, previous = step.advance(x, predicted, previous, generator), predicted
+    return x
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+def test_every_number_of_steps_starts_at_the_right_level_and_only_gets_cleaner(spacing, temperature):
+    for steps in range(2, 1001):
+        levels = SCHEDULE.levels(steps, temperature, spacing)
+        assert len(levels) == steps
+        assert levels.timesteps[0] == pytest.approx(round(999 * temperature))
+        assert levels.timesteps[-1] >= 0
+        assert (np.diff(levels.alphas) > 0).all()
+        assert 0 < levels.alphas[0] < levels.alphas[-1] < 1
+
+
+@pytest.mark.parametrize("steps", [10, 20, 50, 250, 1000])
+def test_trailing_levels_are_the_closed_form_where_steps_divide_the_training_steps(steps):
+    timesteps = 1000 - 1 - 1000 // steps * np.arange(steps)
+    levels = SCHEDULE.levels(steps)
+    np.testing.assert_allclose(levels.timesteps, timesteps, atol=1e-9)
+    np.testing.assert_allclose(levels.alphas, SCHEDULE.alphas[timesteps], rtol=1e-9)
+
+
+def test_the_training_levels_are_scaled_linear():
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    np.testing.assert_allclose(SCHEDULE.alphas, np.cumprod(1 - betas), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", ODD_STEPS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_perfect_denoiser_is_recovered_from_any_noise(name, steps, temperature):
+    """A network that always knows the clean latents must lead to them, by every sampler, from every level."""
+    torch.manual_seed(0)
+    clean, generator = torch.randn(1, 4, 3, 3), torch.Generator().manual_seed(1)
+    table = SAMPLERS[name](TO_CLEAN.levels(steps, temperature))
+    start = table.start(torch.randn(1, 4, 3, 3), generator)
+    result = run(table, start, lambda x, step: (x - step.alpha**0.5 * clean) / (1 - step.alpha) ** 0.5, generator)
+    torch.testing.assert_close(result, clean, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("steps", ODD_STEPS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("schedule", [SCHEDULE, TO_CLEAN], ids=["as trained", "to clean"])
+def test_tables_are_finite_and_keep_the_noise_at_its_level(name, steps, temperature, schedule):
+    """With a network that finds no picture (x_0 = 0 and unit noise), latents are as noisy as each level says."""
+    levels = schedule.levels(steps, temperature)
+    table = SAMPLERS[name](levels)
+    weights = np.array([(s.keep, s.clean, s.before, s.fresh) for s in table.steps])
+    assert np.isfinite(weights).all()
+    arrival = levels.following[:-1]  # the last step may arrive elsewhere
+    variance = weights[:-1, 0] ** 2 * (1 - levels.alphas[:-1]) + weights[:-1, 3] ** 2
+    if name in ("ddim", "dpm++2m"):
+        np.testing.assert_allclose(variance, 1 - arrival, rtol=1e-6)
+    if name == "euler-a":
+        assert (variance <= 1 - arrival + 1e-9).all()  # Euler's slope loses a little
+    if name == "ddpm":
+        assert (variance <= 1 - arrival + 1e-9).all()  # the posterior's smaller variance
+    signal = weights[:, 0] * np.sqrt(levels.alphas) + weights[:, 1] + weights[:, 2]
+    np.testing.assert_allclose(signal[:-1], np.sqrt(arrival), rtol=1e-6)  # a steady prediction keeps its strength
+
+
+@pytest.mark.parametrize("steps", [2, 20, 333])
+def test_ddim_with_all_its_chance_is_ddpm(steps):
+    levels = TO_CLEAN.levels(steps)
+    for a, b in zip(ddim(levels, eta=1.0).steps, ddpm(levels).steps, strict=True):
+        np.testing.assert_allclose((a.keep, a.clean, a.fresh), (b.keep, b.clean, b.fresh), atol=1e-9)
+
+
+def test_samplers_without_chance_draw_nothing():
+    generator = torch.Generator().manual_seed(3)
+    before = generator.get_state()
+    for name in ("ddim", "dpm++2m"):
+        table = SAMPLERS[name](TO_CLEAN.levels(5))
+        run(table, torch.randn(1, 4, 2, 2), lambda x, step: x, generator)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_at_temperature_1_the_picture_is_not_in_the_start():
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    table = euler_ancestral(SCHEDULE.levels(10, spacing="linspace"))
+    pictures = torch.zeros(1, 4, 2, 2), torch.full((1, 4, 2, 2), 9.0)
+    first, second = (table.start(p, g) for p, g in zip(pictures, generators, strict=True))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_lower_temperatures_start_nearer_the_picture(name):
+    picture = torch.full((1, 4, 8, 8), 3.0)
+    apart = []
+    for temperature in (0.1, 0.4, 0.7, 1.0):
+        table = SAMPLERS[name](SCHEDULE.levels(10, temperature))
+        apart.append(float((table.start(picture, torch.Generator().manual_seed(0)) - picture).square().mean()))
+    assert apart == sorted(apart)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"beta_schedule": "squaredcos_cap_v2"}, {"prediction_type": "v_prediction"}], ids=str
+)
+def test_a_schedule_of_another_kind_is_refused(settings):
+    with pytest.raises(PipelineError):
+        Schedule.parse(settings)
