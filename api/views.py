@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from api.deps import Parts
-from jobs.job import Job, Status
+from jobs.job import Job, Picture, Status
 from jobs.store import Place
 from pipeline.catalogue import DEFAULT_MODEL, Card, Model
 
@@ -167,23 +167,26 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
     )
 
 
-def output_link(job: Job, service: Parts) -> str:
-    """A short-lived address of the job's output, which it has."""
-    assert job.output  # noqa: S101 - callers have looked
-    extension = job.output.key.rsplit(".", 1)[1]
+def picture_link(job: Job, picture: Picture, service: Parts) -> str:
+    """A short-lived address of one of the job's pictures."""
     return service.pictures.link(
-        job.output.key,
-        filename=f"{job.id}.{extension}",
-        content_type=job.output.content_type,
+        picture.key,
+        filename=file_name(job, picture),
+        content_type=picture.content_type,
         seconds=service.settings.presign_seconds,
     )
+
+
+def file_name(job: Job, picture: Picture) -> str:
+    """What a downloaded picture is called."""
+    return f"{job.id}-{picture.key.rsplit('/', 1)[1]}"
 
 
 def _view_output(job: Job, service: Parts) -> OutputView | None:
     if not job.output:
         return None
     return OutputView(
-        url=output_link(job, service),
+        url=picture_link(job, job.output, service),
         expires_at=datetime.fromtimestamp(
             int(datetime.now(UTC).timestamp()) + service.settings.presign_seconds,
             UTC,

@@ -49,19 +49,15 @@ def measure(client: Client) -> dict[str, float]:
     }
 
 
-def memory() -> dict[str, float]:
-    """Megabytes that each of the service's processes on this machine holds (Linux: resident set size)."""
-    names = {"uvicorn api.main": "api", "worker.app": "worker", "worker.keeper": "keeper"}
-    found = {}
+def memory(data: Path) -> dict[str, float]:
+    """Megabytes that each process of the local `darkroom up` holds (Linux: resident set size)."""
+    names = {"uvicorn": "api_mb", "worker.app": "worker_mb", "worker.keeper": "keeper_mb"}
+    parent, found = (data / "lock").read_text().strip(), {}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            status = (process / "status").read_text()
-        except OSError:
-            continue
-        for words, name in names.items():
-            if words in command and "VmRSS" in status:
-                found[name + "_mb"] = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        if status["PPid"].strip() == parent:
+            command = (process / "cmdline").read_text()
+            found |= {name: int(status["VmRSS"].split()[0]) / 1024 for word, name in names.items() if word in command}
     return found
 
 
@@ -71,7 +67,7 @@ def main() -> None:
     parser.add_argument("--data", default=".darkroom", help="the data folder of the local `darkroom up`")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    at_rest = memory()
+    at_rest = memory(Path(arguments.data)) if Path("/proc").is_dir() else {}
     with Client(arguments.url, arguments.data) as client:
         report = {**measure(client), **at_rest}
     if arguments.json:

@@ -1,11 +1,12 @@
 """The pictures of all jobs, in an S3 bucket. Each job has a folder of its own:
 
-{tenant}/{job}/input.png           what is edited
+{tenant}/{job}/input.*             what is edited
 {tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
 {tenant}/{job}/end.json            the job is over
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -104,9 +105,9 @@ class PictureStore:
             lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type),
         )
 
-    def put_input(self, folder: str, png: bytes, size: tuple[int, int]) -> Picture:
+    def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store what a job edits. `size` is its width and height."""
-        return self._put_picture(f"{folder}/input.png", png, "image/png", size)
+        return self._put_picture(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
 
     def put_result(self, job: Job, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store a result under the job's fence, where no other attempt can write."""
@@ -123,10 +124,10 @@ class PictureStore:
 
     def copy_input(self, picture: Picture, folder: str) -> Picture:
         """The same input in another job's folder."""
-        key = f"{folder}/input.png"
+        key = f"{folder}/input.{EXTENSIONS[picture.content_type]}"
         source = {"Bucket": self.bucket, "Key": picture.key}
         self._call(lambda: self._s3.copy_object(Bucket=self.bucket, Key=key, CopySource=source))  # type: ignore[arg-type]
-        return Picture(key, picture.content_type, picture.width, picture.height, picture.bytes, picture.sha256)
+        return dataclasses.replace(picture, key=key)
 
     def read(self, key: str) -> bytes:
         """A whole object."""

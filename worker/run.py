@@ -82,7 +82,7 @@ def edit_job(desk: Desk, held: Held) -> tuple[Picture, dict[str, int]]:
     job = held.job
     params = {**job.params}
     began = time.monotonic()
-    photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG"])
+    photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG", "JPEG"])
     photo.load()
     loaded = time.monotonic()
     held.enter()

@@ -49,7 +49,7 @@ def create_job(
         tenant=TENANT,
         model=submission.model,
         params=params,
-        input=service.pictures.put_input(f"{TENANT}/{job_id}", photo.png, photo.size),
+        input=service.pictures.put_input(f"{TENANT}/{job_id}", photo.data, photo.content_type, photo.size),
         format=submission.format,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,

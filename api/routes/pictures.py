@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import FoundJob, Parts, Service
-from api.views import output_link
+from api.views import file_name, picture_link
 from jobs.errors import Conflict, NotFound
 from jobs.job import Job, Picture
 from jobs.pictures import NoSuchPicture
@@ -22,7 +22,7 @@ def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Respon
     """The edited picture."""
     if job.output is None:
         raise Conflict(f"The job is {job.status}; it has no output{'' if job.status.is_over else ' yet'}.")
-    return _send(job, job.output, service) if proxy else _redirect(output_link(job, service))
+    return _send(job, job.output, service) if proxy else _redirect(picture_link(job, job.output, service))
 
 
 @router.get("/input", response_class=Response, responses=FOUND)
@@ -30,14 +30,7 @@ def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
     """The picture that is edited, as it is kept."""
     if proxy:
         return _send(job, job.input, service)
-    return _redirect(
-        service.pictures.link(
-            job.input.key,
-            filename=f"{job.id}-input.png",
-            content_type=job.input.content_type,
-            seconds=service.settings.presign_seconds,
-        )
-    )
+    return _redirect(picture_link(job, job.input, service))
 
 
 @router.get("/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
@@ -58,6 +51,8 @@ def _send(job: Job, picture: Picture, service: Parts) -> Response:
         data = service.pictures.read(picture.key)
     except NoSuchPicture:
         raise NotFound("The picture is no longer kept.") from None
-    name = f"{job.id}.{picture.key.rsplit('.', 1)[1]}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, max-age=3600"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{file_name(job, picture)}"',
+        "Cache-Control": "private, max-age=3600",
+    }
     return Response(data, media_type=picture.content_type, headers=headers)

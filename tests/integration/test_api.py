@@ -98,7 +98,7 @@ def test_the_output_is_sent_by_a_link_or_as_bytes(client, jpeg, store, pictures)
     assert proxied.content == fetched.content
     assert proxied.headers["x-content-type-options"] == "nosniff"
     assert httpx.put(done["output"]["url"], content=b"x").status_code == 403, "the link reads, and only that"
-    assert httpx.get(done["output"]["url"].replace("output.png", "input.png")).status_code == 403
+    assert httpx.get(done["output"]["url"].replace("output.png", "input.jpg")).status_code == 403
 
 
 def test_the_input_is_kept_without_its_metadata(client):
@@ -109,7 +109,7 @@ def test_the_input_is_kept_without_its_metadata(client):
     kept = client.get(f"/v1/jobs/{job['id']}/input", params={"proxy": 1}).content
     assert b"MARKER" in photo
     assert b"MARKER" not in kept
-    assert Image.open(io.BytesIO(kept)).info == {}
+    assert not {"exif", "comment", "icc_profile"} & set(Image.open(io.BytesIO(kept)).info)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

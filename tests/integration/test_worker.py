@@ -231,7 +231,7 @@ def test_the_keeper_empties_the_folders_of_removed_jobs(client, store, pictures,
     assert store.delete(job["id"], "default") == "deleted"
     keeper.tick()
     with pytest.raises(NoSuchPicture):
-        pictures.read(f"default/{job['id']}/input.png")
+        pictures.read(f"default/{job['id']}/input.jpg")
     assert store.trash() == []
 
 
