@@ -4,27 +4,27 @@ pipe = Pipeline.load("checkpoints/micro")
 pipe.edit(Image.open("garden.jpg"), "make it look like winter", seed=7).save("winter.png")
 """
 
-import dataclasses
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, resolve
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
+from pipeline.checkpoint import Checkpoint
+from pipeline.denoise import advance
 from pipeline.errors import PipelineError
+from pipeline.model import EditingModel
 from pipeline.pictures import as_rgb, fit
 from pipeline.previews import PreviewMap, colour_fields
 
-if TYPE_CHECKING:
-    from pipeline.library import Library
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LIBRARY_ALONE = Parts("library", "library", "library")
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,10 @@ OnStep = Callable[[Progress], None]
 class Pipeline:
     """One checkpoint as one of the catalogue's models. Threads may edit on it at the same time."""
 
-    checkpoint: str
     model: str
-    card: Card
+    checkpoint: Checkpoint = field(repr=False)
     previews: PreviewMap = field(repr=False)
-    library: "Library" = field(repr=False)
+    own: EditingModel | None = field(repr=False)  # None where the library's pipeline does it all
 
     @classmethod
     def load(
@@ -64,19 +63,22 @@ class Pipeline:
         Raises:
             PipelineError: no such checkpoint, model or dtype.
         """
-        if model not in MODELS:
-            raise PipelineError(f"must be one of {', '.join(MODELS)}", field="model")
-        folder = find_checkpoint(str(checkpoint))
-        _quiet_libraries()
-        from pipeline.library import Library  # diffusers takes seconds to import, and prints while it does
-
+        _check_model(model)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        library = Library.load(folder, _dtype(dtype), device)
-        previews = PreviewMap.read(folder) or PreviewMap.fit(library.encode, colour_fields())
-        card = Card.read(folder)
-        if folder != Path(checkpoint) and not (folder / "darkroom.json").exists():
-            card = dataclasses.replace(card, name=str(checkpoint), revision=folder.name)
-        return cls(str(checkpoint), model, card, previews, library)
+        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device)
+        own = _own(loaded, model)
+        previews = PreviewMap.read(loaded.folder) or PreviewMap.fit(_encoder(loaded), colour_fields())
+        return cls(model, loaded, previews, own)
+
+    def with_model(self, model: str) -> "Pipeline":
+        """Another model on the same checkpoint; they share their weights."""
+        _check_model(model)
+        return Pipeline(model, self.checkpoint, self.previews, _own(self.checkpoint, model))
+
+    @property
+    def card(self) -> Card:
+        """What the checkpoint says of itself."""
+        return self.checkpoint.card
 
     def edit(
         self,
@@ -90,6 +92,7 @@ class Pipeline:
         temperature: float | None = None,
         seed: int | None = None,
         size: str | None = None,
+        sampler: str | None = None,
         on_step: OnStep | None = None,
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
@@ -109,6 +112,7 @@ class Pipeline:
             temperature=temperature,
             seed=seed,
             size=size,
+            sampler=sampler,
         )
         picture = fit(as_rgb(photo), params["size"])
 
@@ -116,16 +120,22 @@ class Pipeline:
             if on_step is not None:
                 on_step(Progress(step, params["steps"], lambda: self.previews.picture(predicted)))
 
-        return self.library.edit(picture, params, report)
+        if self.own is None:
+            return self.checkpoint.library.edit(picture, params, report)
+        edit = self.own.begin(picture, params)
+        while not edit.finished:
+            advance(self.own.unet, [edit])
+            report(edit.step, edit.predicted[0])
+        return self.own.finish(edit)
 
     def receipt(self) -> dict[str, str]:
         """What an edit was computed with, enough to repeat it beside its parameters."""
         return {
             "checkpoint": self.card.name,
             "revision": self.card.revision,
-            "dtype": str(self.library.dtype).removeprefix("torch."),
+            "dtype": str(self.checkpoint.dtype).removeprefix("torch."),
             "torch": torch.__version__,
-            "device": _device_name(self.library.device),
+            "device": _device_name(self.checkpoint.device),
         }
 
     def _resolve(self, **given: Any) -> dict[str, Any]:
@@ -138,35 +148,28 @@ class Pipeline:
         return params
 
 
-def find_checkpoint(checkpoint: str) -> Path:
-    """The folder of a checkpoint: itself if it is one, else downloaded from the hub (or found in its cache).
-
-    Raises:
-        PipelineError: neither a folder nor a hub id that can be fetched.
-    """
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    name, _, revision = checkpoint.partition("@")
-    patterns = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        detail = f"{checkpoint} is not a folder here and could not be fetched from the hub ({error})"
-        raise PipelineError(detail, field="checkpoint") from error
+def _check_model(model: str) -> None:
+    if model not in MODELS:
+        raise PipelineError(f"must be one of {', '.join(MODELS)}", field="model")
 
 
-def _quiet_libraries() -> None:
-    """Keep the libraries' loading bars and hints off the terminal; their errors are still raised."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+def _own(checkpoint: Checkpoint, model: str) -> EditingModel | None:
+    """What a model needs beside the library's own pipeline, which is loaded here if the model is that."""
+    if MODELS[model].made_of == LIBRARY_ALONE:
+        _ = checkpoint.library
+        return None
+    return EditingModel.of(checkpoint, MODELS[model])
 
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+
+def _encoder(checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
+    """Pictures to scaled latents, to fit previews with."""
+    vae = checkpoint.vae
+
+    @torch.inference_mode()
+    def encode(pictures: Tensor) -> Tensor:
+        return vae.encode(pictures.to(checkpoint.device, checkpoint.dtype)) * vae.config.scaling_factor
+
+    return encode
 
 
 def _dtype(name: str | torch.dtype | None) -> torch.dtype:

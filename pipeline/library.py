@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.errors import PipelineError
 from pipeline.pictures import to_tensor
@@ -18,6 +18,7 @@ from pipeline.pictures import to_tensor
 OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
 
 LAST_TRAIN_STEP = 999
+PROMPT_LOCK = threading.Lock()  # the tokenizer keeps settings that each call changes
 
 
 class Schedule(EulerAncestralDiscreteScheduler):
@@ -58,12 +59,10 @@ class Schedule(EulerAncestralDiscreteScheduler):
 
 
 class _InstructPix2Pix(StableDiffusionInstructPix2PixPipeline):
-    """The library's pipeline, its prompts encoded one at a time: its tokenizer keeps settings that calls change."""
-
-    prompt_lock = threading.Lock()
+    """The library's pipeline, its prompts encoded one at a time."""
 
     def _encode_prompt(self, *args: Any, **kwargs: Any) -> Tensor:
-        with self.prompt_lock:
+        with PROMPT_LOCK:
             return super()._encode_prompt(*args, **kwargs)
 
 
@@ -72,9 +71,9 @@ class Library:
     """The library's modules of one checkpoint. They hold no state between calls, so threads may share them."""
 
     tokenizer: Any
-    text_encoder: nn.Module
-    vae: nn.Module
-    unet: nn.Module
+    text_encoder: Any
+    vae: Any
+    unet: Any
     scheduler_config: dict[str, Any] = field(repr=False)
     device: torch.device
 
@@ -112,8 +111,19 @@ class Library:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] as scaled latents (B, C, h, w), the mean of what the encoder predicts."""
-        moments = self.vae.encode(pictures.to(self.device, self.dtype)).latent_dist
-        return moments.mode() * self.vae.config.scaling_factor
+        latents = self.autoencoder.encode(pictures.to(self.device, self.dtype))
+        return latents * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str) -> Tensor:
+        """Hidden states (1, 77, D) of a prompt."""
+        with PROMPT_LOCK:
+            tokens = self.tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+        return self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
+
+    @property
+    def autoencoder(self) -> "LibraryAutoencoder":
+        return LibraryAutoencoder(self.vae)
 
     def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction) -> Image.Image:
         """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters."""
@@ -165,3 +175,18 @@ class Library:
         )
         pipe.set_progress_bar_config(disable=True)
         return pipe
+
+
+@dataclass(frozen=True)
+class LibraryAutoencoder:
+    """The library's VAE with the two verbs of ours; latents unscaled."""
+
+    vae: Any
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.vae.encode(pictures).latent_dist.mode()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.vae.decode(latents).sample

@@ -21,8 +21,8 @@ def test_a_map_fitted_without_photos_suits_photos_too(base, photo):
     from pipeline.pictures import fit, to_tensor
 
     picture = to_tensor(fit(photo, "256x256"))
-    latents = base.library.encode(picture)
-    small = torch.nn.functional.avg_pool2d(picture, base.library.vae_factor)[0] * 0.5 + 0.5
-    for preview_map in (base.previews, PreviewMap.fit(base.library.encode, colour_fields())):
+    latents = base.checkpoint.library.encode(picture)
+    small = torch.nn.functional.avg_pool2d(picture, base.checkpoint.library.vae_factor)[0] * 0.5 + 0.5
+    for preview_map in (base.previews, PreviewMap.fit(base.checkpoint.library.encode, colour_fields())):
         error = (preview_map.colours(latents[0]).clamp(0, 1) - small).square().mean()
         assert -10 * error.log10() > 27, "decibels"

@@ -1,0 +1,106 @@
+"""One of the models that run on our UNet: which parts it is made of, and how an edit begins and ends with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline.catalogue import Model
+from pipeline.checkpoint import Checkpoint
+from pipeline.denoise import Denoising, together
+from pipeline.guidance import Guidance, text_only, three_way
+from pipeline.pictures import to_picture, to_tensor
+from pipeline.samplers import SAMPLERS
+from pipeline.schedule import Schedule
+from pipeline.unet import Text, UNet
+
+PROMPTS_KEPT, PICTURES_KEPT = 32, 16  # their keys and values, and their latents, for edits to come
+SAMPLER_IDS = {"DDIM": "ddim", "DDPM": "ddpm"}  # the catalogue's words for a model's own sampler
+
+
+class Autoencoder(Protocol):
+    """Pictures (1, 3, H, W) in [-1, 1] to unscaled latents (1, C, h, w) and back."""
+
+    def encode(self, pictures: Tensor) -> Tensor: ...
+
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class EditingModel:
+    """Everything that an edit needs but the loop. Threads may share it."""
+
+    unet: UNet
+    vae: Autoencoder
+    encode_prompt: Callable[[str], Tensor]  # to hidden states (1, n, D)
+    scaling: float
+    schedule: Schedule
+    sampler: str
+    text_scale: float | None  # of text guidance, fixed; None for three-way guidance, whose scales are parameters
+    device: torch.device
+    _texts: Callable[[str], Text] = field(init=False, repr=False)
+    _latents: Callable[[tuple[int, int], bytes], Tensor] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_texts", lru_cache(PROMPTS_KEPT)(self._read_prompt))
+        object.__setattr__(self, "_latents", lru_cache(PICTURES_KEPT)(self._encode_picture))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, model: Model) -> "EditingModel":
+        """The catalogue's model on a checkpoint, loading those parts that are not loaded yet."""
+        parts = model.made_of
+        library = checkpoint.library if "library" in (parts.text_encoder, parts.vae) else None
+        vae = library.autoencoder if library and parts.vae == "library" else checkpoint.vae
+        encode = library.encode_prompt if library and parts.text_encoder == "library" else _encoder(checkpoint)
+        return cls(
+            unet=checkpoint.unet,
+            vae=vae,
+            encode_prompt=encode,
+            scaling=checkpoint.vae.config.scaling_factor,
+            schedule=checkpoint.schedule,
+            sampler=SAMPLER_IDS[model.sampler],
+            text_scale=checkpoint.card.text_scale if model.guidance == "text" else None,
+            device=checkpoint.device,
+        )
+
+    @torch.inference_mode()
+    def begin(self, picture: Image.Image, params: dict[str, Any]) -> Denoising:
+        """The edit of an RGB picture, its sides multiples of the VAE's factor, with all of the model's parameters."""
+        guidance = self._guidance(params)
+        negative = params["negative_prompt"] or ""
+        texts = [self._texts(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
+        latents = self._latents(picture.size, picture.tobytes())
+        sampler = SAMPLERS[params.get("sampler") or self.sampler]
+        table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
+        generator = torch.Generator().manual_seed(params["seed"])
+        start = table.start(latents * self.scaling, generator)
+        return Denoising(start, latents, together(texts), guidance, table, generator)
+
+    @torch.inference_mode()
+    def finish(self, edit: Denoising) -> Image.Image:
+        """The picture in a finished edit's latents."""
+        return to_picture(self.vae.decode((edit.x / self.scaling).to(self.unet.dtype))[0])
+
+    def _guidance(self, params: dict[str, Any]) -> Guidance:
+        if self.text_scale is not None:
+            return text_only(self.text_scale)
+        return three_way(params["cfg_scale"], params["image_cfg_scale"])
+
+    @torch.inference_mode()
+    def _read_prompt(self, prompt: str) -> Text:
+        return self.unet.read(self.encode_prompt(prompt))
+
+    @torch.inference_mode()
+    def _encode_picture(self, size: tuple[int, int], pixels: bytes) -> Tensor:
+        """Latents (1, C, h, w) in fp32."""
+        picture = to_tensor(Image.frombytes("RGB", size, pixels))
+        return self.vae.encode(picture.to(self.device, self.unet.dtype)).float()
+
+
+def _encoder(checkpoint: Checkpoint) -> Callable[[str], Tensor]:
+    tokenizer, encoder = checkpoint.tokenizer, checkpoint.text_encoder
+    return lambda prompt: encoder(tokenizer([prompt]).to(checkpoint.device))
