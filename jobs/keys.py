@@ -14,6 +14,7 @@
     dk:preview:{id}         string  the latest small preview, JPEG
     dk:claim:{token}        string  the job that a claim token got
     dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
+    dk:hands:{worker}       set     the jobs that a worker holds
     dk:workers              zset    workers by when they were last heard of
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
@@ -37,6 +38,7 @@ FEED = "dk:feed:"
 PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
 ONCE = "dk:once:"
+HANDS = "dk:hands:"
 WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"

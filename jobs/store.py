@@ -29,7 +29,12 @@ def script_source(name: str) -> str:
     """One whole script. All but `submit` run even when Redis is full: they free memory, or keep promises."""
     lua = files("jobs") / "lua"
     flags = "" if name == "submit" else " flags=allow-oom"
-    parts = [keys.lua_locals(), (lua / "prelude.lua").read_text(), (lua / f"{name}.lua").read_text()]
+    parts = [
+        keys.lua_locals(),
+        f"local ALIVE_MS = {ALIVE_MS}",
+        (lua / "prelude.lua").read_text(),
+        (lua / f"{name}.lua").read_text(),
+    ]
     return "\n".join([f"#!lua{flags}", *parts])
 
 
@@ -223,9 +228,12 @@ class JobStore:
 
     # ---- the workers' side
 
-    def claim(self, worker: str, *, lease_seconds: int, token: str) -> Job | None:
-        """The next job, running and leased to `worker`. The same token always gets the same job and fence."""
-        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16])
+    def claim(self, worker: str, *, lease_seconds: int, token: str, slots: int = 1) -> Job | None:
+        """The next job, running and leased to `worker`. The same token always gets the same job and fence.
+
+        None: there is no job for a worker of so many slots that holds what it holds.
+        """
+        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16], slots)
         return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
 
     def renew(

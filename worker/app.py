@@ -31,11 +31,11 @@ PATROL = 10.0  #: seconds after which a free slot looks for work unasked
 class Worker:
     """The slots of one process: each holds one job at a time, found by a wake-up or on patrol."""
 
-    def __init__(self, desk: Desk, slots: int, grace_seconds: int) -> None:
+    def __init__(self, desk: Desk, grace_seconds: int) -> None:
         self.desk = desk
         self.draining = False
         self._grace = grace_seconds
-        self._free = threading.BoundedSemaphore(slots)
+        self._free = threading.BoundedSemaphore(desk.slots)
 
     def work(self) -> None:
         """Run jobs in a free slot until none is left; without a free slot there is nothing to do."""
@@ -100,7 +100,7 @@ def load_desk(settings: Settings) -> Desk:
     name = f"{socket.gethostname()}-{os.getpid()}"
     hands = Hands(store, name, about, lease_seconds=settings.lease_seconds)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
-    return Desk(store, pictures, hands, editors, settings.lease_seconds)
+    return Desk(store, pictures, hands, editors, settings.lease_seconds, settings.worker_slots)
 
 
 def serve(app: Celery, worker: Worker, slots: int) -> None:
@@ -119,7 +119,7 @@ def main() -> None:
     from torch import set_num_threads
 
     set_num_threads(settings.torch_threads)
-    worker = Worker(load_desk(settings), settings.worker_slots, settings.worker_grace_seconds)
+    worker = Worker(load_desk(settings), settings.worker_grace_seconds)
     log.info("ready: %s, %s slots", settings.checkpoint, settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)
     worker.draining = True

@@ -1,5 +1,6 @@
 """The jobs that a worker holds, and the pulse that keeps their leases while they get on."""
 
+import faulthandler
 import io
 import logging
 import os
@@ -22,6 +23,7 @@ PULSE = 0.3  #: seconds between pulses while there is work
 IDLE_PULSE = 2.0
 PREVIEW_EVERY = 0.5
 PATIENCE = 60.0  #: seconds that loading, storing or one step may take before the lease is left to run out
+STUCK = 70  #: the exit status of a worker that cannot go on
 STEPS_OF_PATIENCE = 10  #: or so many times the mean step, if that is longer
 
 
@@ -127,16 +129,25 @@ class Hands:
         while True:
             self._stir.clear()
             held = self.in_hand()
+            if not all(item.gets_on for item in held):
+                self._leave_stuck(held)
             try:
                 self.beat(held)
             except Unavailable as error:
                 log.warning("leases not renewed: %s", error)
             except Exception:
                 log.exception("the pulse has stopped; without it no lease is kept")
-                os._exit(70)
+                os._exit(STUCK)
             self._stir.wait(PULSE if held else IDLE_PULSE)
             if held:
                 time.sleep(PULSE)
+
+    def _leave_stuck(self, held: list[Held]) -> None:
+        """A thread that hangs cannot be ended, only its process; whoever started that starts it again."""
+        stuck = [item.job.id for item in held if not item.gets_on]
+        log.error("no progress in %s; leaving the process. Where its threads are:", ", ".join(stuck))
+        faulthandler.dump_traceback()
+        os._exit(STUCK)
 
     def beat(self, held: list[Held]) -> None:
         """Renew once, and hand each job what it is told."""

@@ -43,12 +43,14 @@ class Desk:
     hands: Hands
     editors: Mapping[str, Editor]
     lease_seconds: int
+    slots: int = 1
 
 
 def run_next(desk: Desk) -> bool:
     """Carry the next job from queued to its end. False: there was none."""
-    token = uuid4().hex
-    job = insist(lambda: desk.store.claim(desk.hands.worker, lease_seconds=desk.lease_seconds, token=token), seconds=5)
+    worker, token = desk.hands.worker, uuid4().hex
+    lease, slots = desk.lease_seconds, desk.slots
+    job = insist(lambda: desk.store.claim(worker, lease_seconds=lease, token=token, slots=slots), seconds=5)
     if job is None:
         return False
     log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))

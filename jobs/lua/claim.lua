@@ -1,7 +1,7 @@
--- ARGV: token, worker, lease in ms, 64 random bits in hex
+-- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker
 -- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
 local token, worker, lease, random = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local at = now()
+local slots, at = tonumber(ARGV[5]), now()
 
 local mine = redis.call('GET', CLAIM .. token)
 if mine then
@@ -14,9 +14,23 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0,
   redis.call('ZADD', QUEUE, get(id, 'order') or 0, id)
 end
 
+-- Nobody hoards: a worker holds at most its share of what there is, and one slot in eight is kept for urgent jobs.
+local held = redis.call('SCARD', HANDS .. worker)
+local alive = math.max(1, redis.call('ZCOUNT', WORKERS, at - ALIVE_MS, '+inf'))
+local work = redis.call('ZCARD', QUEUE) + redis.call('ZCARD', RUNNING)
+if held >= math.min(slots, math.ceil(work / alive)) then return nil end
+local urgent_only = held >= slots - math.floor(slots / 8)
+
+local function first()
+  if not urgent_only then return redis.call('ZRANGE', QUEUE, 0, 0)[1] end
+  for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, 99)) do
+    if get(id, 'priority') == 'high' then return id end
+  end
+end
+
 local function next_job()
   while true do
-    local id = redis.call('ZRANGE', QUEUE, 0, 0)[1]
+    local id = first()
     if not id then return nil end
     redis.call('ZREM', QUEUE, id)
     if get(id, 'status') == 'queued' then
@@ -36,6 +50,7 @@ redis.call('HSETNX', JOB .. id, 'started_ms', at)
 redis.call('HSET', JOB .. id, 'fence', number .. '-' .. random, 'token', token, 'worker', worker, 'claimed_ms', at,
   'attempts', cjson.encode(attempts))
 redis.call('ZADD', RUNNING, at + lease, id)
+redis.call('SADD', HANDS .. worker, id)
 redis.call('SET', CLAIM .. token, id, 'PX', 600000)
 move(id, tenant, 'queued', 'running')
 emit(id, tenant, 'status', {status = 'running', attempt = number})

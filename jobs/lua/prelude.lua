@@ -40,11 +40,17 @@ local function end_attempt(id, outcome, at)
   end
 end
 
+local function let_go(id)
+  redis.call('ZREM', RUNNING, id)
+  local worker = get(id, 'worker')
+  if worker then redis.call('SREM', HANDS .. worker, id) end
+end
+
 -- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
 local function requeue(id, outcome, not_before)
   local tenant, at = get(id, 'tenant'), now()
   end_attempt(id, outcome, at)
-  redis.call('ZREM', RUNNING, id)
+  let_go(id)
   redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker')
   if not_before > at then
     redis.call('ZADD', DELAYED, not_before, id)
@@ -62,7 +68,8 @@ local function end_job(id, status, outcome, fields)
   end_attempt(id, outcome, at)
   if #fields > 0 then redis.call('HSET', JOB .. id, unpack(fields)) end
   redis.call('HSET', JOB .. id, 'finished_ms', at, 'expires_ms', expires)
-  for _, key in ipairs({QUEUE, DELAYED, RUNNING, DEADLINES}) do redis.call('ZREM', key, id) end
+  let_go(id)
+  for _, key in ipairs({QUEUE, DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)

@@ -21,8 +21,8 @@ def submit(store: JobStore, **changes) -> Job:
     return job
 
 
-def claim(store: JobStore, *, lease_seconds: int = 30, token: str | None = None) -> Job | None:
-    return store.claim(WORKER, lease_seconds=lease_seconds, token=token or uuid4().hex)
+def claim(store: JobStore, *, worker: str = WORKER, slots: int = 1000, token: str | None = None) -> Job | None:
+    return store.claim(worker, lease_seconds=30, token=token or uuid4().hex, slots=slots)
 
 
 def claimed(store: JobStore, **changes) -> Job:
@@ -87,6 +87,35 @@ def test_an_old_job_overtakes_a_young_one_of_higher_priority(store):
     store.redis.zincrby(keys.QUEUE, -600_001_000, old.id)  # as if it had come so much earlier
     submit(store, priority=Priority.HIGH)
     assert claim(store).id == old.id
+
+
+def test_a_worker_holds_no_more_than_its_slots(store):
+    for _ in range(5):
+        submit(store)
+    held = [claim(store, slots=2) for _ in range(3)]
+    assert [job is not None for job in held] == [True, True, False]
+    finish(store, held[0])
+    assert claim(store, slots=2) is not None
+
+
+def test_two_workers_share_what_there_is(store):
+    """Forty jobs, two workers with room for all of them: neither hoards."""
+    for worker in ("w1", "w2"):
+        store.renew(worker, {"slots": 40, "checkpoint": {}}, [], lease_seconds=30)
+    for _ in range(40):
+        submit(store)
+    hoarded = [claim(store, worker="w1", slots=40) for _ in range(40)]
+    assert sum(job is not None for job in hoarded) == 20
+    assert all(claim(store, worker="w2", slots=40) for _ in range(20))
+
+
+def test_one_slot_in_eight_waits_for_urgent_jobs(store):
+    for _ in range(10):
+        submit(store)
+    assert sum(claim(store, slots=8) is not None for _ in range(10)) == 7
+    urgent = submit(store, priority=Priority.HIGH)
+    assert claim(store, slots=8).id == urgent.id
+    assert claim(store, slots=8) is None
 
 
 def test_one_token_gets_one_job_however_often_it_asks(store):
@@ -164,7 +193,7 @@ def test_leases_that_run_out_all_the_time_never_make_two_results(store):
     def work(_: int) -> None:
         for _ in range(400):
             token = uuid4().hex
-            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16])
+            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000)
             if pairs:
                 job = Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True)))
                 time.sleep(0.004)

@@ -207,7 +207,7 @@ def test_a_draining_worker_gives_back_what_it_cannot_finish(client, desk, store)
 
 def test_a_slot_runs_jobs_until_none_is_left(client, desk, store):
     jobs = [submit(client, PHOTO, steps=2) for _ in range(4)]
-    Worker(desk(Step()), slots=1, grace_seconds=5).work()
+    Worker(desk(Step()), grace_seconds=5).work()
     assert {read(store, job).status for job in jobs} == {Status.SUCCEEDED}
 
 
