@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-SECONDS_EACH = 1.5  # five processes are gone within 7.5 s
+SECONDS_EACH = 1.0  # so five processes are gone within 5 s
 
 
 def watch() -> None:

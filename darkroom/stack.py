@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 import darkroom
 from darkroom.data_folder import DataFolder
 from darkroom.ports import free_ports, is_free
@@ -151,16 +153,15 @@ class Supervisor:
     def _mourn(self, process: Process, life: Life) -> None:
         at_once = time.monotonic() - life.began < LIVED_SECONDS
         life.short_lives = life.short_lives + 1 if at_once else 0
-        if life.short_lives >= len(PAUSES):
+        if life.short_lives > len(PAUSES):
             raise ProcessError(
                 f"{process.name} ended {life.short_lives} times at once, the last time with {process.ending}. "
                 f"Giving up; this is the end of its log:\n{process.tail()}"
             )
-        pause = PAUSES[life.short_lives]
+        pause = PAUSES[max(life.short_lives - 1, 0)]
         life.next_at = time.monotonic() + pause
-        self.say(
-            f"{process.name} ended with {process.ending}; starting it again {f'in {pause:.0f} s' if pause else ''}"
-        )
+        when = f"in {pause:.0f} s" if pause else "now"
+        self.say(f"{process.name} ended with {process.ending}; starting it again {when}.")
 
 
 def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
@@ -192,9 +193,14 @@ def settings_for(servers: Sequence[Process]) -> dict[str, str]:
 
 
 def checkpoint() -> str:
-    """CHECKPOINT, or the micro one that comes with the project; a folder as an absolute path."""
-    chosen = os.environ.get("CHECKPOINT") or str(PROJECT / "checkpoints" / "micro")
-    return str(Path(chosen).absolute()) if Path(chosen).is_dir() else chosen
+    """The one that CHECKPOINT names, here or in .env, else the micro one of the project; a folder's absolute path."""
+    chosen = os.environ.get("CHECKPOINT") or dotenv_values(".env").get("CHECKPOINT") or "checkpoints/micro"
+    for folder in (Path(chosen), PROJECT / chosen):
+        if folder.is_dir():
+            return str(folder.absolute())
+    if chosen == "checkpoints/micro":
+        raise ProcessError("There is no checkpoint here: name a diffusers folder or a hub id with CHECKPOINT.")
+    return chosen
 
 
 def choose_port(asked: int | None) -> int:

@@ -12,7 +12,7 @@ from darkroom.data_folder import DataFolder, DataFolderError
 from darkroom.ports import free_ports, is_free
 from darkroom.process import ProcessError
 from darkroom.stack import choose_port
-from tests.darkroom.sleepers import command_of
+from tests.darkroom.sleepers import group_is_gone
 
 
 def test_a_second_one_is_told_where_the_first_is(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_after_a_crash_it_waits_for_the_servers_that_still_write(tmp_path: Path)
     crashed = subprocess.run([sys.executable, "-c", crashing, str(tmp_path)], capture_output=True, text=True)
     assert crashed.returncode == -9, crashed.stderr
     with DataFolder(tmp_path):
-        assert "sleep" not in command_of(int(crashed.stdout))
+        assert group_is_gone(int(crashed.stdout))
 
 
 def test_a_full_disk_is_said_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
