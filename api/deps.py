@@ -45,7 +45,7 @@ class Parts:
         """The card of the checkpoint that the workers serve; before the first worker, of the configured folder."""
         said = self.store.checkpoint()
         if said:
-            return Card(said["name"], said["revision"], said["defaults"])
+            return Card(**said)
         return Card.read(Path(self.settings.checkpoint))
 
     def job(self, job_id: str) -> Job:

@@ -227,6 +227,7 @@ def view_model(model: Model, card: Card) -> dict[str, Any]:
         "made_of": {"text_encoder": parts.text_encoder, "vae": parts.vae, "unet": parts.unet},
         "sampler": model.sampler,
         "guidance": model.guidance,
+        "text_scale": card.text_scale if model.guidance == "text" else None,
         "default": model.id == DEFAULT_MODEL,
         "parameters": [
             {

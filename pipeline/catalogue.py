@@ -12,7 +12,7 @@ from typing import Any, Literal
 Kind = Literal["text", "integer", "number", "choice"]
 Source = Literal["library", "ours"]
 
-DEFAULT_MODEL = "pix2pix-base"
+DEFAULT_MODEL = "pix2pix-full"
 
 #: The seven shapes of `size=auto`, width and height in pixels: sides are multiples of 64, areas close to 512 x 512.
 BUCKETS = ((512, 512), (576, 448), (448, 576), (640, 448), (448, 640), (704, 384), (384, 704))
@@ -107,6 +107,7 @@ COMMON = (
         default="512x512",
     ),
 )
+SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
 THREE_WAY = (
     Parameter("cfg_scale", "number", "How strongly the instruction is followed.", 1, 14, default=7.5),
     Parameter("image_cfg_scale", "number", "How closely the picture is kept.", 1, 5, default=1.5),
@@ -141,6 +142,11 @@ class Model:
         )
 
 
+def _with_steps(steps: int) -> tuple[Parameter, ...]:
+    """The common parameters with another default number of steps."""
+    return tuple(replace(p, default=steps) if p.name == "steps" else p for p in COMMON)
+
+
 def _catalogue(models: Iterable[Model]) -> dict[str, Model]:
     return {model.id: model for model in models}
 
@@ -155,6 +161,46 @@ MODELS = _catalogue(
             "three-way",
             COMMON + THREE_WAY,
         ),
+        Model(
+            "pix2pix-full",
+            "All networks written from scratch, sampled by DDIM or DPM-Solver++.",
+            Parts("ours", "ours", "ours"),
+            "DDIM",
+            "three-way",
+            (*_with_steps(50), *THREE_WAY, SAMPLER),
+        ),
+        Model(
+            "pix2pix-full-no-ddim",
+            "All networks written from scratch, sampled by DDPM.",
+            Parts("ours", "ours", "ours"),
+            "DDPM",
+            "three-way",
+            COMMON + THREE_WAY,
+        ),
+        Model(
+            "pix2pix-full-no-cfg-no-ddim",
+            "All networks written from scratch, sampled by DDPM, guided by text alone.",
+            Parts("ours", "ours", "ours"),
+            "DDPM",
+            "text",
+            COMMON,
+        ),
+        Model(
+            "pix2pix-1",
+            "Our UNet between the library's text encoder and VAE, guided by text alone.",
+            Parts("library", "library", "ours"),
+            "DDPM",
+            "text",
+            COMMON,
+        ),
+        Model(
+            "pix2pix-2",
+            "Our UNet and VAE behind the library's text encoder, guided by text alone.",
+            Parts("library", "ours", "ours"),
+            "DDPM",
+            "text",
+            COMMON,
+        ),
     ]
 )
 
@@ -166,6 +212,7 @@ class Card:
     name: str = "unnamed"
     revision: str = ""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text_scale: float = 7.5  #: how strongly models with text guidance alone follow the instruction
 
     @classmethod
     def read(cls, folder: Path) -> "Card":
@@ -174,7 +221,7 @@ class Card:
             card = json.loads((folder / "darkroom.json").read_text())
         except FileNotFoundError:
             return cls(name=folder.name)
-        return cls(card["name"], card.get("revision", ""), card.get("defaults", {}))
+        return cls(card["name"], card.get("revision", ""), card.get("defaults", {}), card.get("text_scale", 7.5))
 
 
 def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, Any]:

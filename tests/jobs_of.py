@@ -12,5 +12,5 @@ def a_job(**changes: Any) -> Job:
     """A job that was accepted a moment ago."""
     job_id = new_id()
     params = {"prompt": "make it sepia", "seed": 1, "steps": 4}
-    fields: dict[str, Any] = {"id": job_id, "tenant": "default", "model": "pix2pix-base", "params": params}
+    fields: dict[str, Any] = {"id": job_id, "tenant": "default", "model": "pix2pix-full", "params": params}
     return Job(**{**fields, "input": A_PICTURE, **changes})

@@ -93,10 +93,10 @@ def load_desk(settings: Settings) -> Desk:
     """Load the checkpoint and connect; seconds to minutes."""
     from pipeline.edit import Pipeline  # loads torch
 
-    editors = {model: Pipeline.load(settings.checkpoint, model=model, dtype=settings.dtype) for model in MODELS}
-    card = next(iter(editors.values())).card
+    pipeline = Pipeline.load(settings.checkpoint, model="pix2pix-base", dtype=settings.dtype)
+    editors = {model: pipeline.with_model(model) for model in MODELS}
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
-    about = {"slots": settings.worker_slots, "checkpoint": asdict(card), "pid": os.getpid()}
+    about = {"slots": settings.worker_slots, "checkpoint": asdict(pipeline.card), "pid": os.getpid()}
     name = f"{socket.gethostname()}-{os.getpid()}"
     hands = Hands(store, name, about, lease_seconds=settings.lease_seconds)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)

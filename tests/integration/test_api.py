@@ -205,9 +205,12 @@ def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
 
 def test_models_tell_their_parameters_and_the_checkpoints_defaults(client):
     answer = client.get("/v1/models").json()
-    base = next(model for model in answer["data"] if model["id"] == "pix2pix-base")
-    steps = next(parameter for parameter in base["parameters"] if parameter["name"] == "steps")
-    assert (steps["minimum"], steps["maximum"], steps["default"]) == (2, 1000, 20)
+    assert len(answer["data"]) == 6
+    full, text_only = (next(m for m in answer["data"] if m["id"] == name) for name in ("pix2pix-full", "pix2pix-1"))
+    steps = next(parameter for parameter in full["parameters"] if parameter["name"] == "steps")
+    assert (steps["minimum"], steps["maximum"], steps["default"]) == (2, 1000, 10)
+    assert "cfg_scale" not in {parameter["name"] for parameter in text_only["parameters"]}
+    assert (full["text_scale"], text_only["text_scale"]) == (None, 2.5)
     assert answer["checkpoint"]["name"] == "micro"
     assert [model["default"] for model in answer["data"]].count(True) == 1
 

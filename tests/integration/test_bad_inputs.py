@@ -95,7 +95,12 @@ PARAMETERS = {
     "cfg too high": (form(cfg_scale=14.1), 422, "cfg_scale", "1 to 14"),
     "cfg not a number": (form(cfg_scale="nan"), 422, "cfg_scale", "1 to 14"),
     "image cfg too high": (form(image_cfg_scale="inf"), 422, "image_cfg_scale", "1 to 5"),
-    "scales that cancel out": (form(cfg_scale=1, image_cfg_scale=2), 422, "image_cfg_scale", "no effect"),
+    "scales that cancel out": (
+        form(model="pix2pix-base", cfg_scale=1, image_cfg_scale=2),
+        422,
+        "image_cfg_scale",
+        "no effect",
+    ),
     "a negative seed": (form(seed=-1), 422, "seed", "0 to"),
     "a huge seed": (form(seed=10**40), 422, "seed", "0 to"),
     "another size": (form(size="1024x1024"), 422, "size", "512x512"),

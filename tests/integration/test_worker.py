@@ -52,9 +52,11 @@ def micro() -> Pipeline:
 
 @pytest.fixture
 def desk(store, pictures) -> Callable[..., Desk]:
+    """A desk whose every model is one editor."""
+
     def make(editor: Any, pictures: PictureStore = pictures) -> Desk:
         hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30)
-        return Desk(store, pictures, hands, {"pix2pix-base": editor}, lease_seconds=30)
+        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=30)
 
     return make
 
