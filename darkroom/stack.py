@@ -176,7 +176,11 @@ def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
 
 def settings_for(servers: Sequence[Process]) -> dict[str, str]:
     """The environment by which our processes find the embedded servers and the checkpoint."""
-    settings = {"DARKROOM_MODE": os.environ.get("DARKROOM_MODE", "local"), "CHECKPOINT": checkpoint()}
+    settings = {
+        "DARKROOM_MODE": os.environ.get("DARKROOM_MODE", "local"),
+        "CHECKPOINT": checkpoint(),
+        "LEASE_SECONDS": os.environ.get("LEASE_SECONDS", "15"),  # nothing is far away here, so a dead worker shows soon
+    }
     for server in servers:
         match server:
             case Valkey():

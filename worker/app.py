@@ -1,5 +1,6 @@
 """The GPU worker: a Celery worker whose threads claim jobs until none is left. Started by `python -m worker.app`."""
 
+import ctypes
 import logging
 import os
 import socket
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -41,13 +43,16 @@ class Worker:
         """Run jobs in a free slot until none is left; without a free slot there is nothing to do."""
         if not self._free.acquire(blocking=False):
             return
+        worked = False
         try:
             while not self.draining and run_next(self.desk):
-                pass
+                worked = True
         except Unavailable as error:
             log.warning("no job claimed: %s", error)
         finally:
             self._free.release()
+        if worked and not self.desk.hands.in_hand():
+            give_memory_back()
 
     def patrol(self) -> None:
         """Look for work now and then, for the broker may have lost every wake-up."""
@@ -83,6 +88,12 @@ class Worker:
             log.warning("left without a goodbye: %s", error)
         logging.shutdown()
         os._exit(0)
+
+
+def give_memory_back() -> None:
+    """Hand what glibc keeps for the next large tensors back to the system; elsewhere there is no such call."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _in_background(target: Callable[[], None]) -> None:
