@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 import darkroom
@@ -62,6 +64,7 @@ ImageCfgScale = Annotated[float | None, typer.Option(help="How closely to follow
 NegativePrompt = Annotated[str | None, typer.Option(help="What to stay away from.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same picture.")]
 Size = Annotated[str | None, typer.Option(help="512x512, 256x256 or auto.")]
+Sampler = Annotated[str | None, typer.Option(help="How the steps are taken, where a model has the choice.")]
 AsFormat = Annotated[Format | None, typer.Option("--format", help="What the edited picture is stored as.")]
 AtPriority = Annotated[Priority | None, typer.Option("--priority", help="How urgent it is.")]
 
@@ -78,6 +81,9 @@ def errors_are_sentences(command: Callable[P, None]) -> Callable[P, None]:
     def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except BrokenPipeError:  # whoever reads our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
         except (DarkroomError, OSError) as error:
             typer.echo(f"darkroom: {error}", err=True)
             raise typer.Exit(1) from None
@@ -99,6 +105,7 @@ def edit(
     negative_prompt: NegativePrompt = None,
     seed: Seed = None,
     size: Size = None,
+    sampler: Sampler = None,
     format: AsFormat = None,  # noqa: A002 - the parameter's name
     priority: AtPriority = None,
     url: Url = None,
@@ -107,7 +114,9 @@ def edit(
 ) -> None:
     """Edit a photo: send it, show how it goes, save the edited picture. Ctrl-C cancels the job."""
     params = parameters(locals())
-    params["format"] = format or format_of(output)
+    if output:
+        check_place(output)
+        params["format"] = format or format_of(output)
     with Client(url, data) as client:
         job = client.submit(photo, instruction, **params)
         with canceled_by_interrupt(client, job), JobProgress(plain_console(stderr=True)) as show:
@@ -133,6 +142,7 @@ def submit(
     negative_prompt: NegativePrompt = None,
     seed: Seed = None,
     size: Size = None,
+    sampler: Sampler = None,
     format: AsFormat = None,  # noqa: A002 - the parameter's name
     priority: AtPriority = None,
     url: Url = None,
@@ -197,7 +207,7 @@ def list_jobs(
         page = client.list(status, limit, after)
     if as_json:
         return print_json(page)
-    table = Table("job", "status", "model", "instruction", box=None)
+    table = Table(Column("job", no_wrap=True, min_width=26), "status", "model", "instruction", box=None)
     for job in map(Job.of, page["data"]):
         table.add_row(job.id, describe(job), job.model, str(job.params.get("prompt", "")))
     plain_console().print(table)
@@ -217,10 +227,10 @@ def models(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = Fa
     console = plain_console()
     for model in answer["data"]:
         console.print(Text(model["id"], "bold"), "(default)" if model.get("default") else "", model["summary"])
-        table = Table("parameter", "range", "default", "", box=None, pad_edge=True)
+        table = Table("  parameter", "range", "default", box=None)
         for parameter in model["parameters"]:
             default = "" if parameter["default"] is None else str(parameter["default"])
-            table.add_row(parameter["name"], range_of(parameter), default, parameter["summary"])
+            table.add_row(f"  {parameter['name']}", range_of(parameter), default)
         console.print(table)
     return None
 
@@ -264,10 +274,21 @@ def parameters(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in NOT_PARAMETERS}
 
 
-def format_of(output: Path | None) -> Format | None:
+ENDINGS = {".png": Format.PNG, ".jpg": Format.JPEG, ".jpeg": Format.JPEG, ".webp": Format.WEBP}
+
+
+def format_of(output: Path) -> Format:
     """The format that a file's ending names."""
-    ending = output.suffix.lower().lstrip(".") if output else ""
-    return {"png": Format.PNG, "jpg": Format.JPEG, "jpeg": Format.JPEG, "webp": Format.WEBP}.get(ending)
+    try:
+        return ENDINGS[output.suffix.lower()]
+    except KeyError:
+        raise DarkroomError(f"Cannot tell the format of {output}: end it with {', '.join(ENDINGS)}.") from None
+
+
+def check_place(output: Path) -> None:
+    """Refuse, before the work is done, a place where nothing can be saved."""
+    if not output.parent.is_dir():
+        raise DarkroomError(f"Cannot write {output}: there is no folder {output.parent}.")
 
 
 def range_of(parameter: dict[str, Any]) -> str:
@@ -277,7 +298,7 @@ def range_of(parameter: dict[str, Any]) -> str:
     low, high = parameter.get("minimum"), parameter.get("maximum")
     if low is None or high is None:
         return str(parameter["kind"])
-    return f"{low:g} to {high:g}" + (" characters" if parameter["kind"] == "text" else "")
+    return f"{low} to {high}" + (" characters" if parameter["kind"] == "text" else "")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +40,7 @@ class Sample(threading.Thread):
             self.console.print(f"The sample edit did not work: {error}")
 
     def _edit(self, photo: Path) -> None:
-        self.console.print(f"\nSample edit of {os.path.relpath(photo)}: {INSTRUCTION!r}")
+        self.console.print(f"\nSample edit of {shown(photo)}: {INSTRUCTION!r}")
         with Client(self.url) as client:
             with JobProgress(self.console) as show:
                 job = client.submit(photo, INSTRUCTION, size=SIZE, seed=1)
@@ -52,7 +51,7 @@ class Sample(threading.Thread):
             if job.status != "succeeded":
                 raise DarkroomError(job.error or job.status_text)
             saved = save(client.output(job.id), job, self.folder / "edited")
-        self.console.print(f"  saved {os.path.relpath(saved)}")
+        self.console.print(f"  saved {shown(saved)}")
         self.report({**job.json, "saved": str(saved)})
         self.succeeded = True
 
@@ -62,6 +61,12 @@ def find_photo() -> Path | None:
     folders = [Path(__file__).parent.parent / "examples", Path("examples")]
     photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
     return next((photo for photo in photos if photo.name == PHOTO), photos[0] if photos else None)
+
+
+def shown(path: Path) -> Path:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def save(picture: bytes, job: Job, path: Path) -> Path:

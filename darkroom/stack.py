@@ -18,7 +18,7 @@ from darkroom.data_folder import DataFolder
 from darkroom.ports import free_ports, is_free
 from darkroom.process import Lifeline, Process, ProcessError
 from darkroom.progress import plain_console, print_json
-from darkroom.sample import Sample, find_photo
+from darkroom.sample import Sample, find_photo, shown
 from darkroom.servers import REGION, SeaweedFS, Valkey
 from darkroom.services import Api, Keeper, Worker
 
@@ -219,10 +219,10 @@ def choose_port(asked: int | None) -> int:
 def greeting(url: str) -> str:
     """Where it is, and what to try next."""
     photo = find_photo()
-    shown = os.path.relpath(photo) if photo else "photo.jpg"
+    name = shown(photo) if photo else "photo.jpg"
     return (
         f"\nDarkroom is at {url} (the API is described at {url}/docs)\n"
-        f"Try:  curl -F image=@{shown} -F prompt='make it look like night' '{url}/v1/jobs'\n"
+        f"Try:  curl -F image=@{name} -F prompt='make it look like night' '{url}/v1/jobs'\n"
         "Ctrl-C ends it."
     )
 

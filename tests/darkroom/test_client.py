@@ -14,6 +14,7 @@ import pytest
 from darkroom.client import Client, DarkroomError, find_url, refusal
 from darkroom.ports import free_ports
 
+PHOTO = Path(__file__).parent.parent.parent / "examples" / "mountains.jpg"
 DARKROOM = [sys.executable, "-m", "darkroom.cli"]
 
 
@@ -38,6 +39,19 @@ def test_a_missing_photo_is_named(tmp_path: Path, nowhere: str) -> None:
     answer = darkroom("edit", str(tmp_path / "moon.jpg"), "make it blue", "--url", nowhere)
     assert answer.returncode == 1
     assert answer.stderr == f"darkroom: Cannot read {tmp_path}/moon.jpg: No such file or directory.\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("no-folder/out.png", "Cannot write no-folder/out.png: there is no folder no-folder."),
+        ("out.gif", "Cannot tell the format of out.gif: end it with .png, .jpg, .jpeg, .webp."),
+    ],
+)
+def test_a_place_that_will_not_do_is_refused_before_the_work(nowhere: str, output: str, sentence: str) -> None:
+    answer = darkroom("edit", str(PHOTO), "make it blue", "-o", output, "--url", nowhere)
+    assert answer.returncode == 1
+    assert answer.stderr == f"darkroom: {sentence}\n"
 
 
 @pytest.mark.parametrize(

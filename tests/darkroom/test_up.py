@@ -16,6 +16,7 @@ from darkroom.client import Client
 from tests.darkroom.sleepers import eventually, group_is_gone
 
 UP = [sys.executable, "-m", "darkroom.cli", "up"]
+PHOTO = Path(__file__).parent.parent.parent / "examples" / "mountains.jpg"
 START_SECONDS = 120
 
 
@@ -74,6 +75,20 @@ def test_the_command_line_finds_it_by_its_folder(up: Up, data: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "DARKROOM_URL"}
     answer = subprocess.run(listing, capture_output=True, text=True, env=environment)
     assert json.loads(answer.stdout)["data"] == []
+
+
+def test_ctrl_c_cancels_the_edit_that_it_interrupts(up: Up) -> None:
+    command = [sys.executable, "-m", "darkroom.cli", "edit", str(PHOTO), "make it snowy", "--steps", "1000"]
+    command += ["--size", "256x256", "--url", up.url]
+    with Client(up.url) as client, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as edit:
+        assert eventually(lambda: client.list(status="running")["data"] != [], 20)
+        edit.send_signal(signal.SIGINT)
+        assert edit.wait(10) == 130
+        assert edit.stderr
+        said = edit.stderr.read()
+        (job,) = client.list()["data"]
+        assert f"Asked job {job['id']} to stop." in said
+        assert client.wait(job["id"]).status == "canceled"
 
 
 def test_a_second_one_on_the_folder_is_sent_to_the_first(up: Up, data: Path) -> None:
