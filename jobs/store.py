@@ -18,6 +18,7 @@ from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable
 from jobs.job import Job, Picture, Status
 
+NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
 
@@ -81,7 +82,7 @@ class Place:
 
 @dataclass(frozen=True)
 class QueueView:
-    """The queue at one moment. Seconds are None where nothing was measured yet."""
+    """The queue at one moment; `oldest_seconds` is the age of the job that is next. None: nothing was measured yet."""
 
     queued: int
     running: int
@@ -99,7 +100,7 @@ class Fleet:
     slots: int
     service_ms: int | None
 
-    def wait_seconds(self, jobs: int) -> int | None:
+    def wait_seconds(self, jobs: float) -> int | None:
         """Seconds until so many jobs are done."""
         if self.service_ms is None or not self.slots:
             return None
@@ -171,17 +172,26 @@ class JobStore:
                 pipe.hgetall(keys.JOB + job_id)
             return [Job.from_record(record) for record in pipe.execute() if record]
 
-    def place(self, job: Job) -> Place | None:
-        """Where a queued job stands; None once it is claimed."""
+    def places(self, jobs: Sequence[Job]) -> dict[str, Place]:
+        """Where those of the jobs that are queued stand, by their id."""
+        waiting = [job for job in jobs if job.status is Status.QUEUED]
+        if not waiting:
+            return {}
+        pipe = self.redis.pipeline(transaction=False)
+        for job in waiting:
+            pipe.zrank(keys.QUEUE, job.id)
+            pipe.zscore(keys.DELAYED, job.id)
+        pipe.zcard(keys.QUEUE)
+        pipe.zcard(keys.RUNNING)
         with reaching_redis():
-            rank = self.redis.zrank(keys.QUEUE, job.id)
-            if rank is None and self.redis.zscore(keys.DELAYED, job.id) is not None:
-                rank = self.redis.zcard(keys.QUEUE)
-            if rank is None:
-                return None
-            running = self.redis.zcard(keys.RUNNING)
+            *found, queued, running = pipe.execute()
         fleet = self.fleet()
-        return Place(rank, fleet.wait_seconds(rank + 1 + min(running, fleet.slots) // 2))
+        places = {}
+        for job, rank, delayed_until in zip(waiting, found[::2], found[1::2], strict=True):
+            position = rank if delayed_until is None else queued  # one that must wait comes after all the others
+            if position is not None:  # else it was claimed a moment ago
+                places[job.id] = Place(position, fleet.wait_seconds(position + 1 + running / 2))
+        return places
 
     def cancel(self, job_id: str, tenant: str) -> Status | None:
         """Ask a job to stop. Returns the status that it has now; None: no such job."""
@@ -222,9 +232,16 @@ class JobStore:
         return QueueView(queued, running, age, fleet.wait_seconds(queued + running), fleet.workers, fleet.slots)
 
     def wanted_workers(self) -> int:
-        """How many wake-ups would each find a job and a free slot."""
+        """How many wake-ups would each find a job and a free slot; none when Redis has little memory left."""
         view = self.queue()
-        return max(0, min(view.queued, view.slots - view.running))
+        wanted = min(view.queued, view.slots - view.running)
+        return wanted if wanted > 0 and self.memory_used() < NO_WAKE_UPS else 0
+
+    def memory_used(self) -> float:
+        """The share of Redis' memory limit that is used; 0 without a limit."""
+        with reaching_redis():
+            memory = self.redis.info("memory")
+        return float(memory["used_memory"] / memory["maxmemory"]) if memory.get("maxmemory") else 0.0
 
     # ---- the workers' side
 

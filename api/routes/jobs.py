@@ -105,11 +105,7 @@ def _accept(job: Job, service: Parts, response: Response, after: BackgroundTasks
 
 
 def _view(service: Parts, job: Job) -> JobView:
-    return view_job(job, _place(service, job), service)
-
-
-def _place(service: Parts, job: Job) -> Place | None:
-    return service.store.place(job) if job.status is Status.QUEUED else None
+    return view_job(job, service.store.places([job]).get(job.id), service)
 
 
 @router.get("")
@@ -124,7 +120,9 @@ def list_jobs(
         raise InvalidRequest("after: must be `next` of a page", FieldError("after", "must be `next` of a page"))
     jobs = service.store.page(TENANT, status=status, limit=limit + 1, after=after)
     page, more = jobs[:limit], len(jobs) > limit
-    return JobListView(data=[_view(service, job) for job in page], has_more=more, next=page[-1].id if more else None)
+    places = service.store.places(page)
+    views = [view_job(job, places.get(job.id), service) for job in page]
+    return JobListView(data=views, has_more=more, next=page[-1].id if more else None)
 
 
 @router.get(
@@ -159,7 +157,7 @@ async def read_job(
 
 def _read(service: Parts, job_id: str) -> tuple[Job, Place | None]:
     job = service.job(job_id)
-    return job, _place(service, job)
+    return job, service.store.places([job]).get(job.id)
 
 
 @router.post("/{job_id}/cancel", status_code=202)

@@ -3,6 +3,7 @@
 -- Returns the id of the job that is now accepted (an earlier one if the key was used before), or nil when the key was
 -- used for something else.
 local id, tenant, at = ARGV[1], ARGV[2], now()
+if memory_used() > 0.8 then return redis.error_reply('OOM the record store keeps its last fifth for jobs in hand') end
 if redis.call('EXISTS', JOB .. id) == 1 then return id end
 if ARGV[5] ~= '' then
   local once = ONCE .. tenant .. ':' .. ARGV[5]

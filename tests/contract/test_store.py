@@ -1,6 +1,7 @@
 """Every transition on a real Valkey: what it allows, what it refuses, and that saying it twice changes nothing."""
 
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -36,6 +37,10 @@ def read(store: JobStore, job: Job) -> Job:
     found = store.get(job.id, job.tenant)
     assert found is not None
     return found
+
+
+def place(store: JobStore, job: Job) -> int:
+    return store.places([read(store, job)])[job.id].position
 
 
 def renew(store: JobStore, job: Job, *, step: int = 0, vouched: bool = True, lease_seconds: int = 30) -> str:
@@ -77,7 +82,7 @@ def test_jobs_are_claimed_in_the_order_of_their_age(store):
 
 def test_a_higher_priority_goes_first_and_positions_say_so(store):
     low, normal, high = (submit(store, priority=p) for p in (Priority.LOW, Priority.NORMAL, Priority.HIGH))
-    assert [store.place(read(store, job)).position for job in (low, normal, high)] == [2, 1, 0]
+    assert [place(store, job) for job in (low, normal, high)] == [2, 1, 0]
     assert [claim(store).id for _ in range(3)] == [high.id, normal.id, low.id]
 
 
@@ -235,7 +240,7 @@ def test_a_release_can_be_told_to_wait(store):
     job = claimed(store)
     store.release(job, "storage-trouble", wait_seconds=0.3)
     assert store.queue().queued == 1
-    assert store.place(read(store, job)).position == 0
+    assert place(store, job) == 0
     assert claim(store) is None
     time.sleep(0.35)
     assert claim(store).id == job.id
@@ -371,16 +376,31 @@ def test_the_fleet_is_who_has_been_heard_of(store):
     assert store.checkpoint() == {"name": "micro"}, "known also while no worker is alive"
 
 
-def test_a_full_redis_refuses_jobs_and_lets_running_ones_end(store):
+@pytest.fixture
+def redis_memory(store) -> Iterator[Callable[[float], None]]:
+    """Sets Redis' limit so that the given share of it is used."""
+    limit = store.redis.config_get("maxmemory")["maxmemory"]
+    yield lambda share: store.redis.config_set("maxmemory", int(store.redis.info("memory")["used_memory"] / share))
+    store.redis.config_set("maxmemory", limit)
+
+
+@pytest.mark.parametrize("share", [0.83, 1.5])
+def test_a_full_redis_refuses_jobs_and_lets_running_ones_end(store, redis_memory, share):
+    """The last fifth is kept for the jobs in hand; even when that is gone too, they end."""
     job = claimed(store)
-    store.redis.config_set("maxmemory", 1)
-    try:
-        with pytest.raises(QueueFull):
-            submit(store)
-        assert renew(store, job, step=1) == "held"
-        assert finish(store, job) == "finished"
-    finally:
-        store.redis.config_set("maxmemory", "512mb")
+    redis_memory(share)
+    with pytest.raises(QueueFull):
+        submit(store)
+    assert renew(store, job, step=1) == "held"
+    assert finish(store, job) == "finished"
+
+
+def test_no_wake_ups_are_sent_into_a_full_redis(store, redis_memory):
+    store.renew(WORKER, {"slots": 2, "checkpoint": {}}, [], lease_seconds=30)
+    submit(store)
+    assert store.wanted_workers() == 1
+    redis_memory(0.9)
+    assert store.wanted_workers() == 0
 
 
 def test_a_redis_that_is_not_there_is_said_within_two_seconds():
