@@ -10,6 +10,8 @@ import torch
 
 from pipeline.catalogue import Card
 from pipeline.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.denoise import predict
+from pipeline.engine import Engine
 from pipeline.errors import PipelineError
 from pipeline.schedule import Schedule
 from pipeline.tokenizer import Tokenizer
@@ -77,6 +79,11 @@ class Checkpoint:
         if not path.is_file():
             raise PipelineError(f"{path} is missing", field="checkpoint")
         return Schedule.parse(json.loads(path.read_text()))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What all edits on this checkpoint share the device by."""
+        return Engine(lambda edits: predict(self.unet, edits))
 
     def _network(self, kind: type[Network], config: type, name: str) -> Network:
         folder = self.folder / name

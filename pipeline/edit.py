@@ -7,8 +7,9 @@ pipe.edit(Image.open("garden.jpg"), "make it look like winter", seed=7).save("wi
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
 from pipeline.checkpoint import Checkpoint
-from pipeline.denoise import advance
+from pipeline.engine import Flight
 from pipeline.errors import PipelineError
 from pipeline.model import EditingModel
 from pipeline.pictures import as_rgb, fit
@@ -24,6 +25,7 @@ from pipeline.previews import PreviewMap, colour_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 LIBRARY_ALONE = Parts("library", "library", "library")
 
 
@@ -41,6 +43,7 @@ class Progress:
 
 
 OnStep = Callable[[Progress], None]
+OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,12 @@ class Pipeline:
         seed: int | None = None,
         size: str | None = None,
         sampler: str | None = None,
+        priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
 
+        Edits made at the same time by several threads share each denoising step; `priority` says whose go first.
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
         Without a seed each call draws another.
 
@@ -120,13 +125,23 @@ class Pipeline:
             if on_step is not None:
                 on_step(Progress(step, params["steps"], lambda: self.previews.picture(predicted)))
 
+        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority]) as flight:
+            return self._fly(flight, picture, params, report)
+
+    def _fly(self, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction) -> Image.Image:
+        """The edit as the engine sees it: begin, steps, finish; or the library's loop, a call at a time."""
         if self.own is None:
-            return self.checkpoint.library.edit(picture, params, report)
-        edit = self.own.begin(picture, params)
+
+            def after_step(step: int, predicted: Tensor) -> None:
+                flight.remaining = params["steps"] - step
+                report(step, predicted)
+
+            return self.checkpoint.library.edit(picture, params, after_step, flight.run)
+        edit = flight.run(partial(self.own.begin, picture, params))
         while not edit.finished:
-            advance(self.own.unet, [edit])
+            flight.step(edit)
             report(edit.step, edit.predicted[0])
-        return self.own.finish(edit)
+        return flight.run(partial(self.own.finish, edit))
 
     def receipt(self) -> dict[str, str]:
         """What an edit was computed with, enough to repeat it beside its parameters."""

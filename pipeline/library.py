@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.pictures import to_tensor
 
 OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
+Run = Callable[[Callable[[], Any]], Any]  # calls a function, perhaps elsewhere, and returns what it returns
 
 LAST_TRAIN_STEP = 999
 PROMPT_LOCK = threading.Lock()  # the tokenizer keeps settings that each call changes
@@ -125,8 +127,11 @@ class Library:
     def autoencoder(self) -> "LibraryAutoencoder":
         return LibraryAutoencoder(self.vae)
 
-    def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction) -> Image.Image:
-        """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters."""
+    def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction, run: Run) -> Image.Image:
+        """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters.
+
+        The loop is the library's, in the caller's thread; `run` is given each call of the UNet and the VAE.
+        """
         schedule = self._schedule(params["temperature"])
         generator = torch.Generator().manual_seed(params["seed"])
 
@@ -134,7 +139,7 @@ class Library:
             on_prediction(index + 1, schedule.predicted[0])
             return {}
 
-        return self._pipeline(schedule)(
+        return self._pipeline(schedule, run)(
             prompt=params["prompt"],
             image=picture,
             num_inference_steps=params["steps"],
@@ -142,18 +147,18 @@ class Library:
             image_guidance_scale=params["image_cfg_scale"],
             negative_prompt=params["negative_prompt"] or None,
             generator=generator,
-            latents=self._noised(picture, schedule, params["steps"], generator),
+            latents=self._noised(picture, schedule, params["steps"], generator, run),
             callback_on_step_end=after_step,
         ).images[0]
 
     def _noised(
-        self, picture: Image.Image, schedule: Schedule, steps: int, generator: torch.Generator
+        self, picture: Image.Image, schedule: Schedule, steps: int, generator: torch.Generator, run: Run
     ) -> Tensor | None:
         """The picture's latents under the schedule's first level of noise; None where noise alone is the start."""
         if schedule.temperature == 1:
             return None
         schedule.set_timesteps(steps)
-        latents = self.encode(to_tensor(picture))
+        latents = run(partial(self.encode, to_tensor(picture)))
         noise = torch.randn(latents.shape, generator=generator, dtype=latents.dtype).to(self.device)
         return latents + schedule.sigmas[0] * noise
 
@@ -162,12 +167,12 @@ class Library:
         schedule.temperature = temperature
         return schedule
 
-    def _pipeline(self, schedule: Schedule) -> _InstructPix2Pix:
+    def _pipeline(self, schedule: Schedule, run: Run) -> _InstructPix2Pix:
         pipe = _InstructPix2Pix(
-            vae=self.vae,
+            vae=_Elsewhere(self.vae, run),
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
-            unet=self.unet,
+            unet=_Elsewhere(self.unet, run),
             scheduler=schedule,
             safety_checker=None,
             feature_extractor=None,
@@ -190,3 +195,22 @@ class LibraryAutoencoder:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         return self.vae.decode(latents).sample
+
+
+class _Elsewhere:
+    """A module of the library whose work is done where `run` says; all else is the module's own."""
+
+    def __init__(self, module: Any, run: Run) -> None:
+        self._module, self._run = module, run
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(partial(self._module, *args, **kwargs))
+
+    def encode(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(partial(self._module.encode, *args, **kwargs))
+
+    def decode(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(partial(self._module.decode, *args, **kwargs))

@@ -18,7 +18,7 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def base() -> Pipeline:
-    return Pipeline.load(MICRO)
+    return Pipeline.load(MICRO, model="pix2pix-base")
 
 
 @pytest.fixture(scope="session")

@@ -167,18 +167,18 @@ def test_what_cannot_be_loaded_is_refused_by_name(arguments, field):
 
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(PipelineError, match=r"model_index\.json"):
-        Pipeline.load(tmp_path)
+        Pipeline.load(tmp_path, model="pix2pix-base")
 
 
 def test_bfloat16_is_close_to_float32(base, photo):
-    half = Pipeline.load(MICRO, dtype="bfloat16")
+    half = Pipeline.load(MICRO, model="pix2pix-base", dtype="bfloat16")
     exact, rounded = (p.edit(photo, "make it sunset", seed=1, **QUICK) for p in (base, half))
     assert half.receipt()["dtype"] == "bfloat16"
     assert np.abs(pixels(exact) - pixels(rounded)).mean() < 6
 
 
 def test_loading_prints_nothing():
-    script = f"from pipeline.edit import Pipeline; Pipeline.load({str(MICRO)!r})"
+    script = f"from pipeline.edit import Pipeline; Pipeline.load({str(MICRO)!r}, model='pix2pix-base')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 

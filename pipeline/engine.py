@@ -1,0 +1,203 @@
+"""The engine: one thread owns the device, and edits share it step by step (continuous batching).
+
+A thread with an edit to make joins, then asks for one piece of work after another, waiting for each: `run` has a
+function called on the engine's thread, `step` has a denoising step taken. In each iteration the engine takes the most
+urgent request and, if that is a step, as many others of the same size as are worth computing together; so edits join,
+finish and leave between any two steps. An edit that asks for nothing more, because it was cancelled or broke, is gone
+from the next iteration on.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from pipeline.batch import BatchSizes
+from pipeline.denoise import Denoising
+
+T = TypeVar("T")
+Predict = Callable[[Sequence[Denoising]], Sequence[Tensor]]
+
+IN_FLIGHT = 32  # edits; more wait to join
+AGEING = 0.05  # steps that an edit moves up for each iteration that passes it over
+LINGER = 0.005  # seconds that an iteration waits for edits just served, which are about to ask again
+
+
+class EngineClosed(RuntimeError):
+    """The engine was closed before it came to this request."""
+
+
+@dataclass(eq=False)
+class Flight:
+    """One edit's place in the engine. Whoever flies keeps `remaining`, the steps still to take, up to date."""
+
+    engine: "Engine"
+    priority: int
+    remaining: int
+    arrival: int
+    waited: int = 0  # iterations that served others only
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Call a function on the engine's thread, alone, when it is this edit's turn."""
+        return self.engine._ask(Request(self, call=call))
+
+    def step(self, edit: Denoising) -> None:
+        """Have a denoising step taken, perhaps together with other edits'."""
+        self.remaining = edit.steps - edit.step
+        self.engine._ask(Request(self, edit=edit))
+        self.remaining -= 1
+
+    @property
+    def urgency(self) -> tuple[float, float, int]:
+        """Sorts the most urgent first: by priority, then by what is left to do and how long it has waited."""
+        return -self.priority, self.remaining - AGEING * self.waited, self.arrival
+
+
+@dataclass(eq=False)
+class Request:
+    """A piece of work that a thread waits for: a call, or a step of an edit."""
+
+    flight: Flight
+    call: Callable[[], Any] | None = None
+    edit: Denoising | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+    error: BaseException | None = None
+
+    def finish(self, work: Callable[[], Any]) -> None:
+        """Do the work; what it raises is raised again where the request is waited for."""
+        try:
+            self.result = work()
+        except BaseException as error:
+            self.error = error
+        self.done.set()
+
+
+class Engine:
+    """Serves the edits in flight. `predict` computes the noise in each branch of several edits in one pass."""
+
+    def __init__(self, predict: Predict) -> None:
+        self._predict = predict
+        self._sizes = BatchSizes()
+        self._places = threading.BoundedSemaphore(IN_FLIGHT)
+        self._changed = threading.Condition()
+        self._pending: list[Request] = []
+        self._served: set[Flight] = set()  # edits of the last iteration that have not yet asked again or left
+        self._arrivals = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self.finished_at = time.monotonic()  # when the last piece of work ended
+
+    @contextmanager
+    def flight(self, steps: int, priority: int = 0) -> Iterator[Flight]:
+        """Join for one edit of so many steps; waits where the engine is full. A higher priority goes first."""
+        with self._places:
+            with self._changed:
+                self._arrivals += 1
+                flight = Flight(self, priority, steps, self._arrivals)
+            try:
+                yield flight
+            finally:
+                self._leave(flight)
+
+    def close(self) -> None:
+        """Refuse all further work and end the thread; what has begun is finished."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _ask(self, request: Request) -> Any:
+        with self._changed:
+            if self._closed:
+                raise EngineClosed
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+                self._thread.start()
+            self._pending.append(request)
+            self._served.discard(request.flight)
+            self._changed.notify_all()
+        request.done.wait()
+        if request.error is not None:
+            raise request.error
+        return request.result
+
+    def _leave(self, flight: Flight) -> None:
+        with self._changed:
+            self._served.discard(flight)
+            self._pending = [request for request in self._pending if request.flight is not flight]
+            self._changed.notify_all()
+
+    def _serve(self) -> None:
+        while requests := self._next():
+            with torch.inference_mode():
+                if requests[0].call is not None:
+                    requests[0].finish(requests[0].call)
+                else:
+                    self._step(requests)
+            self.finished_at = time.monotonic()
+        for request in self._pending:
+            request.finish(_refuse)
+
+    def _next(self) -> list[Request]:
+        """Wait for work, then take an iteration's share of it; nothing once the engine is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._served, timeout=LINGER)
+            self._changed.wait_for(lambda: self._closed or self._pending)
+            if self._closed:
+                return []
+            chosen = choose(self._pending, self._sizes)
+            self._pending = [request for request in self._pending if request not in chosen]
+            for request in self._pending:
+                request.flight.waited += 1
+            self._served = {request.flight for request in chosen}
+            return chosen
+
+    def _step(self, requests: list[Request]) -> None:
+        """One step of several edits. A batch that fails is tried in parts, so that only what is at fault fails."""
+        edits = [request.edit for request in requests if request.edit is not None]
+        began = time.perf_counter()
+        try:
+            noises = self._predict(edits)
+        except Exception as error:
+            if len(requests) == 1:
+                requests[0].finish(_raiser(error))
+                return
+            if isinstance(error, torch.OutOfMemoryError):
+                self._sizes.lower(edits)
+            self._step(requests[: len(requests) // 2])
+            self._step(requests[len(requests) // 2 :])
+            return
+        self._sizes.learn(edits, time.perf_counter() - began)
+        for request, edit, noise in zip(requests, edits, noises, strict=True):
+            request.finish(lambda edit=edit, noise=noise: edit.take(noise))
+
+
+def choose(pending: Sequence[Request], sizes: BatchSizes) -> list[Request]:
+    """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch."""
+    ordered = sorted(pending, key=lambda request: request.flight.urgency)
+    first = ordered[0]
+    if first.edit is None:
+        return [first]
+    chosen, rows, room = [first], first.edit.rows, sizes.rows(first.edit)
+    for request in ordered[1:]:
+        same = request.edit is not None and request.edit.x.shape == first.edit.x.shape
+        if same and rows + request.edit.rows <= room:
+            chosen.append(request)
+            rows += request.edit.rows
+    return chosen
+
+
+def _refuse() -> None:
+    raise EngineClosed
+
+
+def _raiser(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
