@@ -1,6 +1,6 @@
 """What the routes need, under short names. All of it lives on the app, made when it starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -19,6 +19,13 @@ from pipeline.catalogue import Card
 TENANT = "default"  # the one tenant of a service without keys
 
 
+@dataclass
+class Streams:
+    """How many event streams are open in this process."""
+
+    open: int = 0
+
+
 @dataclass(frozen=True)
 class Parts:
     """The parts of the service that the web tier talks to."""
@@ -28,6 +35,7 @@ class Parts:
     pictures: PictureStore
     hints: Hints
     waiters: Waiters
+    streams: Streams = field(default_factory=Streams)
 
     @classmethod
     def connect(cls, settings: Settings) -> "Parts":

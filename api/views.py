@@ -1,5 +1,6 @@
 """Jobs and models as clients see them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -86,6 +87,7 @@ class UrlsView(BaseModel):
     """Where to go on from here."""
 
     self: str
+    events: str
     cancel: str
     output: str
 
@@ -159,12 +161,18 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
         deadline_seconds=job.deadline_seconds,
         metadata=dict(job.metadata),
         parent=job.parent,
-        urls=UrlsView(self=base, cancel=f"{base}/cancel", output=f"{base}/output"),
+        urls=UrlsView(self=base, events=f"{base}/events", cancel=f"{base}/cancel", output=f"{base}/output"),
         created_at=datetime.fromtimestamp(job.created_ms / 1000, UTC),
         started_at=moment(job.started_ms),
         finished_at=moment(job.finished_ms),
         expires_at=moment(job.expires_ms),
     )
+
+
+def view_jobs(jobs: Sequence[Job], service: Parts) -> list[JobView]:
+    """Jobs as their owner sees them, with the places of those that wait."""
+    places = service.store.places(jobs)
+    return [view_job(job, places.get(job.id), service) for job in jobs]
 
 
 def picture_link(job: Job, picture: Picture, service: Parts) -> str:

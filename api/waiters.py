@@ -1,58 +1,100 @@
-"""Requests that wait for a job to change. One subscription per process wakes them; they then read the record."""
+"""Requests that wait for jobs to change. One subscription per process wakes them; they then read what has happened."""
 
 import asyncio
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import redis.asyncio
 from redis.exceptions import RedisError
 
 from jobs import keys
+from jobs.store import reaching_redis
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = 2.0  #: seconds after which a waiter looks for itself: a wake-up can be lost
+LONGEST_SLEEP = 10.0  #: seconds after which a waiter looks for itself: a wake-up can be lost
+BATCH = 200  #: events read at a time, so that a slow reader holds little
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of an event stream; `id` sorts by time, `job` is set in a tenant's stream."""
+
+    id: str
+    type: str
+    job: str | None
+    data: dict[str, Any]
 
 
 class Waiters:
-    """Wakes whoever waits for a job."""
+    """Wakes whoever waits for a job, or for any of a tenant's, and reads their event streams."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        self._redis = redis.asyncio.Redis.from_url(url, decode_responses=True, socket_connect_timeout=timeout)
+        options: dict[str, Any] = {"decode_responses": True, "socket_connect_timeout": timeout}
+        self._channel = redis.asyncio.Redis.from_url(url, **options)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url, max_connections=16, timeout=timeout, socket_timeout=timeout, **options
+        )
+        self._streams: Any = redis.asyncio.Redis.from_pool(pool)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     @contextmanager
-    def watching(self, job_id: str) -> Iterator["Watch"]:
-        """Notes every change of the job from now on."""
+    def watching(self, topic: str) -> Iterator["Watch"]:
+        """Notes every change of a job, or of a tenant's jobs, from now on; `topic` is the id of either."""
         event = asyncio.Event()
-        self._waiting[job_id].add(event)
+        self._waiting[topic].add(event)
         try:
             yield Watch(event)
         finally:
-            self._waiting[job_id].discard(event)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self._waiting[topic].discard(event)
+            if not self._waiting[topic]:
+                del self._waiting[topic]
 
     async def listen(self) -> None:
-        """Pass wake-ups on until cancelled; a lost connection is made again."""
+        """Pass wake-ups on until cancelled; a lost connection is made again, and all look what they have missed."""
         while True:
             with suppress(RedisError, OSError):
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                async with self._channel.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(keys.WAKE)
+                    self._wake(*self._waiting)
                     while True:
                         message = await channel.get_message(timeout=10)
                         if message:
-                            self._wake(str(message["data"]))
+                            self._wake(*str(message["data"]).split())
             await asyncio.sleep(1)
 
-    def _wake(self, job_id: str) -> None:
-        for event in self._waiting.get(job_id, ()):
-            event.set()
+    def _wake(self, *topics: str) -> None:
+        for topic in topics:
+            for event in self._waiting.get(topic, ()):
+                event.set()
+
+    async def read(self, stream: str, after: str) -> list[Event]:
+        """The next events of a stream behind an id.
+
+        Raises:
+            RecordsUnavailable
+        """
+        with reaching_redis():
+            entries = await self._streams.xrange(stream, f"({after}", "+", BATCH)
+        return [Event(key, entry["type"], entry.get("job"), json.loads(entry["data"])) for key, entry in entries]
+
+    async def bounds(self, stream: str) -> tuple[str, str]:
+        """The first id that a stream still has, `0-0` if it has dropped none, and its latest."""
+        with reaching_redis():
+            if not await self._streams.exists(stream):
+                return "0-0", "0-0"
+            facts = await self._streams.xinfo_stream(stream)
+        whole = facts["entries-added"] == facts["length"] or not facts["first-entry"]
+        return "0-0" if whole else facts["first-entry"][0], facts["last-generated-id"]
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._channel.aclose()
+        await self._streams.aclose()
 
 
 class Watch:
@@ -62,7 +104,7 @@ class Watch:
         self._event = event
 
     async def change(self, seconds: float) -> None:
-        """Return when the job has changed, or after a while."""
+        """Return when something has changed, or after a while."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), min(seconds, LONGEST_SLEEP))
         self._event.clear()

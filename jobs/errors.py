@@ -8,6 +8,7 @@
     │   └── UnsupportedMediaType
     ├── NotFound
     ├── Conflict                  not now, or not any more
+    ├── TooManyStreams
     └── Unavailable               ours to mend; asking again helps
         ├── RecordsUnavailable    Redis
         ├── StorageUnavailable    S3
@@ -95,6 +96,14 @@ class Conflict(DarkroomError):
     slug = "conflict"
     title = "The job is in a state that does not allow this"
     status = 409
+
+
+class TooManyStreams(DarkroomError):
+    """All places for open event streams are taken."""
+
+    slug = "too-many-streams"
+    title = "Too many event streams are open"
+    status = 429
 
 
 class Unavailable(DarkroomError):

@@ -19,7 +19,7 @@
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:stats                hash    running means, for estimates
-    dk:wake                 channel the ids of jobs that changed
+    dk:wake                 channel `tenant id` of each job that changed
 
 Times are milliseconds of Redis' own clock.
 """

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     retention_seconds: Positive = Field(86_400, description="how long an ended job and its pictures are kept")
     presign_seconds: int = Field(900, gt=0, le=900)
 
+    max_streams: Positive = Field(1000, description="open event streams of one web process")
+
     max_upload_bytes: Positive = 20 * 1024 * 1024
     max_pixels: Positive = 40_000_000
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")

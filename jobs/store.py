@@ -22,7 +22,7 @@ NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full 
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
 
-SCRIPTS = "submit claim renew release finish fail canceled cancel delete reclaim expire".split()
+SCRIPTS = "submit claim renew preview release finish fail canceled cancel delete reclaim expire".split()
 
 
 @cache
@@ -284,10 +284,9 @@ class JobStore:
         """End a job that was asked to stop. False: it was no longer the caller's."""
         return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
 
-    def keep_preview(self, job_id: str, jpeg: bytes) -> None:
-        """Replace the preview of a running job."""
-        with reaching_redis():
-            self.redis.set(keys.PREVIEW + job_id, jpeg.hex(), ex=3600)
+    def keep_preview(self, job_id: str, jpeg: bytes, step: int) -> None:
+        """Replace the preview of a running job by the one of a later step."""
+        self._run("preview", job_id, jpeg.hex(), step)
 
     def checkpoint(self) -> Mapping[str, Any] | None:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""

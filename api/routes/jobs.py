@@ -1,5 +1,6 @@
 """Jobs: submit, read, list, cancel, retry, delete."""
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from api.deps import TENANT, FoundJob, JobId, Parts, Service
 from api.openapi import SUBMIT_BODY
 from api.photos import Photo, read_photo
 from api.submission import Submission, Submitted, invalid
-from api.views import JobListView, JobView, view_job
+from api.views import JobListView, JobView, view_job, view_jobs
 from jobs.errors import Conflict, FieldError, InvalidRequest, NotFound
 from jobs.job import Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
@@ -27,18 +28,40 @@ IdempotencyKey = Annotated[
 
 
 @router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
-def create_job(
+async def create_job(
     submission: Submitted,
     service: Service,
+    request: Request,
     response: Response,
     after: BackgroundTasks,
     idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[
+        str | None, Header(description="`wait=N`: answer when the job is over, or after N seconds")
+    ] = None,
 ) -> JobView:
     """Accept a picture and an instruction; the edit itself happens later.
 
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same job.
     """
+    wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
+    job = await run_in_threadpool(_submit, submission, once, service, response)
+    if not wait:
+        after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
+        return await run_in_threadpool(_view, service, job)
+    await run_in_threadpool(service.hints.top_up)
+    response.headers["Preference-Applied"] = f"wait={wait}"
+    job, place = await _wait(service, request, job.id, wait)
+    return await run_in_threadpool(view_job, job, place, service)
+
+
+def preferred_wait(prefer: str | None) -> int:
+    """The seconds of a `Prefer: wait=N` header, at most 60; 0 without one (RFC 7240)."""
+    found = re.search(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", prefer or "", re.IGNORECASE)
+    return min(60, int(found[1])) if found else 0
+
+
+def _submit(submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
     if once and (known := service.store.recall(TENANT, once)):
         return _replay(*known, service, response)
     params = _check(submission, service)
@@ -57,15 +80,15 @@ def create_job(
         metadata=submission.metadata,
         parent=submission.image_job,
     )
-    return _accept(job, service, response, after, once)
+    return _accept(job, service, response, once)
 
 
-def _replay(job_id: str, same: bool, service: Parts, response: Response) -> JobView:
+def _replay(job_id: str, same: bool, service: Parts, response: Response) -> Job:
     if not same:
         raise invalid("Idempotency-Key", "was used for another request: take a new one")
     response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/v1/jobs/{job_id}"
-    return _view(service, service.job(job_id))
+    return service.job(job_id)
 
 
 def _check(submission: Submission, service: Parts) -> dict[str, Any]:
@@ -93,19 +116,18 @@ def _photo(submission: Submission, service: Parts) -> Photo:
         raise invalid("image", "must be a job whose output is still kept") from None
 
 
-def _accept(job: Job, service: Parts, response: Response, after: BackgroundTasks, once: Once | None = None) -> JobView:
+def _accept(job: Job, service: Parts, response: Response, once: Once | None = None) -> Job:
     service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
     accepted = service.store.submit(job, once)
     if accepted != job.id:  # another request with this key was faster
-        after.add_task(service.pictures.empty, job.folder)
+        service.pictures.empty(job.folder)
         return _replay(accepted or job.id, accepted is not None, service, response)
-    after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _view(service, service.job(job.id))
+    return service.job(job.id)
 
 
 def _view(service: Parts, job: Job) -> JobView:
-    return view_job(job, service.store.places([job]).get(job.id), service)
+    return view_jobs([job], service)[0]
 
 
 @router.get("")
@@ -120,9 +142,7 @@ def list_jobs(
         raise InvalidRequest("after: must be `next` of a page", FieldError("after", "must be `next` of a page"))
     jobs = service.store.page(TENANT, status=status, limit=limit + 1, after=after)
     page, more = jobs[:limit], len(jobs) > limit
-    places = service.store.places(page)
-    views = [view_job(job, places.get(job.id), service) for job in page]
-    return JobListView(data=views, has_more=more, next=page[-1].id if more else None)
+    return JobListView(data=view_jobs(page, service), has_more=more, next=page[-1].id if more else None)
 
 
 @router.get(
@@ -139,20 +159,32 @@ async def read_job(
     if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
 ) -> JobView | Response:
     """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
-    ends = time.monotonic() + wait
-    with service.waiters.watching(job_id) as watch:
-        while True:
-            job, place = await run_in_threadpool(_read, service, job_id)
-            etag = f'"{job.version}-{place.position if place else ""}"'
-            news = etag != if_none_match if if_none_match else job.status.is_over
-            left = ends - time.monotonic()
-            if news or job.status.is_over or left <= 0 or await request.is_disconnected():
-                break
-            await watch.change(left)
+    job, place = await _wait(service, request, job_id, wait, if_none_match)
+    etag = _etag(job, place)
     if etag == if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
     response.headers["ETag"] = etag
     return await run_in_threadpool(view_job, job, place, service)
+
+
+async def _wait(
+    service: Parts, request: Request, job_id: str, seconds: float, known: str | None = None
+) -> tuple[Job, Place | None]:
+    """The job when it is over, or differs from the `known` ETag, or the seconds have passed, or the client has gone."""
+    ends = time.monotonic() + seconds
+    with service.waiters.watching(job_id) as watch:
+        while True:
+            job, place = await run_in_threadpool(_read, service, job_id)
+            left = ends - time.monotonic()
+            if job.status.is_over or left <= 0 or (known and _etag(job, place) != known):
+                return job, place
+            if await request.is_disconnected():
+                return job, place
+            await watch.change(left)
+
+
+def _etag(job: Job, place: Place | None) -> str:
+    return f'"{job.version}-{place.position if place else ""}"'
 
 
 def _read(service: Parts, job_id: str) -> tuple[Job, Place | None]:
@@ -194,7 +226,8 @@ def retry_job(job: FoundJob, service: Service, response: Response, after: Backgr
         metadata=job.metadata,
         parent=job.id,
     )
-    return _accept(again, service, response, after)
+    after.add_task(service.hints.top_up)
+    return _view(service, _accept(again, service, response))
 
 
 @router.delete("/{job_id}", status_code=204)

@@ -27,7 +27,7 @@ local function emit(id, tenant, kind, data)
   redis.call('HINCRBY', JOB .. id, 'version', 1)
   redis.call('XADD', EVENTS .. id, 'MAXLEN', '=', 500, '*', 'type', kind, 'data', body)
   redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', kind, 'data', body)
-  redis.call('PUBLISH', WAKE, id)
+  redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end
 
 -- Where the list endpoints find the job: under its tenant, and there under its status.
