@@ -1,6 +1,6 @@
 """How quickly a running service answers a submission while its worker computes, and how much memory it takes.
 
-Start one with `darkroom up`, then `./dev bench submit [--url URL] [--json]`. Sends 60 jobs and cancels them.
+Start one with `darkroom up`, then `./dev bench submit [--url URL] [--json]`. Sends 101 jobs and cancels them.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import httpx
 from darkroom.client import Client
 
 PHOTO = Path(__file__).parent.parent / "examples" / "mountains.jpg"
-WAITING, SAMPLES = 10, 50
+IN_FLIGHT, WAITING, SAMPLES = 40, 10, 50
 
 
 def submit(http: httpx.Client) -> tuple[str, float]:
@@ -27,9 +27,9 @@ def submit(http: httpx.Client) -> tuple[str, float]:
 
 
 def measure(client: Client) -> dict[str, float]:
-    """Milliseconds of 50 submissions behind ten waiting jobs, while the first one is being computed."""
+    """Milliseconds of 50 submissions behind ten waiting jobs and more, while the first ones are being computed."""
     with httpx.Client(base_url=client.url, timeout=30, trust_env=False) as http:
-        jobs = [submit(http)[0] for _ in range(WAITING + 1)]
+        jobs = [submit(http)[0] for _ in range(IN_FLIGHT + WAITING + 1)]
         while client.get(jobs[0]).step is None:
             time.sleep(0.05)
         samples = []

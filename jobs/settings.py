@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, or a hub id")
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     torch_threads: Positive = 1
-    worker_slots: Positive = Field(1, description="jobs that one worker holds at a time")
+    worker_slots: Positive = Field(
+        32, description="jobs that one worker holds at a time; the engine steps them together"
+    )
     worker_grace_seconds: Positive = Field(25, description="from SIGTERM until the worker is gone")
 
     lease_seconds: Positive = 30

@@ -94,17 +94,17 @@ class QueueView:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The live workers' slots, the jobs that they hold, and the mean time that one job takes (ms, None: unknown)."""
+    """The live workers, their slots, and the mean time between two results (ms, None: nothing was measured yet)."""
 
     workers: int
     slots: int
-    service_ms: int | None
+    interval_ms: int | None
 
     def wait_seconds(self, jobs: float) -> int | None:
         """Seconds until so many jobs are done."""
-        if self.service_ms is None or not self.slots:
+        if self.interval_ms is None or not self.workers:
             return None
-        return round(jobs * self.service_ms / self.slots / 1000)
+        return round(jobs * self.interval_ms / 1000)
 
 
 class JobStore:
@@ -215,9 +215,9 @@ class JobStore:
             horizon = seconds * 1000 + micros // 1000 - ALIVE_MS
             alive = self.redis.zrangebyscore(keys.WORKERS, horizon, "+inf")
             said = self.redis.hmget(keys.WORKER_INFO, alive) if alive else []
-            service = self.redis.hget(keys.STATS, "service_ms")
+            interval = self.redis.hget(keys.STATS, "interval_ms")
         slots = sum(json.loads(text)["slots"] for text in said if text)
-        return Fleet(len(alive), slots, int(service) if service else None)
+        return Fleet(len(alive), slots, int(interval) if interval else None)
 
     def queue(self) -> QueueView:
         """The queue as it is now."""

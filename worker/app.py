@@ -109,7 +109,8 @@ def load_desk(settings: Settings) -> Desk:
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(pipeline.card), "pid": os.getpid()}
     name = f"{socket.gethostname()}-{os.getpid()}"
-    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds)
+    engine = pipeline.checkpoint.engine
+    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=lambda: engine.finished_at)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
     return Desk(store, pictures, hands, editors, settings.lease_seconds, settings.worker_slots)
 

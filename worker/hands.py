@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,9 @@ PREVIEW_EVERY = 0.5
 PATIENCE = 60.0  #: seconds that loading, storing or one step may take before the lease is left to run out
 STUCK = 70  #: the exit status of a worker that cannot go on
 STEPS_OF_PATIENCE = 10  #: or so many times the mean step, if that is longer
+
+
+Clock = Callable[[], float]
 
 
 class Stopped(Exception):
@@ -46,8 +49,10 @@ class Drained(Stopped):
 class Held:
     """One claimed job in this worker's hands."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, engine_worked_at: Clock) -> None:
         self.job = job
+        self._engine_worked_at = engine_worked_at
+        self._in_engine = False
         self.step = 0
         self.steps = 0
         self.stop: type[Stopped] | None = None
@@ -55,8 +60,13 @@ class Held:
         self._began = self._moved = time.monotonic()
         self._previewed = 0.0
 
-    def enter(self) -> None:
-        """A new phase begins: it has its own patience."""
+    def enter(self, *, engine: bool = False) -> None:
+        """A new phase begins, with its own patience. In the engine others' work counts too: it serves them in turn.
+
+        Raises:
+            Stopped: the job is not to go on.
+        """
+        self._in_engine = engine
         self._began = self._moved = time.monotonic()
         self.check()
 
@@ -82,7 +92,8 @@ class Held:
     def gets_on(self) -> bool:
         """Whether the last unit of work is young enough to vouch for the job."""
         mean_step = (self._moved - self._began) / self.step if self.step else 0.0
-        return time.monotonic() - self._moved < max(PATIENCE, STEPS_OF_PATIENCE * mean_step)
+        moved = max(self._moved, self._engine_worked_at()) if self._in_engine else self._moved
+        return time.monotonic() - moved < max(PATIENCE, STEPS_OF_PATIENCE * mean_step)
 
     def renewal(self) -> Renewal:
         return Renewal(self.job.id, self.job.fence, self.gets_on, self.step, self.steps)
@@ -97,8 +108,18 @@ def _jpeg(picture: Image.Image) -> bytes:
 class Hands:
     """All the jobs that this worker holds; `pulse` runs in a thread of its own."""
 
-    def __init__(self, store: JobStore, worker: str, about: Mapping[str, Any], *, lease_seconds: int) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        worker: str,
+        about: Mapping[str, Any],
+        *,
+        lease_seconds: int,
+        engine_worked_at: Clock,
+    ) -> None:
+        """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock."""
         self.store = store
+        self._engine_worked_at = engine_worked_at
         self.worker = worker
         self._about = about
         self._lease_seconds = lease_seconds
@@ -109,7 +130,7 @@ class Hands:
     @contextmanager
     def holding(self, job: Job) -> Iterator[Held]:
         """Keep the job's lease while it gets on."""
-        held = Held(job)
+        held = Held(job, self._engine_worked_at)
         with self._lock:
             self._held[job.fence] = held
         self._stir.set()

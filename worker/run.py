@@ -87,8 +87,9 @@ def edit_job(desk: Desk, held: Held) -> tuple[Picture, dict[str, int]]:
     photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG", "JPEG"])
     photo.load()
     loaded = time.monotonic()
-    held.enter()
-    edited = desk.editors[job.model].edit(photo, params.pop("prompt"), on_step=held.advance, **params)
+    held.enter(engine=True)
+    edit = desk.editors[job.model].edit
+    edited = edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
     data, content_type = encode(edited, job.format)

@@ -6,7 +6,10 @@ if answer == 'again' then return 'finished' end
 if answer ~= 'held' then return answer end
 settle(id, fence, 'finish')
 end_job(id, 'succeeded', 'succeeded', {unpack(ARGV, 3)})
-local took = now() - tonumber(get(id, 'claimed_ms'))
-local mean = tonumber(redis.call('HGET', STATS, 'service_ms') or took)
-redis.call('HSET', STATS, 'service_ms', math.floor(0.8 * mean + 0.2 * took))
+
+-- The mean time between two results while there is work, over all workers: what one more job ahead costs.
+local at = now()
+local began = math.max(tonumber(redis.call('HGET', STATS, 'last_ms') or 0), tonumber(get(id, 'claimed_ms')))
+local mean = tonumber(redis.call('HGET', STATS, 'interval_ms') or at - began)
+redis.call('HSET', STATS, 'last_ms', at, 'interval_ms', math.floor(0.9 * mean + 0.1 * (at - began)))
 return 'finished'

@@ -55,7 +55,7 @@ def desk(store, pictures) -> Callable[..., Desk]:
     """A desk whose every model is one editor."""
 
     def make(editor: Any, pictures: PictureStore = pictures) -> Desk:
-        hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30)
+        hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
         return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=30)
 
     return make
