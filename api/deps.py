@@ -6,17 +6,31 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi import Path as PathParameter
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
+from api.guards import own_origin
 from api.waiters import Waiters
-from jobs.errors import NotFound
+from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.hints import Hints
 from jobs.job import Job, is_id
+from jobs.keyring import LOCAL_TENANT, Key, Keyring, Scope
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
+from jobs.throttle import Throttle
 from pipeline.catalogue import Card
 
-TENANT = "default"  # the one tenant of a service without keys
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: everything that a request touches is its tenant's."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+    key_id: str | None
+
+
+NOBODY_ELSE = Caller(LOCAL_TENANT, frozenset({Scope.SUBMIT, Scope.READ}), None)  # the caller of a service without keys
 
 
 @dataclass
@@ -35,18 +49,23 @@ class Parts:
     pictures: PictureStore
     hints: Hints
     waiters: Waiters
+    keyring: Keyring
+    throttle: Throttle
     streams: Streams = field(default_factory=Streams)
 
     @classmethod
     def connect(cls, settings: Settings) -> "Parts":
         """Clients for all parts; nothing is contacted yet."""
         store = JobStore.connect(settings.redis_url, timeout=settings.redis_timeout_seconds)
+        admin_key = settings.admin_key
         return cls(
             settings,
             store,
             PictureStore.connect(settings, timeout=settings.s3_timeout_seconds),
             Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),
             Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
+            Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),
+            Throttle(store.redis),
         )
 
     def card(self) -> Card:
@@ -56,16 +75,21 @@ class Parts:
             return Card(**said)
         return Card.read(Path(self.settings.checkpoint))
 
-    def job(self, job_id: str) -> Job:
-        """The job of this id.
+    def job(self, job_id: str, caller: Caller) -> Job:
+        """The caller's job of this id.
 
         Raises:
             NotFound: there is none, or it is somebody else's.
         """
-        job = self.store.get(job_id, TENANT) if is_id(job_id) else None
+        job = self.store.get(job_id, caller.tenant) if is_id(job_id) else None
         if job is None:
-            raise NotFound("There is no job with this id.")
+            raise no_job()
         return job
+
+
+def no_job() -> NotFound:
+    """The one answer for a job that is absent, or foreign, or has an id that is none."""
+    return NotFound("There is no job with this id.")
 
 
 def parts_of(request: Request) -> Parts:
@@ -73,11 +97,100 @@ def parts_of(request: Request) -> Parts:
 
 
 Service = Annotated[Parts, Depends(parts_of)]
+
+COOKIE = "darkroom_session"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+SEND_A_KEY = "Send a key that is valid here, as `Authorization: Bearer dk_…`."
+
+Bearer = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Depends(HTTPBearer(auto_error=False, description="An API key, `dk_…`.")),
+]
+Cookie = Annotated[
+    str | None,
+    Depends(APIKeyCookie(name=COOKIE, auto_error=False, description="A session of the site, from `POST /v1/session`.")),
+]
+
+
+class Needs:
+    """A dependency: the caller, who has a key with this scope and has not used up its allowance of requests."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
+        """
+        Raises:
+            Unauthorized, Forbidden, TooManyRequests
+        """
+        caller = _identify(request, service, bearer.credentials if bearer else None, cookie)
+        if self.scope not in caller.scopes:
+            raise Forbidden(f"This needs a key with the scope `{self.scope}`.")
+        if caller.key_id:
+            count(request, service, caller.key_id)
+        return caller
+
+
+def _identify(request: Request, service: Parts, key: str | None, session: str | None) -> Caller:
+    if service.settings.auth == "off":
+        refuse_other_sites(request, *service.settings.allowed_origins)
+        return NOBODY_ELSE
+    if key:
+        found = find_key(service, key)
+        return Caller(found.tenant, found.scopes, found.id)
+    if session:
+        refuse_other_sites(request, must=True)
+        signed_in = service.keyring.session(session)
+        if signed_in:
+            return Caller(signed_in.tenant, signed_in.scopes, signed_in.id)
+    raise Unauthorized(SEND_A_KEY)
+
+
+def find_key(service: Parts, text: str) -> Key:
+    """The key that was sent.
+
+    Raises:
+        Unauthorized
+    """
+    key = service.keyring.find(text)
+    if key is None:
+        raise Unauthorized(SEND_A_KEY)
+    return key
+
+
+def refuse_other_sites(request: Request, *friends: str, must: bool = False) -> None:
+    """Keep the pages of other sites from acting with what a browser sends by itself.
+
+    `must`: a request that changes something has to say from which page it comes.
+    """
+    origin = request.headers.get("origin", "").lower()
+    if request.method not in SAFE_METHODS and (origin or must) and origin not in (own_origin(request), *friends):
+        raise Forbidden("Without a key in its header, this takes requests of its own pages only (the Origin header).")
+
+
+def count(request: Request, service: Parts, key_id: str) -> None:
+    """Take one request off the key's allowance, and tell in the answer's headers what is left.
+
+    Raises:
+        TooManyRequests
+    """
+    safe = request.method in SAFE_METHODS
+    per_minute = service.settings.reads_per_minute if safe else service.settings.writes_per_minute
+    allowance = service.throttle.take(key_id, "reads" if safe else "writes", per_minute)
+    request.state.headers.update(allowance.headers())
+    if not allowance.allowed:
+        raise TooManyRequests(f"A key may make {per_minute} such requests a minute.", retry_after=allowance.retry_after)
+
+
+Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
+Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
+Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
+
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
 
 
-def find_job(job_id: JobId, service: Service) -> Job:
-    return service.job(job_id)
+def find_job(job_id: JobId, service: Service, caller: Reader) -> Job:
+    return service.job(job_id, caller)
 
 
 FoundJob = Annotated[Job, Depends(find_job)]

@@ -4,21 +4,28 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
 
 from api.deps import Parts
+from api.guards import LoopbackOnly, SecurityHeaders
 from api.metrics import RequestMetrics
 from api.problems import BodyLimit, install_problems
-from api.routes import events, jobs, pictures, service
+from api.routes import events, jobs, keys, pictures, service, session
 from jobs.settings import Settings
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
 and poll for the edited picture. Errors are problem documents (RFC 9457) that name the field and its limit."""
 
 BASE64_GROWTH = 1.4
+CORS: dict[str, Any] = {  # without credentials: another site's page sends a key, never our cookie
+    "allow_methods": ["GET", "POST", "DELETE"],
+    "allow_headers": ["Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer"],
+    "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
+}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -33,10 +40,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.parts = Parts.connect(settings)
     app.state.registry = CollectorRegistry()
-    for router in (jobs.router, pictures.router, events.router, service.router):
-        app.include_router(router)
+    for part in (jobs, pictures, events, session, keys, service):
+        app.include_router(part.router)
     install_problems(app)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS)
+    if settings.auth == "off" and not settings.open_to_network:
+        app.add_middleware(LoopbackOnly)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     return app
@@ -53,27 +64,3 @@ async def _run_waiters(app: FastAPI) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await listening
         await waiters.close()
-
-
-class SecurityHeaders:
-    """Headers that keep a browser from guessing at types, and caches from keeping jobs."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def adding(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = {name for name, _ in message["headers"]}
-                message["headers"] += [header for header in HEADERS if header[0] not in given]
-            await send(message)
-
-        await self.app(scope, receive, adding)
-
-
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]

@@ -54,8 +54,13 @@ async def on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
         status=error.status,
         detail=error.detail,
         errors=error.errors,
-        headers={"Retry-After": str(error.retry_after)} if error.retry_after else None,
+        headers=_headers(error),
     )
+
+
+def _headers(error: DarkroomError) -> dict[str, str]:
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    return headers | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:

@@ -6,9 +6,14 @@
     │   ├── MalformedBody
     │   ├── PictureTooLarge
     │   └── UnsupportedMediaType
+    ├── Unauthorized              who are you?
+    ├── Forbidden                 not with this key, or not from there
     ├── NotFound
     ├── Conflict                  not now, or not any more
-    ├── TooManyStreams
+    ├── TooMany                   later
+    │   ├── TooManyStreams
+    │   ├── TooManyRequests
+    │   └── TooManyJobs
     └── Unavailable               ours to mend; asking again helps
         ├── RecordsUnavailable    Redis
         ├── StorageUnavailable    S3
@@ -82,6 +87,22 @@ class UnsupportedMediaType(InvalidRequest):
     status = 415
 
 
+class Unauthorized(DarkroomError):
+    """No key came with the request, or none that we know."""
+
+    slug = "unauthorized"
+    title = "A valid key is needed"
+    status = 401
+
+
+class Forbidden(DarkroomError):
+    """The key does not allow this, or the request comes from a place that may not ask."""
+
+    slug = "forbidden"
+    title = "This is not allowed"
+    status = 403
+
+
 class NotFound(DarkroomError):
     """There is no such thing, or it is not yours."""
 
@@ -98,12 +119,33 @@ class Conflict(DarkroomError):
     status = 409
 
 
-class TooManyStreams(DarkroomError):
+class TooMany(DarkroomError):
+    """More than one caller may have; asking again later helps."""
+
+    slug = "too-many"
+    title = "Too many at a time"
+    status = 429
+
+
+class TooManyStreams(TooMany):
     """All places for open event streams are taken."""
 
     slug = "too-many-streams"
     title = "Too many event streams are open"
-    status = 429
+
+
+class TooManyRequests(TooMany):
+    """The key's allowance of requests is used up for now."""
+
+    slug = "too-many-requests"
+    title = "Too many requests"
+
+
+class TooManyJobs(TooMany):
+    """The tenant has as many waiting jobs as it may have."""
+
+    slug = "too-many-jobs"
+    title = "Too many jobs are waiting"
 
 
 class Unavailable(DarkroomError):

@@ -19,6 +19,10 @@
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:stats                hash    running means, for estimates
+    dk:key:{id}             hash    an API key: its tenant, scopes and name, and the SHA-256 of its secret
+    dk:keys                 zset    API keys by when they were made
+    dk:session:{digest}     string  the API key that a session of the site stands for
+    dk:rate:{key}:{kind}    string  the time at which a caller's allowance is whole again
     dk:wake                 channel `tenant id` of each job that changed
 
 Times are milliseconds of Redis' own clock.
@@ -43,6 +47,10 @@ WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
 STATS = "dk:stats"
+KEY = "dk:key:"
+KEYS = "dk:keys"
+SESSION = "dk:session:"
+RATE = "dk:rate:"
 WAKE = "dk:wake"
 
 

@@ -1,5 +1,6 @@
 """Every setting of the service, read from the environment (or a `.env` file) under these names in capitals."""
 
+import re
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -7,6 +8,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuses
+
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -21,6 +24,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     darkroom_mode: Literal["local", "production"] = "local"
+
+    auth: Literal["off", "on"] = Field("off", description="off: one tenant without keys, on loopback only")
+    admin_key: SecretStr | None = Field(None, min_length=32, description="makes the first keys; may be emptied then")
+    open_to_network: bool = Field(False, description="with AUTH=off, serve others than this machine too")
+    cors_origins: str = Field("", description="sites that browsers may call from, such as https://a.example, in a row")
+    session_seconds: Positive = Field(43_200, description="how long a browser stays signed in")
+    reads_per_minute: Positive = Field(3000, description="GET requests of one key")
+    writes_per_minute: Positive = Field(300, description="other requests of one key")
+    max_queued_jobs: Positive = Field(10_000, description="jobs of one tenant that may wait at a time")
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     broker_url: str | None = Field(None, description="Redis of the wake-ups; REDIS_URL if absent")
@@ -65,7 +77,21 @@ class Settings(BaseSettings):
             raise ValueError("S3_SECRET_ACCESS_KEY still has its default value: set it in production")
         if "@" not in self.redis_url:
             raise ValueError("REDIS_URL has no password: set one in production")
+        if self.auth == "off":
+            raise ValueError("AUTH is off: set AUTH=on in production")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_any_origin(self) -> Self:
+        for origin in self.allowed_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f"CORS_ORIGINS: {origin} is no origin, such as https://a.example")
+        return self
+
+    @cached_property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The sites that browsers may call from."""
+        return tuple(self.cors_origins.split())
 
     @cached_property
     def broker(self) -> str:

@@ -15,7 +15,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from redis.retry import Retry
 
 from jobs import keys
-from jobs.errors import JobError, QueueFull, RecordsUnavailable
+from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Picture, Status
 
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
@@ -138,16 +138,22 @@ class JobStore:
 
     # ---- the web tier's side
 
-    def submit(self, job: Job, once: Once | None = None) -> str | None:
+    def submit(self, job: Job, once: Once | None = None, *, max_queued: int = 1_000_000) -> str | None:
         """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
 
         Returns its id; with an idempotency key that was used before, the id of that earlier job, or None if that one
         was asked for something else.
+
+        Raises:
+            TooManyJobs: `max_queued` jobs of the tenant wait already.
         """
         key = (once.key, once.fingerprint, ONCE_SECONDS) if once else ("", "", 0)
         fields = [part for pair in job.request().items() for part in pair]
         head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds)
-        return cast(str | None, self._run("submit", *head, *key, *fields))
+        accepted = self._run("submit", *head, *key, max_queued, *fields)
+        if accepted == "":
+            raise TooManyJobs(f"At most {max_queued} jobs of yours may wait at a time.", retry_after=30)
+        return cast(str | None, accepted)
 
     def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
         """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import TENANT, FoundJob, Parts, Service
+from api.deps import Caller, FoundJob, Parts, Reader, Service
 from api.views import view_jobs
 from api.waiters import Event
 from jobs import keys
@@ -44,33 +44,37 @@ Stream = Depends(take_stream)
 
 @router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse, dependencies=[Stream])
 async def follow_job(
-    job: FoundJob, service: Service, last_event_id: LastEventId = None
+    caller: Reader, job: FoundJob, service: Service, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """A job's events from its first one on: `status`, `progress`, `preview`, and `done`, which ends the stream.
 
     With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept.
     """
-    async for event in _follow(service, keys.EVENTS + job.id, job.id, last_event_id or "0-0"):
+    async for event in _follow(service, caller, keys.EVENTS + job.id, job.id, last_event_id or "0-0"):
         yield event
         if event.event == "done":
             return
 
 
 @router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Stream])
-async def follow_jobs(service: Service, last_event_id: LastEventId = None) -> AsyncIterator[ServerSentEvent]:
+async def follow_jobs(
+    caller: Reader, service: Service, last_event_id: LastEventId = None
+) -> AsyncIterator[ServerSentEvent]:
     """The events of all your jobs, from now on or from `Last-Event-ID` on."""
-    stream = keys.FEED + TENANT
+    stream = keys.FEED + caller.tenant
     after = last_event_id or (await service.waiters.bounds(stream))[1]
-    async for event in _follow(service, stream, None, after):
+    async for event in _follow(service, caller, stream, None, after):
         yield event
 
 
-async def _follow(service: Parts, stream: str, job_id: str | None, after: str) -> AsyncIterator[ServerSentEvent]:
+async def _follow(
+    service: Parts, caller: Caller, stream: str, job_id: str | None, after: str
+) -> AsyncIterator[ServerSentEvent]:
     ends = time.monotonic() + LONGEST_LIFE
-    with service.waiters.watching(job_id or TENANT) as watch:
+    with service.waiters.watching(job_id or caller.tenant) as watch:
         if await _misses(service, stream, after):
             after = (await service.waiters.bounds(stream))[1]
-            yield ServerSentEvent(event="reset", id=after, data=await _snapshot(service, job_id))
+            yield ServerSentEvent(event="reset", id=after, data=await _snapshot(service, caller, job_id))
         while (left := ends - time.monotonic()) > 0:
             events = await service.waiters.read(stream, after)
             for event in events:
@@ -92,9 +96,12 @@ def _order(event_id: str) -> tuple[int, ...]:
     return tuple(map(int, event_id.split("-")))
 
 
-async def _snapshot(service: Parts, job_id: str | None) -> dict[str, Any]:
+async def _snapshot(service: Parts, caller: Caller, job_id: str | None) -> dict[str, Any]:
     def read() -> dict[str, Any]:
-        jobs = [service.job(job_id)] if job_id else service.store.page(TENANT, status=None, limit=SNAPSHOT, after=None)
+        if job_id:
+            jobs = [service.job(job_id, caller)]
+        else:
+            jobs = service.store.page(caller.tenant, status=None, limit=SNAPSHOT, after=None)
         return {"jobs": [view.model_dump(mode="json") for view in view_jobs(jobs, service)]}
 
     return await run_in_threadpool(read)

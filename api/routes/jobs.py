@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import TENANT, FoundJob, JobId, Parts, Service
+from api.deps import Caller, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
 from api.photos import Photo, read_photo
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
-from jobs.errors import Conflict, FieldError, InvalidRequest, NotFound
+from jobs.errors import Conflict, FieldError, InvalidRequest, TooManyJobs
 from jobs.job import Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store import Once, Place
@@ -29,6 +29,7 @@ IdempotencyKey = Annotated[
 
 @router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
 async def create_job(
+    caller: Submitter,
     submission: Submitted,
     service: Service,
     request: Request,
@@ -45,13 +46,13 @@ async def create_job(
     """
     wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
-    job = await run_in_threadpool(_submit, submission, once, service, response)
+    job = await run_in_threadpool(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
         return await run_in_threadpool(_view, service, job)
     await run_in_threadpool(service.hints.top_up)
     response.headers["Preference-Applied"] = f"wait={wait}"
-    job, place = await _wait(service, request, job.id, wait)
+    job, place = await _wait(service, request, caller, job.id, wait)
     return await run_in_threadpool(view_job, job, place, service)
 
 
@@ -61,18 +62,18 @@ def preferred_wait(prefer: str | None) -> int:
     return min(60, int(found[1])) if found else 0
 
 
-def _submit(submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
-    if once and (known := service.store.recall(TENANT, once)):
-        return _replay(*known, service, response)
+def _submit(caller: Caller, submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
+    if once and (known := service.store.recall(caller.tenant, once)):
+        return _replay(*known, caller, service, response)
     params = _check(submission, service)
-    photo = _photo(submission, service)
+    photo = _photo(submission, caller, service)
     job_id = new_id()
     job = Job(
         id=job_id,
-        tenant=TENANT,
+        tenant=caller.tenant,
         model=submission.model,
         params=params,
-        input=service.pictures.put_input(f"{TENANT}/{job_id}", photo.data, photo.content_type, photo.size),
+        input=service.pictures.put_input(f"{caller.tenant}/{job_id}", photo.data, photo.content_type, photo.size),
         format=submission.format,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,
@@ -80,15 +81,15 @@ def _submit(submission: Submission, once: Once | None, service: Parts, response:
         metadata=submission.metadata,
         parent=submission.image_job,
     )
-    return _accept(job, service, response, once)
+    return _accept(job, caller, service, response, once)
 
 
-def _replay(job_id: str, same: bool, service: Parts, response: Response) -> Job:
+def _replay(job_id: str, same: bool, caller: Caller, service: Parts, response: Response) -> Job:
     if not same:
         raise invalid("Idempotency-Key", "was used for another request: take a new one")
     response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/v1/jobs/{job_id}"
-    return service.job(job_id)
+    return service.job(job_id, caller)
 
 
 def _check(submission: Submission, service: Parts) -> dict[str, Any]:
@@ -104,10 +105,10 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "seed": secrets.randbits(32) if seed is None else seed}
 
 
-def _photo(submission: Submission, service: Parts) -> Photo:
+def _photo(submission: Submission, caller: Caller, service: Parts) -> Photo:
     if submission.image is not None:
         return read_photo(submission.image, service.settings)
-    source = service.job(submission.image_job or "")
+    source = service.job(submission.image_job or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
     try:
@@ -116,14 +117,18 @@ def _photo(submission: Submission, service: Parts) -> Photo:
         raise invalid("image", "must be a job whose output is still kept") from None
 
 
-def _accept(job: Job, service: Parts, response: Response, once: Once | None = None) -> Job:
+def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
     service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
-    accepted = service.store.submit(job, once)
+    try:
+        accepted = service.store.submit(job, once, max_queued=service.settings.max_queued_jobs)
+    except TooManyJobs:
+        service.pictures.empty(job.folder)
+        raise
     if accepted != job.id:  # another request with this key was faster
         service.pictures.empty(job.folder)
-        return _replay(accepted or job.id, accepted is not None, service, response)
+        return _replay(accepted or job.id, accepted is not None, caller, service, response)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return service.job(job.id)
+    return service.job(job.id, caller)
 
 
 def _view(service: Parts, job: Job) -> JobView:
@@ -132,6 +137,7 @@ def _view(service: Parts, job: Job) -> JobView:
 
 @router.get("")
 def list_jobs(
+    caller: Reader,
     service: Service,
     status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -140,7 +146,7 @@ def list_jobs(
     """Your jobs, newest first."""
     if after is not None and not is_id(after):
         raise InvalidRequest("after: must be `next` of a page", FieldError("after", "must be `next` of a page"))
-    jobs = service.store.page(TENANT, status=status, limit=limit + 1, after=after)
+    jobs = service.store.page(caller.tenant, status=status, limit=limit + 1, after=after)
     page, more = jobs[:limit], len(jobs) > limit
     return JobListView(data=view_jobs(page, service), has_more=more, next=page[-1].id if more else None)
 
@@ -151,6 +157,7 @@ def list_jobs(
     responses={304: {"description": "Nothing has changed since the ETag given."}},
 )
 async def read_job(
+    caller: Reader,
     job_id: JobId,
     service: Service,
     request: Request,
@@ -159,7 +166,7 @@ async def read_job(
     if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
 ) -> JobView | Response:
     """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
-    job, place = await _wait(service, request, job_id, wait, if_none_match)
+    job, place = await _wait(service, request, caller, job_id, wait, if_none_match)
     etag = _etag(job, place)
     if etag == if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
@@ -168,13 +175,13 @@ async def read_job(
 
 
 async def _wait(
-    service: Parts, request: Request, job_id: str, seconds: float, known: str | None = None
+    service: Parts, request: Request, caller: Caller, job_id: str, seconds: float, known: str | None = None
 ) -> tuple[Job, Place | None]:
     """The job when it is over, or differs from the `known` ETag, or the seconds have passed, or the client has gone."""
     ends = time.monotonic() + seconds
     with service.waiters.watching(job_id) as watch:
         while True:
-            job, place = await run_in_threadpool(_read, service, job_id)
+            job, place = await run_in_threadpool(_read, service, caller, job_id)
             left = ends - time.monotonic()
             if job.status.is_over or left <= 0 or (known and _etag(job, place) != known):
                 return job, place
@@ -187,35 +194,38 @@ def _etag(job: Job, place: Place | None) -> str:
     return f'"{job.version}-{place.position if place else ""}"'
 
 
-def _read(service: Parts, job_id: str) -> tuple[Job, Place | None]:
-    job = service.job(job_id)
+def _read(service: Parts, caller: Caller, job_id: str) -> tuple[Job, Place | None]:
+    job = service.job(job_id, caller)
     return job, service.store.places([job]).get(job.id)
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel_job(job_id: JobId, service: Service) -> JobView:
+def cancel_job(caller: Submitter, job_id: JobId, service: Service) -> JobView:
     """Ask a job to stop: at once when it is queued, at the next denoising step when it is running."""
-    status = service.store.cancel(job_id, TENANT) if is_id(job_id) else None
+    status = service.store.cancel(job_id, caller.tenant) if is_id(job_id) else None
     if status is None:
-        raise NotFound("There is no job with this id.")
+        raise no_job()
     if status in (Status.SUCCEEDED, Status.FAILED):
         raise Conflict(f"The job is over: it {status}.")
-    return _view(service, service.job(job_id))
+    return _view(service, service.job(job_id, caller))
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry_job(job: FoundJob, service: Service, response: Response, after: BackgroundTasks) -> JobView:
+def retry_job(
+    caller: Submitter, job_id: JobId, service: Service, response: Response, after: BackgroundTasks
+) -> JobView:
     """Run a failed or canceled job again, as a new job that names this one as its parent."""
+    job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
-    job_id = new_id()
+    again_id = new_id()
     try:
-        picture = service.pictures.copy_input(job.input, f"{TENANT}/{job_id}")
+        picture = service.pictures.copy_input(job.input, f"{caller.tenant}/{again_id}")
     except NoSuchPicture:
         raise Conflict("The job's picture is no longer kept.") from None
     again = Job(
-        id=job_id,
-        tenant=TENANT,
+        id=again_id,
+        tenant=caller.tenant,
         model=job.model,
         params=job.params,
         input=picture,
@@ -227,15 +237,15 @@ def retry_job(job: FoundJob, service: Service, response: Response, after: Backgr
         parent=job.id,
     )
     after.add_task(service.hints.top_up)
-    return _view(service, _accept(again, service, response))
+    return _view(service, _accept(again, caller, service, response))
 
 
 @router.delete("/{job_id}", status_code=204)
-def delete_job(job_id: JobId, service: Service, after: BackgroundTasks) -> None:
+def delete_job(caller: Submitter, job_id: JobId, service: Service, after: BackgroundTasks) -> None:
     """Remove an ended job and its pictures."""
-    answer = service.store.delete(job_id, TENANT) if is_id(job_id) else None
+    answer = service.store.delete(job_id, caller.tenant) if is_id(job_id) else None
     if answer is None:
-        raise NotFound("There is no job with this id.")
+        raise no_job()
     if answer == "active":
         raise Conflict("The job is not over: cancel it first.")
-    after.add_task(service.pictures.empty, f"{TENANT}/{job_id}")  # the keeper empties it again: both may fail
+    after.add_task(service.pictures.empty, f"{caller.tenant}/{job_id}")  # the keeper empties it again: both may fail

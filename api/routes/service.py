@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.deps import Service
+from api.deps import Reader, Service
 from api.metrics import QueueMetrics
 from api.problems import problem
 from api.views import view_model
@@ -31,7 +31,7 @@ class QueueState(BaseModel):
 
 
 @router.get("/v1/models", tags=["models"])
-def list_models(service: Service) -> dict[str, Any]:
+def list_models(_: Reader, service: Service) -> dict[str, Any]:
     """The models: what each is made of, and its parameters with their ranges and defaults."""
     card = service.card()
     models = [view_model(model, card) for model in MODELS.values()]
@@ -39,7 +39,7 @@ def list_models(service: Service) -> dict[str, Any]:
 
 
 @router.get("/v1/queue", tags=["queue"])
-def read_queue(service: Service) -> QueueState:
+def read_queue(_: Reader, service: Service) -> QueueState:
     """How long the queue is, and how long a job that arrives now would wait."""
     return QueueState(**asdict(service.store.queue()))
 
@@ -77,7 +77,7 @@ def _ask(ping: Callable[[], None]) -> str:
 
 
 @router.get("/metrics", tags=["health"], response_class=Response)
-def read_metrics(request: Request, service: Service) -> Response:
+def read_metrics(_: Reader, request: Request, service: Service) -> Response:
     """Prometheus metrics of this process and of the queue."""
     registry = request.app.state.registry
     return Response(generate_latest(QueueMetrics.joined(registry, service.store)), media_type=CONTENT_TYPE_LATEST)

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from jobs import keys
-from jobs.errors import JobError, QueueFull, RecordsUnavailable
+from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Priority, Status
-from jobs.store import JobStore, Renewal
+from jobs.store import JobStore, Once, Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 ERROR = JobError("internal-error", "It broke", "Somehow.")
@@ -409,3 +409,17 @@ def test_a_redis_that_is_not_there_is_said_within_two_seconds():
     with pytest.raises(RecordsUnavailable):
         store.ping()
     assert time.monotonic() - started < 2
+
+
+def test_a_tenant_may_have_so_many_jobs_waiting_and_another_is_not_touched(store):
+    once = Once("key", "print")
+    first = a_job()
+    assert store.submit(first, once, max_queued=2) == first.id
+    assert store.submit(a_job(), max_queued=2)
+    with pytest.raises(TooManyJobs):
+        store.submit(a_job(), Once("refused", "print"), max_queued=2)
+    assert store.recall("default", Once("refused", "print")) is None
+    assert store.submit(a_job(), once, max_queued=2) == first.id, "a repeated one is no other one"
+    assert store.submit(a_job(tenant="acme"), max_queued=2)
+    claim(store)
+    assert store.submit(a_job(), max_queued=2), "a running one no longer waits"

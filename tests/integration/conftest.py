@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,10 +11,18 @@ from PIL import Image
 from api.main import create_app
 from jobs.settings import Settings
 
+HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # where a service without keys is called from
+
+
+def calling(settings: Settings, **options: Any) -> TestClient:
+    """A client of the app with these settings, on this machine unless told otherwise."""
+    usual: dict[str, Any] = {**HERE, "raise_server_exceptions": False, "follow_redirects": False}
+    return TestClient(create_app(settings), **usual | options)
+
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False, follow_redirects=False) as client:
+    with calling(settings) as client:
         yield client
 
 

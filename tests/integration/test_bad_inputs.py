@@ -14,8 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from api.main import create_app
-from tests.integration.conftest import encoded
+from tests.integration.conftest import calling, encoded
 
 Call = Callable[[TestClient], httpx.Response]
 GOOD = encoded(Image.radial_gradient("L").resize((96, 64)).convert("RGB"), "JPEG")
@@ -201,8 +200,7 @@ def test_a_part_that_is_dead_or_silent_is_a_503_within_two_seconds(settings, sil
         "redis": {"redis_url": f"redis://127.0.0.1:{port}/0"},
         "s3": {"s3_endpoint_url": f"http://127.0.0.1:{port}"},
     }
-    app = create_app(settings.model_copy(update=down[part]))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with calling(settings.model_copy(update=down[part])) as client:
         started = time.monotonic()
         answer = form()(client)
         assert time.monotonic() - started < 2

@@ -25,7 +25,16 @@ def test_production_refuses_default_secrets(monkeypatch):
         Settings(_env_file=None, darkroom_mode="production")
     with pytest.raises(ValidationError, match="REDIS_URL"):
         Settings(_env_file=None, darkroom_mode="production", s3_secret_access_key="strong")
-    Settings(_env_file=None, darkroom_mode="production", s3_secret_access_key="x", redis_url="redis://:p@h/0")
+    strong = {"s3_secret_access_key": "x", "redis_url": "redis://:p@h/0"}
+    with pytest.raises(ValidationError, match="AUTH"):
+        Settings(_env_file=None, darkroom_mode="production", **strong)
+    Settings(_env_file=None, darkroom_mode="production", auth="on", **strong)
+
+
+@pytest.mark.parametrize("wrong", [{"admin_key": "short"}, {"cors_origins": "*"}, {"cors_origins": "https://a.b/path"}])
+def test_a_weak_admin_key_and_an_origin_that_is_none_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong)).upper() + "|" + next(iter(wrong))):
+        Settings(_env_file=None, **wrong)
 
 
 def test_a_setting_out_of_range_is_named():

@@ -1,0 +1,96 @@
+"""What stands before the routes: who may come in at all, and what every answer tells a browser."""
+
+from ipaddress import IPv6Address, ip_address
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import on_darkroom_error
+from jobs.errors import Forbidden
+
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+NOTHING = b"default-src 'none'; frame-ancestors 'none'"
+DOCS = (  # FastAPI's page is a few lines of script around Swagger UI, which comes from a CDN
+    b"default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
+    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
+)
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+class SecurityHeaders:
+    """Headers that keep a browser from guessing, framing and running, and caches from keeping jobs.
+
+    Also sends what a route has put into `request.state.headers`, on whichever answer it leads to.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        noted: dict[str, str] = {}
+        scope.setdefault("state", {})["headers"] = noted
+        usual = [*HEADERS, (b"content-security-policy", DOCS if scope["path"] == "/docs" else NOTHING)]
+        if scope["scheme"] == "https":
+            usual.append(HSTS)
+
+        async def adding(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name for name, _ in message["headers"]}
+                message["headers"] += [header for header in usual if header[0] not in given]
+                message["headers"] += [(name.lower().encode(), value.encode()) for name, value in noted.items()]
+            await send(message)
+
+        await self.app(scope, receive, adding)
+
+
+class LoopbackOnly:
+    """Without keys, serves this machine and nobody else: neither other clients nor, by another name, their browsers.
+
+    The name matters because any site can have its own name point to 127.0.0.1.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (_is_local_client(scope) and _is_local_name(scope)):
+            await self.app(scope, receive, send)
+            return
+        refused = Forbidden(
+            "This Darkroom runs without keys (AUTH=off), so it serves only the machine that it is on, under the name "
+            "localhost or 127.0.0.1. Set AUTH=on to let others in, or OPEN_TO_NETWORK=true if you trust the network."
+        )
+        answer = await on_darkroom_error(Request(scope), refused)
+        await answer(scope, receive, send)
+
+
+def _is_local_client(scope: Scope) -> bool:
+    client = scope.get("client")
+    if client is None:
+        return True  # a Unix socket
+    try:
+        address = ip_address(client[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _is_local_name(scope: Scope) -> bool:
+    host = Headers(scope=scope).get("host", "").lower()
+    name = host[1 : host.find("]")] if host.startswith("[") else host.split(":")[0]
+    return name in ("localhost", "127.0.0.1", "::1")
+
+
+def own_origin(request: Request) -> str:
+    """The origin of pages that we serve ourselves, under the name by which we were called."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}".lower()

@@ -1,0 +1,73 @@
+"""API keys, for admins: make, list, revoke."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Admin, Service
+from jobs.errors import NotFound
+from jobs.keyring import LOCAL_TENANT, TENANT, Key, Scope
+
+router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
+
+
+class NewKey(BaseModel):
+    """What a key is to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: str = Field(LOCAL_TENANT, pattern=f"^{TENANT}$", description="whose jobs it sees")
+    scopes: set[Scope] = Field({Scope.SUBMIT, Scope.READ}, min_length=1, description="what it is good for")
+    name: str = Field("", max_length=100, description="for you, to tell keys apart")
+
+
+class KeyView(BaseModel):
+    """A key without its secret."""
+
+    id: str
+    object: Literal["key"] = "key"
+    tenant: str
+    scopes: list[Scope]
+    name: str
+    created_at: datetime
+
+
+class MadeKeyView(KeyView):
+    """A key that was just made; `key` is what its owner sends, and is never shown again."""
+
+    key: str
+
+
+class KeyListView(BaseModel):
+    """All keys that are not revoked, oldest first."""
+
+    object: Literal["list"] = "list"
+    data: list[KeyView]
+
+
+@router.post("", status_code=201)
+def make_key(_: Admin, service: Service, wanted: NewKey) -> MadeKeyView:
+    """Make a key for a tenant."""
+    key, text = service.keyring.make(wanted.tenant, frozenset(wanted.scopes), wanted.name)
+    return MadeKeyView(key=text, **_view(key).model_dump())
+
+
+@router.get("")
+def list_keys(_: Admin, service: Service) -> KeyListView:
+    """All keys, of all tenants."""
+    return KeyListView(data=[_view(key) for key in service.keyring.list()])
+
+
+@router.delete("/{key_id}", status_code=204)
+def revoke_key(_: Admin, service: Service, key_id: Annotated[str, PathParameter(max_length=64)]) -> None:
+    """End a key, and its sessions with it, at once."""
+    if not service.keyring.revoke(key_id):
+        raise NotFound("There is no key with this id.")
+
+
+def _view(key: Key) -> KeyView:
+    made = datetime.fromtimestamp(key.created_ms / 1000, UTC)
+    return KeyView(id=key.id, tenant=key.tenant, scopes=sorted(key.scopes), name=key.name, created_at=made)

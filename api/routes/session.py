@@ -1,0 +1,64 @@
+"""Signing in from a browser: a key is traded for a cookie that no script can read and no other site can use."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from api.deps import COOKIE, Bearer, Cookie, Reader, Service, count, find_key, refuse_other_sites
+from jobs.errors import Conflict
+from jobs.keyring import Scope
+
+router = APIRouter(prefix="/v1/session", tags=["session"])
+
+
+class CallerView(BaseModel):
+    """Who you are here."""
+
+    tenant: str
+    scopes: list[Scope]
+    keys_needed: bool
+
+
+class SessionView(BaseModel):
+    """A session that has begun."""
+
+    tenant: str
+    scopes: list[Scope]
+    expires_at: datetime
+
+
+@router.post("", status_code=201)
+def sign_in(request: Request, response: Response, service: Service, bearer: Bearer) -> SessionView:
+    """Trade the key in `Authorization` for a session cookie, which ends with the key or after `SESSION_SECONDS`."""
+    if service.settings.auth == "off":
+        raise Conflict("This service runs without keys: no session is needed.")
+    key = find_key(service, bearer.credentials if bearer else "")
+    count(request, service, key.id)
+    seconds = service.settings.session_seconds
+    response.set_cookie(
+        COOKIE,
+        service.keyring.open_session(key, seconds),
+        max_age=seconds,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+    return SessionView(tenant=key.tenant, scopes=sorted(key.scopes), expires_at=ends)
+
+
+@router.get("")
+def read_caller(caller: Reader, service: Service) -> CallerView:
+    """Whose jobs you see, and what you may do."""
+    needed = service.settings.auth == "on"
+    return CallerView(tenant=caller.tenant, scopes=sorted(caller.scopes), keys_needed=needed)
+
+
+@router.delete("", status_code=204)
+def sign_out(request: Request, response: Response, service: Service, cookie: Cookie) -> None:
+    """End the session; without one, nothing happens."""
+    if cookie:
+        refuse_other_sites(request, must=True)
+        service.keyring.close_session(cookie)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")

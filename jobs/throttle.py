@@ -1,0 +1,46 @@
+"""How many requests a key may make: a token bucket for each key and kind of request, in Redis."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from jobs.store import reaching_redis, script_source
+
+WINDOW_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a bucket after a request, which `allowed` says whether it still fitted."""
+
+    kind: str
+    limit: int
+    allowed: bool
+    remaining: int
+    full_in_seconds: int
+    retry_after: int
+
+    def headers(self) -> dict[str, str]:
+        """The fields of the IETF draft `draft-ietf-httpapi-ratelimit-headers`."""
+        seconds = self.full_in_seconds if self.allowed else self.retry_after
+        return {
+            "RateLimit-Policy": f'"{self.kind}";q={self.limit};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{self.kind}";r={self.remaining};t={seconds}',
+        }
+
+
+class Throttle:
+    """All buckets.
+
+    Raises:
+        RecordsUnavailable: when Redis does not answer in time.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._script = client.register_script(script_source("throttle"))
+
+    def take(self, caller: str, kind: str, per_minute: int) -> Allowance:
+        """Count one request of a caller; one that is not allowed costs nothing."""
+        with reaching_redis():
+            allowed, remaining, full_ms, retry_ms = self._script(args=(f"{caller}:{kind}", per_minute))
+        return Allowance(kind, per_minute, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))

@@ -1,0 +1,133 @@
+"""Keys, sessions and allowances on a real Valkey, which never sees a secret."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from jobs.keyring import KEY, Keyring, Scope, checksum
+from jobs.throttle import Throttle
+
+ADMIN_KEY = "an admin key of more than 32 letters"
+BOTH = frozenset({Scope.SUBMIT, Scope.READ})
+
+
+@pytest.fixture
+def keyring(store) -> Keyring:
+    return Keyring(store.redis, ADMIN_KEY)
+
+
+def test_a_key_is_known_by_what_its_owner_sends_and_by_nothing_else(keyring):
+    key, text = keyring.make("acme", BOTH, "laptop")
+    other, other_text = keyring.make("acme", frozenset({Scope.READ}))
+    assert KEY.fullmatch(text)
+    assert keyring.find(text) == key
+    assert keyring.find(other_text) == other
+    secret = KEY.fullmatch(text)[2]
+    wrong = secret[:-1] + ("0" if secret[-1] != "0" else "1")
+    swapped = f"dk_{other.id}_{secret}{checksum(secret)}"
+    for bad in ("", "dk_", text[:-1], text + "0", text.upper(), f"dk_{key.id}_{wrong}{checksum(wrong)}", swapped, "é"):
+        assert keyring.find(bad) is None
+
+
+def test_the_checksum_tells_a_key_from_a_mistyped_one_without_asking_redis(keyring):
+    _, text = keyring.make("acme", BOTH)
+    mistyped = text[:30] + ("0" if text[30] != "0" else "1") + text[31:]
+    keyring.redis.config_resetstat()
+    assert keyring.find(mistyped) is None
+    assert "cmdstat_hgetall" not in keyring.redis.info("commandstats")
+
+
+def test_an_unknown_id_takes_the_same_work_as_a_wrong_secret(keyring, monkeypatch):
+    key, text = keyring.make("acme", BOTH)
+    unknown, wrong = f"dk_{'0' * 16}_" + text[-72:], f"dk_{key.id}_{'0' * 64}{checksum('0' * 64)}"
+    commands = []
+    for bad in (unknown, wrong):
+        keyring.redis.config_resetstat()
+        assert keyring.find(bad) is None
+        stats = keyring.redis.info("commandstats")
+        commands.append({name: told["calls"] for name, told in stats.items() if "config" not in name})
+    assert commands[0] == commands[1] != {}
+
+
+def test_a_revoked_key_ends_at_once_and_so_do_its_sessions(keyring):
+    key, text = keyring.make("acme", BOTH)
+    session = keyring.open_session(key, 60)
+    assert keyring.session(session) == key
+    assert keyring.revoke(key.id)
+    assert keyring.find(text) is None
+    assert keyring.session(session) is None
+    assert keyring.list() == []
+    assert not keyring.revoke(key.id)
+
+
+def test_a_session_ends_by_itself_or_when_it_is_closed(keyring):
+    key, _ = keyring.make("acme", BOTH)
+    short, closed, lasting = (keyring.open_session(key, seconds) for seconds in (1, 60, 60))
+    keyring.close_session(closed)
+    time.sleep(1.1)
+    assert [keyring.session(token) for token in (short, closed, lasting, "")] == [None, None, key, None]
+
+
+def test_the_admin_key_is_as_long_as_it_is_set(keyring, store):
+    admin = keyring.find(ADMIN_KEY)
+    assert (admin.tenant, admin.scopes) == ("default", frozenset(Scope))
+    session = keyring.open_session(admin, 60)
+    assert keyring.session(session) == admin
+    for after in (Keyring(store.redis), Keyring(store.redis, "another admin key of 32 letters!!")):
+        assert after.find(ADMIN_KEY) is None
+        assert after.session(session) is None
+        assert after.find("") is None
+
+
+def test_keys_are_listed_in_the_order_in_which_they_were_made(keyring):
+    made = []
+    for name in "abc":
+        made.append(keyring.make("acme", BOTH, name)[0])
+        time.sleep(0.002)
+    assert keyring.list() == made
+
+
+def test_redis_holds_no_secret(keyring):
+    key, text = keyring.make("acme", BOTH)
+    session = keyring.open_session(key, 60)
+    redis = keyring.redis
+    held = {name: contents(redis, name) for name in redis.scan_iter()}
+    for secret in (text, KEY.fullmatch(text)[2], session, ADMIN_KEY):
+        assert secret not in str(held)
+    assert key.id in str(held)
+
+
+def contents(redis, name: str) -> object:
+    kind = redis.type(name)
+    read = {"hash": redis.hgetall, "string": redis.get, "zset": lambda name: redis.zrange(name, 0, -1)}
+    return read[kind](name)
+
+
+def test_a_bucket_holds_a_minutes_requests_and_refills_evenly(store):
+    throttle = Throttle(store.redis)
+    taken = [throttle.take("a", "reads", 600) for _ in range(601)]
+    assert [one.allowed for one in taken] == [True] * len(taken[:-1]) + [taken[-1].allowed]
+    assert taken[0].remaining == 599
+    while taken[-1].allowed:  # what flowed back meanwhile
+        taken.append(throttle.take("a", "reads", 600))
+    assert (taken[-1].remaining, taken[-1].retry_after) == (0, 1)
+    time.sleep(0.25)
+    again = [throttle.take("a", "reads", 600).allowed for _ in range(6)]
+    assert 2 <= again.count(True) <= 4
+    assert throttle.take("b", "reads", 600).allowed, "another caller has a bucket of its own"
+    assert throttle.take("a", "writes", 600).allowed, "and so has another kind of request"
+
+
+def test_requests_that_race_for_a_bucket_never_get_more_than_it_holds(store):
+    throttle = Throttle(store.redis)
+    started = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        allowed = list(pool.map(lambda _: throttle.take("a", "reads", 60).allowed, range(400)))
+    assert 60 <= allowed.count(True) <= 61 + (time.monotonic() - started)
+
+
+def test_a_bucket_leaves_nothing_behind(store):
+    Throttle(store.redis).take("a", "reads", 6000)
+    time.sleep(0.1)
+    assert store.redis.keys() == []
