@@ -73,7 +73,7 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [FieldError(str(item["loc"][-1]), item["msg"]) for item in error.errors()]
+    errors = [FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"]) for item in error.errors()]
     detail = "; ".join(f"{item.field}: {item.detail}" for item in errors)
     title = "The request has a field that cannot be used"
     return problem(request, slug="invalid-request", title=title, status=422, detail=detail, errors=errors)

@@ -29,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+keys_app = typer.Typer(help="Make, list and revoke API keys; needs an admin key.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 
 class Format(StrEnum):
@@ -45,6 +47,14 @@ class Priority(StrEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+
+class Scope(StrEnum):
+    """What a key is good for."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
 
 
 Photo = Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.", show_default=False)]
@@ -235,6 +245,50 @@ def models(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = Fa
     return None
 
 
+@keys_app.command("create")
+@errors_are_sentences
+def create_key(
+    name: Annotated[str, typer.Argument(help="For you, to tell keys apart.")] = "",
+    tenant: Annotated[str, typer.Option(help="Whose jobs it sees.")] = "default",
+    scope: Annotated[list[Scope] | None, typer.Option(help="What it is good for; submit and read if absent.")] = None,
+    url: Url = None,
+    data: Data = Path(".darkroom"),
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it: this is the only time that it is shown."""
+    with Client(url, data) as client:
+        key = client.create_key(tenant, scope or [Scope.SUBMIT, Scope.READ], name)
+    if as_json:
+        return print_json(key)
+    return typer.echo(key["key"])
+
+
+@keys_app.command("list")
+@errors_are_sentences
+def list_keys(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
+    """List the keys, without their secrets."""
+    with Client(url, data) as client:
+        answer = client.keys()
+    if as_json:
+        return print_json(answer)
+    table = Table(Column("key", no_wrap=True), "tenant", "scopes", "made", "name", box=None)
+    for key in answer["data"]:
+        table.add_row(key["id"], key["tenant"], " ".join(key["scopes"]), key["created_at"], Text(key["name"]))
+    return plain_console().print(table)
+
+
+@keys_app.command("revoke")
+@errors_are_sentences
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="A key's id: the part between its two underscores.")],
+    url: Url = None,
+    data: Data = Path(".darkroom"),
+) -> None:
+    """End a key, and its sessions with it, at once."""
+    with Client(url, data) as client:
+        client.revoke_key(key_id)
+
+
 @app.command()
 @errors_are_sentences
 def up(
@@ -242,6 +296,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="8000 if it is free, else any.", min=1, max=65535)] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the sample edit.")] = False,
     no_sample: Annotated[bool, typer.Option("--no-sample", help="Send no sample edit.")] = False,
+    auth: Annotated[bool, typer.Option("--auth", help="Ask for keys; the first is in the data folder.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a whole Darkroom on this machine and serve until Ctrl-C.
@@ -253,7 +308,7 @@ def up(
     from darkroom.process import ProcessError
 
     try:
-        raise typer.Exit(stack.up(data, port=port, sample=not no_sample, once=once, as_json=as_json))
+        raise typer.Exit(stack.up(data, port=port, sample=not no_sample, once=once, auth=auth, as_json=as_json))
     except (DataFolderError, ProcessError) as error:
         raise DarkroomError(str(error)) from error
 

@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,7 @@ OVER = ("succeeded", "failed", "canceled")
 HOLD_SECONDS = 20  # how long one question to the API may stay open while nothing changes
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached directly, whatever proxy the environment names
 ADDRESS_FILE = "address"  # in the data folder of `darkroom up`
+KEY_FILE = "admin_key"  # there too, made by `darkroom up --auth`
 
 
 class DarkroomError(Exception):
@@ -78,12 +79,17 @@ class Job:
 
 
 class Client:
-    """The service at `url`; by default the one that `darkroom up` in this folder, or DARKROOM_URL, names."""
+    """The service at `url`; by default the one that `darkroom up` in this folder, or DARKROOM_URL, names.
 
-    def __init__(self, url: str | None = None, data: Path | str = ".darkroom") -> None:
+    `key` is the API key; by default DARKROOM_KEY, or the one of that local service.
+    """
+
+    def __init__(self, url: str | None = None, data: Path | str = ".darkroom", key: str | None = None) -> None:
         self.url = (url or find_url(Path(data))).rstrip("/")
         here = httpx.URL(self.url).host in LOOPBACK
         self._http = httpx.Client(base_url=self.url, timeout=30, follow_redirects=True, trust_env=not here)
+        if key := key or find_key(Path(data), self.url):
+            self._http.headers["Authorization"] = f"Bearer {key}"
 
     def __enter__(self) -> Self:
         return self
@@ -156,6 +162,19 @@ class Client:
         """How much is waiting and running, and for how many workers."""
         return self._json("/v1/queue")
 
+    def create_key(self, tenant: str, scopes: Sequence[str], name: str = "") -> dict[str, Any]:
+        """A new API key; its `key` is in this answer only. Needs a key with the scope `admin`."""
+        wanted = {"tenant": tenant, "scopes": list(scopes), "name": name}
+        return dict(self._ask("POST", "/v1/admin/keys", json=wanted).json())
+
+    def keys(self) -> dict[str, Any]:
+        """All API keys that are not revoked, without their secrets."""
+        return self._json("/v1/admin/keys")
+
+    def revoke_key(self, key_id: str) -> None:
+        """End an API key at once."""
+        self._ask("DELETE", f"/v1/admin/keys/{quote(key_id, safe='')}")
+
     def _json(self, path: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask("GET", path, params=params).json()
         return answer
@@ -194,6 +213,17 @@ def find_url(data: Path) -> str:
         return (data / ADDRESS_FILE).read_text().strip()
     except OSError:
         return "http://127.0.0.1:8000"
+
+
+def find_key(data: Path, url: str) -> str | None:
+    """The key to send: DARKROOM_KEY, else, only to the service that wrote it, what is in its data folder."""
+    if key := os.environ.get("DARKROOM_KEY"):
+        return key
+    try:
+        ours = (data / ADDRESS_FILE).read_text().strip() == url
+        return (data / KEY_FILE).read_text().strip() if ours else None
+    except OSError:
+        return None
 
 
 def read_picture(path: Path) -> tuple[str, bytes]:

@@ -20,9 +20,17 @@ SIZE = "256x256"  # a quarter of the usual work
 class Sample(threading.Thread):
     """The sample edit, beside the supervision of the processes that do it."""
 
-    def __init__(self, url: str, folder: Path, console: Console, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        console: Console,
+        report: Callable[[dict[str, Any]], None],
+        key: str | None = None,
+    ) -> None:
         super().__init__(daemon=True)
         self.url = url
+        self.key = key
         self.folder = folder
         self.console = console
         self.report = report
@@ -41,7 +49,7 @@ class Sample(threading.Thread):
 
     def _edit(self, photo: Path) -> None:
         self.console.print(f"\nSample edit of {shown(photo)}: {INSTRUCTION!r}")
-        with Client(self.url) as client:
+        with Client(self.url, self.folder, self.key) as client:
             with JobProgress(self.console) as show:
                 job = client.submit(photo, INSTRUCTION, size=SIZE, seed=1)
                 self.console.print(f"  job {job.id}")

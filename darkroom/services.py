@@ -41,10 +41,14 @@ class Service(Process):
     def ask(self, path: str) -> dict[str, Any]:
         """What the API answers to a GET, empty when that is no success."""
         try:
-            answer = httpx.get(self.url + path, timeout=2, trust_env=False)
+            answer = httpx.get(self.url + path, headers=self._authorization(), timeout=2, trust_env=False)
         except httpx.HTTPError:
             return {}
         return dict(answer.json()) if answer.status_code == httpx.codes.OK else {}
+
+    def _authorization(self) -> dict[str, str]:
+        key = self.settings.get("ADMIN_KEY")
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 class Api(Service):

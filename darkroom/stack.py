@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 import time
@@ -14,12 +15,13 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 import darkroom
+from darkroom.client import KEY_FILE
 from darkroom.data_folder import DataFolder
 from darkroom.ports import free_ports, is_free
 from darkroom.process import Lifeline, Process, ProcessError
 from darkroom.progress import plain_console, print_json
 from darkroom.sample import Sample, find_photo, shown
-from darkroom.servers import REGION, SeaweedFS, Valkey
+from darkroom.servers import REGION, SeaweedFS, Valkey, remembered
 from darkroom.services import Api, Keeper, Worker
 
 USUAL_PORT = 8000
@@ -32,17 +34,26 @@ PROJECT = Path(darkroom.__file__).parent.parent
 Say = Callable[[str], None]
 
 
-def up(data: Path, *, port: int | None = None, sample: bool = True, once: bool = False, as_json: bool = False) -> int:
+def up(
+    data: Path,
+    *,
+    port: int | None = None,
+    sample: bool = True,
+    once: bool = False,
+    auth: bool = False,
+    as_json: bool = False,
+) -> int:
     """Start everything, send the sample edit, serve until Ctrl-C (or the sample's end); return the exit status.
 
+    `auth`: ask for keys, and make an admin key in the data folder.
     Raises DataFolderError or ProcessError, with a sentence, when it cannot start or go on."""
     console = plain_console(stderr=as_json)
-    with DataFolder(data) as folder, interruptible(), Stack(folder, choose_port(port), console.print) as stack:
+    with DataFolder(data) as folder, interruptible(), Stack(folder, choose_port(port), console.print, auth) as stack:
         try:
             stack.start()
             report = print_json if as_json else (lambda _: None)
             report({"url": stack.api.url, "data": str(folder.path)})
-            example = Sample(stack.api.url, folder.path, console, report) if sample else None
+            example = Sample(stack.api.url, folder.path, console, report, stack.key) if sample else None
             return serve(stack, example, once)
         except KeyboardInterrupt:
             return INTERRUPTED if once else 0
@@ -57,7 +68,7 @@ def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
             sample.join(GLANCE_SECONDS)
     if once:
         return 0 if sample is None or sample.succeeded else 1
-    stack.say(greeting(stack.api.url))
+    stack.say(greeting(stack.api.url, stack.folder.path / KEY_FILE if stack.key else None))
     while True:
         stack.supervise()
         time.sleep(GLANCE_SECONDS)
@@ -66,12 +77,15 @@ def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
 class Stack:
     """The embedded servers and our three processes, in the order in which they are started."""
 
-    def __init__(self, folder: DataFolder, port: int, say: Say) -> None:
+    def __init__(self, folder: DataFolder, port: int, say: Say, auth: bool = False) -> None:
         self.folder = folder
         self.say = say
         self.lifeline = Lifeline(inherits=(folder.lock,))
         self.servers = embedded_servers(folder.path, self.lifeline)
         settings = settings_for(self.servers)
+        self.key: str | None = admin_key(folder.path) if auth or configured("AUTH") == "on" else None
+        if self.key:
+            settings |= {"AUTH": "on", "ADMIN_KEY": self.key}
         logs = folder.path / "logs"
         self.api = Api(logs, self.lifeline, settings, port)
         self.keeper = Keeper(logs, self.lifeline, settings, port)
@@ -196,9 +210,19 @@ def settings_for(servers: Sequence[Process]) -> dict[str, str]:
     return settings
 
 
+def admin_key(folder: Path) -> str:
+    """The one that ADMIN_KEY names, else the data folder's own, where the command line finds it."""
+    return configured("ADMIN_KEY") or remembered(folder / KEY_FILE, lambda: secrets.token_urlsafe(32))
+
+
+def configured(name: str) -> str | None:
+    """A setting of the environment, or of .env here."""
+    return os.environ.get(name) or dotenv_values(".env").get(name)
+
+
 def checkpoint() -> str:
     """The one that CHECKPOINT names, here or in .env, else the micro one of the project; a folder's absolute path."""
-    chosen = os.environ.get("CHECKPOINT") or dotenv_values(".env").get("CHECKPOINT") or "checkpoints/micro"
+    chosen = configured("CHECKPOINT") or "checkpoints/micro"
     for folder in (Path(chosen), PROJECT / chosen):
         if folder.is_dir():
             return str(folder.absolute())
@@ -216,13 +240,14 @@ def choose_port(asked: int | None) -> int:
     return asked
 
 
-def greeting(url: str) -> str:
+def greeting(url: str, key_file: Path | None = None) -> str:
     """Where it is, and what to try next."""
     photo = find_photo()
     name = shown(photo) if photo else "photo.jpg"
+    header = f" -H \"Authorization: Bearer $(cat '{shown(key_file)}')\"" if key_file else ""
     return (
         f"\nDarkroom is at {url} (the API is described at {url}/docs)\n"
-        f"Try:  curl -F image=@{name} -F prompt='make it look like night' '{url}/v1/jobs'\n"
+        f"Try:  curl{header} -F image=@{name} -F prompt='make it look like night' '{url}/v1/jobs'\n"
         "Ctrl-C ends it."
     )
 

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"CORS_ORIGINS: {origin} is no origin, such as https://a.example")
         return self
 
-    @cached_property
+    @property
     def allowed_origins(self) -> tuple[str, ...]:
         """The sites that browsers may call from."""
         return tuple(self.cors_origins.split())

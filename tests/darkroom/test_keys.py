@@ -1,0 +1,66 @@
+"""`darkroom keys` against a real web tier that asks for keys."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from darkroom.cli import app
+from darkroom.client import ADDRESS_FILE, KEY_FILE, Client, DarkroomError
+from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
+from tests.integration.test_events import serving
+
+
+@pytest.fixture
+def url(locked):  # noqa: F811
+    with serving(locked) as http:
+        yield str(http.base_url).rstrip("/")
+
+
+@pytest.fixture
+def data(tmp_path: Path, url: str) -> Path:
+    """What `darkroom up --auth` leaves in its data folder."""
+    (tmp_path / ADDRESS_FILE).write_text(url + "\n")
+    (tmp_path / KEY_FILE).write_text(ADMIN_KEY)
+    return tmp_path
+
+
+def keys(*words: str, data: Path) -> Result:
+    return CliRunner(env={"DARKROOM_URL": "", "DARKROOM_KEY": ""}).invoke(app, ["keys", *words, "--data", str(data)])
+
+
+def test_a_key_is_made_used_listed_and_revoked(url, data):
+    made = json.loads(keys("create", "laptop", "--tenant", "acme", "--scope", "read", "--json", data=data).output)
+    assert (made["tenant"], made["scopes"], made["name"]) == ("acme", ["read"], "laptop")
+    with Client(url, key=made["key"]) as client:
+        assert client.list()["data"] == []
+        with pytest.raises(DarkroomError, match="submit"):
+            client.submit(b"x", "make it sepia")
+        listing = keys("list", data=data).output
+        assert all(word in listing for word in (made["id"], "acme", "read", "laptop"))
+        assert made["key"] not in listing
+        assert keys("revoke", made["id"], data=data).exit_code == 0
+        assert keys("revoke", made["id"], data=data).exit_code == 1
+        with pytest.raises(DarkroomError, match="key"):
+            client.list()
+
+
+def test_a_key_without_wishes_submits_and_reads_for_the_default_tenant(url, data):
+    key = keys("create", data=data).output.strip()
+    assert key.startswith("dk_")
+    with Client(url, data) as client:
+        (told,) = client.keys()["data"]
+    assert (told["tenant"], told["scopes"]) == ("default", ["read", "submit"])
+
+
+def test_the_key_of_a_data_folder_goes_to_its_own_service_only(url, data):
+    (data / ADDRESS_FILE).write_text("http://127.0.0.1:1\n")
+    with Client(url, data) as client, pytest.raises(DarkroomError, match="key"):
+        client.list()
+
+
+def test_the_environment_names_a_key(url, monkeypatch):
+    monkeypatch.setenv("DARKROOM_KEY", ADMIN_KEY)
+    with Client(url) as client:
+        assert client.list()["data"] == []
