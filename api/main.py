@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api.deps import Parts
 from api.guards import LoopbackOnly, SecurityHeaders
 from api.metrics import RequestMetrics
+from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import events, jobs, keys, pictures, service, session
 from jobs.settings import Settings
@@ -31,7 +32,7 @@ CORS: dict[str, Any] = {  # without credentials: another site's page sends a key
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The web app over the settings' Redis and S3, neither of which it contacts before the first request."""
     settings = settings or Settings()
-    app = FastAPI(
+    app = DocumentedApp(
         title="Darkroom",
         description=DESCRIPTION,
         version=version("darkroom"),

@@ -1,6 +1,13 @@
-"""What the OpenAPI document says of a submission: made from the catalogue, so that it cannot differ from it."""
+"""What the OpenAPI document says beyond the routes' own types.
 
+The fields of a submission are made from the catalogue, so that they cannot differ from it; the errors are the same few
+problem documents everywhere.
+"""
+
+from http import HTTPStatus
 from typing import Any
+
+from fastapi import FastAPI
 
 from api.submission import FORMATS, LONGEST_DEADLINE
 from jobs.job import Priority
@@ -19,7 +26,11 @@ def _schema(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
-def _fields(image: dict[str, Any]) -> dict[str, Any]:
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _fields(image: dict[str, Any], *, in_json: bool) -> dict[str, Any]:
     parameters = {p.name: _schema(p) for model in MODELS.values() for p in model.parameters}
     properties = {
         "image": image,
@@ -30,22 +41,105 @@ def _fields(image: dict[str, Any]) -> dict[str, Any]:
         "deadline_seconds": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE},
         "metadata": {"type": "object", "description": "Yours: kept with the job and given back with it."},
     }
+    required = ["image", "prompt"]
+    if in_json:  # there, null is the same as leaving a field out
+        properties = {name: s if name in required else _or_null(s) for name, s in properties.items()}
     return {
         "type": "object",
-        "required": ["image", "prompt"],
+        "required": required,
         "properties": properties,
         "additionalProperties": False,
     }
 
 
+WHITE = (  # a PNG of 16 x 16 pixels
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQAAAAA3iMLMAAAA"
+    "D0lEQVR42mP8z8DEQAICADIBAR/gNlhXAAAAAElFTkSuQmCC"
+)
+
 SUBMIT_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
-            "schema": _fields({"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."})
+            "schema": _fields(
+                {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}, in_json=False
+            )
         },
         "application/json": {
-            "schema": _fields({"type": "string", "description": "A base64 data URI, or job:<id> for its output."})
+            "schema": _fields(
+                {"type": "string", "description": "A base64 data URI, or job:<id> for its output."}, in_json=True
+            ),
+            "example": {"image": WHITE, "prompt": "make it sunset", "size": "256x256"},
         },
     },
 }
+
+
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "description": "a name that never changes", "pattern": "^urn:darkroom:problem:"},
+        "title": {"type": "string", "description": "the same for every problem of this type"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what went wrong this time"},
+        "instance": {"type": "string", "description": "the path that was asked for"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+HEADERS_OF = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+    503: {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+}
+
+
+class DocumentedApp(FastAPI):
+    """An app whose OpenAPI document lists every error of every operation."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            schemas["Problem"] = PROBLEM
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            for path, operations in self._document()["paths"].items():
+                for operation in operations.values():
+                    _add_errors(path, operation)
+        return self._document()
+
+    def _document(self) -> dict[str, Any]:
+        return self.openapi_schema or {}
+
+
+def _add_errors(path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)  # the framework's own
+    declared = {int(code) for code in responses if int(code) >= HTTPStatus.BAD_REQUEST}
+    for status in sorted(declared | _errors(path, operation)):
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        } | ({"headers": HEADERS_OF[status]} if status in HEADERS_OF else {})
+
+
+def _errors(path: str, operation: dict[str, Any]) -> set[int]:
+    """The errors that an operation of this kind can answer with."""
+    found = {403, 500, 503}
+    if "security" in operation:
+        found |= {401, 429}
+    if "parameters" in operation or "requestBody" in operation:
+        found |= {422}
+    if "requestBody" in operation:
+        found |= {400, 404, 413, 415}
+    if "{" in path:
+        found |= {404, 409}
+    return found

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import DarkroomError, FieldError, PictureTooLarge
@@ -60,15 +62,20 @@ async def on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
 
 def _headers(error: DarkroomError) -> dict[str, str]:
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    return headers | ({"WWW-Authenticate": "Bearer"} if error.status == 401 else {})
+    return headers | ({"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {})
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     slug, title = TITLES.get(error.status_code, ("http-error", "The request was refused"))
-    return problem(
-        request, slug=slug, title=title, status=error.status_code, detail=str(error.detail), headers=error.headers
-    )
+    headers = {"Allow": _allowed(request)} if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return problem(request, slug=slug, title=title, status=error.status_code, detail=str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of an address: the framework's own answer names those of its first route only."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:

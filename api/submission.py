@@ -105,13 +105,14 @@ def _json_text(field: str, text: str) -> Any:
 
 def _from_fields(fields: dict[str, Any]) -> Submission:
     image, image_job = _image(fields.pop("image", None))
-    model = fields.pop("model", None) or DEFAULT_MODEL
+    model = fields.pop("model", None)
+    model = DEFAULT_MODEL if model is None else model
     return Submission(
         image=image,
         image_job=image_job,
         model=model if isinstance(model, str) else str(model),
-        format=_choice("format", fields.pop("format", None) or "png", FORMATS),
-        priority=Priority(_choice("priority", fields.pop("priority", None) or "normal", tuple(Priority))),
+        format=_choice("format", fields.pop("format", None), FORMATS, "png"),
+        priority=Priority(_choice("priority", fields.pop("priority", None), tuple(Priority), Priority.NORMAL)),
         deadline_seconds=_deadline(fields.pop("deadline_seconds", None)),
         metadata=_metadata(fields.pop("metadata", None)),
         given={name: value for name, value in fields.items() if value is not None},
@@ -133,14 +134,16 @@ def _image(value: Any) -> tuple[bytes | None, str | None]:
     raise invalid("image", "must be a file, a base64 data URI (data:image/...;base64,...) or job:<id>")
 
 
-def _choice(field: str, value: Any, choices: tuple[str, ...]) -> str:
+def _choice(field: str, value: Any, choices: tuple[str, ...], default: str) -> str:
+    if value is None:
+        return default
     if value not in choices:
         raise invalid(field, f"must be one of {', '.join(choices)}")
     return str(value)
 
 
 def _deadline(value: Any) -> int | None:
-    if value is None or value == "":
+    if value is None:
         return None
     try:
         seconds = int(value)
@@ -152,7 +155,7 @@ def _deadline(value: Any) -> int | None:
 
 
 def _metadata(value: Any) -> dict[str, Any]:
-    if value is None or value == "":
+    if value is None:
         return {}
     if not isinstance(value, dict) or len(json.dumps(value)) > LONGEST_METADATA:
         raise invalid("metadata", f"must be a JSON object of at most {LONGEST_METADATA} characters")

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_PATTERN = f"^[{CROCKFORD}]{{26}}$"
 
 
 class Status(StrEnum):

@@ -55,3 +55,16 @@ def store(settings: Settings) -> Iterator[JobStore]:
 @pytest.fixture
 def pictures(settings: Settings) -> PictureStore:
     return PictureStore.connect(settings, timeout=10)
+
+
+def everything_in(client: redis.Redis) -> str:
+    """All names and values that a Redis holds, in one text."""
+    read = {
+        "hash": client.hgetall,
+        "list": lambda name: client.lrange(name, 0, -1),
+        "set": client.smembers,
+        "stream": client.xrange,
+        "string": client.get,
+        "zset": lambda name: client.zrange(name, 0, -1),
+    }
+    return str({name: read[client.type(name)](name) for name in client.scan_iter()})

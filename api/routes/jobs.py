@@ -15,7 +15,7 @@ from api.photos import Photo, read_photo
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
 from jobs.errors import Conflict, FieldError, InvalidRequest, TooManyJobs
-from jobs.job import Job, Status, is_id, new_id
+from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
@@ -141,7 +141,9 @@ def list_jobs(
     service: Service,
     status: Annotated[Status | None, Query(description="only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    after: Annotated[
+        str | None, Query(description="`next` of the page before", json_schema_extra={"pattern": ID_PATTERN})
+    ] = None,
 ) -> JobListView:
     """Your jobs, newest first."""
     if after is not None and not is_id(after):

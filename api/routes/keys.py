@@ -20,7 +20,9 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tenant: str = Field(LOCAL_TENANT, pattern=f"^{TENANT}$", description="whose jobs it sees")
-    scopes: set[Scope] = Field({Scope.SUBMIT, Scope.READ}, min_length=1, description="what it is good for")
+    scopes: list[Scope] = Field(
+        [Scope.SUBMIT, Scope.READ], min_length=1, max_length=len(Scope), description="what it is good for"
+    )
     name: str = Field("", max_length=100, description="for you, to tell keys apart")
 
 

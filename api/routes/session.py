@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from api.deps import COOKIE, Bearer, Cookie, Reader, Service, count, find_key, refuse_other_sites
-from jobs.errors import Conflict
+from api.deps import COOKIE, Bearer, Cookie, Parts, Reader, Service, count, find_key, refuse_other_sites
+from jobs.errors import Conflict, Unauthorized
 from jobs.keyring import Scope
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
@@ -28,11 +28,10 @@ class SessionView(BaseModel):
     expires_at: datetime
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses={409: {}})
 def sign_in(request: Request, response: Response, service: Service, bearer: Bearer) -> SessionView:
     """Trade the key in `Authorization` for a session cookie, which ends with the key or after `SESSION_SECONDS`."""
-    if service.settings.auth == "off":
-        raise Conflict("This service runs without keys: no session is needed.")
+    _refuse_without_keys(service)
     key = find_key(service, bearer.credentials if bearer else "")
     count(request, service, key.id)
     seconds = service.settings.session_seconds
@@ -55,10 +54,17 @@ def read_caller(caller: Reader, service: Service) -> CallerView:
     return CallerView(tenant=caller.tenant, scopes=sorted(caller.scopes), keys_needed=needed)
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, responses={409: {}})
 def sign_out(request: Request, response: Response, service: Service, cookie: Cookie) -> None:
-    """End the session; without one, nothing happens."""
-    if cookie:
-        refuse_other_sites(request, must=True)
-        service.keyring.close_session(cookie)
+    """End the session."""
+    _refuse_without_keys(service)
+    refuse_other_sites(request, must=True)
+    if not cookie or not service.keyring.session(cookie):
+        raise Unauthorized("There is no session to end.")
+    service.keyring.close_session(cookie)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def _refuse_without_keys(service: Parts) -> None:
+    if service.settings.auth == "off":
+        raise Conflict("This service runs without keys: there are no sessions.")

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.keyring import KEY, Keyring, Scope, checksum
 from jobs.throttle import Throttle
+from tests.conftest import everything_in
 
 ADMIN_KEY = "an admin key of more than 32 letters"
 BOTH = frozenset({Scope.SUBMIT, Scope.READ})
@@ -91,17 +92,10 @@ def test_keys_are_listed_in_the_order_in_which_they_were_made(keyring):
 def test_redis_holds_no_secret(keyring):
     key, text = keyring.make("acme", BOTH)
     session = keyring.open_session(key, 60)
-    redis = keyring.redis
-    held = {name: contents(redis, name) for name in redis.scan_iter()}
+    held = everything_in(keyring.redis)
     for secret in (text, KEY.fullmatch(text)[2], session, ADMIN_KEY):
-        assert secret not in str(held)
-    assert key.id in str(held)
-
-
-def contents(redis, name: str) -> object:
-    kind = redis.type(name)
-    read = {"hash": redis.hgetall, "string": redis.get, "zset": lambda name: redis.zrange(name, 0, -1)}
-    return read[kind](name)
+        assert secret not in held
+    assert key.id in held
 
 
 def test_a_bucket_holds_a_minutes_requests_and_refills_evenly(store):

@@ -1,0 +1,190 @@
+"""The tenant matrix, made from the OpenAPI document: for every route that takes an id, foreign looks like absent.
+
+A route that is missing here fails `test_the_matrix_has_every_route`: put its parameters into OWN, or it into COMMON.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from jobs.job import Job, new_id
+from jobs.keyring import Keyring, Scope
+from jobs.settings import Settings
+from tests.integration.conftest import calling, submit
+
+HTTP = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
+BOTH = frozenset({Scope.SUBMIT, Scope.READ})
+MALFORMED = ("7", "0" * 25, "..%2f..", "%00", "a b", "é", "O" * 26, "0" * 64)
+
+STREAM = ("get", "/v1/events")  # without end, so it has a test of its own
+# Routes that name no record: what they answer is the caller's own, or the same for all who have a key.
+COMMON = {
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/v1/models"),
+    ("get", "/v1/queue"),
+    ("get", "/v1/jobs"),
+    ("post", "/v1/jobs"),
+    STREAM,
+    ("get", "/v1/session"),
+    ("post", "/v1/session"),
+    ("delete", "/v1/session"),
+    ("get", "/v1/admin/keys"),
+    ("post", "/v1/admin/keys"),
+}
+# Routes of admins, who see all tenants: refused to every other key, whatever the id.
+ADMINS = {("delete", "/v1/admin/keys/{key_id}")}
+# What its owner is answered on each route that takes a job's id: one that succeeded, and one that was canceled.
+OWN = {
+    ("get", "/v1/jobs/{job_id}"): (200, 200),
+    ("delete", "/v1/jobs/{job_id}"): (204, 204),
+    ("post", "/v1/jobs/{job_id}/cancel"): (409, 202),
+    ("post", "/v1/jobs/{job_id}/retry"): (409, 202),
+    ("get", "/v1/jobs/{job_id}/events"): (200, 200),
+    ("get", "/v1/jobs/{job_id}/output"): (307, 409),
+    ("get", "/v1/jobs/{job_id}/input"): (307, 307),
+    ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
+}
+ROUTES = [
+    (method, path)
+    for path, operations in create_app(Settings(_env_file=None)).openapi()["paths"].items()
+    for method in operations
+    if method in HTTP
+]
+
+
+def test_the_matrix_has_every_route():
+    assert set(ROUTES) == COMMON | ADMINS | set(OWN)
+    assert not [path for _, path in COMMON if "{" in path]
+
+
+@pytest.fixture
+def locked(settings: Settings) -> Settings:
+    return settings.model_copy(update={"auth": "on"})
+
+
+@pytest.fixture
+def tenant(locked, store) -> Iterator[Callable[[str], TestClient]]:
+    """A client with a key of a tenant of its own."""
+    clients = []
+
+    def make(name: str, scopes: frozenset[Scope] = BOTH) -> TestClient:
+        _, key = Keyring(store.redis).make(name, scopes)
+        clients.append(calling(locked, headers={"Authorization": f"Bearer {key}"}))
+        return clients[-1].__enter__()
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def owner(tenant) -> TestClient:
+    return tenant("acme")
+
+
+@pytest.fixture
+def other(tenant) -> TestClient:
+    return tenant("umbrella")
+
+
+@pytest.fixture
+def jobs(owner, jpeg, store, pictures) -> list[str]:
+    """The owner's: one that succeeded, with a preview, and one that was canceled."""
+    done, canceled = (submit(owner, jpeg)["id"] for _ in range(2))
+    job: Job = store.claim("w", lease_seconds=30, token=new_id())
+    assert job.id == done
+    store.keep_preview(done, b"jpeg", 1)
+    store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {}, {})
+    store.cancel(canceled, "acme")
+    return [done, canceled]
+
+
+def ask(client: TestClient, method: str, path: str, job_id: str, **options) -> tuple[int, bytes]:
+    """The status and the body of an answer, with the id that was asked for taken out of it."""
+    answer = client.request(method.upper(), path.replace("{job_id}", job_id), **options)
+    return answer.status_code, answer.content.replace(job_id.encode(), b"ID")
+
+
+@pytest.mark.parametrize("route", OWN, ids=" ".join)
+def test_foreign_looks_like_absent(owner, other, jobs, route):
+    absent = ask(other, *route, new_id())
+    assert absent[0] == 404
+    assert b"There is no job with this id." in absent[1]
+    for job_id in jobs:
+        assert ask(other, *route, job_id) == absent
+        assert ask(other, *route, job_id, params={"proxy": 1, "wait": 1}) == absent
+    assert tuple(ask(owner, *route, job_id)[0] for job_id in jobs) == OWN[route], "the owner's is untouched"
+
+
+@pytest.mark.parametrize("route", OWN, ids=" ".join)
+def test_an_absent_job_is_byte_for_byte_what_a_foreign_one_was(owner, other, jobs, route):
+    path = route[1].replace("{job_id}", jobs[0])
+    foreign = other.request(route[0].upper(), path)
+    assert owner.delete(f"/v1/jobs/{jobs[0]}").status_code == 204
+    absent = other.request(route[0].upper(), path)
+    assert (foreign.status_code, foreign.content) == (absent.status_code, absent.content)
+    different = {name for name in foreign.headers if foreign.headers[name] != absent.headers.get(name)}
+    assert different <= {"ratelimit"}
+
+
+@pytest.mark.parametrize("route", OWN, ids=" ".join)
+@pytest.mark.parametrize("job_id", MALFORMED)
+def test_an_id_that_is_none_is_not_found(owner, route, job_id):
+    assert ask(owner, *route, job_id)[0] == 404
+
+
+@pytest.mark.parametrize("route", OWN, ids=" ".join)
+def test_without_a_key_every_id_is_refused_alike(locked, jobs, route):
+    with calling(locked) as stranger:
+        answers = {ask(stranger, *route, job_id) for job_id in (*jobs, new_id(), "7")}
+    assert [status for status, _ in answers] == [401]
+
+
+@pytest.mark.parametrize("route", sorted((COMMON | ADMINS) - {STREAM}), ids=" ".join)
+def test_what_names_no_record_tells_nothing_of_other_tenants(owner, other, jobs, store, route):
+    before = {job_id: store.get(job_id, "acme") for job_id in jobs}
+    key_id = store.redis.zrange("dk:keys", 0, 0)[0]
+    answer = other.request(route[0].upper(), route[1].replace("{key_id}", key_id))
+    assert answer.status_code < 500
+    assert not [told for told in (*jobs, "acme") if told in answer.text]
+    if "admin" in route[1]:
+        assert answer.status_code == 403
+    assert {job_id: store.get(job_id, "acme") for job_id in jobs} == before
+
+
+def test_a_stream_tells_of_its_own_tenants_jobs(settings, locked, store, jpeg):
+    from tests.integration.test_events import events, serving
+
+    keyring = Keyring(store.redis)
+    keys = [keyring.make(name, BOTH)[1] for name in ("acme", "umbrella")]
+    with serving(locked) as http:
+        made = []
+        for key in keys:
+            http.headers["Authorization"] = f"Bearer {key}"
+            made.append(submit(http, jpeg)["id"])
+        for key, job_id in zip(keys, made, strict=True):
+            http.headers["Authorization"] = f"Bearer {key}"
+            stream = events(http, "/v1/events", "0-0")
+            assert next(stream)["data"]["job"] == job_id
+            other = made[1 - made.index(job_id)]
+            store.cancel(other, "umbrella" if key == keys[0] else "acme")
+            store.cancel(job_id, "acme" if key == keys[0] else "umbrella")
+            assert next(stream)["data"]["job"] == job_id
+            stream.close()
+
+
+def test_foreign_takes_as_long_as_absent(other, jobs):
+    """Medians of alternating requests: what is left after the noise would be the extra work for one of them."""
+    samples: dict[str, list[float]] = {"foreign": [], "absent": []}
+    for _ in range(60):
+        for kind, job_id in (("foreign", jobs[0]), ("absent", new_id())):
+            started = time.perf_counter()
+            other.get(f"/v1/jobs/{job_id}")
+            samples[kind].append(time.perf_counter() - started)
+    foreign, absent = (sorted(times)[30] for times in samples.values())
+    assert 0.5 < foreign / absent < 2
