@@ -92,7 +92,7 @@ def no_job() -> NotFound:
     return NotFound("There is no job with this id.")
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:  # async: a plain function would cost a thread's turn
     return cast(Parts, request.app.state.parts)
 
 

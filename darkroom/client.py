@@ -22,6 +22,7 @@ import httpx
 
 OVER = ("succeeded", "failed", "canceled")
 HOLD_SECONDS = 20  # how long one question to the API may stay open while nothing changes
+REFUSED_FOR_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)  # nothing was done
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached directly, whatever proxy the environment names
 ADDRESS_FILE = "address"  # in the data folder of `darkroom up`
 KEY_FILE = "admin_key"  # there too, made by `darkroom up --auth`
@@ -180,7 +181,7 @@ class Client:
         return answer
 
     def _ask(self, method: str, path: str, patience: float = 10, **request: Any) -> httpx.Response:
-        """One request. While the service says 503 it is repeated, as Retry-After says, for `patience` seconds."""
+        """One request. While it is refused for now it is repeated, as Retry-After says, for `patience` seconds."""
         over = time.monotonic() + patience
         while True:
             try:
@@ -192,7 +193,7 @@ class Client:
                 if answer.status_code < httpx.codes.BAD_REQUEST:
                     return answer
                 failure, pause = refusal(answer), _seconds(answer.headers.get("Retry-After"))
-                may_repeat = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+                may_repeat = answer.status_code in REFUSED_FOR_NOW
             if not may_repeat or time.monotonic() + pause > over:
                 raise failure
             time.sleep(pause)

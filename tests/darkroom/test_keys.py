@@ -1,6 +1,7 @@
 """`darkroom keys` against a real web tier that asks for keys."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
 from darkroom.client import ADDRESS_FILE, KEY_FILE, Client, DarkroomError
+from darkroom.stack import greeting
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
 
@@ -64,3 +66,17 @@ def test_the_environment_names_a_key(url, monkeypatch):
     monkeypatch.setenv("DARKROOM_KEY", ADMIN_KEY)
     with Client(url) as client:
         assert client.list()["data"] == []
+
+
+def test_a_client_that_asks_too_often_waits_as_it_is_told(locked):  # noqa: F811
+    few = locked.model_copy(update={"reads_per_minute": 60})
+    with serving(few) as http, Client(str(http.base_url), key=ADMIN_KEY) as client:
+        started = time.monotonic()
+        for _ in range(62):
+            client.list()
+        assert 0.5 < time.monotonic() - started < 10
+
+
+def test_the_first_words_of_a_service_with_keys_name_the_key(tmp_path):
+    assert f"-H \"Authorization: Bearer $(cat '{tmp_path}/admin_key')\"" in greeting("http://x", tmp_path / KEY_FILE)
+    assert "Authorization" not in greeting("http://x")

@@ -23,10 +23,10 @@ START_SECONDS = 120
 class Up:
     """A running `darkroom up --no-sample`, which is the parent of everything it has started."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *words: str) -> None:
         self.output = data.with_suffix(".out")
         with self.output.open("w") as out:
-            command = [*UP, "--data", str(data), "--no-sample", "--json"]
+            command = [*UP, "--data", str(data), "--no-sample", "--json", *words]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         assert eventually(lambda: self.address() is not None or self.process.poll() is not None, START_SECONDS)
         url = self.address()
@@ -140,3 +140,16 @@ def test_a_part_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Pat
     assert answer.returncode == 1
     assert "darkroom: api ended with status 1 at its start. The end of its log:" in answer.stderr
     assert "max_pixels" in answer.stderr
+
+
+def test_with_auth_it_asks_for_keys_and_keeps_the_first_for_its_owner(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data", "--auth")
+    try:
+        assert httpx.get(f"{up.url}/v1/jobs").status_code == 401
+        assert (tmp_path / "data" / "admin_key").stat().st_mode & 0o077 == 0
+        with Client(data=tmp_path / "data") as client:
+            assert client.queue()["workers"] == 1
+            assert client.create_key("acme", ["read"])["key"].startswith("dk_")
+    finally:
+        up.process.send_signal(signal.SIGINT)
+        up.process.wait(60)
