@@ -13,6 +13,7 @@ from pipeline.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.denoise import predict
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
+from pipeline.kernels import choose_kernels
 from pipeline.schedule import Schedule
 from pipeline.tokenizer import Tokenizer
 from pipeline.unet import UNet, UNetConfig
@@ -89,7 +90,10 @@ class Checkpoint:
         folder = self.folder / name
         loaded = "library" in self.__dict__
         tensors = from_module(getattr(self.library, name)) if loaded else read_folder(folder)
-        return build(kind, config.read(folder / "config.json"), tensors, dtype=self.dtype).to(self.device)
+        network = build(kind, config.read(folder / "config.json"), tensors, dtype=self.dtype).to(self.device)
+        if self.device.type == "cpu":
+            choose_kernels(network, self.dtype)
+        return network
 
 
 def _download(checkpoint: str) -> Path:
