@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
 
 
@@ -87,9 +88,10 @@ def edit_job(desk: Desk, held: Held) -> tuple[Picture, dict[str, int]]:
     photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG", "JPEG"])
     photo.load()
     loaded = time.monotonic()
+    held.enter(patience=LOADING_PATIENCE)
+    editor = desk.editors[job.model]
     held.enter(engine=True)
-    edit = desk.editors[job.model].edit
-    edited = edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
+    edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
     data, content_type = encode(edited, job.format)
