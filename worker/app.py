@@ -58,10 +58,10 @@ class Worker:
             give_memory_back()
 
     def patrol(self) -> None:
-        """Look for work now and then, for the broker may have lost every wake-up."""
+        """Look for work at the start and now and then, for the broker may have lost every wake-up."""
         while not self.draining:
-            time.sleep(PATROL)
             self.work()
+            time.sleep(PATROL)
 
     def drain(self, **_: Any) -> None:
         """Claim no more; finish what fits into the grace, give the rest back, be gone at its end."""
@@ -143,14 +143,21 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     """Take wake-ups until told to stop."""
     app.task(worker.work, name=TASK)
     signals.worker_shutting_down.connect(worker.drain, weak=False)
+    signals.setup_logging.connect(_leave_logging_alone)
     in_background(worker.desk.hands.pulse)
     in_background(worker.patrol)
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
-    app.worker_main(["worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Celery sets up no logging of its own where somebody listens to this signal."""
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
     from torch import set_num_threads
 
