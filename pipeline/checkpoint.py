@@ -32,6 +32,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path, card: Card, dtype: torch.dtype, device: torch.device) -> None:
         self.folder, self.card, self.dtype, self.device = folder, card, dtype, device
+        self.engine = Engine(lambda edits: predict(self.unet, edits))  # what all edits share the device by
 
     @classmethod
     def find(cls, checkpoint: str | Path, dtype: torch.dtype, device: torch.device) -> "Checkpoint":
@@ -82,11 +83,6 @@ class Checkpoint:
         if not path.is_file():
             raise PipelineError(f"{path} is missing", field="checkpoint")
         return Schedule.parse(json.loads(path.read_text()))
-
-    @cached_property
-    def engine(self) -> Engine:
-        """What all edits on this checkpoint share the device by."""
-        return Engine(lambda edits: predict(self.unet, edits))
 
     def _network(self, kind: type[Network], config: type, name: str) -> Network:
         folder = self.folder / name

@@ -4,9 +4,10 @@ Which kernel is fastest depends on the processor, not on the model: MKL's matrix
 layers keep a kernel each, PyTorch's own by default, and `choose_kernels` measures and sets them.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -81,10 +82,9 @@ def choose_kernels(network: nn.Module, dtype: torch.dtype) -> None:
 
 @lru_cache
 def best_linear(dtype: torch.dtype) -> LinearKernel:
-    """The fastest kernel for linear layers, of those that this build of PyTorch has."""
+    """The fastest kernel for linear layers."""
     x, weight, bias = (torch.randn(shape, dtype=dtype) for shape in ((PLACES, 320), (1280, 320), (1280,)))
-    candidates = [linear, onednn_linear] if torch.backends.mkldnn.is_available() else [linear]
-    return _fastest(candidates, x, weight, bias)
+    return _fastest([linear, onednn_linear], x, weight, bias)
 
 
 @lru_cache
@@ -94,15 +94,22 @@ def best_attention(heads: int, width: int, across: bool, dtype: torch.dtype) -> 
     return _fastest([scaled_dot_product_attention, chunked_attention], query, key, key)
 
 
-@torch.inference_mode()
 def _fastest(kernels: Sequence[Callable[..., Tensor]], *arguments: Any) -> Any:
     """The kernel with the shortest run; the first unless another is clearly faster."""
-    seconds = [min(_time(partial(kernel, *arguments)) for _ in range(TRIALS)) for kernel in kernels]
+    seconds = [_time(kernel, *arguments) for kernel in kernels]
     best = min(range(len(kernels)), key=lambda i: seconds[i])
     return kernels[best] if seconds[best] < 0.9 * seconds[0] else kernels[0]
 
 
-def _time(call: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+@torch.inference_mode()
+def _time(kernel: Callable[..., Tensor], *arguments: Any) -> float:
+    """Seconds of the shortest of some runs; infinite where this processor or build cannot."""
+    shortest = math.inf
+    try:
+        for _ in range(TRIALS):
+            began = time.perf_counter()
+            kernel(*arguments)
+            shortest = min(shortest, time.perf_counter() - began)
+    except (RuntimeError, AttributeError):
+        return math.inf
+    return shortest
