@@ -23,7 +23,8 @@ from pipeline.errors import PipelineError
 from pipeline.pictures import to_tensor
 from pipeline.weights import lend
 
-OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
+# (finished steps, predicted clean latents (C, h, w), latents with their noise)
+OnPrediction = Callable[[int, Tensor, Tensor], None]
 Run = Callable[[Callable[[], Any]], Any]  # calls a function, perhaps elsewhere, and returns what it returns
 
 LAST_TRAIN_STEP = 999
@@ -146,8 +147,9 @@ class Library:
         schedule = self._schedule(params["temperature"])
         generator = torch.Generator().manual_seed(params["seed"])
 
-        def after_step(_pipe: Any, index: int, _timestep: Tensor, _tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            on_prediction(index + 1, schedule.predicted[0])
+        def after_step(_pipe: Any, index: int, _timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            noisy = tensors["latents"][0] / (schedule.sigmas[index + 1] ** 2 + 1) ** 0.5
+            on_prediction(index + 1, schedule.predicted[0], noisy)
             return {}
 
         return self._pipeline(schedule, run)(

@@ -16,6 +16,7 @@ from jobs.errors import Unavailable
 from jobs.job import Job
 from jobs.store import JobStore, Renewal
 from pipeline.edit import Progress
+from worker.frames import Frames
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Held:
         self.steps = 0
         self.stop: type[Stopped] | None = None
         self.preview: bytes | None = None
+        self.frames = Frames()
         self._began = self._moved = time.monotonic()
         self._previewed = 0.0
 
@@ -85,6 +87,7 @@ class Held:
         """
         self.step, self.steps = progress.step, progress.steps
         self._moved = time.monotonic()
+        self.frames.note(progress)
         self.check()
         if self._moved - self._previewed > PREVIEW_EVERY:
             self._previewed = self._moved
