@@ -48,6 +48,7 @@ OWN = {
     ("get", "/v1/jobs/{job_id}/output"): (307, 409),
     ("get", "/v1/jobs/{job_id}/input"): (307, 307),
     ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
+    ("get", "/v1/jobs/{job_id}/steps"): (409, 409),
 }
 ROUTES = [
     (method, path)
