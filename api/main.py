@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -61,7 +61,7 @@ async def _run_waiters(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
+            listening.cancel()
+            await asyncio.wait([listening], timeout=1)
         await waiters.close()

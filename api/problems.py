@@ -97,7 +97,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(DarkroomError, on_darkroom_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid_query)
-    app.add_exception_handler(Exception, on_surprise)
+    app.add_middleware(Surprises)
 
 
 class BodyLimit:
@@ -129,3 +129,26 @@ class BodyLimit:
             raise PictureTooLarge(detail, FieldError("body", f"must be at most {self.limit} bytes"))
 
         await self.app(scope, counted, send)
+
+
+class Surprises:
+    """Answers what nobody expected from within the other middleware, so that this answer, too, has their headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        except Exception as error:
+            if scope["type"] != "http" or started:
+                raise
+            answer = await on_surprise(Request(scope), error)
+            await answer(scope, receive, send)

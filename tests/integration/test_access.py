@@ -187,6 +187,16 @@ def test_every_answer_tells_a_browser_to_keep_its_hands_off(client, stranger, pa
         assert ("strict-transport-security" in headers) == (caller is stranger), "only behind https"
 
 
+def test_an_answer_to_what_nobody_expected_has_them_too(client, store, jpeg, caplog):
+    job = submit(client, jpeg)
+    store.redis.hset(f"dk:job:{job['id']}", "status", "nonsense")
+    answer = client.get(job["urls"]["self"])
+    assert is_problem(answer, 500)
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert "nonsense" not in answer.text
+    assert "nonsense" in caplog.text
+
+
 # ---- without keys
 
 
