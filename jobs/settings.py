@@ -1,6 +1,7 @@
 """Every setting of the service, read from the environment (or a `.env` file) under these names in capitals."""
 
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuses
 
 Positive = Annotated[int, Field(gt=0)]
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -52,6 +54,17 @@ class Settings(BaseSettings):
 
     max_streams: Positive = Field(1000, description="open event streams of one web process")
 
+    public_url: str = Field("", description="where clients reach the API, for the links in webhooks")
+    fetch_ports: str = Field("80,443", description="ports of other people's servers that we connect to")
+    allow_private_networks: str = Field("", description="private networks (CIDR) that we connect to")
+    webhook_schedule: str = Field(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        description="seconds between the attempts at one delivery, each give or take a fifth",
+    )
+    webhook_timeout_seconds: float = Field(15.0, gt=0, description="of one attempt")
+    webhook_circuit_seconds: float = Field(60.0, gt=0, description="rest of a receiver that keeps failing")
+    webhook_senders: Positive = Field(64, description="deliveries that one keeper has under way at a time")
+
     max_upload_bytes: Positive = 20 * 1024 * 1024
     max_pixels: Positive = 40_000_000
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
@@ -66,6 +79,27 @@ class Settings(BaseSettings):
         if "@" not in self.redis_url:
             raise ValueError("REDIS_URL has no password: set one in production")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_unreadable_lists(self) -> Self:
+        for name in ("ports", "private_networks", "webhook_delays"):
+            getattr(self, name)
+        return self
+
+    @cached_property
+    def ports(self) -> frozenset[int]:
+        """The ports in FETCH_PORTS."""
+        return frozenset(int(port) for port in self.fetch_ports.split(","))
+
+    @cached_property
+    def private_networks(self) -> tuple[Network, ...]:
+        """The networks in ALLOW_PRIVATE_NETWORKS."""
+        return tuple(ip_network(part.strip()) for part in self.allow_private_networks.split(",") if part.strip())
+
+    @cached_property
+    def webhook_delays(self) -> tuple[float, ...]:
+        """The seconds in WEBHOOK_SCHEDULE."""
+        return tuple(float(seconds) for seconds in self.webhook_schedule.split(","))
 
     @cached_property
     def broker(self) -> str:
