@@ -9,8 +9,10 @@ from fastapi import Path as PathParameter
 
 from api.waiters import Waiters
 from jobs.errors import NotFound
+from jobs.fetch import Fetcher
 from jobs.hints import Hints
 from jobs.job import Job, is_id
+from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -35,6 +37,8 @@ class Parts:
     pictures: PictureStore
     hints: Hints
     waiters: Waiters
+    outbox: Outbox
+    fetcher: Fetcher
     streams: Streams = field(default_factory=Streams)
 
     @classmethod
@@ -47,6 +51,8 @@ class Parts:
             PictureStore.connect(settings, timeout=settings.s3_timeout_seconds),
             Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),
             Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
+            Outbox(store),
+            Fetcher(settings),
         )
 
     def card(self) -> Card:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from api.submission import FORMATS, LONGEST_DEADLINE
+from api.submission import FORMATS, LONGEST_DEADLINE, LONGEST_URL, SOURCES
 from jobs.job import Priority
+from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
 
@@ -28,6 +29,18 @@ def _fields(image: dict[str, Any]) -> dict[str, Any]:
         "format": {"type": "string", "enum": list(FORMATS), "default": "png"},
         "priority": {"type": "string", "enum": list(Priority), "default": Priority.NORMAL},
         "deadline_seconds": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE},
+        "webhook": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": LONGEST_URL,
+            "description": "An https address to be told at; signed with the secret at /v1/webhooks/default/secret.",
+        },
+        "webhook_events": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(Event)},
+            "default": [Event.COMPLETED],
+            "description": "What it is told of; in a form, separated by commas.",
+        },
         "metadata": {"type": "object", "description": "Yours: kept with the job and given back with it."},
     }
     return {
@@ -44,8 +57,6 @@ SUBMIT_BODY: dict[str, Any] = {
         "multipart/form-data": {
             "schema": _fields({"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."})
         },
-        "application/json": {
-            "schema": _fields({"type": "string", "description": "A base64 data URI, or job:<id> for its output."})
-        },
+        "application/json": {"schema": _fields({"type": "string", "description": SOURCES})},
     },
 }

@@ -86,17 +86,17 @@ class Settings(BaseSettings):
             getattr(self, name)
         return self
 
-    @cached_property
+    @property
     def ports(self) -> frozenset[int]:
         """The ports in FETCH_PORTS."""
         return frozenset(int(port) for port in self.fetch_ports.split(","))
 
-    @cached_property
+    @property
     def private_networks(self) -> tuple[Network, ...]:
         """The networks in ALLOW_PRIVATE_NETWORKS."""
         return tuple(ip_network(part.strip()) for part in self.allow_private_networks.split(",") if part.strip())
 
-    @cached_property
+    @property
     def webhook_delays(self) -> tuple[float, ...]:
         """The seconds in WEBHOOK_SCHEDULE."""
         return tuple(float(seconds) for seconds in self.webhook_schedule.split(","))

@@ -1,5 +1,7 @@
 """The keeper: takes back the jobs of dead workers, wakes the living, ends and removes what is due.
 
+A courier in a thread of its own delivers webhooks beside it.
+
 Any number of copies may run: each step is one Lua call or safe to repeat. It works with no worker alive, and loads no
 torch. Started by `python -m worker.keeper`.
 """
@@ -17,6 +19,7 @@ from jobs.hints import Hints
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
+from worker.courier import Courier
 
 log = logging.getLogger("keeper")
 
@@ -100,6 +103,7 @@ def main() -> None:
     settings = Settings()
     store = JobStore.connect(settings.redis_url, timeout=5)
     pictures = PictureStore.connect(settings, timeout=10)
+    Courier.start(settings)
     Keeper(store, pictures, Hints.connect(settings, store, timeout=5), settings).run()
 
 

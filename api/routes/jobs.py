@@ -1,9 +1,11 @@
 """Jobs: submit, read, list, cancel, retry, delete."""
 
+import logging
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -12,13 +14,17 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import TENANT, FoundJob, JobId, Parts, Service
 from api.openapi import SUBMIT_BODY
 from api.photos import Photo, read_photo
+from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
-from jobs.errors import Conflict, FieldError, InvalidRequest, NotFound
+from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, NotFound
+from jobs.fetch import FetchError
 from jobs.job import Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -45,6 +51,8 @@ async def create_job(
     """
     wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
+    if submission.image_url and not await run_in_threadpool(_is_known, once, service):
+        submission = replace(submission, image=await _fetch(submission.image_url, service))
     job = await run_in_threadpool(_submit, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
@@ -61,10 +69,26 @@ def preferred_wait(prefer: str | None) -> int:
     return min(60, int(found[1])) if found else 0
 
 
+def _is_known(once: Once | None, service: Parts) -> bool:
+    return once is not None and service.store.recall(TENANT, once) is not None
+
+
+async def _fetch(url: str, service: Parts) -> bytes:
+    limit = service.settings.max_upload_bytes
+    try:
+        return await service.fetcher.get(url, limit=limit)
+    except FetchError as error:
+        log.info("no picture fetched: %s", error)
+        wanted = f"must be a public https address that answers in 15 s with at most {limit} bytes"
+        raise FetchFailed(f"The picture {wanted}.", FieldError("image", wanted)) from None
+
+
 def _submit(submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
     if once and (known := service.store.recall(TENANT, once)):
         return _replay(*known, service, response)
     params = _check(submission, service)
+    if submission.webhook:
+        check_webhook("webhook", submission.webhook, service)
     photo = _photo(submission, service)
     job_id = new_id()
     job = Job(
@@ -79,6 +103,8 @@ def _submit(submission: Submission, once: Once | None, service: Parts, response:
         retention_seconds=service.settings.retention_seconds,
         metadata=submission.metadata,
         parent=submission.image_job,
+        webhook=submission.webhook,
+        webhook_events=submission.webhook_events,
     )
     return _accept(job, service, response, once)
 
@@ -225,6 +251,8 @@ def retry_job(job: FoundJob, service: Service, response: Response, after: Backgr
         retention_seconds=service.settings.retention_seconds,
         metadata=job.metadata,
         parent=job.id,
+        webhook=job.webhook,
+        webhook_events=job.webhook_events,
     )
     after.add_task(service.hints.top_up)
     return _view(service, _accept(again, service, response))
