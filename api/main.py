@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.deps import Parts
 from api.metrics import RequestMetrics
 from api.problems import BodyLimit, install_problems
-from api.routes import events, jobs, pictures, service, webhooks
+from api.routes import events, jobs, pictures, service, uploads, webhooks
 from jobs.settings import Settings
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.parts = Parts.connect(settings)
     app.state.registry = CollectorRegistry()
-    for router in (jobs.router, pictures.router, events.router, webhooks.router, service.router):
+    for router in (jobs.router, pictures.router, events.router, uploads.router, webhooks.router, service.router):
         app.include_router(router)
     install_problems(app)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)

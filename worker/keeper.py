@@ -24,6 +24,7 @@ from worker.courier import Courier
 log = logging.getLogger("keeper")
 
 TICK = 1.0  #: seconds
+CLEANING = 3600.0  #: seconds between two looks for old uploads
 
 
 class Keeper:
@@ -36,6 +37,7 @@ class Keeper:
         self.settings = settings
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
+        self._cleans_from = self._last_tick
 
     def tick(self) -> None:
         """One round. What fails is left for the next one."""
@@ -55,6 +57,7 @@ class Keeper:
         self._last_tick = now
         self._try(self._close_books)
         self._try(self._empty_trash)
+        self._try(self._drop_old_uploads)
         self.hints.top_up()
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -75,6 +78,12 @@ class Keeper:
         for folder in self.store.trash():
             self.pictures.empty(folder)
             self.store.forget_trash(folder)
+
+    def _drop_old_uploads(self) -> None:
+        if time.monotonic() >= self._cleans_from:
+            self._cleans_from = time.monotonic() + CLEANING
+            if dropped := self.pictures.drop_old_uploads(time.time()):
+                log.info("%s old uploads removed", dropped)
 
     def wait_for_young_redis(self) -> None:
         """A Redis that has just come back held no renewals while it was away: its leases wait one lease."""

@@ -133,6 +133,8 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 def _photo(submission: Submission, service: Parts) -> Photo:
     if submission.image is not None:
         return read_photo(submission.image, service.settings)
+    if submission.image_upload is not None:
+        return read_photo(_uploaded(submission.image_upload, service), service.settings)
     source = service.job(submission.image_job or "")
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
@@ -140,6 +142,13 @@ def _photo(submission: Submission, service: Parts) -> Photo:
         return read_photo(service.pictures.read(source.output.key), service.settings)
     except NoSuchPicture:
         raise invalid("image", "must be a job whose output is still kept") from None
+
+
+def _uploaded(upload: str, service: Parts) -> bytes:
+    try:
+        return service.pictures.read_upload(TENANT, upload)
+    except NoSuchPicture:
+        raise invalid("image", "must be an upload that has arrived and is younger than a day") from None
 
 
 def _accept(job: Job, service: Parts, response: Response, once: Once | None = None) -> Job:
