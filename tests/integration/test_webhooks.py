@@ -29,28 +29,7 @@ from tests.jobs_of import A_PICTURE, a_job
 from tests.receivers import Receiver, Request, receiving
 from worker.courier import judge
 
-LOCAL = "127.0.0.1/32"
-SCHEDULE = "5,300,1800,7200,18000,36000,50400,72000,86400"
-
-
-@pytest.fixture
-def hooks(settings: Settings) -> Callable[..., Settings]:
-    """Settings that let webhooks reach these receivers."""
-
-    def allowing(*receivers: Receiver, scale: float = 1e-4, **changes) -> Settings:
-        schedule = ",".join(str(float(seconds) * scale) for seconds in SCHEDULE.split(","))
-        return settings.model_copy(
-            update={
-                "fetch_ports": ",".join(str(receiver.port) for receiver in receivers) or "443",
-                "allow_private_networks": LOCAL,
-                "webhook_schedule": schedule,
-                "webhook_timeout_seconds": 0.5,
-                "webhook_circuit_seconds": 0.05,
-                **changes,
-            }
-        )
-
-    return allowing
+SCHEDULE = Settings(_env_file=None).webhook_delays
 
 
 @contextmanager
@@ -215,8 +194,8 @@ def test_attempts_follow_the_schedule(hooks, store):
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert (len(times), delivery.status, len(delivery.attempts)) == (10, "failed", 10)
     slack = 1.15  # the courier looks once a second
-    for (before, after), seconds in zip(itertools.pairwise(times), SCHEDULE.split(","), strict=True):
-        wanted = float(seconds) * 1e-4
+    for (before, after), seconds in zip(itertools.pairwise(times), SCHEDULE, strict=True):
+        wanted = seconds * 1e-4
         assert 0.8 * wanted <= after - before + 0.005
         assert after - before <= 1.2 * wanted + slack
 
