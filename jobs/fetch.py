@@ -9,8 +9,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -23,6 +25,7 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 REDIRECTS = 3
 LONGEST_URL = 2048
+PLACES = 32  #: pictures fetched at a time, for they are held in memory
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
@@ -62,10 +65,16 @@ class Answer:
     body: bytes
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+def resolver() -> Resolve:
+    """Asks the system for a host's addresses, in threads of its own: a silent name server holds up nothing else."""
+    threads = ThreadPoolExecutor(64, "resolver")
+
+    async def resolve(host: str, port: int) -> list[str]:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+        return [str(sockaddr[0]) for *_, sockaddr in found]
+
+    return resolve
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -105,12 +114,13 @@ class Fetcher:
     """
 
     def __init__(
-        self, settings: Settings, *, resolve: Resolve = resolve, ssl_context: ssl.SSLContext | None = None
+        self, settings: Settings, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None
     ) -> None:
         self._ports = settings.ports
-        self._network = CheckedNetwork(settings.private_networks, resolve)
+        self._network = CheckedNetwork(settings.private_networks, resolve or resolver())
         self._plain_allowed = settings.darkroom_mode == "local"
         self._ssl = ssl_context
+        self._places = asyncio.Semaphore(PLACES)
 
     def check(self, text: str) -> httpx.URL:
         """The URL, if it is one that may be tried; what its host stands for is checked when connecting."""
@@ -137,7 +147,7 @@ class Fetcher:
     async def get(self, text: str, *, limit: int) -> bytes:
         """The whole body behind a URL, of at most `limit` bytes; up to three redirects are followed, each checked."""
         with failing():
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(TOTAL_SECONDS), self._places:
                 url = self.check(text)
                 for _ in range(REDIRECTS + 1):
                     answer = await self._ask("GET", url, {}, None, limit + 1)

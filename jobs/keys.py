@@ -25,6 +25,7 @@
     dk:endpoints:{tenant}   zset    a tenant's registered webhooks by id
     dk:listeners:{tenant}:{type}  set  those of them that are told of one type of event
     dk:delivery:{id}        hash    one message to one webhook, and what came of it
+    dk:messages:{job}       set     the deliveries that tell of a job
     dk:deliveries:{tenant}:{endpoint}  zset  the last deliveries to a webhook, by time
     dk:lanes                zset    lanes by when to look at them next; a lane is what goes to one receiver
     dk:lane:{lane}          zset    deliveries not yet made, by the time of their next attempt
@@ -61,6 +62,7 @@ ENDPOINT = "dk:endpoint:"
 ENDPOINTS = "dk:endpoints:"
 LISTENERS = "dk:listeners:"
 DELIVERY = "dk:delivery:"
+MESSAGES = "dk:messages:"
 DELIVERIES = "dk:deliveries:"
 LANES = "dk:lanes"
 LANE = "dk:lane:"

@@ -172,10 +172,10 @@ class Outbox:
         """Forget an endpoint. False: the tenant has no such one."""
         return bool(self._run("unregister", endpoint, tenant))
 
-    def rotate(self, endpoint: Endpoint) -> Endpoint:
-        """A new secret; for a day messages are signed with the old one, too."""
+    def rotate(self, endpoint: Endpoint) -> Endpoint | None:
+        """A new secret; for a day messages are signed with the old one, too. None: it was deleted meanwhile."""
         pairs = self._run("rotate", _key(endpoint.id, endpoint.tenant), new_secret(), OVERLAP_MS)
-        return Endpoint.from_record(endpoint.id, endpoint.tenant, _record(pairs))
+        return Endpoint.from_record(endpoint.id, endpoint.tenant, _record(pairs)) if pairs else None
 
     def test(self, endpoint: Endpoint) -> Delivery:
         """Send a registered endpoint a message that is about no job."""

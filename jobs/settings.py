@@ -82,8 +82,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_unreadable_lists(self) -> Self:
-        for name in ("ports", "private_networks", "webhook_delays"):
-            getattr(self, name)
+        lists = {
+            "fetch_ports": "ports",
+            "allow_private_networks": "private_networks",
+            "webhook_schedule": "webhook_delays",
+        }
+        for name, parsed in lists.items():
+            try:
+                getattr(self, parsed)
+            except ValueError as error:
+                raise ValueError(f"{name.upper()} cannot be read: {error}") from error
         return self
 
     @property

@@ -146,7 +146,10 @@ def read_secret(endpoint: FoundEndpoint) -> SecretView:
 @router.post("/v1/webhooks/{webhook_id}/rotate")
 def rotate_secret(endpoint: FoundEndpoint, service: Service) -> SecretView:
     """A new secret. For a day messages carry signatures by both, so that receivers can change over."""
-    return _view_secret(service.outbox.rotate(endpoint))
+    rotated = service.outbox.rotate(endpoint)
+    if rotated is None:
+        raise NotFound("There is no webhook with this id.")
+    return _view_secret(rotated)
 
 
 @router.post("/v1/webhooks/{webhook_id}/test", status_code=202)

@@ -34,14 +34,25 @@ local function enqueue(row, lane, tenant, endpoint, fields)
   redis.call('PUBLISH', OUTBOX_WAKE, row)
 end
 
+local function drop(row)
+  local lane, tenant, endpoint = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'tenant', 'endpoint'))
+  if not lane then return end
+  redis.call('ZREM', LANE .. lane, row)
+  redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row)
+  redis.call('DEL', DELIVERY .. row)
+  schedule(lane)
+end
+
 -- News of the same job that nobody has taken yet is old news.
 local function drop_waiting(row)
-  local lane, tenant, endpoint = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'tenant', 'endpoint'))
-  if not lane or redis.call('ZSCORE', FLYING .. lane, row) then return end
-  if redis.call('ZREM', LANE .. lane, row) == 1 then
-    redis.call('DEL', DELIVERY .. row)
-    redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row)
-  end
+  local lane = redis.call('HGET', DELIVERY .. row, 'lane')
+  if lane and redis.call('ZSCORE', LANE .. lane, row) and not redis.call('ZSCORE', FLYING .. lane, row) then drop(row) end
+end
+
+-- Whoever deletes a job wants nothing more said of it.
+local function drop_messages(id)
+  for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do drop(row) end
+  redis.call('DEL', MESSAGES .. id)
 end
 
 local function post(id, tenant, kind, endpoint, lane, url)
@@ -51,6 +62,8 @@ local function post(id, tenant, kind, endpoint, lane, url)
   local waiting = get(id, news)
   if waiting then drop_waiting(waiting) end
   if kind == 'job.progress' then redis.call('HSET', JOB .. id, news, row) end
+  redis.call('SADD', MESSAGES .. id, row)
+  redis.call('EXPIRE', MESSAGES .. id, PENDING_SECONDS)
   enqueue(row, lane, tenant, endpoint, {'type', kind, 'job', id, 'sequence', sequence, 'job_status', status,
     'step', step or '', 'steps', steps or '', 'metadata', metadata or '{}', 'url', url})
 end
@@ -58,8 +71,8 @@ end
 -- Tell whoever asked to be told of this: the address that the job itself names, and the tenant's endpoints.
 notify = function(id, tenant, kind)
   local own, kinds = unpack(redis.call('HMGET', JOB .. id, 'webhook', 'webhook_events'))
-  if own and (' ' .. kinds .. ' '):find(' ' .. kind .. ' ', 1, true) then
-    post(id, tenant, kind, OWN, tenant .. ' ' .. own:match('^%a+://[^/?#]+'), own)
+  if own and (' ' .. (kinds or '') .. ' '):find(' ' .. kind .. ' ', 1, true) then
+    post(id, tenant, kind, OWN, tenant .. ' ' .. (own:match('^%a+://[^/?#]+') or own), own)
   end
   for _, endpoint in ipairs(redis.call('SMEMBERS', LISTENERS .. tenant .. ':' .. kind)) do
     post(id, tenant, kind, endpoint, endpoint, '')

@@ -257,6 +257,29 @@ def test_a_deleted_endpoint_is_told_nothing_more(store, outbox):
     assert outbox.endpoints("default") == []
 
 
+def test_nothing_more_is_said_of_a_deleted_job(store, outbox):
+    job = claimed(store)
+    (started,) = take(outbox)
+    finish(store, job)
+    assert store.delete(job.id, job.tenant) == "deleted"
+    assert take(outbox) == []
+    assert deliver(outbox, started) is None
+    assert log_of(outbox) == []
+    assert not store.redis.keys("*" + job.id + "*")
+
+
+def test_a_job_that_was_kept_long_enough_is_still_told_of(store, outbox):
+    finish(store, claimed(store, retention_seconds=1, webhook_events=(Event.COMPLETED,)))
+    time.sleep(1.1)
+    store.expire()
+    assert [one.job_status for one in take(outbox)] == ["succeeded"]
+
+
+def test_whatever_the_address_of_a_webhook_the_job_ends(store, outbox):
+    for odd in ("nonsense", "", "https:", "é", "https://a b"):
+        finish(store, claimed(store, webhook=odd))
+
+
 def test_a_foreign_endpoint_looks_absent(outbox):
     endpoint = registered(outbox)
     assert outbox.endpoint(endpoint.id, "somebody-else") is None

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from jobs.fetch import Fetcher, FetchError, is_public, resolve
+from jobs.fetch import Fetcher, FetchError, is_public, resolver
 from jobs.settings import Settings
 from tests.receivers import Canary, receiving
 
@@ -57,7 +57,7 @@ def settings_for(*ports: int, **changes) -> Settings:
 
 
 async def named(host: str, port: int) -> list[str]:
-    return NAMES[host] if host in NAMES else await resolve(host, port)
+    return NAMES[host] if host in NAMES else await resolver()(host, port)
 
 
 def refuses(fetcher: Fetcher, url: str) -> bool:
@@ -179,6 +179,17 @@ def test_a_server_that_never_ends_its_answer_is_left_after_its_time():
         with pytest.raises(FetchError):
             asyncio.run(fetcher.post(door.url, headers={}, content=b"", limit=10, seconds=0.3))
         assert time.monotonic() - started < 1
+
+
+def test_a_name_server_that_never_answers_is_left_after_three_seconds():
+    async def silent(host: str, port: int) -> list[str]:
+        await asyncio.sleep(60)
+        return []
+
+    started = time.monotonic()
+    with pytest.raises(FetchError):
+        asyncio.run(Fetcher(settings_for(443), resolve=silent).get("https://silent.example/", limit=1))
+    assert time.monotonic() - started < 4
 
 
 def test_plain_http_goes_to_listed_loopback_in_local_mode_only():
