@@ -1,12 +1,20 @@
 """Other people's servers, for tests: real ones, on loopback."""
 
+import datetime as dt
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from darkroom.ports import free_ports
 
@@ -48,9 +56,11 @@ class QuietServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def receiving(reply: Callable[[Request], Reply] = lambda _: (200, {}, b""), port: int = 0) -> Iterator[Receiver]:
-    """A receiver on a free port."""
-    receiver = Receiver(port, reply)
+def receiving(
+    reply: Callable[[Request], Reply] = lambda _: (200, {}, b""), tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
+    """A receiver on a free port, with or without TLS."""
+    receiver = Receiver(0, reply)
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -70,7 +80,9 @@ def receiving(reply: Callable[[Request], Reply] = lambda _: (200, {}, b""), port
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = QuietServer(("127.0.0.1", port), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -79,6 +91,24 @@ def receiving(reply: Callable[[Request], Reply] = lambda _: (200, {}, b""), port
     finally:
         server.shutdown()
         server.server_close()
+
+
+def certificate(host: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server called `host` needs for TLS, and what a client needs to trust it."""
+    key, now = Ed25519PrivateKey.generate(), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + dt.timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, None)
+    )
+    file = folder / f"{host}.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + signed.public_bytes(Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return server, ssl.create_default_context(cadata=signed.public_bytes(Encoding.PEM).decode())
 
 
 class Canary:

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.fetch import Fetcher, FetchError, is_public, resolver
 from jobs.settings import Settings
-from tests.receivers import Canary, receiving
+from tests.receivers import Canary, certificate, receiving
 
 # Ways to write an address of this machine, or of the network around it.
 HOSTS = """
@@ -179,6 +179,26 @@ def test_a_server_that_never_ends_its_answer_is_left_after_its_time():
         with pytest.raises(FetchError):
             asyncio.run(fetcher.post(door.url, headers={}, content=b"", limit=10, seconds=0.3))
         assert time.monotonic() - started < 1
+
+
+def test_the_hosts_name_stays_in_tls_and_in_the_request(tmp_path):
+    """Although the connection goes to an address: the certificate is checked against the name."""
+    server, trusting = certificate("photos.example", tmp_path)
+    asked_for = []
+    server.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+
+    async def here(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with receiving(lambda _: (200, {}, b"picture"), tls=server) as door:
+        settings = settings_for(door.port, allow_private_networks="127.0.0.1/32")
+        fetcher = Fetcher(settings, resolve=here, ssl_context=trusting)
+        assert asyncio.run(fetcher.get(f"https://photos.example:{door.port}/a?b=c", limit=100)) == b"picture"
+        assert refuses(fetcher, f"https://other.example:{door.port}/")
+        assert refuses(Fetcher(settings, resolve=here), f"https://photos.example:{door.port}/")
+    (request,) = door.requests
+    assert (request.path, request.headers["host"]) == ("/a?b=c", f"photos.example:{door.port}")
+    assert asked_for[0] == "photos.example"
 
 
 def test_a_name_server_that_never_answers_is_left_after_three_seconds():

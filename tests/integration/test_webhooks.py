@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import redis
@@ -33,8 +34,8 @@ SCHEDULE = Settings(_env_file=None).webhook_delays
 
 
 @contextmanager
-def keeper(settings: Settings) -> Iterator[subprocess.Popen]:
-    """The real process."""
+def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subprocess.Popen]:
+    """The real process, once it listens."""
     given = settings.model_dump(exclude={"s3_secret_access_key"}, exclude_none=True)
     environment = {name.upper(): str(value) for name, value in given.items()}
     environment["S3_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
@@ -44,7 +45,7 @@ def keeper(settings: Settings) -> Iterator[subprocess.Popen]:
         [sys.executable, "-m", "worker.keeper"],
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
-        stderr=subprocess.DEVNULL,
+        stderr=log.open("w"),
     )
     try:
         until(lambda: records.pubsub_numsub(keys.OUTBOX_WAKE)[0][1] > listeners)
@@ -71,10 +72,10 @@ def check(request: Request, secret: str, key: dict) -> dict:
     return message
 
 
-def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store):
+def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, tmp_path):
     with receiving() as receiver:
         settings = hooks(receiver, public_url="https://darkroom.example")
-        with serving(settings) as http, keeper(settings):
+        with serving(settings) as http, keeper(settings, tmp_path / "log"):
             address = f"{receiver.url}/told?token=secret"
             fields = {"webhook": address, "webhook_events": "job.started,job.completed", "metadata": '{"order": 7}'}
             job = submit(http, jpeg, **fields)
@@ -96,6 +97,9 @@ def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store):
     assert completed["data"]["sequence"] > started["data"]["sequence"]
     assert [one["id"] for one in told] == [r.headers["webhook-id"] for r in reversed(receiver.requests)]
     assert told[0]["attempts"][0]["status"] == 200
+    log = (tmp_path / "log").read_text()
+    assert told[0]["id"] in log
+    assert not [one for one in (secret, "token=", "v1,", str(receiver.port)) if one in log], "no secret in a log"
 
 
 def test_a_registered_webhook_lives_its_life(hooks, jpeg):
