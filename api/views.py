@@ -32,6 +32,15 @@ class OutputView(BaseModel):
     sha256: str
 
 
+class FramesView(BaseModel):
+    """A sprite of the edit's way: a column for each of `steps`, predictions above, noisy latents below."""
+
+    url: str
+    width: int
+    height: int
+    steps: list[int]
+
+
 class QueuePlace(BaseModel):
     """How many jobs are claimed before this one if nothing else arrives, and the seconds until it is done."""
 
@@ -103,6 +112,7 @@ class JobView(BaseModel):
     params: dict[str, Any]
     input: InputView
     output: OutputView | None
+    frames: FramesView | None
     queue: QueuePlace | None
     progress: ProgressView | None
     error: JobErrorView | None
@@ -150,6 +160,7 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
         params={**job.params, "format": job.format},
         input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
         output=_view_output(job, service),
+        frames=_view_frames(job),
         queue=QueuePlace(position=place.position, eta_seconds=place.eta_seconds) if place else None,
         progress=progress,
         error=JobErrorView(**job.error) if job.error else None,
@@ -205,6 +216,13 @@ def _view_output(job: Job, service: Parts) -> OutputView | None:
         bytes=job.output.bytes,
         sha256=job.output.sha256,
     )
+
+
+def _view_frames(job: Job) -> FramesView | None:
+    if not job.frames:
+        return None
+    sprite, steps = job.frames.sprite, list(job.frames.steps)
+    return FramesView(url=f"/v1/jobs/{job.id}/steps", width=sprite.width, height=sprite.height, steps=steps)
 
 
 def _view_attempt(attempt: Any) -> AttemptView:

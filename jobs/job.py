@@ -91,6 +91,19 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """A stored sprite of small pictures, one column for each of these steps: predictions above, noise below."""
+
+    sprite: Picture
+    steps: tuple[int, ...]
+
+    @classmethod
+    def from_record(cls, text: str) -> Self:
+        record = json.loads(text)
+        return cls(Picture(**record["sprite"]), tuple(record["steps"]))
+
+
+@dataclass(frozen=True)
 class Job:
     """One edit, as its record has it. Times are milliseconds since 1970; None: not yet."""
 
@@ -123,6 +136,7 @@ class Job:
     expires_ms: int | None = None
     cancel_ms: int | None = None
     output: Picture | None = None
+    frames: Frames | None = None
     error: Mapping[str, str] | None = None
     cancellation: Mapping[str, Any] | None = None
     timing: Mapping[str, int] = field(default_factory=dict)
@@ -167,6 +181,7 @@ class Job:
             webhook_events=tuple(record.get("webhook_events", "").split()),
             input=Picture(**json.loads(record["input"])),
             output=Picture(**json.loads(record["output"])) if "output" in record else None,
+            frames=Frames.from_record(record["frames"]) if "frames" in record else None,
             attempts=tuple(json.loads(record.get("attempts", "[]"))),
             **number,
             **document,

@@ -3,6 +3,7 @@
 {tenant}/{job}/input.*             what is edited
 {tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
+    {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
 {tenant}/{job}/end.json            the job is over
 
 What clients upload before they submit lies beside them for a day, as `uploads/{tenant}/{upload}`.
@@ -127,6 +128,10 @@ class PictureStore:
         """Store a result under the job's fence, where no other attempt can write."""
         key = f"{job.folder}/{job.fence}/output.{EXTENSIONS[content_type]}"
         return self._put_picture(key, data, content_type, size)
+
+    def put_sprite(self, job: Job, jpeg: bytes, size: tuple[int, int]) -> Picture:
+        """Store the small pictures of a job's way, beside its result."""
+        return self._put_picture(f"{job.folder}/{job.fence}/steps.jpg", jpeg, "image/jpeg", size)
 
     def _put_picture(self, key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         self._put(key, data, content_type)

@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable
-from jobs.job import Job, Picture, Status
+from jobs.job import Frames, Job, Picture, Status
 
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
@@ -284,10 +284,16 @@ class JobStore:
         return bool(self._run("release", job.id, job.fence, round(wait_seconds * 1000), reason) == "released")
 
     def finish(
-        self, job: Job, output: Picture, timing: Mapping[str, int], receipt: Mapping[str, Any]
+        self,
+        job: Job,
+        output: Picture,
+        timing: Mapping[str, int],
+        receipt: Mapping[str, Any],
+        frames: Frames | None = None,
     ) -> Literal["finished", "canceling", "lost"]:
         """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first."""
         documents = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        documents |= {"frames": asdict(frames)} if frames else {}
         fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
         return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
 

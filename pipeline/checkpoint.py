@@ -13,11 +13,12 @@ from pipeline.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.denoise import predict
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
+from pipeline.kernels import choose_kernels
 from pipeline.schedule import Schedule
 from pipeline.tokenizer import Tokenizer
 from pipeline.unet import UNet, UNetConfig
 from pipeline.vae import VAE, VAEConfig
-from pipeline.weights import Network, build, from_module, read_folder
+from pipeline.weights import Network, build, read_folder
 
 if TYPE_CHECKING:
     from pipeline.library import Library
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 class Checkpoint:
     """A checkpoint folder in diffusers' layout. Each part is loaded when it is first asked for.
 
-    Our networks take over the tensors of the library's modules where those are loaded, so ask for `library` first if
-    it is to be used at all: then both cost the memory of one.
+    The library's modules use the tensors of our networks, so both together cost the memory of one.
     """
 
     def __init__(self, folder: Path, card: Card, dtype: torch.dtype, device: torch.device) -> None:
         self.folder, self.card, self.dtype, self.device = folder, card, dtype, device
+        self.engine = Engine(lambda edits: predict(self.unet, edits))  # what all edits share the device by
 
     @classmethod
     def find(cls, checkpoint: str | Path, dtype: torch.dtype, device: torch.device) -> "Checkpoint":
@@ -42,6 +43,9 @@ class Checkpoint:
         """
         folder = Path(checkpoint)
         if folder.is_dir():
+            if not (folder / "model_index.json").is_file():
+                detail = f"{folder} has no model_index.json, so it is no diffusers checkpoint"
+                raise PipelineError(detail, field="checkpoint")
             return cls(folder, Card.read(folder), dtype, device)
         folder = _download(str(checkpoint))
         card = Card.read(folder)
@@ -55,7 +59,7 @@ class Checkpoint:
         _quiet_libraries()
         from pipeline.library import Library  # diffusers takes seconds to import, and prints while it does
 
-        return Library.load(self.folder, self.dtype, self.device)
+        return Library.load(self.folder, self.device, text_encoder=self.text_encoder, vae=self.vae, unet=self.unet)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -80,16 +84,13 @@ class Checkpoint:
             raise PipelineError(f"{path} is missing", field="checkpoint")
         return Schedule.parse(json.loads(path.read_text()))
 
-    @cached_property
-    def engine(self) -> Engine:
-        """What all edits on this checkpoint share the device by."""
-        return Engine(lambda edits: predict(self.unet, edits))
-
     def _network(self, kind: type[Network], config: type, name: str) -> Network:
         folder = self.folder / name
-        loaded = "library" in self.__dict__
-        tensors = from_module(getattr(self.library, name)) if loaded else read_folder(folder)
-        return build(kind, config.read(folder / "config.json"), tensors, dtype=self.dtype).to(self.device)
+        parsed = config.read(folder / "config.json")
+        network = build(kind, parsed, read_folder(folder), dtype=self.dtype).to(self.device)
+        if self.device.type == "cpu":
+            choose_kernels(network, self.dtype)
+        return network
 
 
 def _download(checkpoint: str) -> Path:

@@ -46,8 +46,8 @@ class CLIPTextEncoder(nn.Module):
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.tokens = Embedding(config.vocab_size, config.hidden_size)
+        self.positions = Embedding(config.max_position_embeddings, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
@@ -56,6 +56,13 @@ class CLIPTextEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+
+class Embedding(nn.Embedding):
+    """`nn.Embedding` that draws no weights; drawing them without memory imports PyTorch's compiler, for seconds."""
+
+    def reset_parameters(self) -> None:
+        pass
 
 
 class Layer(nn.Module):

@@ -35,11 +35,17 @@ class Progress:
 
     step: int
     steps: int
-    _picture: Callable[[], Image.Image] = field(repr=False, compare=False)
+    _small: Callable[[Tensor], Image.Image] = field(repr=False, compare=False)
+    _predicted: Tensor = field(repr=False, compare=False)
+    _noisy: Tensor = field(repr=False, compare=False)
 
     def preview(self) -> Image.Image:
         """The edited picture as predicted at this step, small: one pixel for each latent pixel. Made when asked for."""
-        return self._picture()
+        return self._small(self._predicted)
+
+    def noisy(self) -> Image.Image:
+        """The latents as they are at this step, noise and all, in the same way."""
+        return self._small(self._noisy)
 
 
 OnStep = Callable[[Progress], None]
@@ -121,9 +127,9 @@ class Pipeline:
         )
         picture = fit(as_rgb(photo), params["size"])
 
-        def report(step: int, predicted: Tensor) -> None:
+        def report(step: int, predicted: Tensor, noisy: Tensor) -> None:
             if on_step is not None:
-                on_step(Progress(step, params["steps"], lambda: self.previews.picture(predicted)))
+                on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
 
         with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority]) as flight:
             return self._fly(flight, picture, params, report)
@@ -132,15 +138,15 @@ class Pipeline:
         """The edit as the engine sees it: begin, steps, finish; or the library's loop, a call at a time."""
         if self.own is None:
 
-            def after_step(step: int, predicted: Tensor) -> None:
+            def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
                 flight.remaining = params["steps"] - step
-                report(step, predicted)
+                report(step, predicted, noisy)
 
             return self.checkpoint.library.edit(picture, params, after_step, flight.run)
         edit = flight.run(partial(self.own.begin, picture, params))
         while not edit.finished:
             flight.step(edit)
-            report(edit.step, edit.predicted[0])
+            report(edit.step, edit.predicted[0], edit.x[0])
         return flight.run(partial(self.own.finish, edit))
 
     def receipt(self) -> dict[str, str]:

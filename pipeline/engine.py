@@ -7,6 +7,7 @@ finish and leave between any two steps. An edit that asks for nothing more, beca
 from the next iteration on.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -106,10 +107,13 @@ class Engine:
                 self._leave(flight)
 
     def close(self) -> None:
-        """Refuse all further work and end the thread; what has begun is finished."""
+        """Refuse all further work and end the thread; what has begun is finished. Done by itself at exit."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        atexit.unregister(self.close)
 
     def _ask(self, request: Request) -> Any:
         with self._changed:
@@ -118,6 +122,7 @@ class Engine:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
             self._pending.append(request)
             self._served.discard(request.flight)
             self._changed.notify_all()

@@ -1,44 +1,49 @@
 """The two operations worth choosing a kernel for, linear layers and attention, and the choice itself.
 
 Which kernel is fastest depends on the processor, not on the model: MKL's matrix product is slow on AMD, for one. So
-layers keep a kernel each, plain PyTorch by default, and `choose` measures and sets them.
+layers keep a kernel each, PyTorch's own by default, and `choose_kernels` measures and sets them.
 """
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 LinearKernel = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 AttentionKernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 512  # query rows whose scores are in the cache together
+TRIALS = 5
+PLACES, WORDS = 1024, 77  # tokens that the choice is measured with
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`functional.linear` by oneDNN instead of MKL; CPU only, without gradients."""
+    """`linear` by oneDNN instead of MKL; CPU only, without gradients."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def chunked_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention over (B, heads, tokens, width) whose scores are computed for a block of queries at a time."""
-    scale = query.shape[-1] ** -0.5
-    heads = query.shape[:2].numel()
-    query, key, value = (x.reshape(heads, -1, x.shape[-1]) for x in (query * scale, key, value))
-    out = torch.empty_like(query)
-    for head in range(heads):
-        across = key[head].T
+    """Attention over (B, heads, n, d), the scores computed for one head and `CHUNK` queries at a time."""
+    shape, scale = query.shape, query.shape[-1] ** -0.5
+    query, key, value = ((x * scale if x is query else x).flatten(0, 1) for x in (query, key, value))
+    across = key.transpose(1, 2).contiguous()  # (B * heads, d, m)
+    out = torch.empty_like(query, memory_format=torch.contiguous_format)
+    for head in range(len(query)):
         for block in range(0, query.shape[1], CHUNK):
-            scores = (query[head, block : block + CHUNK] @ across).softmax(-1)
+            scores = (query[head, block : block + CHUNK] @ across[head]).softmax(-1)
             torch.mm(scores, value[head], out=out[head, block : block + CHUNK])
-    return out
+    return out.view(shape)
 
 
 class Linear(nn.Linear):
     """`nn.Linear` with a kernel of choice."""
 
-    kernel: LinearKernel = staticmethod(functional.linear)
+    kernel: LinearKernel = staticmethod(linear)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.kernel(x, self.weight, self.bias)
@@ -47,13 +52,64 @@ class Linear(nn.Linear):
 class Attend(nn.Module):
     """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017) in heads, over tokens (B, n, C), with a kernel of choice."""
 
-    kernel: AttentionKernel = staticmethod(functional.scaled_dot_product_attention)
+    kernel: AttentionKernel = staticmethod(scaled_dot_product_attention)
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, heads: int, width: int, across: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width, self.across = heads, width, across  # `across`: to a text, not to the picture itself
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         query, key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (query, key, value))
         out = self.kernel(query, key, value)  # (B, heads, n, C / heads)
         return out.transpose(1, 2).flatten(-2)
+
+
+class Pointwise(Linear):
+    """A linear layer over the channels of each place: (B, C, h, w) to (B, C', h, w), a convolution of one pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def choose_kernels(network: nn.Module, dtype: torch.dtype) -> None:
+    """Give a network's layers the kernels that are fastest on this CPU; takes a fraction of a second once."""
+    for module in network.modules():
+        if isinstance(module, Linear):
+            module.kernel = best_linear(dtype)
+        elif isinstance(module, Attend):
+            module.kernel = best_attention(module.heads, module.width, module.across, dtype)
+
+
+@lru_cache
+def best_linear(dtype: torch.dtype) -> LinearKernel:
+    """The fastest kernel for linear layers."""
+    x, weight, bias = (torch.randn(shape, dtype=dtype) for shape in ((PLACES, 320), (1280, 320), (1280,)))
+    return _fastest([linear, onednn_linear], x, weight, bias)
+
+
+@lru_cache
+def best_attention(heads: int, width: int, across: bool, dtype: torch.dtype) -> AttentionKernel:
+    """The fastest kernel for attention of `width` channels in `heads`, over the picture or `across` to the text."""
+    query, key = (torch.randn(1, heads, n, width // heads, dtype=dtype) for n in (PLACES, WORDS if across else PLACES))
+    return _fastest([scaled_dot_product_attention, chunked_attention], query, key, key)
+
+
+def _fastest(kernels: Sequence[Callable[..., Tensor]], *arguments: Any) -> Any:
+    """The kernel with the shortest run; the first unless another is clearly faster."""
+    seconds = [_time(kernel, *arguments) for kernel in kernels]
+    best = min(range(len(kernels)), key=lambda i: seconds[i])
+    return kernels[best] if seconds[best] < 0.9 * seconds[0] else kernels[0]
+
+
+@torch.inference_mode()
+def _time(kernel: Callable[..., Tensor], *arguments: Any) -> float:
+    """Seconds of the shortest of some runs; infinite where this processor or build cannot."""
+    shortest = math.inf
+    try:
+        for _ in range(TRIALS):
+            began = time.perf_counter()
+            kernel(*arguments)
+            shortest = min(shortest, time.perf_counter() - began)
+    except (RuntimeError, AttributeError):
+        return math.inf
+    return shortest

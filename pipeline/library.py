@@ -9,14 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionInstructPix2PixPipeline,
+    UNet2DConditionModel,
+)
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipeline.errors import PipelineError
 from pipeline.pictures import to_tensor
+from pipeline.weights import lend
 
-OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
+# (finished steps, predicted clean latents (C, h, w), latents with their noise)
+OnPrediction = Callable[[int, Tensor, Tensor], None]
 Run = Callable[[Callable[[], Any]], Any]  # calls a function, perhaps elsewhere, and returns what it returns
 
 LAST_TRAIN_STEP = 999
@@ -80,26 +88,30 @@ class Library:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype, device: torch.device) -> "Library":
-        """The modules of a checkpoint folder in diffusers' layout.
+    def load(
+        cls, folder: Path, device: torch.device, *, text_encoder: nn.Module, vae: nn.Module, unet: nn.Module
+    ) -> "Library":
+        """The modules of a checkpoint folder in diffusers' layout, on the weights of our networks.
 
         Raises:
             PipelineError: the folder is not such a checkpoint.
         """
-        if not (folder / "model_index.json").is_file():
-            raise PipelineError(
-                f"{folder} has no model_index.json, so it is no diffusers checkpoint", field="checkpoint"
-            )
         try:
-            pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(
-                folder, dtype=dtype, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-            )
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            with torch.device("meta"):
+                theirs = (
+                    CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder", local_files_only=True)),
+                    AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
+                    UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
+                )
+            scheduler = Schedule.load_config(folder / "scheduler")
         except (OSError, ValueError, KeyError) as error:
             raise PipelineError(f"{folder} cannot be loaded: {error}", field="checkpoint") from error
-        pipe.to(device)
-        for module in (pipe.text_encoder, pipe.vae, pipe.unet):
+        for network, module in zip((text_encoder, vae, unet), theirs, strict=True):
+            lend(network, module)
+            _count_positions(module, device)
             module.eval().requires_grad_(False)
-        return cls(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, dict(pipe.scheduler.config), device)
+        return cls(tokenizer, *theirs, dict(scheduler), device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -135,8 +147,9 @@ class Library:
         schedule = self._schedule(params["temperature"])
         generator = torch.Generator().manual_seed(params["seed"])
 
-        def after_step(_pipe: Any, index: int, _timestep: Tensor, _tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            on_prediction(index + 1, schedule.predicted[0])
+        def after_step(_pipe: Any, index: int, _timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            noisy = tensors["latents"][0] / (schedule.sigmas[index + 1] ** 2 + 1) ** 0.5
+            on_prediction(index + 1, schedule.predicted[0], noisy)
             return {}
 
         return self._pipeline(schedule, run)(
@@ -195,6 +208,14 @@ class LibraryAutoencoder:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         return self.vae.decode(latents).sample
+
+
+def _count_positions(module: nn.Module, device: torch.device) -> None:
+    """Fill in a text encoder's position numbers, the one buffer that is no weight and in no file."""
+    for part in module.modules():
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            if buffer.is_meta:
+                part.register_buffer(name, torch.arange(buffer.shape[-1], device=device)[None], persistent=False)
 
 
 class _Elsewhere:

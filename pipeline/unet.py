@@ -17,7 +17,7 @@ from torch.nn.functional import gelu, interpolate, silu
 
 from pipeline.config import NetworkConfig
 from pipeline.errors import PipelineError
-from pipeline.kernels import Attend, Linear
+from pipeline.kernels import Attend, Linear, Pointwise
 
 KeysAndValues = tuple[Tensor, Tensor]
 Text = Mapping[nn.Module, KeysAndValues]  # what each cross-attention makes of the prompts
@@ -41,7 +41,6 @@ class UNetConfig(NetworkConfig):
     cross_attention_dim: int = 768
     transformer_layers_per_block: int | tuple[int, ...] = 1
     only_cross_attention: bool | tuple[bool, ...] = False
-    use_linear_projection: bool = False
     norm_num_groups: int = 32
     norm_eps: float = 1e-5
     flip_sin_to_cos: bool = True
@@ -174,13 +173,18 @@ class Rows:
     def multiply(self) -> None:
         """Give every prompt a row of its own: called before text first enters."""
         if self.source is not None:
-            self.x, self.time = self.x[self.source], self.time[self.source]
-            self.skips = [skip[self.source] for skip in self.skips]
+            self.x, self.time = _pick(self.x, self.source), self.time[self.source]
+            self.skips = [_pick(skip, self.source) for skip in self.skips]
             self.source = None
 
     def take_skip(self) -> None:
         """Put the latest skip beside the features."""
         self.x = torch.cat([self.x, self.skips.pop()], dim=1)
+
+
+def _pick(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows of (R, C, h, w) by number, the channels last in memory as they were."""
+    return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
 
 
 class Down(nn.Module):
@@ -264,7 +268,7 @@ class ResidualBlock(nn.Module):
         self.time = Linear(4 * config.block_out_channels[0], after)
         self.norm2 = nn.GroupNorm(groups, after, eps)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
-        self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+        self.shortcut = Pointwise(before, after) if before != after else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x))) + self.time(time)[:, :, None, None]
@@ -277,20 +281,16 @@ class Transformer(nn.Module):
     def __init__(self, config: UNetConfig, level: int, cross_only: bool) -> None:
         super().__init__()
         width = config.block_out_channels[level]
-        self.linear = config.use_linear_projection
         self.norm = nn.GroupNorm(config.norm_num_groups, width, TRANSFORMER_EPS)
-        self.proj_in = Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+        self.proj_in = Linear(width, width)
         self.blocks = nn.ModuleList(TransformerBlock(config, level, cross_only) for _ in range(config.depths[level]))
-        self.proj_out = Linear(width, width) if self.linear else nn.Conv2d(width, width, 1)
+        self.proj_out = Linear(width, width)
 
     def forward(self, x: Tensor, text: Text) -> Tensor:
-        h = self.norm(x)
-        h = to_places(h) if self.linear else to_places(self.proj_in(h))  # (B, h * w, width)
-        h = self.proj_in(h) if self.linear else h
+        h = self.proj_in(to_places(self.norm(x)))  # (B, h * w, width)
         for block in self.blocks:
             h = block(h, text)
-        h = to_map(self.proj_out(h), x) if self.linear else self.proj_out(to_map(h, x))
-        return x + h
+        return x + to_map(self.proj_out(h), x)
 
 
 def to_places(x: Tensor) -> Tensor:
@@ -332,7 +332,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.query, self.key, self.value = (Linear(width, width, bias=False) for _ in range(3))
         self.out = Linear(width, width)
-        self.attend = Attend(heads)
+        self.attend = Attend(heads, width)
 
     def forward(self, x: Tensor, _text: Text) -> Tensor:
         return self.out(self.attend(self.query(x), self.key(x), self.value(x)))
@@ -346,7 +346,7 @@ class CrossAttention(nn.Module):
         self.query = Linear(width, width, bias=False)
         self.key, self.value = (Linear(text_width, width, bias=False) for _ in range(2))
         self.out = Linear(width, width)
-        self.attend = Attend(heads)
+        self.attend = Attend(heads, width, across=True)
 
     def read(self, text: Tensor) -> KeysAndValues:
         """Keys and values (B, n, width) of hidden states (B, n, text_width)."""

@@ -131,7 +131,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(groups, width, EPS)
         self.query, self.key, self.value, self.out = (Linear(width, width) for _ in range(4))
-        self.attend = Attend(heads=1)
+        self.attend = Attend(1, width)
 
     def forward(self, x: Tensor) -> Tensor:
         places = self.norm(x).flatten(2).transpose(1, 2)  # (B, h * w, width)

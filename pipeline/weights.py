@@ -234,6 +234,14 @@ def _itself(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def lend(network: nn.Module, module: nn.Module) -> None:
+    """Give another library's module, built without memory, a network's weights: both use the same tensors."""
+    ours, rules = network.state_dict(), diffusers_rules(network)
+    wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not NO_WEIGHTS.search(name)}
+    state = {name: ours[translate(name, rules)].reshape(shape) for name, shape in wanted.items()}
+    module.load_state_dict(state, assign=True, strict=False)
+
+
 def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
     """One network's share of an original single file, without its prefix; of the UNet the averaged copy (EMA) if there.
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, signals
 
@@ -21,7 +21,10 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from pipeline.catalogue import MODELS
 from worker.hands import Drained, Hands
-from worker.run import Desk, run_next
+from worker.run import Desk, Editor, run_next
+
+if TYPE_CHECKING:
+    from pipeline.edit import Pipeline
 
 log = logging.getLogger("worker")
 
@@ -55,10 +58,10 @@ class Worker:
             give_memory_back()
 
     def patrol(self) -> None:
-        """Look for work now and then, for the broker may have lost every wake-up."""
+        """Look for work at the start and now and then, for the broker may have lost every wake-up."""
         while not self.draining:
-            time.sleep(PATROL)
             self.work()
+            time.sleep(PATROL)
 
     def drain(self, **_: Any) -> None:
         """Claim no more; finish what fits into the grace, give the rest back, be gone at its end."""
@@ -66,7 +69,7 @@ class Worker:
             return
         self.draining = True
         log.info("draining: %s jobs in hand, %s s", len(self.desk.hands.in_hand()), self._grace)
-        _in_background(self._leave)
+        in_background(self._leave)
 
     def _leave(self) -> None:
         margin = min(3.0, self._grace / 2)
@@ -96,22 +99,43 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _in_background(target: Callable[[], None]) -> None:
+def in_background(target: Callable[[], None]) -> None:
     threading.Thread(target=target, daemon=True, name=target.__name__).start()
+
+
+class Editors(dict[str, Editor]):
+    """An editor for each model, made when it is first asked for: importing the library takes seconds."""
+
+    def __init__(self, pipeline: "Pipeline") -> None:
+        super().__init__({pipeline.model: pipeline})
+        self._pipeline = pipeline
+        self._making = threading.Lock()
+
+    def __missing__(self, model: str) -> Editor:
+        with self._making:
+            if model not in self:
+                self[model] = self._pipeline.with_model(model)
+        return self[model]
+
+    def make_all(self) -> None:
+        """Make those that are left, so that nobody has to wait for them."""
+        for model in MODELS:
+            _ = self[model]
 
 
 def load_desk(settings: Settings) -> Desk:
     """Load the checkpoint and connect; seconds to minutes."""
     from pipeline.edit import Pipeline  # loads torch
 
-    pipeline = Pipeline.load(settings.checkpoint, model="pix2pix-base", dtype=settings.dtype)
-    editors = {model: pipeline.with_model(model) for model in MODELS}
+    pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype)
+    editors = Editors(pipeline)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(pipeline.card), "pid": os.getpid()}
     name = f"{socket.gethostname()}-{os.getpid()}"
     engine = pipeline.checkpoint.engine
     hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=lambda: engine.finished_at)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
+    in_background(editors.make_all)
     return Desk(store, pictures, hands, editors, settings.lease_seconds, settings.worker_slots)
 
 
@@ -119,14 +143,21 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     """Take wake-ups until told to stop."""
     app.task(worker.work, name=TASK)
     signals.worker_shutting_down.connect(worker.drain, weak=False)
-    _in_background(worker.desk.hands.pulse)
-    _in_background(worker.patrol)
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
-    app.worker_main(["worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+    signals.setup_logging.connect(_leave_logging_alone)
+    in_background(worker.desk.hands.pulse)
+    in_background(worker.patrol)
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Celery sets up no logging of its own where somebody listens to this signal."""
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
     from torch import set_num_threads
 

@@ -16,6 +16,7 @@ from jobs.errors import Unavailable
 from jobs.job import Job
 from jobs.store import JobStore, Renewal
 from pipeline.edit import Progress
+from worker.frames import Frames
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +54,23 @@ class Held:
         self.job = job
         self._engine_worked_at = engine_worked_at
         self._in_engine = False
+        self._patience = PATIENCE
         self.step = 0
         self.steps = 0
         self.stop: type[Stopped] | None = None
         self.preview: bytes | None = None
+        self.frames = Frames()
         self._began = self._moved = time.monotonic()
         self._previewed = 0.0
 
-    def enter(self, *, engine: bool = False) -> None:
+    def enter(self, *, engine: bool = False, patience: float | None = None) -> None:
         """A new phase begins, with its own patience. In the engine others' work counts too: it serves them in turn.
 
         Raises:
             Stopped: the job is not to go on.
         """
         self._in_engine = engine
+        self._patience = patience or PATIENCE
         self._began = self._moved = time.monotonic()
         self.check()
 
@@ -83,6 +87,7 @@ class Held:
         """
         self.step, self.steps = progress.step, progress.steps
         self._moved = time.monotonic()
+        self.frames.note(progress)
         self.check()
         if self._moved - self._previewed > PREVIEW_EVERY:
             self._previewed = self._moved
@@ -93,7 +98,7 @@ class Held:
         """Whether the last unit of work is young enough to vouch for the job."""
         mean_step = (self._moved - self._began) / self.step if self.step else 0.0
         moved = max(self._moved, self._engine_worked_at()) if self._in_engine else self._moved
-        return time.monotonic() - moved < max(PATIENCE, STEPS_OF_PATIENCE * mean_step)
+        return time.monotonic() - moved < max(self._patience, STEPS_OF_PATIENCE * mean_step)
 
     def renewal(self) -> Renewal:
         return Renewal(self.job.id, self.job.fence, self.gets_on, self.step, self.steps)

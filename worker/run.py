@@ -12,7 +12,7 @@ from uuid import uuid4
 from PIL import Image
 
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
-from jobs.job import Job, Picture
+from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.store import JobStore
 from pipeline.errors import PipelineError
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
 
 
@@ -56,7 +57,7 @@ def run_next(desk: Desk) -> bool:
     log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
     with desk.hands.holding(job) as held:
         try:
-            output, timing = edit_job(desk, held)
+            result = edit_job(desk, held)
         except Canceled:
             insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
         except Lost:
@@ -75,28 +76,39 @@ def run_next(desk: Desk) -> bool:
             log.exception("job %s broke", job.id)
             end_badly(desk, job, internal_error())
         else:
-            end_well(desk, held, output, timing)
+            end_well(desk, held, result)
     return True
 
 
-def edit_job(desk: Desk, held: Held) -> tuple[Picture, dict[str, int]]:
-    """Fetch the job's picture, edit it, store the result under the job's fence. Times are milliseconds."""
+@dataclass(frozen=True)
+class Result:
+    """What an edit has made, stored; times are milliseconds."""
+
+    output: Picture
+    frames: Frames
+    timing: Mapping[str, int]
+
+
+def edit_job(desk: Desk, held: Held) -> Result:
+    """Fetch the job's picture, edit it, store the result under the job's fence."""
     job = held.job
     params = {**job.params}
     began = time.monotonic()
     photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG", "JPEG"])
     photo.load()
     loaded = time.monotonic()
+    held.enter(patience=LOADING_PATIENCE)
+    editor = desk.editors[job.model]
     held.enter(engine=True)
-    edit = desk.editors[job.model].edit
-    edited = edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
+    edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
     data, content_type = encode(edited, job.format)
     output = desk.pictures.put_result(job, data, content_type, edited.size)
+    frames = Frames(desk.pictures.put_sprite(job, *held.frames.sprite()), tuple(held.frames.steps))
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
-    return output, {name: round(seconds * 1000) for name, seconds in spans.items()}
+    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()})
 
 
 def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
@@ -111,13 +123,15 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
     return data.getvalue(), f"image/{kind}"
 
 
-def end_well(desk: Desk, held: Held, output: Picture, timing: Mapping[str, int]) -> None:
+def end_well(desk: Desk, held: Held, result: Result) -> None:
     job = held.job
     receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt()}
-    answer = insist(lambda: desk.store.finish(job, output, timing, receipt), seconds=desk.lease_seconds)
+    answer = insist(
+        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames), seconds=desk.lease_seconds
+    )
     if answer == "canceling":
         insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
-    log.info("job %s %s in %s ms", job.id, answer, timing["run_ms"])
+    log.info("job %s %s in %s ms", job.id, answer, result.timing["run_ms"])
 
 
 def end_badly(desk: Desk, job: Job, error: JobError) -> None:

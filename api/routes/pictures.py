@@ -33,6 +33,15 @@ def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
     return _redirect(picture_link(job, job.input, service))
 
 
+@router.get("/steps", response_class=Response, responses=FOUND)
+def read_steps(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
+    """Small pictures of the edit's way, as one sprite; the job's `frames` tells its columns."""
+    if job.frames is None:
+        raise Conflict(f"The job is {job.status}; it has no recorded steps{'' if job.status.is_over else ' yet'}.")
+    sprite = job.frames.sprite
+    return _send(job, sprite, service) if proxy else _redirect(picture_link(job, sprite, service))
+
+
 @router.get("/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 def read_preview(job: FoundJob, service: Service) -> Response:
     """A small picture of what the edit looks like so far; there is none before the first steps."""

@@ -38,7 +38,9 @@ class Step:
     ) -> Image.Image:
         for step in range(1, params["steps"] + 1):
             self.at_step(step)
-            on_step(Progress(step, params["steps"], lambda: Image.new("RGB", (8, 8), "grey")))
+            on_step(
+                Progress(step, params["steps"], lambda level: Image.new("L", (8, 8), level).convert("RGB"), 200, 50)
+            )
         return Image.new("RGB", photo.size, "grey")
 
     def receipt(self) -> dict[str, str]:
@@ -79,6 +81,20 @@ def test_a_photo_is_edited_as_asked(client, desk, store, micro):
     assert done["receipt"]["checkpoint"] == "micro"
     assert all(done["timing"][name] >= 0 for name in ("queued_ms", "load_ms", "run_ms", "upload_ms", "total_ms"))
     assert [attempt["outcome"] for attempt in done["attempts"]] == ["succeeded"]
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(2, 2), (24, 24), (25, 24), (100, 24)])
+def test_the_way_of_an_edit_is_kept_as_a_sprite(client, desk, steps, kept):
+    job = submit(client, PHOTO, steps=steps)
+    run_next(desk(Step()))
+    frames = client.get(job["urls"]["self"]).json()["frames"]
+    assert len(frames["steps"]) == kept
+    assert frames["steps"] == sorted(set(frames["steps"]))
+    assert frames["steps"][-1] == steps
+    sprite = Image.open(io.BytesIO(client.get(frames["url"], params={"proxy": 1}).content))
+    assert sprite.size == (frames["width"], frames["height"]) == (8 * kept, 16)
+    predicted, noisy = sprite.getpixel((4, 4)), sprite.getpixel((4, 12))
+    assert predicted[0] > 150 > 100 > noisy[0]
 
 
 def test_an_empty_queue_is_told(desk):

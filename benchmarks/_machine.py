@@ -1,0 +1,31 @@
+"""What a benchmark says of the machine, and the allocator settings that the worker runs with too."""
+
+import ctypes
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+
+
+def keep_memory() -> None:
+    """Have glibc keep large blocks: by default each big tensor is mapped and faulted in anew on every call."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option, value in ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30), (M_ARENA_MAX, 1)):
+            libc.mallopt(option, value)
+
+
+def describe() -> dict[str, object]:
+    """The processor, its cores, how busy they were, and PyTorch's version and threads."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,203 @@
+"""What sharing the device step by step does for waiting times: `./dev bench engine [--json]`.
+
+The same trace of edits is served twice with real compute on the micro checkpoint: one at a time in order of arrival,
+and by the engine. Arrivals are Poisson; 60 % of the edits have 10 steps, 30 % have 50 and 10 % have 500.
+"""
+
+import argparse
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks._machine import describe, keep_memory
+from pipeline.checkpoint import Checkpoint
+from pipeline.denoise import Denoising, advance, predict
+from pipeline.engine import Engine
+from pipeline.guidance import three_way
+from pipeline.samplers import ddim
+from pipeline.unet import Text, UNet
+
+ROOT = Path(__file__).parents[1]
+MIX = {10: 0.6, 50: 0.3, 500: 0.1}
+SIDE = 16  # latents of a picture of 64 pixels
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One edit of the trace: when it comes, in seconds, and how many steps it takes."""
+
+    at: float
+    steps: int
+
+
+class Bench:
+    """The UNet and what makes edits for it. The text is the same in all; what it says costs nothing."""
+
+    def __init__(self, scales: tuple[float, float]) -> None:
+        checkpoint = Checkpoint.find(ROOT / "checkpoints" / "micro", torch.float32, torch.device("cpu"))
+        self.unet: UNet = checkpoint.unet
+        self.schedule = checkpoint.schedule
+        self.guidance = three_way(*scales)
+        with torch.inference_mode():
+            prompts = ["make it sunset" if branch.prompted else "" for branch in self.guidance.branches]
+            self.text: Text = self.unet.read(checkpoint.text_encoder(checkpoint.tokenizer(prompts)))
+
+    def edit(self, steps: int) -> Denoising:
+        generator = torch.Generator().manual_seed(steps)
+        picture = torch.randn(1, 4, SIDE, SIDE, generator=generator)
+        table = ddim(self.schedule.levels(steps))
+        return Denoising(table.start(picture, generator), picture, self.text, self.guidance, table, generator)
+
+    def seconds_a_step(self) -> float:
+        """The median of one edit's steps, alone."""
+        edit, times = self.edit(60), []
+        while not edit.finished:
+            began = time.perf_counter()
+            advance(self.unet, [edit])
+            times.append(time.perf_counter() - began)
+        return statistics.median(times[10:])
+
+
+def trace(count: int, load: float, seconds_a_step: float, seed: int) -> list[Arrival]:
+    """Arrivals at which one-at-a-time service is busy for `load` of the time."""
+    random = np.random.default_rng(seed)
+    steps = random.choice(list(MIX), size=count, p=list(MIX.values()))
+    gap = float(steps.mean()) * seconds_a_step / load
+    return [Arrival(float(at), int(n)) for at, n in zip(np.cumsum(random.exponential(gap, count)), steps, strict=True)]
+
+
+def serve(arrivals: Sequence[Arrival], make: Callable[[int], None], threads: int) -> list[float]:
+    """Seconds from arrival to end of each edit, as many threads serving them in order of arrival as there are."""
+    took = [0.0] * len(arrivals)
+    began = time.perf_counter()
+
+    def one(number: int) -> None:
+        make(arrivals[number].steps)
+        took[number] = time.perf_counter() - began - arrivals[number].at
+
+    with ThreadPoolExecutor(threads) as pool:
+        for number, arrival in enumerate(arrivals):
+            time.sleep(max(0, began + arrival.at - time.perf_counter()))
+            pool.submit(one, number)
+    return took
+
+
+def one_at_a_time(bench: Bench, arrivals: Sequence[Arrival]) -> list[float]:
+    def make(steps: int) -> None:
+        edit = bench.edit(steps)
+        while not edit.finished:
+            advance(bench.unet, [edit])
+
+    return serve(arrivals, make, threads=1)
+
+
+def by_engine(bench: Bench, arrivals: Sequence[Arrival]) -> tuple[list[float], dict[int, int]]:
+    """Waiting times, and how many passes had how many edits."""
+    passes: dict[int, int] = {}
+
+    def counted(edits: Sequence[Denoising]) -> Sequence[torch.Tensor]:
+        passes[len(edits)] = passes.get(len(edits), 0) + 1
+        return predict(bench.unet, edits)
+
+    engine = Engine(counted)
+
+    def make(steps: int) -> None:
+        with engine.flight(steps) as flight:
+            edit = bench.edit(steps)
+            while not edit.finished:
+                flight.step(edit)
+
+    took = serve(arrivals, make, threads=len(arrivals))
+    engine.close()
+    return took, dict(sorted(passes.items()))
+
+
+def summary(arrivals: Sequence[Arrival], took: Sequence[float]) -> dict[str, Any]:
+    """Mean of all, and mean and 95th percentile of each kind of edit, in seconds."""
+    kinds = {n: [t for a, t in zip(arrivals, took, strict=True) if a.steps == n] for n in MIX}
+    return {"mean": round(statistics.mean(took), 3)} | {
+        f"{n} steps": {"mean": round(statistics.mean(times), 3), "p95": round(float(np.percentile(times, 95)), 3)}
+        for n, times in kinds.items()
+    }
+
+
+def first_work(bench: Bench) -> float:
+    """Iterations between a new 10-step edit's first request and its first step, beside eight of 500 steps."""
+    seen: list[list[int]] = []
+    busy = threading.Event()
+
+    def counted(edits: Sequence[Denoising]) -> Sequence[torch.Tensor]:
+        seen.append([edit.steps for edit in edits])
+        busy.set()
+        return predict(bench.unet, edits)
+
+    engine = Engine(counted)
+    ended = threading.Event()
+
+    def fly(steps: int) -> None:
+        with engine.flight(steps) as flight:
+            edit = bench.edit(steps)
+            while not edit.finished and not (steps == 500 and ended.is_set()):
+                flight.step(edit)
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(fly, 500)
+        busy.wait()
+        time.sleep(0.5)
+        before = len(seen)
+        fly(10)
+        ended.set()
+    engine.close()
+    return next(i for i, steps in enumerate(seen[before:]) if 10 in steps)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=300)
+    parser.add_argument("--load", type=float, default=0.8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scales", type=float, nargs=2, default=(7.5, 1.5))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    keep_memory()
+    torch.set_num_threads(arguments.threads)
+    bench = Bench(tuple(arguments.scales))
+    arrivals = trace(arguments.jobs, arguments.load, bench.seconds_a_step(), arguments.seed)
+    before = summary(arrivals, one_at_a_time(bench, arrivals))
+    took, passes = by_engine(bench, arrivals)
+    after = summary(arrivals, took)
+    ratios = {
+        "short_p95_lower": round(before["10 steps"]["p95"] / after["10 steps"]["p95"], 2),
+        "mean_lower": round(before["mean"] / after["mean"], 2),
+        "long_p95_higher": round(after["500 steps"]["p95"] / before["500 steps"]["p95"], 2),
+        "long_mean_higher": round(after["500 steps"]["mean"] / before["500 steps"]["mean"], 2),
+        "first_step_after_iterations": first_work(bench),
+    }
+    result = {
+        "machine": describe(),
+        "jobs": len(arrivals),
+        "one_at_a_time": before,
+        "engine": after,
+        "edits_in_a_pass": passes,
+        "ratios": ratios,
+    }
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        for name, value in result.items():
+            print(f"{name:16} {value}")
+
+
+if __name__ == "__main__":
+    main()

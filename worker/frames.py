@@ -1,0 +1,35 @@
+"""What an edit looked like on its way: a few small pictures, kept as one sprite."""
+
+import io
+
+from PIL import Image
+
+from pipeline.edit import Progress
+
+MOST = 24
+
+
+class Frames:
+    """At most 24 evenly spaced pairs: the picture as it was predicted, and the latents with their noise."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self._pairs: list[tuple[Image.Image, Image.Image]] = []
+
+    def note(self, progress: Progress) -> None:
+        """Keep this step's pair if it is one of those wanted; the last step always is."""
+        before, now = ((step * MOST) // progress.steps for step in (progress.step - 1, progress.step))
+        if now > before:
+            self.steps.append(progress.step)
+            self._pairs.append((progress.preview(), progress.noisy()))
+
+    def sprite(self) -> tuple[bytes, tuple[int, int]]:
+        """All pairs side by side as a JPEG, predictions above, noise below; and its width and height."""
+        width, height = self._pairs[0][0].size
+        sheet = Image.new("RGB", (width * len(self._pairs), 2 * height))
+        for column, pair in enumerate(self._pairs):
+            for row, picture in enumerate(pair):
+                sheet.paste(picture, (column * width, row * height))
+        data = io.BytesIO()
+        sheet.save(data, "JPEG", quality=85)
+        return data.getvalue(), sheet.size
