@@ -11,9 +11,11 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from api.guards import own_origin
 from api.waiters import Waiters
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
+from jobs.fetch import Fetcher
 from jobs.hints import Hints
 from jobs.job import Job, is_id
 from jobs.keyring import LOCAL_TENANT, Key, Keyring, Scope
+from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -51,6 +53,8 @@ class Parts:
     waiters: Waiters
     keyring: Keyring
     throttle: Throttle
+    outbox: Outbox
+    fetcher: Fetcher
     streams: Streams = field(default_factory=Streams)
 
     @classmethod
@@ -66,6 +70,8 @@ class Parts:
             Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
             Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),
             Throttle(store.redis),
+            Outbox(store),
+            Fetcher(settings),
         )
 
     def card(self) -> Card:

@@ -9,8 +9,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.submission import FORMATS, LONGEST_DEADLINE
+from api.submission import FORMATS, LONGEST_DEADLINE, LONGEST_URL, SOURCES
 from jobs.job import Priority
+from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
 
@@ -39,6 +40,18 @@ def _fields(image: dict[str, Any], *, in_json: bool) -> dict[str, Any]:
         "format": {"type": "string", "enum": list(FORMATS), "default": "png"},
         "priority": {"type": "string", "enum": list(Priority), "default": Priority.NORMAL},
         "deadline_seconds": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE},
+        "webhook": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": LONGEST_URL,
+            "description": "An https address to be told at; signed with the secret at /v1/webhooks/default/secret.",
+        },
+        "webhook_events": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(Event)},
+            "default": [Event.COMPLETED],
+            "description": "What it is told of; in a form, separated by commas.",
+        },
         "metadata": {"type": "object", "description": "Yours: kept with the job and given back with it."},
     }
     required = ["image", "prompt"]
@@ -66,9 +79,7 @@ SUBMIT_BODY: dict[str, Any] = {
             )
         },
         "application/json": {
-            "schema": _fields(
-                {"type": "string", "description": "A base64 data URI, or job:<id> for its output."}, in_json=True
-            ),
+            "schema": _fields({"type": "string", "description": SOURCES}, in_json=True),
             "example": {"image": WHITE, "prompt": "make it sunset", "size": "256x256"},
         },
     },

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,26 +16,33 @@ from starlette.exceptions import HTTPException
 
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import Priority, is_id
+from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL
 
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
+SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
 FORMATS = ("png", "jpeg", "webp")
 LONGEST_METADATA = 4096
 LONGEST_DEADLINE = 7 * 86_400
+LONGEST_URL = 2048
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A parsed request: the picture's bytes or the job whose output it is, the model's parameters, the job's own."""
+    """A parsed request: the picture's bytes or where to get them, the model's parameters, the job's own."""
 
-    image: bytes | None
-    image_job: str | None
     model: str
     given: Mapping[str, Any]
     format: str
     priority: Priority
     deadline_seconds: int | None
     metadata: Mapping[str, Any]
+    webhook: str | None
+    webhook_events: tuple[Event, ...]
+    image: bytes | None = None
+    image_job: str | None = None
+    image_upload: str | None = None
+    image_url: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -104,34 +111,58 @@ def _json_text(field: str, text: str) -> Any:
 
 
 def _from_fields(fields: dict[str, Any]) -> Submission:
-    image, image_job = _image(fields.pop("image", None))
+    image = _image(fields.pop("image", None))
     model = fields.pop("model", None)
     model = DEFAULT_MODEL if model is None else model
     return Submission(
-        image=image,
-        image_job=image_job,
+        **image,
         model=model if isinstance(model, str) else str(model),
         format=_choice("format", fields.pop("format", None), FORMATS, "png"),
         priority=Priority(_choice("priority", fields.pop("priority", None), tuple(Priority), Priority.NORMAL)),
         deadline_seconds=_deadline(fields.pop("deadline_seconds", None)),
         metadata=_metadata(fields.pop("metadata", None)),
+        webhook=_webhook(fields.pop("webhook", None)),
+        webhook_events=read_events("webhook_events", fields.pop("webhook_events", None) or [Event.COMPLETED]),
         given={name: value for name, value in fields.items() if value is not None},
     )
 
 
-def _image(value: Any) -> tuple[bytes | None, str | None]:
+def _image(value: Any) -> dict[str, Any]:
     if isinstance(value, bytes):
-        return value, None
+        return {"image": value}
     if not value:
         raise invalid("image", "is required: a JPEG, PNG or WebP file")
-    if isinstance(value, str) and value.startswith("job:") and is_id(value[4:]):
-        return None, value[4:]
+    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind in ("job", "upload") and is_id(rest):
+        return {f"image_{kind}": rest}
+    if kind.lower() in ("https", "http") and len(value) <= LONGEST_URL:
+        return {"image_url": value}
     if isinstance(value, str) and (prefix := DATA_URI.match(value)):
         try:
-            return base64.b64decode(value[prefix.end() :], validate=True), None
+            return {"image": base64.b64decode(value[prefix.end() :], validate=True)}
         except binascii.Error:
             raise invalid("image", "must be a data URI whose base64 is whole") from None
-    raise invalid("image", "must be a file, a base64 data URI (data:image/...;base64,...) or job:<id>")
+    raise invalid("image", f"must be a file, or text: {SOURCES}")
+
+
+def _webhook(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        raise invalid("webhook", f"must be an https URL of at most {LONGEST_URL} characters")
+    return value
+
+
+def read_events(field: str, value: Any) -> tuple[Event, ...]:
+    """The events that a webhook is told of: a list, or text with commas between; each once, in our order."""
+    names = value.split(",") if isinstance(value, str) else value
+    known = ", ".join(Event)
+    if not isinstance(names, Sequence) or not names:
+        raise invalid(field, f"must be a list of some of {known}")
+    given = {name.strip() if isinstance(name, str) else "" for name in names}
+    if not given <= set(Event):
+        raise invalid(field, f"must be some of {known}")
+    return tuple(event for event in Event if event in given)
 
 
 def _choice(field: str, value: Any, choices: tuple[str, ...], default: str) -> str:

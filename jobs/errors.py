@@ -2,6 +2,7 @@
 
     DarkroomError
     ├── InvalidRequest            the client can mend it
+    │   ├── FetchFailed
     │   ├── InvalidPicture
     │   ├── MalformedBody
     │   ├── PictureTooLarge
@@ -61,6 +62,13 @@ class InvalidPicture(InvalidRequest):
 
     slug = "invalid-picture"
     title = "The picture cannot be used"
+
+
+class FetchFailed(InvalidRequest):
+    """The picture's address gave us none. Why is not said: it would tell a stranger what our network looks like."""
+
+    slug = "fetch-failed"
+    title = "The picture could not be fetched"
 
 
 class MalformedBody(InvalidRequest):

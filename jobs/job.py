@@ -119,6 +119,8 @@ class Job:
     retention_seconds: int = 86_400
     metadata: Mapping[str, Any] = field(default_factory=dict)
     parent: str | None = None
+    webhook: str | None = None
+    webhook_events: tuple[str, ...] = ()
 
     status: Status = Status.QUEUED
     version: int = 0
@@ -158,7 +160,9 @@ class Job:
             "retention_seconds": str(self.retention_seconds),
             "metadata": json.dumps(self.metadata),
             "folder": self.folder,
-        } | ({"parent": self.parent} if self.parent else {})
+            **({"parent": self.parent} if self.parent else {}),
+            **({"webhook": self.webhook, "webhook_events": " ".join(self.webhook_events)} if self.webhook else {}),
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> Self:
@@ -174,6 +178,8 @@ class Job:
             status=Status(record["status"]),
             fence=record.get("fence", ""),
             parent=record.get("parent"),
+            webhook=record.get("webhook"),
+            webhook_events=tuple(record.get("webhook_events", "").split()),
             input=Picture(**json.loads(record["input"])),
             output=Picture(**json.loads(record["output"])) if "output" in record else None,
             frames=Frames.from_record(record["frames"]) if "frames" in record else None,

@@ -25,6 +25,19 @@
     dk:rate:{key}:{kind}    string  the time at which a caller's allowance is whole again
     dk:wake                 channel `tenant id` of each job that changed
 
+    dk:endpoint:{id}        hash    a registered webhook, with its secrets; `default:{tenant}` for those that jobs name
+    dk:endpoints:{tenant}   zset    a tenant's registered webhooks by id
+    dk:listeners:{tenant}:{type}  set  those of them that are told of one type of event
+    dk:delivery:{id}        hash    one message to one webhook, and what came of it
+    dk:messages:{job}       set     the deliveries that tell of a job
+    dk:deliveries:{tenant}:{endpoint}  zset  the last deliveries to a webhook, by time
+    dk:lanes                zset    lanes by when to look at them next; a lane is what goes to one receiver
+    dk:lane:{lane}          zset    deliveries not yet made, by the time of their next attempt
+    dk:flying:{lane}        zset    those under way, by the end of their sender's lease
+    dk:circuit:{lane}       hash    how often the receiver failed in a row, since when, and until when it is left alone
+    dk:signing-key          string  the seed of the key that signs for everybody, hex
+    dk:outbox-wake          channel the id of each new delivery
+
 Times are milliseconds of Redis' own clock.
 """
 
@@ -52,6 +65,19 @@ KEYS = "dk:keys"
 SESSION = "dk:session:"
 RATE = "dk:rate:"
 WAKE = "dk:wake"
+
+ENDPOINT = "dk:endpoint:"
+ENDPOINTS = "dk:endpoints:"
+LISTENERS = "dk:listeners:"
+DELIVERY = "dk:delivery:"
+MESSAGES = "dk:messages:"
+DELIVERIES = "dk:deliveries:"
+LANES = "dk:lanes"
+LANE = "dk:lane:"
+FLYING = "dk:flying:"
+CIRCUIT = "dk:circuit:"
+SIGNING_KEY = "dk:signing-key"
+OUTBOX_WAKE = "dk:outbox-wake"
 
 
 def lua_locals() -> str:

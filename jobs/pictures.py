@@ -5,6 +5,8 @@
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
     {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
 {tenant}/{job}/end.json            the job is over
+
+What clients upload before they submit lies beside them for a day, as `uploads/{tenant}/{upload}`.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import boto3
@@ -26,15 +29,26 @@ from jobs.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 T = TypeVar("T")
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+UPLOADS = "uploads"
+UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and is tried once more
 
 
 class NoSuchPicture(LookupError):
     """There is nothing under this key."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A presigned POST: where to, and the fields that go before the file."""
+
+    url: str
+    fields: Mapping[str, str]
 
 
 @contextmanager
@@ -151,6 +165,37 @@ class PictureStore:
             },
             ExpiresIn=seconds,
         )
+
+    def invite(self, tenant: str, upload: str, *, most_bytes: int, seconds: int) -> Invitation:
+        """An address to which one file of limited size can be posted for a while, and the form's other fields."""
+        post = self._signer.generate_presigned_post(
+            self.bucket,
+            f"{UPLOADS}/{tenant}/{upload}",
+            Conditions=[["content-length-range", 1, most_bytes]],
+            ExpiresIn=seconds,
+        )
+        return Invitation(post["url"], post["fields"])
+
+    def read_upload(self, tenant: str, upload: str) -> bytes:
+        """What was uploaded."""
+        return self.read(f"{UPLOADS}/{tenant}/{upload}")
+
+    def drop_old_uploads(self, now: float) -> int:
+        """Remove the uploads that have been kept for a day; `now` is seconds since 1970. Returns how many."""
+        dropped, after = 0, ""
+        while True:
+            page = self._uploads_after(after)
+            for entry in page:
+                if now - entry["LastModified"].timestamp() > UPLOAD_SECONDS:
+                    self._delete(entry["Key"])
+                    dropped += 1
+            if not page:
+                return dropped
+            after = page[-1]["Key"]
+
+    def _uploads_after(self, key: str) -> "list[ObjectTypeDef]":
+        listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{UPLOADS}/", StartAfter=key))
+        return listed.get("Contents", [])
 
     def empty(self, folder: str) -> None:
         """Remove everything in a job's folder; an empty one stays empty."""

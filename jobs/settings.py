@@ -2,6 +2,7 @@
 
 import re
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -12,6 +13,7 @@ LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuse
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 
 Positive = Annotated[int, Field(gt=0)]
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -64,6 +66,17 @@ class Settings(BaseSettings):
 
     max_streams: Positive = Field(1000, description="open event streams of one web process")
 
+    public_url: str = Field("", description="where clients reach the API, for the links in webhooks")
+    fetch_ports: str = Field("80,443", description="ports of other people's servers that we connect to")
+    allow_private_networks: str = Field("", description="private networks (CIDR) that we connect to")
+    webhook_schedule: str = Field(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        description="seconds between the attempts at one delivery, each give or take a fifth",
+    )
+    webhook_timeout_seconds: float = Field(15.0, gt=0, description="of one attempt")
+    webhook_circuit_seconds: float = Field(60.0, gt=0, description="rest of a receiver that keeps failing")
+    webhook_senders: Positive = Field(64, description="deliveries that one keeper has under way at a time")
+
     max_upload_bytes: Positive = 20 * 1024 * 1024
     max_pixels: Positive = 40_000_000
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
@@ -92,6 +105,35 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """The sites that browsers may call from."""
         return tuple(self.cors_origins.split())
+
+    @model_validator(mode="after")
+    def _refuse_unreadable_lists(self) -> Self:
+        lists = {
+            "fetch_ports": "ports",
+            "allow_private_networks": "private_networks",
+            "webhook_schedule": "webhook_delays",
+        }
+        for name, parsed in lists.items():
+            try:
+                getattr(self, parsed)
+            except ValueError as error:
+                raise ValueError(f"{name.upper()} cannot be read: {error}") from error
+        return self
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports in FETCH_PORTS."""
+        return frozenset(int(port) for port in self.fetch_ports.split(","))
+
+    @property
+    def private_networks(self) -> tuple[Network, ...]:
+        """The networks in ALLOW_PRIVATE_NETWORKS."""
+        return tuple(ip_network(part.strip()) for part in self.allow_private_networks.split(",") if part.strip())
+
+    @property
+    def webhook_delays(self) -> tuple[float, ...]:
+        """The seconds in WEBHOOK_SCHEDULE."""
+        return tuple(float(seconds) for seconds in self.webhook_schedule.split(","))
 
     @cached_property
     def broker(self) -> str:

@@ -22,6 +22,20 @@ NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full 
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
 
+OWN = "default"  #: the endpoint that stands for the webhooks which jobs name themselves
+
+#: What the scripts know besides the keys: numbers of webhooks (see `jobs/lua/outbox.lua`).
+CONSTANTS = {
+    "ALIVE_MS": ALIVE_MS,
+    "OWN": OWN,
+    "CIRCUIT_FAILURES": 10,  # in a row; from then on a receiver rests between tries
+    "DISABLE_MS": 5 * 86_400_000,  # an endpoint that did nothing but fail for so long is told no more
+    "PENDING_SECONDS": 7 * 86_400,  # longer than any schedule
+    "ENDED_SECONDS": 3 * 86_400,  # how long a delivery is kept in the log
+    "PROGRESS_SECONDS": 600,  # and one of progress
+    "LOGGED": 1000,  # deliveries of one endpoint in its log
+}
+
 SCRIPTS = "submit claim renew preview release finish fail canceled cancel delete reclaim expire".split()
 
 
@@ -32,8 +46,9 @@ def script_source(name: str) -> str:
     flags = "" if name == "submit" else " flags=allow-oom"
     parts = [
         keys.lua_locals(),
-        f"local ALIVE_MS = {ALIVE_MS}",
+        *(f"local {name} = {value!r}" for name, value in CONSTANTS.items()),
         (lua / "prelude.lua").read_text(),
+        (lua / "outbox.lua").read_text(),
         (lua / f"{name}.lua").read_text(),
     ]
     return "\n".join([f"#!lua{flags}", *parts])

@@ -1,10 +1,13 @@
 """The keeper: takes back the jobs of dead workers, wakes the living, ends and removes what is due.
 
+A courier in a thread of its own delivers webhooks beside it.
+
 Any number of copies may run: each step is one Lua call or safe to repeat. It works with no worker alive, and loads no
 torch. Started by `python -m worker.keeper`.
 """
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -17,10 +20,12 @@ from jobs.hints import Hints
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
+from worker.courier import Courier
 
 log = logging.getLogger("keeper")
 
 TICK = 1.0  #: seconds
+CLEANING = 3600.0  #: seconds between two looks for old uploads
 
 
 class Keeper:
@@ -33,6 +38,7 @@ class Keeper:
         self.settings = settings
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
+        self._cleans_from = self._last_tick
 
     def tick(self) -> None:
         """One round. What fails is left for the next one."""
@@ -52,6 +58,7 @@ class Keeper:
         self._last_tick = now
         self._try(self._close_books)
         self._try(self._empty_trash)
+        self._try(self._drop_old_uploads)
         self.hints.top_up()
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -73,6 +80,12 @@ class Keeper:
             self.pictures.empty(folder)
             self.store.forget_trash(folder)
 
+    def _drop_old_uploads(self) -> None:
+        if time.monotonic() >= self._cleans_from:
+            self._cleans_from = time.monotonic() + CLEANING
+            if dropped := self.pictures.drop_old_uploads(time.time()):
+                log.info("%s old uploads removed", dropped)
+
     def wait_for_young_redis(self) -> None:
         """A Redis that has just come back held no renewals while it was away: its leases wait one lease."""
         try:
@@ -91,7 +104,7 @@ class Keeper:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+    os._exit(0)  # at once: nothing is half done that another keeper would not do again
 
 
 def main() -> None:
@@ -100,6 +113,7 @@ def main() -> None:
     settings = Settings()
     store = JobStore.connect(settings.redis_url, timeout=5)
     pictures = PictureStore.connect(settings, timeout=10)
+    Courier.start(settings)
     Keeper(store, pictures, Hints.connect(settings, store, timeout=5), settings).run()
 
 

@@ -1,9 +1,11 @@
 """Jobs: submit, read, list, cancel, retry, delete."""
 
+import logging
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -12,13 +14,17 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Caller, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
 from api.photos import Photo, read_photo
+from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
-from jobs.errors import Conflict, FieldError, InvalidRequest, TooManyJobs
+from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, TooManyJobs
+from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -46,6 +52,8 @@ async def create_job(
     """
     wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
+    if submission.image_url and not await run_in_threadpool(_is_known, once, caller, service):
+        submission = replace(submission, image=await _fetch(submission.image_url, service))
     job = await run_in_threadpool(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
@@ -62,10 +70,26 @@ def preferred_wait(prefer: str | None) -> int:
     return min(60, int(found[1])) if found else 0
 
 
+def _is_known(once: Once | None, caller: Caller, service: Parts) -> bool:
+    return once is not None and service.store.recall(caller.tenant, once) is not None
+
+
+async def _fetch(url: str, service: Parts) -> bytes:
+    limit = service.settings.max_upload_bytes
+    try:
+        return await service.fetcher.get(url, limit=limit)
+    except FetchError as error:
+        log.info("no picture fetched: %s", error)
+        wanted = f"must be a public https address that answers in 15 s with at most {limit} bytes"
+        raise FetchFailed(f"The picture {wanted}.", FieldError("image", wanted)) from None
+
+
 def _submit(caller: Caller, submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
     if once and (known := service.store.recall(caller.tenant, once)):
         return _replay(*known, caller, service, response)
     params = _check(submission, service)
+    if submission.webhook:
+        check_webhook("webhook", submission.webhook, service)
     photo = _photo(submission, caller, service)
     job_id = new_id()
     job = Job(
@@ -80,6 +104,8 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         retention_seconds=service.settings.retention_seconds,
         metadata=submission.metadata,
         parent=submission.image_job,
+        webhook=submission.webhook,
+        webhook_events=submission.webhook_events,
     )
     return _accept(job, caller, service, response, once)
 
@@ -108,6 +134,8 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 def _photo(submission: Submission, caller: Caller, service: Parts) -> Photo:
     if submission.image is not None:
         return read_photo(submission.image, service.settings)
+    if submission.image_upload is not None:
+        return read_photo(_uploaded(submission.image_upload, caller, service), service.settings)
     source = service.job(submission.image_job or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
@@ -115,6 +143,13 @@ def _photo(submission: Submission, caller: Caller, service: Parts) -> Photo:
         return read_photo(service.pictures.read(source.output.key), service.settings)
     except NoSuchPicture:
         raise invalid("image", "must be a job whose output is still kept") from None
+
+
+def _uploaded(upload: str, caller: Caller, service: Parts) -> bytes:
+    try:
+        return service.pictures.read_upload(caller.tenant, upload)
+    except NoSuchPicture:
+        raise invalid("image", "must be an upload that has arrived and is younger than a day") from None
 
 
 def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
@@ -237,6 +272,8 @@ def retry_job(
         retention_seconds=service.settings.retention_seconds,
         metadata=job.metadata,
         parent=job.id,
+        webhook=job.webhook,
+        webhook_events=job.webhook_events,
     )
     after.add_task(service.hints.top_up)
     return _view(service, _accept(again, caller, service, response))

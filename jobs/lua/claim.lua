@@ -46,7 +46,7 @@ local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fenc
 local attempts = cjson.decode(get(id, 'attempts'))
 if #attempts == 20 then table.remove(attempts, 1) end
 attempts[#attempts + 1] = {number = number, worker = worker, started_ms = at}
-redis.call('HSETNX', JOB .. id, 'started_ms', at)
+local first_start = redis.call('HSETNX', JOB .. id, 'started_ms', at) == 1
 redis.call('HSET', JOB .. id, 'fence', number .. '-' .. random, 'token', token, 'worker', worker, 'claimed_ms', at,
   'attempts', cjson.encode(attempts))
 redis.call('ZADD', RUNNING, at + lease, id)
@@ -54,4 +54,5 @@ redis.call('SADD', HANDS .. worker, id)
 redis.call('SET', CLAIM .. token, id, 'PX', 600000)
 move(id, tenant, 'queued', 'running')
 emit(id, tenant, 'status', {status = 'running', attempt = number})
+if first_start then notify(id, tenant, 'job.started') end
 return redis.call('HGETALL', JOB .. id)

@@ -4,4 +4,5 @@ local id = ARGV[1]
 if get(id, 'tenant') ~= ARGV[2] then return nil end
 if not redis.call('ZSCORE', EXPIRY, id) then return 'active' end
 remove(id)
+drop_messages(id)
 return 'deleted'

@@ -30,6 +30,8 @@ local function emit(id, tenant, kind, data)
   redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end
 
+local notify  -- in outbox.lua
+
 -- Where the list endpoints find the job: under its tenant, and there under its status.
 local function move(id, tenant, from, to)
   if from then redis.call('ZREM', INDEX .. tenant .. ':' .. from, id) end
@@ -81,6 +83,7 @@ local function end_job(id, status, outcome, fields)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)
   emit(id, tenant, 'done', {status = status})
+  notify(id, tenant, 'job.completed')
 end
 
 local function end_canceled(id, outcome)

@@ -14,6 +14,10 @@ for i = 4, #ARGV, 5 do
     if step ~= '0' and step ~= get(id, 'step') then
       redis.call('HSET', JOB .. id, 'step', step, 'steps', steps)
       emit(id, get(id, 'tenant'), 'progress', {step = tonumber(step), steps = tonumber(steps)})
+      if at - tonumber(get(id, 'notified_ms') or 0) >= 500 then
+        redis.call('HSET', JOB .. id, 'notified_ms', at)
+        notify(id, get(id, 'tenant'), 'job.progress')
+      end
     end
   end
   answers[#answers + 1] = answer

@@ -1,7 +1,7 @@
 """The web app over the real parts, and photos of every kind to send it."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from PIL import Image
 
 from api.main import create_app
 from jobs.settings import Settings
+from tests.receivers import Receiver
 
 HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # where a service without keys is called from
 
@@ -42,3 +43,23 @@ def submit(client: TestClient, image: bytes, **fields) -> dict:
     answer = client.post("/v1/jobs", files={"image": image}, data={"prompt": "make it sepia", **fields})
     assert answer.status_code == 202, answer.text
     return answer.json()
+
+
+@pytest.fixture
+def hooks(settings: Settings) -> Callable[..., Settings]:
+    """Settings that let webhooks reach these receivers."""
+
+    def allowing(*receivers: Receiver, scale: float = 1e-4, **changes) -> Settings:
+        schedule = ",".join(str(seconds * scale) for seconds in settings.webhook_delays)
+        return settings.model_copy(
+            update={
+                "fetch_ports": ",".join(str(receiver.port) for receiver in receivers) or "443",
+                "allow_private_networks": "127.0.0.1/32",
+                "webhook_schedule": schedule,
+                "webhook_timeout_seconds": 0.5,
+                "webhook_circuit_seconds": 0.05,
+                **changes,
+            }
+        )
+
+    return allowing

@@ -73,7 +73,8 @@ PICTURES = {
     "too many bytes": (form(b"\xff\xd8\xff" + b"0" * 21_000_000), 413, "image", "20971520"),
     "far too many bytes": (form(b"\xff\xd8\xff" + b"0" * 40_000_000), 413, "body", "29425664"),
     "base64 that is cut": (document(image="data:image/png;base64,abc"), 422, "image", "base64"),
-    "an address as the picture": (document(image="http://127.0.0.1/a.png"), 422, "image", "data URI"),
+    "our own address as the picture": (document(image="http://127.0.0.1/a.png"), 422, "image", "public https address"),
+    "a file of ours as the picture": (document(image="file:///etc/passwd"), 422, "image", "data URI"),
     "a number as the picture": (document(image=7), 422, "image", "data URI"),
     "a job that is not there": (document(image=f"job:{UNKNOWN}"), 404, None, "no job"),
 }

@@ -37,6 +37,12 @@ def test_a_weak_admin_key_and_an_origin_that_is_none_are_refused(wrong):
         Settings(_env_file=None, **wrong)
 
 
+@pytest.mark.parametrize("name", ["fetch_ports", "allow_private_networks", "webhook_schedule"])
+def test_a_list_that_cannot_be_read_is_named(name):
+    with pytest.raises(ValidationError, match=name.upper()):
+        Settings(_env_file=None, **{name: "80,nonsense"})
+
+
 def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValidationError, match="presign_seconds"):
         Settings(_env_file=None, presign_seconds=901)

@@ -1,0 +1,41 @@
+"""Uploads: a large picture goes straight into the picture store, and a job then names it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.deps import Service, Submitter
+from jobs.job import new_id
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+
+class UploadView(BaseModel):
+    """Post `fields` and then the picture, as `file`, in a multipart form to `url`; submit with `image: upload:<id>`."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    image: str
+    url: str
+    fields: dict[str, str]
+    max_bytes: int
+    expires_at: datetime
+
+
+@router.post("", status_code=201)
+def create_upload(caller: Submitter, service: Service) -> UploadView:
+    """An address that takes one picture. What is uploaded is kept for a day, for any number of jobs."""
+    settings, upload = service.settings, new_id()
+    invitation = service.pictures.invite(
+        caller.tenant, upload, most_bytes=settings.max_upload_bytes, seconds=settings.presign_seconds
+    )
+    return UploadView(
+        id=upload,
+        image=f"upload:{upload}",
+        url=invitation.url,
+        fields=dict(invitation.fields),
+        max_bytes=settings.max_upload_bytes,
+        expires_at=datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=settings.presign_seconds),
+    )

@@ -1,0 +1,240 @@
+"""Webhooks: endpoints that are told of a tenant's jobs, their secrets and their deliveries."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, Field
+
+from api.deps import Caller, Parts, Reader, Service, Submitter
+from api.submission import LONGEST_URL, invalid
+from api.views import moment
+from jobs.errors import Conflict, NotFound
+from jobs.fetch import FetchError
+from jobs.outbox import MOST_ENDPOINTS, Delivery, Endpoint, Event
+
+router = APIRouter(tags=["webhooks"])
+
+
+class NewWebhook(BaseModel, extra="forbid"):
+    """Where to tell of what."""
+
+    url: str = Field(max_length=LONGEST_URL, description="https")
+    events: list[Event] = Field([Event.COMPLETED], min_length=1)
+
+
+class WebhookView(BaseModel):
+    """An endpoint. The one called `default` has no address: its secret signs for the webhooks that jobs name."""
+
+    id: str
+    object: Literal["webhook"] = "webhook"
+    url: str | None
+    events: list[Event]
+    enabled: bool
+    disabled_because: str | None
+    created_at: datetime | None
+
+
+class SecretView(BaseModel):
+    """What messages are signed with; until `old_valid_until` with the one before, too."""
+
+    id: str
+    object: Literal["webhook_secret"] = "webhook_secret"
+    secret: str
+    old_valid_until: datetime | None
+
+
+class NewWebhookView(WebhookView):
+    """A new endpoint, with its secret."""
+
+    secret: str
+
+
+class WebhookListView(BaseModel):
+    """All endpoints."""
+
+    object: Literal["list"] = "list"
+    data: list[WebhookView]
+
+
+class WebhookAttemptView(BaseModel):
+    """One try: the receiver's status (null: it gave no answer), how long it took, the first 200 bytes it said."""
+
+    at: datetime
+    ms: int
+    status: int | None
+    answer: str
+
+
+class DeliveryView(BaseModel):
+    """One message; its id is the `webhook-id` of every attempt."""
+
+    id: str
+    object: Literal["delivery"] = "delivery"
+    type: str
+    job: str | None
+    status: Literal["pending", "delivered", "failed"]
+    created_at: datetime
+    attempts: list[WebhookAttemptView]
+
+
+class DeliveryListView(BaseModel):
+    """An endpoint's last deliveries, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[DeliveryView]
+
+
+WebhookId = Annotated[str, Path(description="the webhook's id, or `default`", max_length=64)]
+
+
+def find_endpoint(webhook_id: str, caller: Caller, service: Parts) -> Endpoint:
+    """The caller's endpoint of this id.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    endpoint = service.outbox.endpoint(webhook_id, caller.tenant)
+    if endpoint is None:
+        raise NotFound("There is no webhook with this id.")
+    return endpoint
+
+
+def endpoint_to_read(webhook_id: WebhookId, caller: Reader, service: Service) -> Endpoint:
+    return find_endpoint(webhook_id, caller, service)
+
+
+def endpoint_to_change(webhook_id: WebhookId, caller: Submitter, service: Service) -> Endpoint:
+    return find_endpoint(webhook_id, caller, service)
+
+
+ReadEndpoint = Annotated[Endpoint, Depends(endpoint_to_read)]
+OwnEndpoint = Annotated[Endpoint, Depends(endpoint_to_change)]
+
+
+def check_webhook(field: str, url: str, service: Parts) -> None:
+    """Refuse an address that could never be told anything. Where its host really is, is checked at each delivery."""
+    try:
+        service.fetcher.check(url)
+    except FetchError:
+        ports = ", ".join(str(port) for port in sorted(service.settings.ports))
+        raise invalid(field, f"must be an https URL without user and password, on one of the ports {ports}") from None
+
+
+@router.post("/v1/webhooks", status_code=201)
+def create_webhook(caller: Submitter, new: NewWebhook, service: Service) -> NewWebhookView:
+    """Register an endpoint that is told of all your jobs. Keep its secret: messages are signed with it."""
+    check_webhook("url", new.url, service)
+    events = tuple(event for event in Event if event in new.events)
+    endpoint = service.outbox.register(caller.tenant, new.url, events)
+    if endpoint is None:
+        raise Conflict(f"There can be {MOST_ENDPOINTS} webhooks: delete one first.")
+    return NewWebhookView(**_view(endpoint).model_dump(), secret=endpoint.secret)
+
+
+@router.get("/v1/webhooks")
+def list_webhooks(caller: Reader, service: Service) -> WebhookListView:
+    """Your registered endpoints, oldest first."""
+    return WebhookListView(data=[_view(endpoint) for endpoint in service.outbox.endpoints(caller.tenant)])
+
+
+@router.get("/v1/webhooks/{webhook_id}")
+def read_webhook(endpoint: ReadEndpoint) -> WebhookView:
+    """One endpoint."""
+    return _view(endpoint)
+
+
+@router.delete("/v1/webhooks/{webhook_id}", status_code=204)
+def delete_webhook(caller: Submitter, webhook_id: WebhookId, service: Service) -> None:
+    """Forget an endpoint; what it has not been told yet, it will not be told."""
+    if not service.outbox.unregister(webhook_id, caller.tenant):
+        raise NotFound("There is no webhook with this id.")
+
+
+@router.get("/v1/webhooks/{webhook_id}/secret")
+def read_secret(endpoint: OwnEndpoint) -> SecretView:
+    """The secret that messages to this endpoint are signed with."""
+    return _view_secret(endpoint)
+
+
+@router.post("/v1/webhooks/{webhook_id}/rotate")
+def rotate_secret(endpoint: OwnEndpoint, service: Service) -> SecretView:
+    """A new secret. For a day messages carry signatures by both, so that receivers can change over."""
+    rotated = service.outbox.rotate(endpoint)
+    if rotated is None:
+        raise NotFound("There is no webhook with this id.")
+    return _view_secret(rotated)
+
+
+@router.post("/v1/webhooks/{webhook_id}/test", status_code=202)
+def test_webhook(endpoint: OwnEndpoint, service: Service) -> DeliveryView:
+    """Send a `webhook.test` message."""
+    _refuse_silent(endpoint)
+    return _view_delivery(service.outbox.test(endpoint))
+
+
+@router.get("/v1/webhooks/{webhook_id}/deliveries")
+def list_deliveries(
+    endpoint: ReadEndpoint, service: Service, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> DeliveryListView:
+    """What the endpoint was told lately, and what it answered. Kept for three days, progress for ten minutes."""
+    return DeliveryListView(data=[_view_delivery(one) for one in service.outbox.deliveries(endpoint, limit)])
+
+
+@router.post("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202)
+def redeliver(
+    endpoint: OwnEndpoint, delivery_id: Annotated[str, Path(max_length=128)], service: Service
+) -> DeliveryView:
+    """Send a message again, under its old id, from the start of its schedule."""
+    if endpoint.disabled_ms:
+        _refuse_silent(endpoint)
+    delivery = service.outbox.redeliver(delivery_id, endpoint)
+    if delivery is None:
+        raise NotFound("There is no delivery with this id.")
+    return _view_delivery(delivery)
+
+
+@router.get("/.well-known/jwks.json")
+def read_keys(service: Service) -> dict[str, Any]:
+    """The public keys (Ed25519) of the `v1a` signatures."""
+    return {"keys": [service.outbox.signing_key().jwk()]}
+
+
+def _refuse_silent(endpoint: Endpoint) -> None:
+    if endpoint.disabled_ms:
+        raise Conflict(f"The webhook is disabled ({endpoint.disabled_because}): delete it and register it again.")
+    if not endpoint.url:
+        raise Conflict("The default webhook has no address; it stands for those that jobs name.")
+
+
+def _view(endpoint: Endpoint) -> WebhookView:
+    return WebhookView(
+        id=endpoint.id,
+        url=endpoint.url or None,
+        events=list(endpoint.events),
+        enabled=endpoint.disabled_ms is None,
+        disabled_because=endpoint.disabled_because,
+        created_at=moment(endpoint.created_ms),
+    )
+
+
+def _view_secret(endpoint: Endpoint) -> SecretView:
+    until = endpoint.old_secret_until_ms
+    still = until > datetime.now(UTC).timestamp() * 1000
+    return SecretView(id=endpoint.id, secret=endpoint.secret, old_valid_until=moment(until) if still else None)
+
+
+def _view_delivery(delivery: Delivery) -> DeliveryView:
+    return DeliveryView(
+        id=delivery.id,
+        type=delivery.type,
+        job=delivery.job,
+        status=delivery.status,
+        created_at=datetime.fromtimestamp(delivery.at_ms / 1000, UTC),
+        attempts=[
+            WebhookAttemptView(
+                at=datetime.fromtimestamp(one.at_ms / 1000, UTC), ms=one.ms, status=one.status, answer=one.answer
+            )
+            for one in delivery.attempts
+        ],
+    )

@@ -1,0 +1,96 @@
+-- Messages for webhooks. A delivery is written by the call that changes its job, and kept until it is delivered or given
+-- up. Deliveries to one receiver share a lane: its own order, two in flight at most (one while it keeps failing).
+
+-- When the lane is to be looked at next: at its first delivery, but not while it rests or all its places are taken.
+local function schedule(lane)
+  local at = now()
+  local first = redis.call('ZRANGE', LANE .. lane, 0, 0, 'WITHSCORES')
+  if not first[1] then
+    redis.call('ZREM', LANES, lane)
+    return
+  end
+  local failures, rests_until = unpack(redis.call('HMGET', CIRCUIT .. lane, 'failures', 'rests_until_ms'))
+  local places = tonumber(failures or 0) >= CIRCUIT_FAILURES and 1 or 2
+  redis.call('ZREMRANGEBYSCORE', FLYING .. lane, '-inf', at)
+  local flying = redis.call('ZRANGE', FLYING .. lane, 0, 0, 'WITHSCORES')
+  local free_at = redis.call('ZCARD', FLYING .. lane) >= places and tonumber(flying[2]) or 0
+  redis.call('ZADD', LANES, math.max(tonumber(first[2]), tonumber(rests_until or 0), free_at), lane)
+end
+
+local function enqueue(row, lane, tenant, endpoint, fields)
+  local at, log = now(), DELIVERIES .. tenant .. ':' .. endpoint
+  redis.call('HSET', DELIVERY .. row, 'id', row, 'tenant', tenant, 'endpoint', endpoint, 'lane', lane, 'at_ms', at,
+    'status', 'pending', 'tries', 0, unpack(fields))
+  redis.call('EXPIRE', DELIVERY .. row, PENDING_SECONDS)
+  redis.call('ZADD', LANE .. lane, at, row)
+  redis.call('ZADD', log, at, row)
+  redis.call('EXPIRE', log, PENDING_SECONDS)
+  local over = redis.call('ZCARD', log) - LOGGED
+  for _, old in ipairs(over > 0 and redis.call('ZRANGE', log, 0, over - 1) or {}) do
+    if redis.call('HGET', DELIVERY .. old, 'status') ~= 'pending' then redis.call('DEL', DELIVERY .. old) end
+    redis.call('ZREM', log, old)
+  end
+  schedule(lane)
+  redis.call('PUBLISH', OUTBOX_WAKE, row)
+end
+
+local function drop(row)
+  local lane, tenant, endpoint = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'tenant', 'endpoint'))
+  if not lane then return end
+  redis.call('ZREM', LANE .. lane, row)
+  redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row)
+  redis.call('DEL', DELIVERY .. row)
+  schedule(lane)
+end
+
+-- News of the same job that nobody has taken yet is old news.
+local function drop_waiting(row)
+  local lane = redis.call('HGET', DELIVERY .. row, 'lane')
+  if lane and redis.call('ZSCORE', LANE .. lane, row) and not redis.call('ZSCORE', FLYING .. lane, row) then drop(row) end
+end
+
+-- Whoever deletes a job wants nothing more said of it.
+local function drop_messages(id)
+  for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do drop(row) end
+  redis.call('DEL', MESSAGES .. id)
+end
+
+local function post(id, tenant, kind, endpoint, lane, url)
+  local sequence, status, step, steps, metadata =
+    unpack(redis.call('HMGET', JOB .. id, 'version', 'status', 'step', 'steps', 'metadata'))
+  local row, news = 'msg_' .. id .. '_' .. sequence .. '_' .. endpoint, 'news:' .. endpoint
+  local waiting = get(id, news)
+  if waiting then drop_waiting(waiting) end
+  if kind == 'job.progress' then redis.call('HSET', JOB .. id, news, row) end
+  redis.call('SADD', MESSAGES .. id, row)
+  redis.call('EXPIRE', MESSAGES .. id, PENDING_SECONDS)
+  enqueue(row, lane, tenant, endpoint, {'type', kind, 'job', id, 'sequence', sequence, 'job_status', status,
+    'step', step or '', 'steps', steps or '', 'metadata', metadata or '{}', 'url', url})
+end
+
+-- Tell whoever asked to be told of this: the address that the job itself names, and the tenant's endpoints.
+notify = function(id, tenant, kind)
+  local own, kinds = unpack(redis.call('HMGET', JOB .. id, 'webhook', 'webhook_events'))
+  if own and (' ' .. (kinds or '') .. ' '):find(' ' .. kind .. ' ', 1, true) then
+    post(id, tenant, kind, OWN, tenant .. ' ' .. (own:match('^%a+://[^/?#]+') or own), own)
+  end
+  for _, endpoint in ipairs(redis.call('SMEMBERS', LISTENERS .. tenant .. ':' .. kind)) do
+    post(id, tenant, kind, endpoint, endpoint, '')
+  end
+end
+
+local function end_delivery(row, status)
+  local lane, kind = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'type'))
+  redis.call('ZREM', LANE .. lane, row)
+  redis.call('HSET', DELIVERY .. row, 'status', status, 'ended_ms', now())
+  redis.call('EXPIRE', DELIVERY .. row, kind == 'job.progress' and PROGRESS_SECONDS or ENDED_SECONDS)
+end
+
+local function disable(endpoint, why)
+  local tenant = redis.call('HGET', ENDPOINT .. endpoint, 'tenant')
+  if not tenant then return end
+  redis.call('HSET', ENDPOINT .. endpoint, 'disabled_ms', now(), 'disabled_because', why)
+  for kind in redis.call('HGET', ENDPOINT .. endpoint, 'events'):gmatch('%S+') do
+    redis.call('SREM', LISTENERS .. tenant .. ':' .. kind, endpoint)
+  end
+end

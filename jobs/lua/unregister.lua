@@ -1,0 +1,8 @@
+-- ARGV: endpoint, tenant
+-- Returns 1, or nil when the tenant has no such endpoint. What still waits for it is given up when its turn comes.
+local endpoint, tenant = ARGV[1], ARGV[2]
+if redis.call('HGET', ENDPOINT .. endpoint, 'tenant') ~= tenant then return nil end
+disable(endpoint, 'deleted')
+redis.call('ZREM', ENDPOINTS .. tenant, endpoint)
+redis.call('DEL', ENDPOINT .. endpoint)
+return 1

@@ -1,0 +1,233 @@
+"""Webhooks: who is told of what, and the messages that are still to be delivered. The Lua is in `lua/outbox.lua`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self, cast
+from uuid import uuid4
+
+from jobs import keys
+from jobs.job import is_id, new_id
+from jobs.signatures import SigningKey, new_secret
+from jobs.store import OWN, JobStore, reaching_redis, script_source
+
+MOST_ENDPOINTS = 20  #: of one tenant
+OVERLAP_MS = 86_400_000  #: how long a replaced secret still signs
+
+SCRIPTS = "dispatch attempted redeliver test_endpoint register unregister rotate".split()
+
+
+class Event(StrEnum):
+    """What a webhook can be told of."""
+
+    STARTED = "job.started"
+    PROGRESS = "job.progress"
+    COMPLETED = "job.completed"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One webhook of a tenant. The one called `default` has no address: it stands for those that jobs name."""
+
+    id: str
+    tenant: str
+    secret: str = field(repr=False)
+    url: str = ""
+    events: tuple[Event, ...] = tuple(Event)
+    old_secret: str = field(default="", repr=False)
+    old_secret_until_ms: int = 0
+    created_ms: int = 0
+    disabled_ms: int | None = None
+    disabled_because: str | None = None
+
+    def secrets(self, now_ms: float) -> list[str]:
+        """Those that sign now, the newest first."""
+        return [self.secret, *([self.old_secret] if self.old_secret_until_ms > now_ms else [])]
+
+    @classmethod
+    def from_record(cls, endpoint: str, tenant: str, record: Mapping[str, str]) -> Self:
+        events = record.get("events")
+        disabled = record.get("disabled_ms")
+        return cls(
+            id=endpoint,
+            tenant=tenant,
+            secret=record["secret"],
+            url=record.get("url", ""),
+            events=tuple(Event(event) for event in events.split()) if events else tuple(Event),
+            old_secret=record.get("old_secret", ""),
+            old_secret_until_ms=int(record.get("old_secret_until_ms", 0)),
+            created_ms=int(record.get("created_ms", 0)),
+            disabled_ms=int(disabled) if disabled else None,
+            disabled_because=record.get("disabled_because"),
+        )
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try: what the receiver answered, if anything, and the first 200 bytes of it."""
+
+    at_ms: int
+    ms: int
+    status: int | None
+    answer: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message to one webhook; its id is the same in every attempt."""
+
+    id: str
+    tenant: str
+    endpoint: str
+    type: str
+    url: str
+    at_ms: int
+    status: str
+    tries: int
+    sequence: int
+    job: str | None
+    job_status: str | None
+    step: int | None
+    steps: int | None
+    metadata: str
+    ticket: str
+    attempts: tuple[Attempt, ...]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, str]) -> Self:
+        texts: dict[str, Any] = {name: record[name] for name in "id tenant endpoint type url status metadata".split()}
+        numbers: dict[str, Any] = {name: int(record[name]) for name in ("at_ms", "tries", "sequence")}
+        steps: dict[str, Any] = {name: int(record[name]) if record.get(name) else None for name in ("step", "steps")}
+        return cls(
+            **texts,
+            **numbers,
+            **steps,
+            job=record.get("job"),
+            job_status=record.get("job_status"),
+            ticket=record.get("ticket", ""),
+            attempts=tuple(Attempt(**attempt) for attempt in json.loads(record.get("attempts", "[]"))),
+        )
+
+    def body(self, base: str) -> bytes:
+        """The message, the same bytes in every attempt. `base` is the API's address, put before every path."""
+        at = datetime.fromtimestamp(self.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        message = {"type": self.type, "timestamp": at.replace("+00:00", "Z"), "data": self._data(base)}
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _data(self, base: str) -> dict[str, Any]:
+        if self.job is None:
+            return {"webhook": self.endpoint, "sequence": self.sequence}
+        path = f"{base}/v1/jobs/{self.job}"
+        data: dict[str, Any] = {"id": self.job, "status": self.job_status, "sequence": self.sequence}
+        if self.type == Event.PROGRESS:
+            data["progress"] = {"step": self.step, "steps": self.steps}
+        return {**data, "metadata": json.loads(self.metadata), "urls": {"self": path, "output": f"{path}/output"}}
+
+
+class Outbox:
+    """The webhooks of all tenants, and what is to be sent to them.
+
+    Raises:
+        RecordsUnavailable: from any method, when Redis does not answer in time.
+    """
+
+    def __init__(self, store: JobStore) -> None:
+        self.redis = store.redis
+        self._scripts = {name: self.redis.register_script(script_source(name)) for name in SCRIPTS}
+
+    def _run(self, script: str, *args: str | int) -> Any:
+        with reaching_redis():
+            return self._scripts[script](args=args)
+
+    # ---- the web tier's side
+
+    def register(self, tenant: str, url: str, events: tuple[Event, ...]) -> Endpoint | None:
+        """A new endpoint with a new secret. None: the tenant has as many as it may have."""
+        endpoint = new_id()
+        pairs = self._run("register", endpoint, tenant, MOST_ENDPOINTS, url, " ".join(events), new_secret())
+        return Endpoint.from_record(endpoint, tenant, _record(pairs)) if pairs else None
+
+    def endpoints(self, tenant: str) -> list[Endpoint]:
+        """A tenant's registered endpoints, oldest first."""
+        with reaching_redis():
+            ids = self.redis.zrange(keys.ENDPOINTS + tenant, 0, -1)
+        return [endpoint for one in ids if (endpoint := self.endpoint(one, tenant))]
+
+    def endpoint(self, endpoint: str, tenant: str) -> Endpoint | None:
+        """One of a tenant's endpoints; an absent one and a foreign one look the same. `default` is always there."""
+        if endpoint == OWN:
+            with reaching_redis():
+                self.redis.hsetnx(keys.ENDPOINT + _key(OWN, tenant), "secret", new_secret())
+        elif not is_id(endpoint):
+            return None
+        with reaching_redis():
+            record = self.redis.hgetall(keys.ENDPOINT + _key(endpoint, tenant))
+        if endpoint != OWN and record.get("tenant") != tenant:
+            return None
+        return Endpoint.from_record(endpoint, tenant, record)
+
+    def unregister(self, endpoint: str, tenant: str) -> bool:
+        """Forget an endpoint. False: the tenant has no such one."""
+        return bool(self._run("unregister", endpoint, tenant))
+
+    def rotate(self, endpoint: Endpoint) -> Endpoint | None:
+        """A new secret; for a day messages are signed with the old one, too. None: it was deleted meanwhile."""
+        pairs = self._run("rotate", _key(endpoint.id, endpoint.tenant), new_secret(), OVERLAP_MS)
+        return Endpoint.from_record(endpoint.id, endpoint.tenant, _record(pairs)) if pairs else None
+
+    def test(self, endpoint: Endpoint) -> Delivery:
+        """Send a registered endpoint a message that is about no job."""
+        return Delivery.from_record(_record(self._run("test_endpoint", new_id(), endpoint.tenant, endpoint.id)))
+
+    def redeliver(self, delivery: str, endpoint: Endpoint) -> Delivery | None:
+        """Start a delivery again, under its old id. None: the endpoint has no such one."""
+        status = self._run("redeliver", delivery, endpoint.tenant, endpoint.id)
+        return self._delivery(delivery) if status else None
+
+    def deliveries(self, endpoint: Endpoint, limit: int) -> list[Delivery]:
+        """An endpoint's last deliveries, newest first."""
+        with reaching_redis():
+            rows = self.redis.zrevrange(f"{keys.DELIVERIES}{endpoint.tenant}:{endpoint.id}", 0, limit - 1)
+        return [delivery for row in rows if (delivery := self._delivery(row))]
+
+    def _delivery(self, row: str) -> Delivery | None:
+        with reaching_redis():
+            record = self.redis.hgetall(keys.DELIVERY + row)
+        return Delivery.from_record(record) if "id" in record else None
+
+    # ---- the courier's side
+
+    def dispatch(self, wanted: int, lease_ms: int) -> list[Delivery]:
+        """Deliveries that are due, for the caller alone until the lease is over."""
+        records = self._run("dispatch", wanted, lease_ms, uuid4().hex[:16])
+        return [Delivery.from_record(_record(pairs)) for pairs in records]
+
+    def attempted(
+        self, delivery: Delivery, outcome: str, attempt: Attempt, *, again_ms: int | None, pause_ms: int, rest_ms: int
+    ) -> str | None:
+        """Note what came of an attempt. Returns the delivery's status; None: it was no longer the caller's.
+
+        `outcome` is delivered, failed or gone; the next attempt comes after `again_ms` (None: there is none); the
+        receiver is left alone for `pause_ms`, and for `rest_ms` once it has failed often in a row.
+        """
+        said = json.dumps(asdict(attempt))
+        again = "" if again_ms is None else again_ms
+        args = (delivery.id, delivery.ticket, outcome, said, again, pause_ms, rest_ms)
+        return cast(str | None, self._run("attempted", *args))
+
+    def signing_key(self) -> SigningKey:
+        """The key that signs for everybody, made once."""
+        with reaching_redis():
+            self.redis.set(keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
+            seed = self.redis.get(keys.SIGNING_KEY)
+        return SigningKey(bytes.fromhex(seed))
+
+
+def _record(pairs: list[str]) -> dict[str, str]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+
+def _key(endpoint: str, tenant: str) -> str:
+    return f"{OWN}:{tenant}" if endpoint == OWN else endpoint

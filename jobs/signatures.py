@@ -1,0 +1,85 @@
+"""Signatures of webhooks, by Standard Webhooks: `v1` (HMAC-SHA256, a shared secret) and `v1a` (Ed25519, a public key).
+
+What is signed is `id.timestamp.body`, so that neither an old message nor another's body passes for this one.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+PREFIX = "whsec_"
+TOLERANCE_SECONDS = 300
+
+
+def new_secret() -> str:
+    """A secret to share with one receiver: 32 random bytes."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def sign(secret: str, message: str, timestamp: int, body: bytes) -> str:
+    """The `v1` signature of one attempt."""
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    return "v1," + base64.b64encode(hmac.digest(key, signed_content(message, timestamp, body), hashlib.sha256)).decode()
+
+
+def signed_content(message: str, timestamp: int, body: bytes) -> bytes:
+    """What both signatures are made of."""
+    return f"{message}.{timestamp}.".encode() + body
+
+
+class SigningKey:
+    """The service's own key pair, whose public half anybody may fetch."""
+
+    def __init__(self, seed: bytes) -> None:
+        """`seed`: 32 bytes, to be kept secret."""
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+
+    @staticmethod
+    def new_seed() -> bytes:
+        return secrets.token_bytes(32)
+
+    def sign(self, message: str, timestamp: int, body: bytes) -> str:
+        """The `v1a` signature of one attempt."""
+        return "v1a," + base64.b64encode(self._key.sign(signed_content(message, timestamp, body))).decode()
+
+    def jwk(self) -> dict[str, str]:
+        """The public half as a JSON Web Key (RFC 8037); its id is its thumbprint (RFC 7638)."""
+        x = _url_safe(self._key.public_key().public_bytes_raw())
+        thumbprint = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
+        return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": _url_safe(thumbprint), "use": "sig", "alg": "EdDSA"}
+
+
+def _url_safe(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def verify(secret: str, message: str, timestamp: int, body: bytes, signatures: str, *, now: float) -> bool:
+    """Whether one of the `v1` signatures is the secret's, and the attempt is younger than five minutes."""
+    expected = sign(secret, message, timestamp, body)
+    given = [part for part in signatures.split() if part.startswith("v1,")]
+    return abs(now - timestamp) <= TOLERANCE_SECONDS and any(
+        hmac.compare_digest(expected.encode(), part.encode()) for part in given
+    )
+
+
+def verify_public(
+    jwk: Mapping[str, str], message: str, timestamp: int, body: bytes, signatures: str, *, now: float
+) -> bool:
+    """Whether one of the `v1a` signatures is the public key's, and the attempt is younger than five minutes."""
+    key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk["x"] + "=="))
+    content = signed_content(message, timestamp, body)
+    given = [part.removeprefix("v1a,") for part in signatures.split() if part.startswith("v1a,")]
+    return abs(now - timestamp) <= TOLERANCE_SECONDS and any(_holds(key, part, content) for part in given)
+
+
+def _holds(key: Ed25519PublicKey, signature: str, content: bytes) -> bool:
+    try:
+        key.verify(base64.b64decode(signature), content)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

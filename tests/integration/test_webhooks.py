@@ -1,0 +1,290 @@
+"""Webhooks from end to end: the API, a real courier, and receivers of every temper on loopback."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from standardwebhooks import Webhook
+
+from jobs import keys
+from jobs.fetch import Answer
+from jobs.outbox import Outbox
+from jobs.settings import Settings
+from jobs.signatures import verify_public
+from jobs.store import JobStore, Renewal
+from tests.conftest import ROOT
+from tests.integration.conftest import submit
+from tests.integration.test_events import serving
+from tests.jobs_of import A_PICTURE, a_job
+from tests.receivers import Receiver, Request, receiving
+from worker.courier import judge
+
+SCHEDULE = Settings(_env_file=None).webhook_delays
+
+
+@contextmanager
+def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subprocess.Popen]:
+    """The real process, once it listens."""
+    given = settings.model_dump(exclude={"s3_secret_access_key"}, exclude_none=True)
+    environment = {name.upper(): str(value) for name, value in given.items()}
+    environment["S3_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
+    records = redis.Redis.from_url(settings.redis_url)
+    listeners = records.pubsub_numsub(keys.OUTBOX_WAKE)[0][1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.keeper"],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        stderr=log.open("w"),
+    )
+    try:
+        until(lambda: records.pubsub_numsub(keys.OUTBOX_WAKE)[0][1] > listeners)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it did not come"
+        time.sleep(0.02)
+
+
+def check(request: Request, secret: str, key: dict) -> dict:
+    """The message, if both its signatures hold."""
+    headers = request.headers
+    message = Webhook(secret).verify(request.body, dict(headers))
+    at = int(headers["webhook-timestamp"])
+    signed = (headers["webhook-id"], at, request.body, headers["webhook-signature"])
+    assert verify_public(key, *signed, now=time.time())
+    return message
+
+
+def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, tmp_path):
+    with receiving() as receiver:
+        settings = hooks(receiver, public_url="https://darkroom.example")
+        with serving(settings) as http, keeper(settings, tmp_path / "log"):
+            address = f"{receiver.url}/told?token=secret"
+            fields = {"webhook": address, "webhook_events": "job.started,job.completed", "metadata": '{"order": 7}'}
+            job = submit(http, jpeg, **fields)
+            claimed = store.claim("w", lease_seconds=30, token="t", slots=9)
+            until(lambda: len(receiver.requests) == 1)
+            store.finish(claimed, A_PICTURE, {}, {})
+            until(lambda: len(receiver.requests) == 2)
+            secret = http.get("/v1/webhooks/default/secret").json()["secret"]
+            (key,) = http.get("/.well-known/jwks.json").json()["keys"]
+            started, completed = (check(request, secret, key) for request in receiver.requests)
+            until(lambda: http.get("/v1/webhooks/default/deliveries").json()["data"][0]["status"] == "delivered")
+            told = http.get("/v1/webhooks/default/deliveries").json()["data"]
+    assert {request.path for request in receiver.requests} == {"/told?token=secret"}
+    assert (started["type"], started["data"]["status"]) == ("job.started", "running")
+    assert (completed["type"], completed["data"]["status"]) == ("job.completed", "succeeded")
+    assert completed["data"]["id"] == job["id"]
+    assert completed["data"]["metadata"] == {"order": 7}
+    assert completed["data"]["urls"]["self"] == f"https://darkroom.example/v1/jobs/{job['id']}"
+    assert completed["data"]["sequence"] > started["data"]["sequence"]
+    assert [one["id"] for one in told] == [r.headers["webhook-id"] for r in reversed(receiver.requests)]
+    assert told[0]["attempts"][0]["status"] == 200
+    log = (tmp_path / "log").read_text()
+    assert told[0]["id"] in log
+    assert not [one for one in (secret, "token=", "v1,", str(receiver.port)) if one in log], "no secret in a log"
+
+
+def test_a_registered_webhook_lives_its_life(hooks, jpeg):
+    with receiving(lambda _: (200, {}, b"y" * 1000)) as receiver:
+        settings = hooks(receiver)
+        with serving(settings) as http, keeper(settings):
+            made = http.post("/v1/webhooks", json={"url": receiver.url})
+            assert made.status_code == 201, made.text
+            hook = made.json()
+            path = f"/v1/webhooks/{hook['id']}"
+            assert http.get("/v1/webhooks").json()["data"] == [http.get(path).json()]
+            assert "secret" not in http.get(path).json()
+            (key,) = http.get("/.well-known/jwks.json").json()["keys"]
+            sent = http.post(f"{path}/test").json()
+            until(lambda: len(receiver.requests) == 1)
+            assert check(receiver.requests[0], hook["secret"], key)["type"] == "webhook.test"
+            rotated = http.post(f"{path}/rotate").json()
+            assert rotated["old_valid_until"]
+            http.post(submit(http, jpeg)["urls"]["cancel"])
+            until(lambda: len(receiver.requests) == 2)
+            for secret in (hook["secret"], rotated["secret"]):
+                assert check(receiver.requests[1], secret, key)["data"]["status"] == "canceled"
+            until(lambda: http.get(f"{path}/deliveries").json()["data"][0]["status"] == "delivered")
+            told = http.get(f"{path}/deliveries").json()["data"]
+            assert [one["type"] for one in told] == ["job.completed", "webhook.test"]
+            assert told[1]["attempts"][0]["answer"] == "y" * 200
+            assert http.post(f"{path}/deliveries/{sent['id']}/redeliver").status_code == 202
+            until(lambda: len(receiver.requests) == 3)
+            assert receiver.requests[2].headers["webhook-id"] == receiver.requests[0].headers["webhook-id"]
+            assert http.delete(path).status_code == 204
+            assert http.get(path).status_code == http.get(f"{path}/deliveries").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "https://user:pw@example.com/",
+        "https://example.com:22/",
+        "nonsense",
+        "https://",
+        "x" * 3000,
+    ],
+)
+def test_an_address_that_could_not_be_told_is_refused_by_name(client, jpeg, url):
+    answer = client.post("/v1/webhooks", json={"url": url})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "url")
+    answer = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x", "webhook": url})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "webhook")
+
+
+@pytest.mark.parametrize("events", ["job.done", "job.completed,", "[]"])
+def test_an_unknown_event_is_refused_by_name(client, jpeg, events):
+    data = {"prompt": "x", "webhook": "https://example.com/", "webhook_events": events}
+    answer = client.post("/v1/jobs", files={"image": jpeg}, data=data)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "webhook_events")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/secret"),
+        ("POST", "/rotate"),
+        ("POST", "/test"),
+        ("GET", "/deliveries"),
+        ("POST", "/deliveries/msg_x/redeliver"),
+    ],
+)
+def test_an_absent_and_a_foreign_webhook_look_the_same(client, settings, method, path):
+    foreign = Outbox(JobStore.connect(settings.redis_url, timeout=5)).register(
+        "somebody-else", "https://x.example/", ()
+    )
+    answers = [client.request(method, f"/v1/webhooks/{one}{path}") for one in (foreign.id, "0" * 26, "nonsense")]
+    assert {answer.status_code for answer in answers} == {404}
+    bodies = [{**answer.json(), "instance": ""} for answer in answers]
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+def test_attempts_follow_the_schedule(hooks, store):
+    """At a ten-thousandth of its length: ten attempts, each delay the schedule's give or take a fifth."""
+    times: list[float] = []
+
+    def refuse(_: Request):
+        times.append(time.monotonic())
+        return 500, {}, b""
+
+    with receiving(refuse) as receiver, keeper(hooks(receiver)):
+        store.submit(job := a_job(webhook=receiver.url, webhook_events=("job.completed",)))
+        store.cancel(job.id, job.tenant)
+        until(lambda: len(times) == 10, 60)
+        time.sleep(0.5)
+        outbox = Outbox(store)
+        (delivery,) = outbox.deliveries(outbox.endpoint("default", "default"), 10)
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    assert (len(times), delivery.status, len(delivery.attempts)) == (10, "failed", 10)
+    slack = 1.15  # the courier looks once a second
+    for (before, after), seconds in zip(itertools.pairwise(times), SCHEDULE, strict=True):
+        wanted = seconds * 1e-4
+        assert 0.8 * wanted <= after - before + 0.005
+        assert after - before <= 1.2 * wanted + slack
+
+
+@pytest.mark.timeout(240)
+def test_every_end_is_told_though_receivers_misbehave_and_keepers_are_killed(hooks, store):
+    """Receivers that fail 70 %, hang, redirect, or are gone; ten keepers killed meanwhile, one left."""
+    chance = random.Random(6)
+    outbox = Outbox(store)
+    ended, arrived = {}, {}
+    with ExitStack() as stack:
+
+        def arrive(request: Request):
+            arrived.setdefault(json.loads(request.body)["data"]["id"], time.monotonic())
+            return 200, {}, b""
+
+        good = stack.enter_context(receiving(arrive))
+        flaky = stack.enter_context(receiving(lambda _: (500 if chance.random() < 0.7 else 204, {}, b"")))
+        hanging = stack.enter_context(receiving(lambda _: (time.sleep(600), (200, {}, b""))[1]))
+        moving = stack.enter_context(receiving(lambda _: (302, {"Location": f"{good.url}/moved"}, b"")))
+        gone = stack.enter_context(receiving(lambda _: (410, {}, b"")))
+        endpoint = outbox.register("default", gone.url, ("job.completed",))
+
+        def end_jobs() -> None:
+            for bad in [flaky, hanging, moving] * 16:
+                for receiver in (bad, good):
+                    job = a_job(webhook=receiver.url, webhook_events=("job.completed",))
+                    store.submit(job)
+                    store.cancel(job.id, job.tenant)
+                    ended[job.id] = time.monotonic()
+                    time.sleep(0.12)
+
+        def to(receiver: Receiver) -> list:
+            own = outbox.endpoint("default", "default")
+            return [one for one in outbox.deliveries(own, 1000) if one.url == receiver.url]
+
+        settings = hooks(good, flaky, hanging, moving, gone, scale=3e-5)
+        with keeper(settings):
+            ending = threading.Thread(target=end_jobs)
+            ending.start()
+            for _ in range(10):
+                with keeper(settings) as victim:
+                    time.sleep(chance.uniform(0, 0.3))
+                    victim.send_signal(signal.SIGKILL)
+            ending.join()
+            until(lambda: len(arrived) == 48, 30)
+            until(lambda: all(one.status != "pending" for one in to(flaky)), 60)
+        waits = sorted(arrived[job] - ended[job] for job in arrived)
+        assert waits[round(0.95 * len(waits))] < 2
+        assert len({request.headers["webhook-id"] for request in good.requests}) == 48
+        assert not any(request.path == "/moved" for request in good.requests)
+        assert moving.requests
+        assert outbox.endpoint(endpoint.id, "default").disabled_because == "gone"
+        for one in to(flaky):
+            assert one.status == "delivered" or len(one.attempts) == 10, "given up only after all of its attempts"
+
+
+def test_progress_is_told_while_the_job_runs(hooks, store):
+    with receiving() as receiver, keeper(hooks(receiver)):
+        store.submit(a_job(webhook=receiver.url, webhook_events=("job.progress", "job.completed")))
+        job = store.claim("w", lease_seconds=30, token="t", slots=9)
+        for step in range(1, 31):
+            about = {"slots": 1, "checkpoint": {}}
+            store.renew("w", about, [Renewal(job.id, job.fence, True, step, 30)], lease_seconds=30)
+            time.sleep(0.05)
+        store.finish(job, A_PICTURE, {}, {})
+        until(lambda: any(b"job.completed" in request.body for request in receiver.requests))
+    steps = [json.loads(request.body)["data"].get("progress", {}).get("step") for request in receiver.requests]
+    assert steps[-1] is None
+    assert 3 <= len(steps[:-1]) <= 4
+    assert steps[:-1] == sorted(steps[:-1])
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "outcome", "pause"),
+    [
+        (204, "", "delivered", 0),
+        (302, "", "failed", 0),
+        (410, "9", "gone", 0),
+        (429, "120", "failed", 120),
+        (503, "999999999", "failed", 86_400),
+        (503, "soon", "failed", 0),
+        (503, "-5", "failed", 0),
+    ],
+)
+def test_what_an_answer_means(status, retry_after, outcome, pause):
+    verdict = judge(Answer(status, {"retry-after": retry_after}, b""))
+    assert (verdict.outcome, verdict.pause_seconds) == (outcome, pause)

@@ -1,0 +1,177 @@
+"""The courier: delivers webhooks, in a thread of the keeper's process, with an event loop of its own.
+
+Any number of couriers may run: each delivery is leased to one of them at a time. One that dies leaves its deliveries to
+the others, which make them again under the same ids.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from jobs import keys
+from jobs.errors import Unavailable
+from jobs.fetch import Answer, Fetcher, FetchError
+from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
+from jobs.settings import Settings
+from jobs.signatures import SigningKey, sign
+from jobs.store import JobStore
+
+log = logging.getLogger("courier")
+
+JITTER = 0.2  #: of every delay, up or down
+LONGEST_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
+LOGGED_BYTES = 200
+LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
+LOOK = 1.0  #: seconds after which the courier looks unasked
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an attempt came to."""
+
+    outcome: str
+    pause_seconds: float = 0.0
+
+
+def judge(answer: Answer | None) -> Verdict:
+    """2xx is a delivery, 410 the end of the endpoint, all else a failure; a throttling receiver names its pause."""
+    if answer is None:
+        return Verdict("failed")
+    if 200 <= answer.status < 300:
+        return Verdict("delivered")
+    if answer.status == 410:
+        return Verdict("gone")
+    seconds = answer.headers.get("retry-after", "")
+    pause = min(int(seconds), LONGEST_PAUSE) if seconds.isascii() and seconds.isdigit() else 0
+    return Verdict("failed", pause)
+
+
+class Courier:
+    """Takes what is due and sends it, so many at a time."""
+
+    def __init__(self, outbox: Outbox, fetcher: Fetcher, settings: Settings) -> None:
+        self.outbox = outbox
+        self.settings = settings
+        self._fetcher = fetcher
+        self._lease_ms = round((settings.webhook_timeout_seconds + LEASE_MARGIN) * 1000)
+        self._stir = asyncio.Event()
+        self._flights: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def start(cls, settings: Settings) -> threading.Thread:
+        """Deliver in the background for as long as the process lives."""
+        store = JobStore.connect(settings.redis_url, timeout=5)
+        courier = cls(Outbox(store), Fetcher(settings), settings)
+        thread = threading.Thread(target=lambda: asyncio.run(courier.run()), daemon=True, name="courier")
+        thread.start()
+        return thread
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                self._stir.clear()
+                await self._send_what_is_due()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stir.wait(), LOOK)
+        finally:
+            for task in (listening, *self._flights):
+                task.cancel()
+
+    async def _send_what_is_due(self) -> None:
+        try:
+            while free := self.settings.webhook_senders - len(self._flights):
+                due = await asyncio.to_thread(self.outbox.dispatch, free, self._lease_ms)
+                for delivery in due:
+                    flight = asyncio.create_task(self._carry(delivery))
+                    self._flights.add(flight)
+                    flight.add_done_callback(self._land)
+                if not due:
+                    return
+        except Unavailable as error:
+            log.warning("nothing taken: %s", error)
+        except Exception:
+            log.exception("nothing taken")
+
+    def _land(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._stir.set()
+        if not flight.cancelled() and (error := flight.exception()):
+            log.error("a delivery broke; its lease runs out", exc_info=error)
+
+    async def _listen(self) -> None:
+        """Look at once when a delivery is written."""
+        while True:
+            with suppress(RedisError, OSError):
+                url = self.settings.redis_url
+                async with (
+                    redis.asyncio.Redis.from_url(url, socket_connect_timeout=5) as client,
+                    client.pubsub() as bell,
+                ):
+                    await bell.subscribe(keys.OUTBOX_WAKE)
+                    while True:
+                        if await bell.get_message(ignore_subscribe_messages=True, timeout=10):
+                            self._stir.set()
+            await asyncio.sleep(LOOK)
+
+    async def _carry(self, delivery: Delivery) -> None:
+        """One attempt, and the note of what came of it."""
+        endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
+        if endpoint is None:  # deleted a moment ago: the next courier to look gives it up
+            return
+        key = await asyncio.to_thread(self.outbox.signing_key)
+        at, started = time.time(), time.monotonic()
+        answer = await self._ask(delivery, endpoint, key, int(at))
+        attempt = Attempt(
+            at_ms=round(at * 1000),
+            ms=round((time.monotonic() - started) * 1000),
+            status=answer.status if answer else None,
+            answer=answer.body.decode(errors="replace") if answer else "no answer",
+        )
+        await asyncio.to_thread(self._note, delivery, attempt, judge(answer))
+
+    async def _ask(self, delivery: Delivery, endpoint: Endpoint, key: SigningKey, at: int) -> Answer | None:
+        body = delivery.body(self.settings.public_url.rstrip("/"))
+        signatures = [sign(secret, delivery.id, at, body) for secret in endpoint.secrets(at * 1000)]
+        headers = {
+            "Content-Type": "application/json",
+            "Webhook-Id": delivery.id,
+            "Webhook-Timestamp": str(at),
+            "Webhook-Signature": " ".join([*signatures, key.sign(delivery.id, at, body)]),
+        }
+        seconds = self.settings.webhook_timeout_seconds
+        try:
+            return await self._fetcher.post(
+                endpoint.url or delivery.url, headers=headers, content=body, limit=LOGGED_BYTES, seconds=seconds
+            )
+        except FetchError as error:
+            log.info("delivery %s got no answer: %s", delivery.id, error)
+            return None
+
+    def _note(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> None:
+        again = self._delay(delivery)
+        again_ms = None if again is None else round(max(again, verdict.pause_seconds) * 1000)
+        status = self.outbox.attempted(
+            delivery,
+            verdict.outcome,
+            attempt,
+            again_ms=again_ms,
+            pause_ms=round(verdict.pause_seconds * 1000),
+            rest_ms=round(self.settings.webhook_circuit_seconds * 1000),
+        )
+        log.info("delivery %s: attempt %s, %s, now %s", delivery.id, delivery.tries + 1, attempt.status, status)
+
+    def _delay(self, delivery: Delivery) -> float | None:
+        """Seconds until the next attempt, or None if this was the last. Old progress is of use to nobody."""
+        delays = self.settings.webhook_delays
+        if delivery.type == Event.PROGRESS or delivery.tries >= len(delays):
+            return None
+        return delays[delivery.tries] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - jitter
