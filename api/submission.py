@@ -122,7 +122,7 @@ def _from_fields(fields: dict[str, Any]) -> Submission:
         deadline_seconds=_deadline(fields.pop("deadline_seconds", None)),
         metadata=_metadata(fields.pop("metadata", None)),
         webhook=_webhook(fields.pop("webhook", None)),
-        webhook_events=read_events("webhook_events", fields.pop("webhook_events", None) or [Event.COMPLETED]),
+        webhook_events=read_events("webhook_events", fields.pop("webhook_events", None)),
         given={name: value for name, value in fields.items() if value is not None},
     )
 
@@ -154,7 +154,9 @@ def _webhook(value: Any) -> str | None:
 
 
 def read_events(field: str, value: Any) -> tuple[Event, ...]:
-    """The events that a webhook is told of: a list, or text with commas between; each once, in our order."""
+    """The events that a webhook is told of: a list, or text with commas between; each once, in our order. None: the end of a job."""
+    if value is None:
+        return (Event.COMPLETED,)
     names = value.split(",") if isinstance(value, str) else value
     known = ", ".join(Event)
     if not isinstance(names, Sequence) or not names:

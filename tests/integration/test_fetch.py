@@ -216,7 +216,7 @@ def test_plain_http_goes_to_listed_loopback_in_local_mode_only():
     secrets = {"s3_secret_access_key": "x", "redis_url": "redis://:p@h/0"}
     with receiving() as door:
         production = settings_for(
-            door.port, allow_private_networks="127.0.0.1/32", darkroom_mode="production", **secrets
+            door.port, allow_private_networks="127.0.0.1/32", darkroom_mode="production", auth="on", **secrets
         )
         assert refuses(Fetcher(production), door.url)
         assert refuses(Fetcher(settings_for(door.port)), door.url)

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from api.main import create_app
 from jobs.job import Job, new_id
 from jobs.keyring import Keyring, Scope
+from jobs.outbox import Event, Outbox
 from jobs.settings import Settings
 from tests.integration.conftest import calling, submit
 
@@ -35,6 +36,10 @@ COMMON = {
     ("delete", "/v1/session"),
     ("get", "/v1/admin/keys"),
     ("post", "/v1/admin/keys"),
+    ("get", "/v1/webhooks"),
+    ("post", "/v1/webhooks"),
+    ("post", "/v1/uploads"),
+    ("get", "/.well-known/jwks.json"),
 }
 # Routes of admins, who see all tenants: refused to every other key, whatever the id.
 ADMINS = {("delete", "/v1/admin/keys/{key_id}")}
@@ -50,6 +55,16 @@ OWN = {
     ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
     ("get", "/v1/jobs/{job_id}/steps"): (409, 409),
 }
+# What its owner is answered on each route that takes a webhook's id.
+WEBHOOKS = {
+    ("get", "/v1/webhooks/{webhook_id}"): 200,
+    ("delete", "/v1/webhooks/{webhook_id}"): 204,
+    ("get", "/v1/webhooks/{webhook_id}/secret"): 200,
+    ("post", "/v1/webhooks/{webhook_id}/rotate"): 200,
+    ("post", "/v1/webhooks/{webhook_id}/test"): 202,
+    ("get", "/v1/webhooks/{webhook_id}/deliveries"): 200,
+    ("post", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): 202,
+}
 ROUTES = [
     (method, path)
     for path, operations in create_app(Settings(_env_file=None)).openapi()["paths"].items()
@@ -59,7 +74,7 @@ ROUTES = [
 
 
 def test_the_matrix_has_every_route():
-    assert set(ROUTES) == COMMON | ADMINS | set(OWN)
+    assert set(ROUTES) == COMMON | ADMINS | set(OWN) | set(WEBHOOKS)
     assert not [path for _, path in COMMON if "{" in path]
 
 
@@ -120,6 +135,23 @@ def test_foreign_looks_like_absent(owner, other, jobs, route):
         assert ask(other, *route, job_id) == absent
         assert ask(other, *route, job_id, params={"proxy": 1, "wait": 1}) == absent
     assert tuple(ask(owner, *route, job_id)[0] for job_id in jobs) == OWN[route], "the owner's is untouched"
+
+
+@pytest.mark.parametrize("route", WEBHOOKS, ids=" ".join)
+def test_a_foreign_webhook_looks_absent(owner, other, store, route):
+    outbox = Outbox(store)
+    endpoint = outbox.register("acme", "https://acme.example/", (Event.COMPLETED,))
+    delivery = outbox.test(endpoint)
+
+    def at(client: TestClient, webhook_id: str) -> tuple[int, bytes]:
+        path = route[1].replace("{webhook_id}", webhook_id).replace("{delivery_id}", delivery.id)
+        answer = client.request(route[0].upper(), path)
+        return answer.status_code, answer.content.replace(delivery.id.encode(), b"").replace(webhook_id.encode(), b"ID")
+
+    absent = at(other, new_id())
+    assert absent[0] == 404
+    assert at(other, endpoint.id) == absent
+    assert at(owner, endpoint.id)[0] == WEBHOOKS[route], "the owner's is untouched"
 
 
 @pytest.mark.parametrize("route", OWN, ids=" ".join)
