@@ -59,8 +59,7 @@ class Denoising:
 
     def take(self, noise: Tensor) -> None:
         """Go one step on, given the noise predicted in each branch, (rows, C, h, w)."""
-        weights = torch.tensor(list(self.guidance.weights.values()), device=noise.device)
-        guided = torch.einsum("b,bchw->chw", weights, noise.float())[None]
+        guided = self.guidance.apply(noise.float())
         predicted = self.next.predict(self.x, guided)
         self.x = self.next.advance(self.x, predicted, self.predicted, self.generator)
         self.predicted = predicted

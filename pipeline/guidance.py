@@ -11,6 +11,8 @@ and a row whose weight is 0 need not be computed.
 from dataclasses import dataclass
 from enum import Enum
 
+from torch import Tensor
+
 
 class Branch(Enum):
     """What a row shows the network: (the prompt rather than the negative prompt, the picture)."""
@@ -33,6 +35,17 @@ class Guidance:
     """The rows that one edit needs, and each one's weight in the guided noise."""
 
     weights: dict[Branch, float]
+
+    def apply(self, noise: Tensor) -> Tensor:
+        """The guided noise (1, C, h, w) from each branch's, (rows, C, h, w).
+
+        Weights add up to 1, so the sum may be taken over differences from one row: they are small, and so is what is
+        lost to rounding where weights are large.
+        """
+        guided = noise[-1:].clone()
+        for row, weight in zip(noise[:-1], self.weights.values(), strict=False):
+            guided += weight * (row - noise[-1])
+        return guided
 
     @property
     def branches(self) -> tuple[Branch, ...]:
