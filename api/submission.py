@@ -154,7 +154,10 @@ def _webhook(value: Any) -> str | None:
 
 
 def read_events(field: str, value: Any) -> tuple[Event, ...]:
-    """The events that a webhook is told of: a list, or text with commas between; each once, in our order. None: the end of a job."""
+    """The events that a webhook is told of: a list, or text with commas between; each once, in our order.
+
+    None stands for the end of a job.
+    """
     if value is None:
         return (Event.COMPLETED,)
     names = value.split(",") if isinstance(value, str) else value
