@@ -87,14 +87,18 @@ class SeaweedFS(Process):
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def ready(self) -> bool:
-        """Whether a signed HEAD of the bucket succeeds: the port answers some time before the keys are known."""
+        """Whether a signed HEAD of the bucket succeeds, and what is in it can be read.
+
+        The port answers some time before the keys are known, and the bucket may before its volumes are found.
+        """
         url = f"{self.endpoint_url}/{self.bucket}"
         signed = signed_head(url, self.access_key, self.secret_key)
         try:
             answer = httpx.head(url, headers=signed, timeout=1, trust_env=False)
+            topology = httpx.get(f"http://127.0.0.1:{self.ports[2]}/dir/status", timeout=1, trust_env=False)
         except httpx.HTTPError:
             return False
-        return answer.status_code == httpx.codes.OK
+        return answer.status_code == httpx.codes.OK and '"PublicUrl"' in topology.text
 
     def stop(self) -> None:
         super().stop()

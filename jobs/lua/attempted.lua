@@ -30,7 +30,7 @@ else
   redis.call('HSET', CIRCUIT .. lane, 'rests_until_ms', at + rest)
   if outcome == 'gone' then
     disable(endpoint, 'gone')
-  elseif at - tonumber(redis.call('HGET', CIRCUIT .. lane, 'failing_ms')) > DISABLE_MS then
+  elseif at - tonumber(redis.call('HGET', CIRCUIT .. lane, 'failing_ms')) >= DISABLE_MS then
     disable(endpoint, 'failing')
   end
 end
