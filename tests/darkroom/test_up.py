@@ -77,10 +77,16 @@ def test_the_command_line_finds_it_by_its_folder(up: Up, data: Path) -> None:
     assert json.loads(answer.stdout)["data"] == []
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs, such as a build, ignore SIGINT, and all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_cancels_the_edit_that_it_interrupts(up: Up) -> None:
     command = [sys.executable, "-m", "darkroom.cli", "edit", str(PHOTO), "make it snowy", "--steps", "1000"]
     command += ["--size", "256x256", "--url", up.url]
-    with Client(up.url) as client, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as edit:
+    edit = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+    with Client(up.url) as client, edit:
         assert eventually(lambda: client.list(status="running")["data"] != [], 20)
         edit.send_signal(signal.SIGINT)
         assert edit.wait(10) == 130
