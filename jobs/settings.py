@@ -50,7 +50,10 @@ class Settings(BaseSettings):
 
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, or a hub id")
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
-    torch_threads: Positive = 1
+    compile: bool = Field(False, description="compile the UNet, on a GPU into CUDA graphs; first steps take a minute")
+    torch_threads: Positive | None = Field(
+        None, description="of one worker; measured at its start, a core left, if absent"
+    )
     worker_slots: Positive = Field(
         32, description="jobs that one worker holds at a time; the engine steps them together"
     )

@@ -216,10 +216,10 @@ class Card:
 
     @classmethod
     def read(cls, folder: Path) -> "Card":
-        """The card of a checkpoint folder; one without a card gets its folder's name and the common defaults."""
+        """The card of a checkpoint folder; one without, or a single file, gets its own name and the common defaults."""
         try:
             card = json.loads((folder / "darkroom.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(name=folder.name)
         return cls(card["name"], card.get("revision", ""), card.get("defaults", {}), card.get("text_scale", 7.5))
 

@@ -1,7 +1,5 @@
-"""A checkpoint in memory: found, loaded once, its weights shared by every model that uses them."""
+"""A checkpoint in memory: loaded once, its weights shared by every model that uses them."""
 
-import dataclasses
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,49 +7,47 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.catalogue import Card
-from pipeline.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.clip import CLIPTextEncoder
 from pipeline.denoise import predict
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
+from pipeline.files import Files, find
 from pipeline.kernels import choose_kernels
 from pipeline.schedule import Schedule
 from pipeline.tokenizer import Tokenizer
-from pipeline.unet import UNet, UNetConfig
-from pipeline.vae import VAE, VAEConfig
-from pipeline.weights import Network, build, read_folder
+from pipeline.unet import UNet
+from pipeline.vae import VAE
+from pipeline.weights import Network
 
 if TYPE_CHECKING:
     from pipeline.library import Library
 
 
 class Checkpoint:
-    """A checkpoint folder in diffusers' layout. Each part is loaded when it is first asked for.
+    """A checkpoint's parts, each loaded when it is first asked for.
 
-    The library's modules use the tensors of our networks, so both together cost the memory of one.
+    The library's modules use the tensors of our networks, so both together cost the memory of one. `compiled` has the
+    UNet compiled, on a GPU as CUDA graphs.
     """
 
-    def __init__(self, folder: Path, card: Card, dtype: torch.dtype, device: torch.device) -> None:
-        self.folder, self.card, self.dtype, self.device = folder, card, dtype, device
+    def __init__(self, files: Files, dtype: torch.dtype, device: torch.device, *, compiled: bool = False) -> None:
+        self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
         self.engine = Engine(lambda edits: predict(self.unet, edits))  # what all edits share the device by
 
     @classmethod
-    def find(cls, checkpoint: str | Path, dtype: torch.dtype, device: torch.device) -> "Checkpoint":
-        """A folder, or a hub id (`owner/name[@revision]`) that is downloaded or found in the hub's cache.
+    def find(
+        cls, checkpoint: str | Path, dtype: torch.dtype, device: torch.device, *, compiled: bool = False
+    ) -> "Checkpoint":
+        """A folder in diffusers' layout, an original single file, or a hub id (`owner/name[@revision]`).
 
         Raises:
-            PipelineError: neither.
+            PipelineError: none of these.
         """
-        folder = Path(checkpoint)
-        if folder.is_dir():
-            if not (folder / "model_index.json").is_file():
-                detail = f"{folder} has no model_index.json, so it is no diffusers checkpoint"
-                raise PipelineError(detail, field="checkpoint")
-            return cls(folder, Card.read(folder), dtype, device)
-        folder = _download(str(checkpoint))
-        card = Card.read(folder)
-        if not (folder / "darkroom.json").exists():
-            card = dataclasses.replace(card, name=str(checkpoint), revision=folder.name)
-        return cls(folder, card, dtype, device)
+        return cls(find(checkpoint), dtype, device, compiled=compiled)
+
+    @cached_property
+    def card(self) -> Card:
+        return self.files.card
 
     @cached_property
     def library(self) -> "Library":
@@ -59,52 +55,41 @@ class Checkpoint:
         _quiet_libraries()
         from pipeline.library import Library  # diffusers takes seconds to import, and prints while it does
 
-        return Library.load(self.folder, self.device, text_encoder=self.text_encoder, vae=self.vae, unet=self.unet)
+        return Library.load(self.files, self.device, text_encoder=self.text_encoder, vae=self.vae, unet=self.unet)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return Tokenizer.read(self.folder / "tokenizer")
+        return Tokenizer.read(self.files.tokenizer)
 
     @cached_property
     def text_encoder(self) -> CLIPTextEncoder:
-        return self._network(CLIPTextEncoder, CLIPConfig, "text_encoder")
+        return self._network(CLIPTextEncoder, "text_encoder")
 
     @cached_property
     def vae(self) -> VAE:
-        return self._network(VAE, VAEConfig, "vae")
+        return self._network(VAE, "vae")
 
     @cached_property
     def unet(self) -> UNet:
-        return self._network(UNet, UNetConfig, "unet")
+        network = self._network(UNet, "unet")
+        channels, latent = network.config.in_channels, self.vae.config.latent_channels
+        if channels != 2 * latent:
+            detail = f"its UNet takes {channels} channels; one that edits takes {2 * latent}, latents and the picture's"
+            raise PipelineError(f"{self.files.path}: {detail}", field="checkpoint")
+        if self.compiled:
+            network.compile(mode="reduce-overhead", fullgraph=True)
+        return network
 
     @cached_property
     def schedule(self) -> Schedule:
-        path = self.folder / "scheduler" / "scheduler_config.json"
-        if not path.is_file():
-            raise PipelineError(f"{path} is missing", field="checkpoint")
-        return Schedule.parse(json.loads(path.read_text()))
+        return Schedule.parse(self.files.settings("scheduler"))
 
-    def _network(self, kind: type[Network], config: type, name: str) -> Network:
-        folder = self.folder / name
-        parsed = config.read(folder / "config.json")
-        network = build(kind, parsed, read_folder(folder), dtype=self.dtype).to(self.device)
+    def _network(self, kind: type[Network], part: str) -> Network:
+        network = self.files.network(kind, part, self.dtype)
         if self.device.type == "cpu":
             choose_kernels(network, self.dtype)
-        return network
-
-
-def _download(checkpoint: str) -> Path:
-    """The folder of a hub id in the hub's cache, downloaded if it is not there yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    name, _, revision = checkpoint.partition("@")
-    patterns = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        detail = f"{checkpoint} is not a folder here and could not be fetched from the hub ({error})"
-        raise PipelineError(detail, field="checkpoint") from error
+            return network
+        return network.to(self.device, memory_format=torch.channels_last)
 
 
 def _quiet_libraries() -> None:

@@ -43,6 +43,8 @@ class CLIPConfig(NetworkConfig):
 class CLIPTextEncoder(nn.Module):
     """Token numbers (B, n) to hidden states (B, n, hidden_size). Padding is not masked: the UNet was trained on it."""
 
+    Config = CLIPConfig
+
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
         self.config = config

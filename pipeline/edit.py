@@ -19,6 +19,7 @@ from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Part
 from pipeline.checkpoint import Checkpoint
 from pipeline.engine import Flight
 from pipeline.errors import PipelineError
+from pipeline.kernels import fastest_threads
 from pipeline.model import EditingModel
 from pipeline.pictures import as_rgb, fit
 from pipeline.previews import PreviewMap, colour_fields
@@ -26,6 +27,7 @@ from pipeline.previews import PreviewMap, colour_fields
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+PROBE_SIDE = 32  # of the latents that threads are compared with
 LIBRARY_ALONE = Parts("library", "library", "library")
 
 
@@ -63,20 +65,28 @@ class Pipeline:
 
     @classmethod
     def load(
-        cls, checkpoint: str | Path, model: str = DEFAULT_MODEL, dtype: str | torch.dtype | None = None
+        cls,
+        checkpoint: str | Path,
+        model: str = DEFAULT_MODEL,
+        dtype: str | torch.dtype | None = None,
+        *,
+        compiled: bool = False,
     ) -> "Pipeline":
-        """Load a checkpoint folder in diffusers' layout, or download one by its hub id (`owner/name[@revision]`).
+        """Load a checkpoint: a folder in diffusers' layout, an original single file (.ckpt or .safetensors), or a hub
+        id (`owner/name[@revision]`), which is downloaded.
 
         Computes in fp32 unless another dtype is given, whatever the files hold; on the GPU where there is one.
+        `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the first of each new
+        size takes up to a minute.
 
         Raises:
             PipelineError: no such checkpoint, model or dtype.
         """
         _check_model(model)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device)
+        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled)
         own = _own(loaded, model)
-        previews = PreviewMap.read(loaded.folder) or PreviewMap.fit(_encoder(loaded), colour_fields())
+        previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), colour_fields())
         return cls(model, loaded, previews, own)
 
     def with_model(self, model: str) -> "Pipeline":
@@ -148,6 +158,14 @@ class Pipeline:
             flight.step(edit)
             report(edit.step, edit.predicted[0], edit.x[0])
         return flight.run(partial(self.own.finish, edit))
+
+    def fastest_threads(self, at_most: int) -> int:
+        """How many threads make this checkpoint's UNet fastest, measured; 1 on a GPU, which needs no more."""
+        unet, side = self.checkpoint.unet, PROBE_SIDE
+        text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=unet.device))
+        x = torch.zeros(1, unet.config.in_channels, side, side, dtype=unet.dtype, device=unet.device)
+        timestep = torch.zeros(1, device=unet.device)
+        return fastest_threads(lambda: unet(x, timestep, text), at_most) if unet.device.type == "cpu" else 1
 
     def receipt(self) -> dict[str, str]:
         """What an edit was computed with, enough to repeat it beside its parameters."""

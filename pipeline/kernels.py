@@ -94,6 +94,18 @@ def best_attention(heads: int, width: int, across: bool, dtype: torch.dtype) -> 
     return _fastest([scaled_dot_product_attention, chunked_attention], query, key, key)
 
 
+def fastest_threads(run: Callable[[], Any], at_most: int) -> int:
+    """How many threads make `run` fastest: 1, 2, 4, ... or `at_most`; more only where they are clearly faster."""
+    counts = sorted({at_most, *(2**i for i in range(at_most.bit_length()) if 2**i <= at_most)})
+    before, best, shortest = torch.get_num_threads(), 1, math.inf
+    for count in counts if len(counts) > 1 else ():
+        torch.set_num_threads(count)
+        if (seconds := _time(run)) < 0.8 * shortest:
+            best, shortest = count, seconds
+    torch.set_num_threads(before)
+    return best
+
+
 def _fastest(kernels: Sequence[Callable[..., Tensor]], *arguments: Any) -> Any:
     """The kernel with the shortest run; the first unless another is clearly faster."""
     seconds = [_time(kernel, *arguments) for kernel in kernels]

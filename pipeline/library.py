@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipeline.errors import PipelineError
+from pipeline.files import Files
 from pipeline.pictures import to_tensor
 from pipeline.weights import lend
 
@@ -89,29 +89,28 @@ class Library:
 
     @classmethod
     def load(
-        cls, folder: Path, device: torch.device, *, text_encoder: nn.Module, vae: nn.Module, unet: nn.Module
+        cls, files: Files, device: torch.device, *, text_encoder: nn.Module, vae: nn.Module, unet: nn.Module
     ) -> "Library":
-        """The modules of a checkpoint folder in diffusers' layout, on the weights of our networks.
+        """The modules of a checkpoint, on the weights of our networks.
 
         Raises:
-            PipelineError: the folder is not such a checkpoint.
+            PipelineError: they cannot be made from its files.
         """
         try:
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+            tokenizer = CLIPTokenizer.from_pretrained(files.tokenizer, local_files_only=True)
             with torch.device("meta"):
                 theirs = (
-                    CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder", local_files_only=True)),
-                    AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
-                    UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
+                    CLIPTextModel(CLIPTextConfig.from_dict(files.settings("text_encoder"))),
+                    AutoencoderKL.from_config(files.settings("vae")),
+                    UNet2DConditionModel.from_config(files.settings("unet")),
                 )
-            scheduler = Schedule.load_config(folder / "scheduler")
         except (OSError, ValueError, KeyError) as error:
-            raise PipelineError(f"{folder} cannot be loaded: {error}", field="checkpoint") from error
+            raise PipelineError(f"{files.path} cannot be loaded: {error}", field="checkpoint") from error
         for network, module in zip((text_encoder, vae, unet), theirs, strict=True):
             lend(network, module)
             _count_positions(module, device)
             module.eval().requires_grad_(False)
-        return cls(tokenizer, *theirs, dict(scheduler), device)
+        return cls(tokenizer, *theirs, files.settings("scheduler"), device)
 
     @property
     def dtype(self) -> torch.dtype:

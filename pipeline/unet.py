@@ -106,6 +106,8 @@ def _each(value: T | tuple[T, ...], config: UNetConfig) -> tuple[T, ...]:
 class UNet(nn.Module):
     """Predicts the noise in latents, given the step that each row is at and the instruction's text."""
 
+    Config = UNetConfig
+
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -121,6 +123,10 @@ class UNet(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.conv_in.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.conv_in.weight.device
 
     def read(self, text: Tensor) -> Text:
         """Hidden states of prompts (B, n, D) as keys and values for each cross-attention; good for every step."""

@@ -38,6 +38,8 @@ class VAEConfig(NetworkConfig):
 class VAE(nn.Module):
     """Encoder and decoder. Latents here are as the encoder makes them; `scaling_factor` is for who noises them."""
 
+    Config = VAEConfig
+
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config

@@ -7,6 +7,7 @@ substitutions turn either one's names into ours; what is then missing or left ov
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -157,6 +158,15 @@ ORIGINAL_PREFIXES = {
     VAE: "first_stage_model.",
     UNet: "model.diffusion_model.",
 }
+ORIGINAL_SCHEDULE = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "prediction_type": "epsilon",
+}
 EMA = "model_ema."
 NO_WEIGHTS = re.compile(r"(^|\.)position_ids$|^loss\.")
 
@@ -253,6 +263,90 @@ def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
         averaged = {name: EMA + f"diffusion_model{name.replace('.', '')}" for name in part}
         part = {name: tensors.get(averaged[name], read) for name, read in part.items()}
     return part
+
+
+def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
+    """The parts' settings of an original single file, in diffusers' words, widths and depths as its tensors have them.
+
+    What no shape tells, such as the number of heads, is the same in every Stable Diffusion 1 model.
+
+    Raises:
+        PipelineError: the file has not the tensors of one.
+    """
+    shapes = {kind: _Shapes(original_part(tensors, kind)) for kind in ORIGINAL_PREFIXES}
+    try:
+        return {
+            "unet": _original_unet_config(shapes[UNet]),
+            "vae": _original_vae_config(shapes[VAE]),
+            "text_encoder": _original_clip_config(shapes[CLIPTextEncoder]),
+            "scheduler": ORIGINAL_SCHEDULE,
+        }
+    except (KeyError, IndexError) as error:
+        detail = f"the file is no original Stable Diffusion 1 checkpoint: {error.args[0]} is not in it"
+        raise PipelineError(detail, field="checkpoint") from error
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """The shapes of one network's tensors, by their original names."""
+
+    tensors: Tensors
+
+    def __getitem__(self, name: str) -> torch.Size:
+        return self.tensors[name]().shape
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def count(self, pattern: str) -> int:
+        """How many numbers stand at the pattern's group."""
+        return len({found[1] for name in self.tensors if (found := re.match(pattern, name))})
+
+
+def _original_unet_config(shapes: _Shapes) -> dict[str, Any]:
+    levels: list[list[int]] = [[]]  # the blocks of each level
+    for block in range(1, shapes.count(r"input_blocks\.(\d+)\.")):
+        if f"input_blocks.{block}.0.op.weight" in shapes:
+            levels.append([])
+        else:
+            levels[-1].append(block)
+    attending = [f"input_blocks.{blocks[0]}.1.norm.weight" in shapes for blocks in levels]
+    text = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    return {
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": [shapes[f"input_blocks.{blocks[0]}.0.out_layers.3.weight"][0] for blocks in levels],
+        "layers_per_block": len(levels[0]),
+        "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attending],
+        "up_block_types": ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attending)],
+        "cross_attention_dim": shapes[text][1],
+        "attention_head_dim": 8,
+    }
+
+
+def _original_vae_config(shapes: _Shapes) -> dict[str, Any]:
+    levels = shapes.count(r"encoder\.down\.(\d+)\.")
+    return {
+        "block_out_channels": [shapes[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(levels)],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "layers_per_block": shapes.count(r"encoder\.down\.0\.block\.(\d+)\."),
+        "latent_channels": shapes["post_quant_conv.weight"][0],
+        "scaling_factor": 0.18215,
+    }
+
+
+def _original_clip_config(shapes: _Shapes) -> dict[str, Any]:
+    words, width = shapes["text_model.embeddings.token_embedding.weight"]
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "max_position_embeddings": shapes["text_model.embeddings.position_embedding.weight"][0],
+        "intermediate_size": shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": shapes.count(r"text_model\.encoder\.layers\.(\d+)\."),
+        "num_attention_heads": width // 64,
+        "hidden_act": "quick_gelu",
+    }
 
 
 def build(

@@ -123,11 +123,21 @@ class Editors(dict[str, Editor]):
             _ = self[model]
 
 
+def set_threads(count: int) -> None:
+    """Of the engine's and every other thread's that starts from now on."""
+    from torch import set_num_threads
+
+    set_num_threads(count)
+    log.info("computing with %s threads", count)
+
+
 def load_desk(settings: Settings) -> Desk:
     """Load the checkpoint and connect; seconds to minutes."""
     from pipeline.edit import Pipeline  # loads torch
 
-    pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype)
+    pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
+    if settings.torch_threads is None:
+        set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
     editors = Editors(pipeline)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(pipeline.card), "pid": os.getpid()}
@@ -159,9 +169,7 @@ def main() -> None:
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
-    from torch import set_num_threads
-
-    set_num_threads(settings.torch_threads)
+    set_threads(settings.torch_threads or 1)
     worker = Worker(load_desk(settings), settings.worker_grace_seconds)
     log.info("ready: %s, %s slots", settings.checkpoint, settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)

@@ -17,6 +17,12 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
+def micro() -> Path:
+    """The checkpoint that comes with the project."""
+    return MICRO
+
+
+@pytest.fixture(scope="session")
 def base() -> Pipeline:
     return Pipeline.load(MICRO, model="pix2pix-base")
 

@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from pipeline.kernels import Attend, Linear, Pointwise, _fastest, choose_kernels, chunked_attention, onednn_linear
+from pipeline.kernels import (
+    Attend,
+    Linear,
+    Pointwise,
+    _fastest,
+    choose_kernels,
+    chunked_attention,
+    fastest_threads,
+    onednn_linear,
+)
+from pipeline.unet import UNet, UNetConfig
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(7, 7), (1300, 77), (1024, 1024)])
@@ -51,3 +61,27 @@ def test_choosing_sets_every_layers_kernel_and_changes_no_result():
         before = network[1](network[0](x), x, x)
         choose_kernels(network, torch.float32)
         torch.testing.assert_close(network[1](network[0](x), x, x), before, atol=1e-5, rtol=0)
+
+
+def test_the_unet_is_one_graph_for_any_number_of_rows():
+    """What compiling needs: nothing in it that the compiler must leave to Python."""
+    torch.manual_seed(0)
+    types = {"down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",)}
+    sizes = {"block_out_channels": (8,), "norm_num_groups": 4, "attention_head_dim": 2, "cross_attention_dim": 12}
+    unet = UNet(UNetConfig(layers_per_block=1, **types, **sizes)).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(unet, backend="eager", fullgraph=True, dynamic=True)
+    with torch.inference_mode():
+        for rows, source in ((3, None), (2, None), (2, [0, 0, 1]), (4, [0, 0, 1, 2, 3])):
+            text = unet.read(torch.randn(len(source or range(rows)), 77, 12))
+            x, timesteps = torch.randn(rows, 8, 8, 8), torch.full((rows,), 500.0)
+            chosen = None if source is None else torch.tensor(source)
+            assert torch.equal(compiled(x, timesteps, text, chosen), unet(x, timesteps, text, chosen))
+
+
+def test_threads_are_chosen_within_the_limit_and_left_as_they_were():
+    before = torch.get_num_threads()
+    x = torch.randn(64, 64)
+    assert fastest_threads(lambda: x @ x, at_most=1) == 1
+    assert fastest_threads(lambda: x @ x, at_most=2) in (1, 2)
+    assert torch.get_num_threads() == before
