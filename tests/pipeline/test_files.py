@@ -1,6 +1,7 @@
 import shutil
 
 import huggingface_hub.constants
+import numpy as np
 import original_format
 import pytest
 import torch
@@ -81,7 +82,9 @@ def test_a_single_file_edits_as_its_folder_does(single, folder, suffix, model):
         Pipeline.load(path, model).edit(photo, "make it red", steps=2, seed=3, size="256x256")
         for path in (single(suffix), folder)
     ]
-    assert pictures[0].tobytes() == pictures[1].tobytes()
+    difference = np.abs(np.subtract(*(np.asarray(picture).astype(int) for picture in pictures)))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.99
 
 
 def test_a_single_files_settings_are_those_of_its_folder(single, folder):
