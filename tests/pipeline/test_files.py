@@ -1,11 +1,10 @@
 import shutil
 
 import huggingface_hub.constants
-import numpy as np
 import original_format
 import pytest
 import torch
-from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -41,8 +40,8 @@ def folder(parts, micro, tmp_path_factory):
     folder = tmp_path_factory.mktemp("narrow")
     for name, part in parts.items():
         part.save_pretrained(folder / name)
-    EulerAncestralDiscreteScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    PNDMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, skip_prk_steps=True
     ).save_pretrained(folder / "scheduler")
     shutil.copytree(micro / "tokenizer", folder / "tokenizer")
     (folder / "model_index.json").write_text("{}")
@@ -82,18 +81,14 @@ def test_a_single_file_edits_as_its_folder_does(single, folder, suffix, model):
         Pipeline.load(path, model).edit(photo, "make it red", steps=2, seed=3, size="256x256")
         for path in (single(suffix), folder)
     ]
-    difference = np.abs(np.subtract(*(np.asarray(picture).astype(int) for picture in pictures)))
-    assert difference.max() <= 1
-    assert (difference == 0).mean() >= 0.99
+    assert pictures[0].tobytes() == pictures[1].tobytes()
 
 
 def test_a_single_files_settings_are_those_of_its_folder(single, folder):
     file, folder = OriginalFile(single()), DiffusersFolder(folder)
     for part in ("unet", "vae", "text_encoder", "scheduler"):
         expected = folder.settings(part)
-        for name, value in file.settings(part).items():
-            if name != "set_alpha_to_one":
-                assert expected[name] == value, (part, name)
+        assert {name: expected[name] for name in file.settings(part)} == file.settings(part)
 
 
 def test_a_single_file_that_cannot_edit_is_refused(single):
