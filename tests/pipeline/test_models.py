@@ -1,5 +1,7 @@
 """The models that run on our UNet, through the public face."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -122,10 +124,30 @@ def test_all_models_of_a_checkpoint_hold_its_weights_once(models):
     assert {pipe.own.unet for pipe in models.values() if pipe.own} == {checkpoint.unet}
 
 
-def test_our_own_networks_load_without_the_library():
-    import subprocess
-    import sys
+def test_six_models_in_one_process_take_the_memory_of_one():
+    """Counted over every tensor that is alive, in a process of its own."""
+    script = f"""
+import gc, torch
+from pipeline.catalogue import MODELS
+from pipeline.edit import Pipeline
 
+def tensor_bytes():
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)]
+    return sum({{t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if not t.is_meta}}.values())
+
+one = Pipeline.load({str(MICRO)!r}, model="pix2pix-full")
+before = tensor_bytes()
+six = [one.with_model(model) for model in MODELS]
+print(before, tensor_bytes())
+"""
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    before, after = (int(number) for number in said.split())
+    assert before > 5_000_000
+    assert after <= 1.1 * before, f"{after / before:.3f}"
+
+
+def test_our_own_networks_load_without_the_library():
     script = (
         "import sys; from pipeline.edit import Pipeline;"
         f"Pipeline.load({str(MICRO)!r}, model='pix2pix-full');"
