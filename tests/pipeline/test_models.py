@@ -134,7 +134,8 @@ from pipeline.edit import Pipeline
 def tensor_bytes():
     gc.collect()
     tensors = [thing for thing in gc.get_objects() if type(thing) in (torch.Tensor, torch.nn.Parameter)]
-    return sum({{t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if not t.is_meta}}.values())
+    storages = [tensor.untyped_storage() for tensor in tensors if not tensor.is_meta]
+    return sum({{storage.data_ptr(): storage.nbytes() for storage in storages}}.values())
 
 one = Pipeline.load({str(MICRO)!r}, model="pix2pix-full")
 before = tensor_bytes()
