@@ -28,14 +28,16 @@ def edit_all(client: Client, photo: Path, size: str) -> dict[tuple[str, str], Jo
     """All jobs at once; the service shares its engine between them."""
     models = [model["id"] for model in client.models()["data"]]
     asked = {
-        (model, prompt): client.submit(photo, prompt, model=model, size=size, seed=1)
+        (model, prompt): client.jobs.create(photo, prompt, model=model, size=size, seed=1)
         for model in models
         for prompt in INSTRUCTIONS
     }
-    return {cell: client.wait(job.id) for cell, job in asked.items()}
+    for job in asked.values():
+        job.wait()
+    return asked
 
 
-def draw(client: Client, jobs: dict[tuple[str, str], Job]) -> Image.Image:
+def draw(jobs: dict[tuple[str, str], Job]) -> Image.Image:
     """A row for each model, a column for each instruction."""
     models = list(dict.fromkeys(model for model, _ in jobs))
     sheet = Image.new("RGB", (MARGIN + CELL * len(INSTRUCTIONS), LINE + CELL * len(models)), "white")
@@ -45,7 +47,7 @@ def draw(client: Client, jobs: dict[tuple[str, str], Job]) -> Image.Image:
     for row, model in enumerate(models):
         pen.text((4, LINE + CELL * row + CELL // 2), model, fill="black")
         for column, prompt in enumerate(INSTRUCTIONS):
-            picture = Image.open(io.BytesIO(client.output(jobs[model, prompt].id)))
+            picture = Image.open(io.BytesIO(jobs[model, prompt].result()))
             picture.thumbnail((CELL - 4, CELL - 4), Image.Resampling.LANCZOS)
             sheet.paste(picture, (MARGIN + CELL * column, LINE + CELL * row))
     return sheet
@@ -63,7 +65,7 @@ def main() -> None:
     with Client(arguments.url, arguments.data) as client:
         jobs = edit_all(client, arguments.photo, arguments.size)
         print(f"{len(jobs)} edits in {time.monotonic() - began:.1f} s")
-        draw(client, jobs).save(arguments.output, quality=88)
+        draw(jobs).save(arguments.output, quality=88)
     print(f"saved {arguments.output}")
 
 

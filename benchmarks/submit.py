@@ -30,16 +30,16 @@ def measure(client: Client) -> dict[str, float]:
     """Milliseconds of 50 submissions behind ten waiting jobs and more, while the first ones are being computed."""
     with httpx.Client(base_url=client.url, timeout=30, trust_env=False) as http:
         jobs = [submit(http)[0] for _ in range(IN_FLIGHT + WAITING + 1)]
-        while client.get(jobs[0]).step is None:
+        while client.jobs.get(jobs[0]).step is None:
             time.sleep(0.05)
         samples = []
         for _ in range(SAMPLES):
             job, milliseconds = submit(http)
             jobs.append(job)
             samples.append(milliseconds)
-        still_running = client.get(jobs[0]).status == "running"
+        still_running = client.jobs.get(jobs[0]).status == "running"
         for job in jobs:
-            client.cancel(job)
+            client.jobs.get(job).cancel()
     quantiles = statistics.quantiles(samples, n=20)
     return {
         "worker_computed_throughout": still_running,

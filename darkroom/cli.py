@@ -1,104 +1,67 @@
-"""What people type: `darkroom edit photo.jpg "make it snowy" -o snowy.png`."""
+"""What people type: `darkroom edit photo.jpg "make it snowy" -o snowy.png`.
+
+Exit statuses: 0 done, 1 something here went wrong, 2 wrong usage, 3 refused (a field and its limit are named), 4 no
+such thing, 5 no service answers, 6 the key is missing or not good for this, 7 busy for now, 8 the job failed, 9 it was
+canceled, 10 it is still running, 130 interrupted.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
 import darkroom
-from darkroom.client import Client, DarkroomError, Job
+from darkroom.cli_keys import app as keys_app
+from darkroom.cli_webhooks import app as webhooks_app
+from darkroom.client import Client, Job
+from darkroom.errors import DarkroomError
+from darkroom.options import (
+    AsFormat,
+    AsJson,
+    AtPriority,
+    CfgScale,
+    Data,
+    Format,
+    ImageCfgScale,
+    Instruction,
+    JobId,
+    Model,
+    NegativePrompt,
+    Output,
+    Photo,
+    Sampler,
+    Seed,
+    Size,
+    Steps,
+    Temperature,
+    Url,
+    errors_are_sentences,
+)
 from darkroom.progress import JobProgress, describe, plain_console, print_json
 from darkroom.sample import save
 
-P = ParamSpec("P")
-
 app = typer.Typer(
     help="Edit photos by instruction.",
+    epilog="Exit status: 0 done, 1 an error here, 2 wrong usage, 3 refused, 4 not found, 5 no service, 6 not allowed, "
+    "7 busy, 8 job failed, 9 job canceled, 10 still running, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys_app = typer.Typer(help="Make, list and revoke API keys; needs an admin key.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
-
-
-class Format(StrEnum):
-    """What the edited picture is stored as."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-
-
-class Priority(StrEnum):
-    """How urgent an edit is."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-
-
-class Scope(StrEnum):
-    """What a key is good for."""
-
-    SUBMIT = "submit"
-    READ = "read"
-    ADMIN = "admin"
-
-
-Photo = Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.", show_default=False)]
-Instruction = Annotated[str, typer.Argument(help="What to do with it, in plain words.", show_default=False)]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to save; edited.png here if absent.")]
-Url = Annotated[str | None, typer.Option(help="The service's address; else DARKROOM_URL, else a local one's.")]
-Data = Annotated[Path, typer.Option(help="The data folder of the local `darkroom up`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable JSON on stdout, and nothing else there.")]
-
-# The parameters of an edit. The service knows their ranges and says so; `darkroom models` shows them.
-Model = Annotated[str | None, typer.Option(help="One of `darkroom models`.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps: more is finer and slower.")]
-Temperature = Annotated[float | None, typer.Option(help="Below 1 keeps more of the photo's pixels.")]
-CfgScale = Annotated[float | None, typer.Option(help="How closely to follow the instruction.")]
-ImageCfgScale = Annotated[float | None, typer.Option(help="How closely to follow the photo.")]
-NegativePrompt = Annotated[str | None, typer.Option(help="What to stay away from.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same picture.")]
-Size = Annotated[str | None, typer.Option(help="512x512, 256x256 or auto.")]
-Sampler = Annotated[str | None, typer.Option(help="How the steps are taken, where a model has the choice.")]
-AsFormat = Annotated[Format | None, typer.Option("--format", help="What the edited picture is stored as.")]
-AtPriority = Annotated[Priority | None, typer.Option("--priority", help="How urgent it is.")]
+app.add_typer(webhooks_app, name="webhooks")
 
 
 def main() -> None:
     """The console script."""
     app()
-
-
-def errors_are_sentences(command: Callable[P, None]) -> Callable[P, None]:
-    """Say on stderr, in a sentence, why a command could not do its work, and exit with 1."""
-
-    @wraps(command)
-    def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except BrokenPipeError:  # whoever reads our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except (DarkroomError, OSError) as error:
-            typer.echo(f"darkroom: {error}", err=True)
-            raise typer.Exit(1) from None
-
-    return spoken
 
 
 @app.command()
@@ -122,20 +85,16 @@ def edit(
     data: Data = Path(".darkroom"),
     as_json: AsJson = False,
 ) -> None:
-    """Edit a photo: send it, show how it goes, save the edited picture. Ctrl-C cancels the job."""
+    """Edit a photo: send it, show how it goes, save the edited picture. Ctrl-C asks whether to cancel it."""
     params = parameters(locals())
     if output:
         check_place(output)
         params["format"] = format or format_of(output)
     with Client(url, data) as client:
-        job = client.submit(photo, instruction, **params)
-        with canceled_by_interrupt(client, job), JobProgress(plain_console(stderr=True)) as show:
-            show(job)
-            job = client.wait(job.id, on_change=show)
-        if job.status != "succeeded":
-            raise DarkroomError(f"Job {job.id} {job.status}: {job.error or job.status_text}")
-        picture = client.output(job.id)
-    path = write(picture, output) if output else save(picture, job, Path("edited"))
+        job = client.jobs.create(photo, instruction, **params)
+        with interruptible(job), JobProgress(plain_console(stderr=True)) as show:
+            job.wait(on_change=show)
+        path = write(job.result(), output) if output else save(job, Path("edited"))
     show_job(job, as_json, text=f"Saved {path}", saved=str(path))
 
 
@@ -162,7 +121,7 @@ def submit(
     """Send a photo and print the job's id at once."""
     params = parameters(locals())
     with Client(url, data) as client:
-        job = client.submit(photo, instruction, **params)
+        job = client.jobs.create(photo, instruction, **params)
     show_job(job, as_json, text=job.id)
 
 
@@ -171,7 +130,7 @@ def submit(
 def status(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """Say where a job stands."""
     with Client(url, data) as client:
-        show_job(client.get(job_id), as_json)
+        show_job(client.jobs.get(job_id), as_json)
 
 
 @app.command()
@@ -179,19 +138,72 @@ def status(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_js
 def wait(
     job_id: JobId,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save the edited picture here.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.", min=0)] = None,
     url: Url = None,
     data: Data = Path(".darkroom"),
     as_json: AsJson = False,
 ) -> None:
-    """Follow a job to its end. Ctrl-C only stops following; exit status 1 unless it succeeded."""
+    """Follow a job to its end. Ctrl-C only stops following."""
     with Client(url, data) as client:
+        job = client.jobs.get(job_id)
         with JobProgress(plain_console(stderr=True)) as show:
-            job = client.wait(job_id, on_change=show)
+            job.wait(on_change=show, timeout=timeout)
         if output and job.status == "succeeded":
-            write(client.output(job.id), output)
+            write(job.result(), output)
     show_job(job, as_json)
-    if job.status != "succeeded":
-        raise typer.Exit(1)
+    job.check()
+
+
+@app.command()
+@errors_are_sentences
+def watch(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
+    """See a job's picture emerge in the terminal; elsewhere a line for each event, with --json as JSON."""
+    from darkroom.viewer import JobViewer
+
+    with Client(url, data) as client:
+        job = client.jobs.get(job_id)
+        if as_json:
+            for event in job.events():
+                print_json({"id": event.id, "type": event.type, **event.data})
+        else:
+            JobViewer(plain_console()).follow(job)
+        job.refresh()
+        job.check()
+
+
+@app.command()
+@errors_are_sentences
+def download(
+    job_id: JobId,
+    output: Output = None,
+    url: Url = None,
+    data: Data = Path(".darkroom"),
+    as_json: AsJson = False,
+) -> None:
+    """Save a job's edited picture, waiting for it where need be."""
+    if output:
+        check_place(output)
+    with Client(url, data) as client:
+        job = client.jobs.get(job_id)
+        path = write(job.result(), output) if output else save(job, Path("edited"))
+    show_job(job, as_json, text=f"Saved {path}", saved=str(path))
+
+
+@app.command()
+@errors_are_sentences
+def retry(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
+    """Send a failed or canceled job once more, and print the new job's id."""
+    with Client(url, data) as client:
+        job = client.jobs.get(job_id).retry()
+    show_job(job, as_json, text=job.id)
+
+
+@app.command()
+@errors_are_sentences
+def delete(job_id: JobId, url: Url = None, data: Data = Path(".darkroom")) -> None:
+    """Remove an ended job and its pictures."""
+    with Client(url, data) as client:
+        client.jobs.get(job_id).delete()
 
 
 @app.command()
@@ -199,7 +211,9 @@ def wait(
 def cancel(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """Ask a job to stop: a waiting one at once, a running one at its next step."""
     with Client(url, data) as client:
-        show_job(client.cancel(job_id), as_json)
+        job = client.jobs.get(job_id)
+        job.cancel()
+        show_job(job, as_json)
 
 
 @app.command("list")
@@ -214,15 +228,15 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     with Client(url, data) as client:
-        page = client.list(status, limit, after)
+        page = client.jobs.list(status, limit, after)
     if as_json:
-        return print_json(page)
+        return print_json(page.json)
     table = Table(Column("job", no_wrap=True, min_width=26), "status", "model", "instruction", box=None)
-    for job in map(Job.of, page["data"]):
+    for job in page.data:
         table.add_row(job.id, describe(job), job.model, str(job.params.get("prompt", "")))
     plain_console().print(table)
-    if page["has_more"]:
-        typer.echo(f"More: darkroom list --after {page['next']}", err=True)
+    if page.has_more:
+        typer.echo(f"More: darkroom list --after {page.next}", err=True)
     return None
 
 
@@ -245,48 +259,22 @@ def models(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = Fa
     return None
 
 
-@keys_app.command("create")
+@app.command()
 @errors_are_sentences
-def create_key(
-    name: Annotated[str, typer.Argument(help="For you, to tell keys apart.")] = "",
-    tenant: Annotated[str, typer.Option(help="Whose jobs it sees.")] = "default",
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it is good for; submit and read if absent.")] = None,
-    url: Url = None,
-    data: Data = Path(".darkroom"),
-    as_json: AsJson = False,
-) -> None:
-    """Make a key and print it: this is the only time that it is shown."""
+def doctor(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
+    """Look whether everything is as it should be, and say what to do where it is not; exit status 1 if so."""
+    from darkroom.doctor import examine
+
     with Client(url, data) as client:
-        key = client.create_key(tenant, scope or [Scope.SUBMIT, Scope.READ], name)
+        findings = list(examine(client, data))
     if as_json:
-        return print_json(key)
-    return typer.echo(key["key"])
-
-
-@keys_app.command("list")
-@errors_are_sentences
-def list_keys(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
-    """List the keys, without their secrets."""
-    with Client(url, data) as client:
-        answer = client.keys()
-    if as_json:
-        return print_json(answer)
-    table = Table(Column("key", no_wrap=True), "tenant", "scopes", "made", "name", box=None)
-    for key in answer["data"]:
-        table.add_row(key["id"], key["tenant"], " ".join(key["scopes"]), key["created_at"], Text(key["name"]))
-    return plain_console().print(table)
-
-
-@keys_app.command("revoke")
-@errors_are_sentences
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="A key's id: the part between its two underscores.")],
-    url: Url = None,
-    data: Data = Path(".darkroom"),
-) -> None:
-    """End a key, and its sessions with it, at once."""
-    with Client(url, data) as client:
-        client.revoke_key(key_id)
+        print_json({"findings": [vars(finding) for finding in findings]})
+    else:
+        console = plain_console()
+        for finding in findings:
+            console.print(Text(f"{finding.state:4}", finding.colour), f"{finding.subject}: {finding.text}")
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -357,14 +345,28 @@ def range_of(parameter: dict[str, Any]) -> str:
 
 
 @contextmanager
-def canceled_by_interrupt(client: Client, job: Job) -> Iterator[None]:
-    """Ctrl-C in the block cancels the job, and says so."""
+def interruptible(job: Job) -> Iterator[None]:
+    """Ctrl-C in the block: on a terminal ask whether to leave the job running or to cancel it, else cancel it."""
     try:
         yield
     except KeyboardInterrupt:
-        client.cancel(job.id)
-        typer.echo(f"darkroom: Asked job {job.id} to stop.", err=True)
+        if leaves(job):
+            typer.echo(f"darkroom: Job {job.id} goes on; `darkroom wait {job.id}` follows it.", err=True)
+        else:
+            job.cancel()
+            typer.echo(f"darkroom: Asked job {job.id} to stop.", err=True)
         raise typer.Exit(130) from None
+
+
+def leaves(job: Job) -> bool:
+    """Whether whoever pressed Ctrl-C wants the job to go on; pressed again it means no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        answer = typer.prompt(f"Job {job.id}: leave it running, or cancel it? [l/c]", default="c", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        return False
+    return str(answer).strip().lower().startswith("l")
 
 
 def write(picture: bytes, path: Path) -> Path:

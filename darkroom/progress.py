@@ -10,7 +10,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from darkroom.client import Job
+from darkroom.client import JobCalls
 
 
 class JobProgress:
@@ -36,7 +36,7 @@ class JobProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
 
-    def __call__(self, job: Job) -> None:
+    def __call__(self, job: JobCalls) -> None:
         if not self.states or self.states[-1] != job.status:
             self.states.append(job.status)
             if not self.console.is_terminal:
@@ -45,7 +45,7 @@ class JobProgress:
             self._print_quarters(job)
         self._bar.update(self._task, description=describe(job), completed=job.step or 0, total=job.steps)
 
-    def _print_quarters(self, job: Job) -> None:
+    def _print_quarters(self, job: JobCalls) -> None:
         if job.step and job.steps and (quarter := 4 * job.step // job.steps) > self._quarter:
             self._quarter = quarter
             self.console.print(f"  {describe(job)}")
@@ -63,10 +63,11 @@ def print_json(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def describe(job: Job) -> str:
+def describe(job: JobCalls) -> str:
     """Where a job stands, in a few words."""
-    if job.status == "queued" and job.position:
+    status: str = job.status
+    if status == "queued" and job.position:
         return f"queued, {job.position} before it"
     if job.step and not job.is_over:
-        return f"{job.status}, step {job.step} of {job.steps}"
-    return job.status
+        return f"{status}, step {job.step} of {job.steps}"
+    return status

@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from darkroom.client import Client, DarkroomError, Job
+from darkroom.client import Client, Job
+from darkroom.errors import DarkroomError
 from darkroom.progress import JobProgress
 
 PHOTO = "pagoda.jpg"
@@ -51,14 +52,11 @@ class Sample(threading.Thread):
         self.console.print(f"\nSample edit of {shown(photo)}: {INSTRUCTION!r}")
         with Client(self.url, self.folder, self.key) as client:
             with JobProgress(self.console) as show:
-                job = client.submit(photo, INSTRUCTION, size=SIZE, seed=1)
+                job = client.jobs.create(photo, INSTRUCTION, size=SIZE, seed=1)
                 self.console.print(f"  job {job.id}")
-                show(job)
-                job = client.wait(job.id, on_change=show)
+                job.wait(on_change=show)
             self.console.print(f"  states: {' → '.join(show.states)}")
-            if job.status != "succeeded":
-                raise DarkroomError(job.error or job.status_text)
-            saved = save(client.output(job.id), job, self.folder / "edited")
+            saved = save(job, self.folder / "edited")
         self.console.print(f"  saved {shown(saved)}")
         self.report({**job.json, "saved": str(saved)})
         self.succeeded = True
@@ -77,13 +75,9 @@ def shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def save(picture: bytes, job: Job, path: Path) -> Path:
-    """Write a picture under the ending that fits its format."""
-    path = path.with_suffix({"image/jpeg": ".jpg"}.get(kind := content_type(job), "." + kind.split("/")[-1]))
+def save(job: Job, path: Path) -> Path:
+    """Write a job's picture under the ending that fits its format."""
+    picture, kind = job.result(), job.content_type
+    path = path.with_suffix({"image/jpeg": ".jpg"}.get(kind, "." + kind.split("/")[-1]))
     path.write_bytes(picture)
     return path
-
-
-def content_type(job: Job) -> str:
-    """The media type of a finished job's picture."""
-    return str(job.json["output"]["content_type"])

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
-from darkroom.client import ADDRESS_FILE, KEY_FILE, Client, DarkroomError
+from darkroom.client import ADDRESS_FILE, KEY_FILE, Client
+from darkroom.errors import DarkroomError
 from darkroom.stack import greeting
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
@@ -36,36 +37,36 @@ def test_a_key_is_made_used_listed_and_revoked(url, data):
     made = json.loads(keys("create", "laptop", "--tenant", "acme", "--scope", "read", "--json", data=data).output)
     assert (made["tenant"], made["scopes"], made["name"]) == ("acme", ["read"], "laptop")
     with Client(url, key=made["key"]) as client:
-        assert client.list()["data"] == []
+        assert client.jobs.list().data == []
         with pytest.raises(DarkroomError, match="submit"):
-            client.submit(b"x", "make it sepia")
+            client.jobs.create(b"x", "make it sepia")
         listing = keys("list", data=data).output
         assert all(word in listing for word in (made["id"], "acme", "read", "laptop"))
         assert made["key"] not in listing
         assert keys("revoke", made["id"], data=data).exit_code == 0
-        assert keys("revoke", made["id"], data=data).exit_code == 1
+        assert keys("revoke", made["id"], data=data).exit_code == 4
         with pytest.raises(DarkroomError, match="key"):
-            client.list()
+            client.jobs.list()
 
 
 def test_a_key_without_wishes_submits_and_reads_for_the_default_tenant(url, data):
     key = keys("create", data=data).output.strip()
     assert key.startswith("dk_")
     with Client(url, data) as client:
-        (told,) = client.keys()["data"]
-    assert (told["tenant"], told["scopes"]) == ("default", ["read", "submit"])
+        (told,) = client.keys.list()
+    assert (told.tenant, told.scopes) == ("default", ["read", "submit"])
 
 
 def test_the_key_of_a_data_folder_goes_to_its_own_service_only(url, data):
     (data / ADDRESS_FILE).write_text("http://127.0.0.1:1\n")
     with Client(url, data) as client, pytest.raises(DarkroomError, match="key"):
-        client.list()
+        client.jobs.list()
 
 
 def test_the_environment_names_a_key(url, monkeypatch):
     monkeypatch.setenv("DARKROOM_KEY", ADMIN_KEY)
     with Client(url) as client:
-        assert client.list()["data"] == []
+        assert client.jobs.list().data == []
 
 
 def test_a_client_that_asks_too_often_waits_as_it_is_told(locked):  # noqa: F811
@@ -73,7 +74,7 @@ def test_a_client_that_asks_too_often_waits_as_it_is_told(locked):  # noqa: F811
     with serving(few) as http, Client(str(http.base_url), key=ADMIN_KEY) as client:
         started = time.monotonic()
         for _ in range(62):
-            client.list()
+            client.jobs.list()
         assert 0.5 < time.monotonic() - started < 10
 
 

@@ -87,14 +87,15 @@ def test_ctrl_c_cancels_the_edit_that_it_interrupts(up: Up) -> None:
     command += ["--size", "256x256", "--url", up.url]
     edit = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
     with Client(up.url) as client, edit:
-        assert eventually(lambda: client.list(status="running")["data"] != [], 20)
+        assert eventually(lambda: client.jobs.list(status="running").data != [], 20)
         edit.send_signal(signal.SIGINT)
         assert edit.wait(10) == 130
         assert edit.stderr
         said = edit.stderr.read()
-        (job,) = client.list()["data"]
-        assert f"Asked job {job['id']} to stop." in said
-        assert client.wait(job["id"]).status == "canceled"
+        (job,) = client.jobs.list().data
+        assert f"Asked job {job.id} to stop." in said
+        job.wait()
+        assert job.status == "canceled"
 
 
 def test_a_second_one_on_the_folder_is_sent_to_the_first(up: Up, data: Path) -> None:
@@ -155,7 +156,7 @@ def test_with_auth_it_asks_for_keys_and_keeps_the_first_for_its_owner(tmp_path: 
         assert (tmp_path / "data" / "admin_key").stat().st_mode & 0o077 == 0
         with Client(data=tmp_path / "data") as client:
             assert client.queue()["workers"] == 1
-            assert client.create_key("acme", ["read"])["key"].startswith("dk_")
+            assert client.keys.create("acme", ["read"]).key.startswith("dk_")
     finally:
         up.process.send_signal(signal.SIGINT)
         up.process.wait(60)

@@ -1,0 +1,320 @@
+"""One account of what is asked of the service, for blocking and for asyncio clients.
+
+A call is written once, as a generator that yields what it needs done (send a request, pause, read a stream's next line)
+and is sent what came of it. `Sync` and `Async` do these things, each in its way; `call` and `stream` make methods of
+the generators, so that `client.jobs.get(id)` returns a job on one side and an awaitable of it on the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+
+import httpx
+
+from darkroom.errors import DarkroomError, refusal, unreachable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Asking = Generator[Any, Any, T]  # a call that returns T
+Streaming = Generator["Emit[T] | Any", Any, None]  # a call that emits values of type T
+
+REFUSED_FOR_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)  # nothing was done
+SAFE_METHODS = ("GET", "HEAD")
+LONGEST_PAUSE = 5.0  # seconds between two attempts where the service does not say
+
+
+@dataclass(frozen=True)
+class Request:
+    """Send this; what comes back is the answer, read whole."""
+
+    method: str
+    url: str
+    options: dict[str, Any] = field(default_factory=dict)  # httpx's
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether sent twice it does no more than once."""
+        return self.method in SAFE_METHODS or "Idempotency-Key" in self.options.get("headers", {})
+
+
+@dataclass(frozen=True)
+class Open:
+    """Send this; what comes back is the answer, its lines still to be read."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
+class NextLine:
+    """The next line of what is open; None at its end."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Emit(Generic[T]):
+    """Hand this to whoever iterates."""
+
+    value: T
+
+
+@dataclass
+class Connection:
+    """Where the service is, and the HTTP client to it; shared by all that a client has handed out."""
+
+    url: str
+    http: Any  # httpx.Client or httpx.AsyncClient
+
+
+class Side:
+    """What talks over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def ask(
+        self, method: str, path: str, *, patience: float = 10, lasting: bool = False, **options: Any
+    ) -> Asking[httpx.Response]:
+        """One request, repeated for `patience` seconds where that is safe.
+
+        Refused for now it is repeated as Retry-After says. Where the connection broke it is repeated if sent twice it
+        does no more than once; where nobody listens only if somebody did just now, or should (`lasting`).
+        """
+        request = Request(method, path, options)
+        over, attempt = time.monotonic() + patience, 0
+        while True:
+            try:
+                answer: httpx.Response = yield request
+            except httpx.TransportError as error:
+                failure: DarkroomError = unreachable(self.connection.url, error)
+                pause = backoff(attempt)
+                nobody = isinstance(error, httpx.ConnectError) and attempt == 0
+                may_repeat = lasting or (request.is_safe and not nobody)
+            else:
+                if answer.status_code < httpx.codes.BAD_REQUEST:
+                    return answer
+                failure, pause = refusal(answer), said_or(answer, attempt)
+                may_repeat = answer.status_code in REFUSED_FOR_NOW
+            if not may_repeat or time.monotonic() + pause > over:
+                raise failure
+            yield Pause(pause)
+            attempt += 1
+
+
+def backoff(attempt: int) -> float:
+    """Seconds until the next attempt: growing, with full jitter, so that many clients do not come back as one."""
+    return random.uniform(0.1, min(LONGEST_PAUSE, 0.5 * 2**attempt))  # noqa: S311 nothing secret
+
+
+def said_or(answer: httpx.Response, attempt: int) -> float:
+    """The answer's Retry-After and up to a quarter more, else our own pause."""
+    said = answer.headers.get("Retry-After", "")
+    return float(said) * random.uniform(1, 1.25) if said.isdigit() else backoff(attempt)  # noqa: S311
+
+
+class Sync(Side):
+    """Does what calls ask for, blocking."""
+
+    def run(self, asking: Asking[T]) -> T:
+        wire = SyncWire(self.connection.http)
+        for _ in wire.walk(asking):
+            pass
+        result: T = wire.result
+        return result
+
+    def iterate(self, asking: Asking[Any]) -> Iterator[Any]:
+        return SyncWire(self.connection.http).walk(asking)
+
+
+class Async(Side):
+    """Does what calls ask for in asyncio."""
+
+    async def run(self, asking: Asking[T]) -> T:
+        wire = AsyncWire(self.connection.http)
+        async for _ in wire.walk(asking):
+            pass
+        result: T = wire.result
+        return result
+
+    def iterate(self, asking: Asking[Any]) -> AsyncIterator[Any]:
+        return AsyncWire(self.connection.http).walk(asking)
+
+
+class SyncWire:
+    """One call on its way."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+        self.result: Any = None
+        self._open: httpx.Response | None = None
+        self._lines: Iterator[str] = iter(())
+
+    def walk(self, asking: Asking[Any]) -> Iterator[Any]:
+        """Do each step and pass on what is emitted; `result` is then what the call returned."""
+        try:
+            step = next(asking)
+            while True:
+                try:
+                    came = (yield step.value) if isinstance(step, Emit) else self._do(step)
+                except httpx.TransportError as error:
+                    step = asking.throw(error)
+                else:
+                    step = asking.send(came)
+        except StopIteration as end:
+            self.result = end.value
+        finally:
+            asking.close()
+            self._close()
+
+    def _do(self, step: Any) -> Any:
+        match step:
+            case Request():
+                return self.http.request(step.method, step.url, **step.options)
+            case Pause():
+                return time.sleep(step.seconds)
+            case NextLine():
+                return next(self._lines, None)
+            case Open(Request(method, url, options)):
+                self._close()
+                timeout = options.pop("timeout", None)
+                request = self.http.build_request(method, url, timeout=timeout, **options)
+                self._open = self.http.send(request, stream=True)
+                if self._open.is_error:
+                    self._open.read()
+                self._lines = self._open.iter_lines()
+                return self._open
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+class AsyncWire:
+    """One call on its way, in asyncio."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.result: Any = None
+        self._open: httpx.Response | None = None
+        self._lines: AsyncGenerator[str] | None = None
+
+    async def walk(self, asking: Asking[Any]) -> AsyncIterator[Any]:
+        """Do each step and pass on what is emitted; `result` is then what the call returned."""
+        try:
+            step = next(asking)
+            while True:
+                try:
+                    came = (yield step.value) if isinstance(step, Emit) else await self._do(step)
+                except httpx.TransportError as error:
+                    step = asking.throw(error)
+                else:
+                    step = asking.send(came)
+        except StopIteration as end:
+            self.result = end.value
+        finally:
+            asking.close()
+            await self._close()
+
+    async def _do(self, step: Any) -> Any:
+        match step:
+            case Request():
+                return await self.http.request(step.method, step.url, **step.options)
+            case Pause():
+                return await asyncio.sleep(step.seconds)
+            case NextLine():
+                return await anext(self._lines, None) if self._lines else None
+            case Open(Request(method, url, options)):
+                await self._close()
+                timeout = options.pop("timeout", None)
+                request = self.http.build_request(method, url, timeout=timeout, **options)
+                self._open = await self.http.send(request, stream=True)
+                if self._open.is_error:
+                    await self._open.aread()
+                self._lines = cast(AsyncGenerator[str], self._open.aiter_lines())
+                return self._open
+
+    async def _close(self) -> None:
+        if self._lines is not None:
+            await self._lines.aclose()  # else it is closed when the loop is, which then complains
+            self._lines = None
+        if self._open is not None:
+            await self._open.aclose()
+            self._open = None
+
+
+def each(streaming: Streaming[Any], then: Callable[[Any], Streaming[T]]) -> Streaming[T]:
+    """A streaming call, but for each value that it emits `then(value)` is done instead."""
+    try:
+        step = next(streaming)
+        while True:
+            try:
+                came = yield from then(step.value) if isinstance(step, Emit) else _pass_on(step)
+            except httpx.TransportError as error:
+                step = streaming.throw(error)
+            else:
+                step = streaming.send(came)
+    except StopIteration:
+        return
+
+
+def _pass_on(step: Any) -> Asking[Any]:
+    return (yield step)
+
+
+class call(Generic[P, T]):  # noqa: N801 a decorator
+    """A generator method as one that returns its result, or an awaitable of it."""
+
+    def __init__(self, asking: Callable[Concatenate[Any, P], Asking[T]]) -> None:
+        self.asking = asking
+        self.__doc__ = asking.__doc__
+
+    @overload
+    def __get__(self, side: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, side: Sync, owner: Any) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, side: Async, owner: Any) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, side: Any, owner: Any) -> Any:
+        if side is None:
+            return self
+
+        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return side.run(self.asking(side, *args, **kwargs))
+
+        method.__doc__ = self.__doc__
+        return method
+
+
+class stream(Generic[P, T]):  # noqa: N801 a decorator
+    """A generator method that emits values as one that returns an iterator over them, or an asynchronous one."""
+
+    def __init__(self, asking: Callable[Concatenate[Any, P], Streaming[T]]) -> None:
+        self.asking = asking
+        self.__doc__ = asking.__doc__
+
+    @overload
+    def __get__(self, side: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, side: Sync, owner: Any) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, side: Async, owner: Any) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, side: Any, owner: Any) -> Any:
+        if side is None:
+            return self
+
+        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return side.iterate(self.asking(side, *args, **kwargs))
+
+        method.__doc__ = self.__doc__
+        return method

@@ -1,0 +1,94 @@
+"""Whether everything is as it should be, seen from here."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import darkroom
+from darkroom.client import Client
+from darkroom.errors import Busy, DarkroomError, NotAllowed, Unreachable
+
+LITTLE_DISK = 2 * 1024**3
+LONG_WAIT = 600
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and what to do where it is not as it should be."""
+
+    state: Literal["ok", "warn", "fail"]
+    subject: str
+    text: str
+
+    @property
+    def colour(self) -> str:
+        return COLOURS[self.state]
+
+
+def examine(client: Client, data: Path) -> Iterator[Finding]:
+    """Look at this machine, then at the service, as far as it lets us."""
+    yield Finding(
+        "ok", "client", f"darkroom {darkroom.__version__}, Python {platform.python_version()}, {sys.platform}"
+    )
+    yield disk(data)
+    try:
+        parts = client.ready()["parts"]
+        yield Finding("ok", "service", f"{client.url} is ready: {', '.join(parts)}")
+    except Busy as error:
+        yield Finding("fail", "service", f"{client.url} accepts no jobs: {error} See its log, and that of this part.")
+    except DarkroomError as error:
+        yield Finding("fail", "service", str(error))
+        if isinstance(error, Unreachable):
+            return
+    yield from jobs(client)
+
+
+def disk(data: Path) -> Finding:
+    """Room for the pictures of a local service."""
+    here = next(folder for folder in (data.absolute(), *data.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(here).free
+    text = f"{free / 1024**3:.1f} GB free in {here}"
+    return Finding("ok", "disk", text) if free > LITTLE_DISK else Finding("warn", "disk", f"only {text}")
+
+
+def jobs(client: Client) -> Iterator[Finding]:
+    """What only a key may see: workers, queue, webhooks."""
+    try:
+        queue = client.queue()
+        models = client.models()
+    except NotAllowed as error:
+        yield Finding("fail", "key", f"{error} Set DARKROOM_KEY, or ask whoever runs the service for a key.")
+        return
+    except DarkroomError as error:
+        yield Finding("fail", "queue", str(error))
+        return
+    wait = queue["estimated_wait_seconds"] or 0
+    line = f"{queue['queued']} waiting, {queue['running']} running, a new job waits about {wait} s"
+    if queue["workers"]:
+        yield Finding("ok", "workers", f"{queue['workers']} with {queue['slots']} slots")
+    else:
+        yield Finding("fail", "workers", "none is alive: jobs wait. Start one, or look into its log.")
+    yield Finding("warn" if wait > LONG_WAIT else "ok", "queue", line)
+    checkpoint = models["checkpoint"]
+    yield Finding(
+        "ok", "models", f"{len(models['data'])} on {checkpoint['name']} {checkpoint['revision'][:12]}".rstrip()
+    )
+    yield from webhooks(client)
+
+
+def webhooks(client: Client) -> Iterator[Finding]:
+    """Endpoints that were turned off."""
+    try:
+        disabled = [webhook for webhook in client.webhooks.list() if not webhook.enabled]
+    except DarkroomError:
+        return
+    for webhook in disabled:
+        text = f"{webhook.url} is disabled ({webhook.disabled_because}): remove it and add it again"
+        yield Finding("warn", "webhook", text)

@@ -1,0 +1,131 @@
+"""The command line against a real web tier, store and worker code: what it prints, and each exit status."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from darkroom.cli import app
+from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
+from tests.integration.test_worker import Step, desk  # noqa: F401 - a fixture
+
+PHOTO = str(Path(__file__).parents[2] / "examples" / "mountains.jpg")
+
+
+@pytest.fixture
+def darkroom(url, tmp_path):  # noqa: F811
+    """Runs a command against the service."""
+
+    def run(*words: str) -> Result:
+        return CliRunner(env={"DARKROOM_URL": url, "DARKROOM_KEY": ""}).invoke(app, list(words))
+
+    return run
+
+
+@pytest.fixture
+def job(darkroom) -> str:
+    return darkroom("submit", PHOTO, "make it grey", "--steps", "3").stdout.strip()
+
+
+def test_a_job_is_sent_followed_and_saved(darkroom, working, tmp_path):  # noqa: F811
+    with working(Step()):
+        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-o", str(tmp_path / "grey.jpg"), "--json")
+    assert done.exit_code == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["status"], answer["saved"]) == ("succeeded", str(tmp_path / "grey.jpg"))
+    assert darkroom("download", answer["id"], "-o", str(tmp_path / "again.jpg")).exit_code == 0
+    assert (tmp_path / "again.jpg").read_bytes() == (tmp_path / "grey.jpg").read_bytes()
+    assert darkroom("delete", answer["id"]).exit_code == 0
+    assert darkroom("status", answer["id"]).exit_code == 4
+
+
+def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: F811
+    with working(Step()):
+        lines = darkroom("watch", job).stdout.splitlines()
+    assert lines[0] == "queued"
+    assert "step 3 of 3" in lines
+    assert lines[-1] == "succeeded"
+    events = [json.loads(line) for line in darkroom("watch", job, "--json").stdout.splitlines()]
+    assert [event["type"] for event in events][-1] == "done"
+    assert len({event["id"] for event in events}) == len(events)
+
+
+def test_each_end_has_its_exit_status(darkroom, working, job):  # noqa: F811
+    refused = darkroom("submit", PHOTO, "make it grey", "--steps", "1")
+    assert refused.exit_code == 3
+    assert "steps" in refused.stderr
+    assert darkroom("status", "nobody").exit_code == 4
+    assert darkroom("retry", job).exit_code == 3
+    late = darkroom("wait", job, "--timeout", "0.2")
+    assert late.exit_code == 10
+    assert "it goes on" in late.stderr
+    assert darkroom("cancel", job).exit_code == 0
+    assert darkroom("wait", job).exit_code == 9
+    assert darkroom("download", job).exit_code == 9
+    again = darkroom("retry", job).stdout.strip()
+
+    def stumble(step: int) -> None:
+        raise ValueError("no such colour")
+
+    with working(Step(stumble)):
+        failed = darkroom("wait", again)
+    assert failed.exit_code == 8
+    assert again in failed.stderr
+
+
+def test_webhooks_are_added_tested_and_removed(darkroom):
+    assert darkroom("webhooks", "add", "http://127.0.0.1/in").exit_code == 3
+    made = json.loads(
+        darkroom("webhooks", "add", "https://hooks.example/in", "--event", "job.started", "--json").stdout
+    )
+    assert made["events"] == ["job.started"]
+    assert made["id"] in darkroom("webhooks", "list").stdout
+    assert darkroom("webhooks", "secret", made["id"]).stdout.strip() == made["secret"]
+    assert darkroom("webhooks", "secret", made["id"], "--rotate").stdout.strip() != made["secret"]
+    sent = json.loads(darkroom("webhooks", "test", made["id"], "--json").stdout)["data"][0]
+    assert sent["id"] in darkroom("webhooks", "deliveries", made["id"]).stdout
+    assert darkroom("webhooks", "redeliver", made["id"], sent["id"]).exit_code == 0
+    assert darkroom("webhooks", "remove", made["id"]).exit_code == 0
+    assert darkroom("webhooks", "remove", made["id"]).exit_code == 4
+
+
+def test_the_doctor_names_what_is_missing(darkroom, working, store):  # noqa: F811
+    ill = darkroom("doctor")
+    assert ill.exit_code == 1
+    assert "fail workers: none is alive" in ill.stdout
+    store.renew("w", {"slots": 1, "checkpoint": {"name": "none", "revision": ""}}, [], lease_seconds=30)
+    well = darkroom("doctor", "--json")
+    states = {finding["subject"]: finding["state"] for finding in json.loads(well.stdout)["findings"]}
+    assert {states[subject] for subject in ("client", "service", "workers", "queue", "models")} == {"ok"}
+    assert CliRunner().invoke(app, ["doctor", "--url", "http://127.0.0.1:1"]).exit_code == 1
+
+
+def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811
+    command = [sys.executable, "-m", "darkroom.cli", "edit", PHOTO, "make it grey", "--url", url]
+    usual = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background job ignores it
+    script = f"import os, signal, sys; {usual}; os.execv(sys.argv[1], sys.argv[1:])"
+    with subprocess.Popen([sys.executable, "-c", script, *command], stderr=subprocess.PIPE, text=True) as process:
+        while len(json.loads(darkroom("list", "--json").stdout)["data"]) < 2:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(2)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "to stop" in said
+    assert json.loads(darkroom("list", "--json").stdout)["data"][0]["status"] == "canceled"
+
+
+def test_bash_takes_the_completion_and_is_offered_the_commands(tmp_path):
+    darkroom = Path(sys.executable).with_name("darkroom")
+    environment = os.environ | {"_DARKROOM_COMPLETE": "source_bash"}
+    script = subprocess.run([darkroom], env=environment, capture_output=True, text=True, check=True).stdout
+    (tmp_path / "completion").write_text(script)
+    subprocess.run(["bash", "-n", tmp_path / "completion"], check=True)
+    asked = os.environ | {"_DARKROOM_COMPLETE": "complete_bash", "COMP_WORDS": "darkroom d", "COMP_CWORD": "1"}
+    offered = subprocess.run([darkroom], env=asked, capture_output=True, text=True, check=True).stdout
+    assert {"doctor", "download", "delete"} <= set(offered.split())
