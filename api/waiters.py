@@ -61,7 +61,7 @@ class Waiters:
         """Pass wake-ups on until cancelled; a lost connection is made again, and all look what they have missed."""
         while True:
             with suppress(RedisError, OSError):
-                async with self._channel.pubsub(ignore_subscribe_messages=True) as channel:
+                async with self._channel.pubsub() as channel:
                     await channel.subscribe(keys.WAKE)
                     self._wake(*self._waiting)
                     await self._pass_on(channel)
