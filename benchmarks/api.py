@@ -1,7 +1,7 @@
 """Ours beside BentoML tasks, coglet, and plain FastAPI with Celery: the same 0.2 s job, the same S3, one machine.
 
-`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. The peers are installed, exactly pinned, into a venv of
-their own under .darkroom. Each side runs alone; the sides take turns. Its web tier is one process, its jobs have 32 places.
+`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. The peers are
+installed, exactly pinned, into a venv of their own under .darkroom. Each side runs alone; the sides take turns. Its web tier is one process, its jobs have 32 places.
 
 `stored`: the picture is in S3 before the submission is answered. `shipped`: as the peer does by itself.
 coglet cannot store before it answers, so there the client's own upload to S3 is part of the submission; it has no queue
@@ -65,11 +65,11 @@ class Program(Process):
 async def answers(port: int) -> bool:
     try:
         line = await Line.open(port)
-        status, _ = await line.ask(get("/health-check"))
+        status, body = await line.ask(get("/health-check"))  # coglet's; a 404 of the others will do
         line.close()
     except OSError:
         return False
-    return status != 503
+    return status != 503 and b"STARTING" not in body
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Side:
 
 
 @contextmanager
-def ours(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
+def ours(parts: Servers, image: bytes, _python: Path, _stored: bool) -> Iterator[Side]:
     environment = parts.environment | {
         "PYTHONPATH": str(ROOT),
         "FETCH_PORTS": "80,443," + parts.environment["HOOK_PORT"],
@@ -194,7 +194,7 @@ def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
             asked |= {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
             return post("/predictions", "application/json", json.dumps(asked).encode(), "Prefer: respond-async")
 
-        yield Side(port, submit, lambda answer: None, upload(parts, image) if stored else None)
+        yield Side(port, submit, lambda _: None, upload(parts, image) if stored else None)
 
 
 def upload(parts: Servers, image: bytes) -> Callable[[], tuple[int, bytes]]:
