@@ -186,6 +186,7 @@ def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
     (port,) = free_ports(1)
     environment = peer_environment(parts, False)
     environment |= {"PORT": str(port), "COG_PREDICT_TYPE_STUB": "cog_edit.py:Edit", "COG_MAX_CONCURRENCY": "32"}
+    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python` for the predictor
     command = [str(python), "-m", "cog.server.http", "--host", "127.0.0.1"]
     inline = "data:image/jpeg;base64," + base64.b64encode(image).decode()
     with Program(parts, "coglet", command, environment, port):
