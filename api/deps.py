@@ -1,6 +1,6 @@
 """What the routes need, under short names. All of it lives on the app, made when it starts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -9,7 +9,7 @@ from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.guards import own_origin
-from api.waiters import Waiters
+from api.waiters import Seats, Waiters
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.hints import Hints
@@ -35,13 +35,6 @@ class Caller:
 NOBODY_ELSE = Caller(LOCAL_TENANT, frozenset({Scope.SUBMIT, Scope.READ}), None)  # the caller of a service without keys
 
 
-@dataclass
-class Streams:
-    """How many event streams are open in this process."""
-
-    open: int = 0
-
-
 @dataclass(frozen=True)
 class Parts:
     """The parts of the service that the web tier talks to."""
@@ -55,7 +48,7 @@ class Parts:
     throttle: Throttle
     outbox: Outbox
     fetcher: Fetcher
-    streams: Streams = field(default_factory=Streams)
+    seats: Seats
 
     @classmethod
     def connect(cls, settings: Settings) -> "Parts":
@@ -72,6 +65,7 @@ class Parts:
             Throttle(store.redis),
             Outbox(store),
             Fetcher(settings),
+            Seats(settings.max_streams, settings.max_streams_per_tenant),
         )
 
     def card(self) -> Card:

@@ -1,4 +1,4 @@
-"""The web tier, put together: `uvicorn api.main:create_app --factory`."""
+"""The web tier, put together: `uvicorn api.main:create_app --factory --http api.protocol:BoundedHttp`."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -4,12 +4,16 @@ The fields of a submission are made from the catalogue, so that they cannot diff
 problem documents everywhere.
 """
 
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
+from api.examples import OPERATIONS, REQUESTS
+from api.problems import TITLES
 from api.submission import FORMATS, LONGEST_DEADLINE, LONGEST_URL, SOURCES
+from jobs.errors import DarkroomError, TooMany, Unavailable
 from jobs.job import Priority
 from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
@@ -76,7 +80,8 @@ SUBMIT_BODY: dict[str, Any] = {
         "multipart/form-data": {
             "schema": _fields(
                 {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}, in_json=False
-            )
+            ),
+            "example": {"image": "@photo.jpg", "prompt": "make it look like winter", "seed": 7},
         },
         "application/json": {
             "schema": _fields({"type": "string", "description": SOURCES}, in_json=True),
@@ -125,6 +130,8 @@ class DocumentedApp(FastAPI):
             for path, operations in self._document()["paths"].items():
                 for operation in operations.values():
                     _add_errors(path, operation)
+            for (method, path), (summary, example) in OPERATIONS.items():
+                _illustrate(self._document()["paths"][path][method], summary, example, REQUESTS.get((method, path)))
         return self._document()
 
     def _document(self) -> dict[str, Any]:
@@ -138,8 +145,80 @@ def _add_errors(path: str, operation: dict[str, Any]) -> None:
     for status in sorted(declared | _errors(path, operation)):
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": _problems(status, path, operation),
+                }
+            },
         } | ({"headers": HEADERS_OF[status]} if status in HEADERS_OF else {})
+
+
+def _problems(status: int, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """One example of each type of problem that an operation can answer with under this status."""
+    titles = dict([TITLES[status]]) if status in TITLES and status not in NAMED else {}
+    titles |= {kind.slug: kind.title for kind in _kinds(DarkroomError) if kind.status == status}
+    if (path, status) == ("/readyz", 503):
+        titles = {"not-ready": "A part of the service is down"}
+    for slug, where in ONLY.items():
+        if not where(path, operation):
+            titles.pop(slug, None)
+    return {
+        slug: {
+            "value": {
+                "type": f"urn:darkroom:problem:{slug}",
+                "title": title,
+                "status": status,
+                "detail": title + ".",
+                "instance": path,
+            }
+        }
+        for slug, title in titles.items()
+    }
+
+
+def _kinds(kind: type[DarkroomError]) -> Iterator[type[DarkroomError]]:
+    if kind not in (TooMany, Unavailable):
+        yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
+
+
+def _submits(path: str, operation: dict[str, Any]) -> bool:
+    return path == "/v1/jobs" and "requestBody" in operation
+
+
+def _accepts(path: str, operation: dict[str, Any]) -> bool:
+    return _submits(path, operation) or path.endswith("/retry")
+
+
+def _stores(path: str, operation: dict[str, Any]) -> bool:
+    return _accepts(path, operation) or path.endswith(("/output", "/input", "/steps", "/uploads", "/readyz"))
+
+
+def _holds(path: str, operation: dict[str, Any]) -> bool:
+    return path.endswith("/events") or any(one["name"] == "wait" for one in operation.get("parameters", ()))
+
+
+ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be met; the others can be met anywhere
+    "invalid-picture": _submits,
+    "fetch-failed": _submits,
+    "too-many-jobs": _accepts,
+    "queue-full": _accepts,
+    "storage-unavailable": _stores,
+    "too-many-streams": _holds,
+}
+NAMED = {404, 413}  # the framework's name for it is ours too
+
+
+def _illustrate(operation: dict[str, Any], summary: str, example: Any, request: Any) -> None:
+    operation["summary"] = summary
+    if request is not None:
+        operation["requestBody"]["content"]["application/json"]["example"] = request
+    success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+    for content in success.get("content", {}).values():
+        if example is not None:
+            content["example"] = example
 
 
 def _errors(path: str, operation: dict[str, Any]) -> set[int]:

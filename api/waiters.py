@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from jobs import keys
+from jobs.errors import TooManyStreams
 from jobs.store import reaching_redis
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = 10.0  #: seconds after which a waiter looks for itself: a wake-up can be lost
-BATCH = 200  #: events read at a time, so that a slow reader holds little
+LONGEST_SLEEP = 60.0  #: seconds after which a waiter looks for itself
+PING = 10.0  #: seconds of silence after which Redis is asked whether the subscription still stands
+BATCH = 50  #: events read at a time, so that a slow reader holds little
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,24 @@ class Waiters:
         """Pass wake-ups on until cancelled; a lost connection is made again, and all look what they have missed."""
         while True:
             with suppress(RedisError, OSError):
-                async with self._channel.pubsub(ignore_subscribe_messages=True) as channel:
+                async with self._channel.pubsub() as channel:
                     await channel.subscribe(keys.WAKE)
                     self._wake(*self._waiting)
-                    while True:
-                        message = await channel.get_message(timeout=10)
-                        if message:
-                            self._wake(*str(message["data"]).split())
+                    await self._pass_on(channel)
             await asyncio.sleep(1)
+
+    async def _pass_on(self, channel: Any) -> None:
+        """Until the connection breaks, or a ping is not answered."""
+        pinged = False
+        while True:
+            message = await channel.get_message(timeout=PING)
+            if message and message["type"] == "message":
+                self._wake(*str(message["data"]).split())
+            elif message is None and pinged:
+                raise ConnectionError("the subscription has gone silent")
+            pinged = message is None
+            if pinged:
+                await channel.ping()
 
     def _wake(self, *topics: str) -> None:
         for topic in topics:
@@ -95,6 +107,33 @@ class Waiters:
     async def close(self) -> None:
         await self._channel.aclose()
         await self._streams.aclose()
+
+
+class Seats:
+    """How many streams and long polls are open in this process, in all and for each tenant.
+
+    Raises:
+        TooManyStreams
+    """
+
+    def __init__(self, in_all: int, each: int) -> None:
+        self.in_all = in_all
+        self.each = each
+        self.taken: Counter[str] = Counter()
+
+    @contextmanager
+    def seat(self, tenant: str) -> Iterator[None]:
+        """One seat, for as long as it is entered."""
+        if self.taken.total() >= self.in_all:
+            raise TooManyStreams(f"At most {self.in_all} requests may wait or stream at a time.", retry_after=5)
+        if self.taken[tenant] >= self.each:
+            raise TooManyStreams(f"At most {self.each} requests of yours may wait or stream at a time.", retry_after=5)
+        self.taken[tenant] += 1
+        try:
+            yield
+        finally:
+            self.taken[tenant] -= 1
+            self.taken += Counter()  # forget who has none
 
 
 class Watch:

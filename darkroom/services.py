@@ -58,6 +58,7 @@ class Api(Service):
 
     def command(self) -> list[str]:
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
+        options += ["--http", "api.protocol:BoundedHttp", "--ws", "none"]
         return [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
 
     def ready(self) -> bool:

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     retention_seconds: Positive = Field(86_400, description="how long an ended job and its pictures are kept")
     presign_seconds: int = Field(900, gt=0, le=900)
 
-    max_streams: Positive = Field(1000, description="open event streams of one web process")
+    max_streams: Positive = Field(4000, description="event streams and waiting requests of one web process")
+    max_streams_per_tenant: Positive = Field(500, description="and those of one tenant")
 
     public_url: str = Field("", description="where clients reach the API, for the links in webhooks")
     fetch_ports: str = Field("80,443", description="ports of other people's servers that we connect to")

@@ -13,7 +13,6 @@ from api.deps import Caller, FoundJob, Parts, Reader, Service
 from api.views import view_jobs
 from api.waiters import Event
 from jobs import keys
-from jobs.errors import TooManyStreams
 
 router = APIRouter(tags=["events"])
 
@@ -24,22 +23,17 @@ EVENT_ID = re.compile(r"\d{1,15}-\d{1,15}")
 LastEventId = Annotated[str | None, Header(description="the last event that you have: the next one comes first")]
 
 
-async def take_stream(service: Service) -> AsyncIterator[None]:
-    """Room for one more open stream.
+async def take_seat(caller: Reader, service: Service) -> AsyncIterator[None]:
+    """Room for one more open stream, given back at its end.
 
     Raises:
         TooManyStreams
     """
-    if service.streams.open >= service.settings.max_streams:
-        raise TooManyStreams(f"At most {service.settings.max_streams} streams are open at a time.", retry_after=5)
-    service.streams.open += 1
-    try:
+    with service.seats.seat(caller.tenant):
         yield
-    finally:
-        service.streams.open -= 1
 
 
-Stream = Depends(take_stream)
+Stream = Depends(take_seat)
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse, dependencies=[Stream])

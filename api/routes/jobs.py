@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from api.photos import Photo, read_photo
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
-from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, TooManyJobs
+from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, TooManyJobs, TooManyStreams
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
@@ -25,6 +26,8 @@ from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
 
 log = logging.getLogger(__name__)
+
+POSITION_SECONDS = 10.0  #: after which a request that waits for any change looks: others' jobs move this one's place
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -59,8 +62,11 @@ async def create_job(
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
         return await run_in_threadpool(_view, service, job)
     await run_in_threadpool(service.hints.top_up)
-    response.headers["Preference-Applied"] = f"wait={wait}"
-    job, place = await _wait(service, request, caller, job.id, wait)
+    try:
+        job, place = await _wait(service, request, caller, job.id, wait)
+        response.headers["Preference-Applied"] = f"wait={wait}"
+    except TooManyStreams:  # the job is accepted, and a preference is no order
+        return await run_in_threadpool(_view, service, job)
     return await run_in_threadpool(view_job, job, place, service)
 
 
@@ -216,7 +222,8 @@ async def _wait(
 ) -> tuple[Job, Place | None]:
     """The job when it is over, or differs from the `known` ETag, or the seconds have passed, or the client has gone."""
     ends = time.monotonic() + seconds
-    with service.waiters.watching(job_id) as watch:
+    seat = service.seats.seat(caller.tenant) if seconds else nullcontext()
+    with seat, service.waiters.watching(job_id) as watch:
         while True:
             job, place = await run_in_threadpool(_read, service, caller, job_id)
             left = ends - time.monotonic()
@@ -224,7 +231,7 @@ async def _wait(
                 return job, place
             if await request.is_disconnected():
                 return job, place
-            await watch.change(left)
+            await watch.change(min(left, POSITION_SECONDS) if known else left)
 
 
 def _etag(job: Job, place: Place | None) -> str:

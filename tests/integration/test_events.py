@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ import uvicorn
 
 from api.main import create_app
 from jobs import keys
+from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
 from jobs.store import Renewal
 from tests.integration.conftest import submit
@@ -152,6 +153,44 @@ def test_there_is_room_for_so_many_streams_and_no_more(settings, jpeg):
         time.sleep(0.3)
         with http.stream("GET", "/v1/events") as stream:
             assert stream.status_code == 200
+
+
+def test_one_tenant_cannot_take_the_places_of_the_others(settings, store):
+    caps = {"auth": "on", "max_streams": 3, "max_streams_per_tenant": 2}
+    keyring = Keyring(store.redis, None)
+    greedy, other = (
+        {"Authorization": f"Bearer {keyring.make(tenant, frozenset({Scope.READ}))[1]}"}
+        for tenant in ("greedy", "other")
+    )
+    with serving(settings.model_copy(update=caps)) as http, ExitStack() as open_streams:
+        for _ in range(2):
+            stream = http.stream("GET", "/v1/events", headers=greedy)
+            assert open_streams.enter_context(stream).status_code == 200
+        assert http.get("/v1/events", headers=greedy).status_code == 429
+        with http.stream("GET", "/v1/events", headers=other) as stream:
+            assert stream.status_code == 200
+
+
+def test_a_request_that_waits_takes_a_place_and_a_submission_without_one_is_answered_at_once(settings, jpeg):
+    with serving(settings.model_copy(update={"max_streams": 1})) as http:
+        with http.stream("GET", "/v1/events"):
+            job = submit(http, jpeg)
+            refused = http.get(job["urls"]["self"], params={"wait": 5})
+            assert (refused.status_code, refused.json()["type"]) == (429, "urn:darkroom:problem:too-many-streams")
+            assert http.get(job["urls"]["self"]).status_code == 200
+            files, data = {"image": jpeg}, {"prompt": "make it sepia"}
+            answer = http.post("/v1/jobs", files=files, data=data, headers={"Prefer": "wait=10"})
+            assert answer.status_code == 202
+            assert "preference-applied" not in answer.headers
+        time.sleep(0.3)
+        assert http.get(job["urls"]["self"], params={"wait": 0.1}).status_code == 200
+
+
+def test_a_stream_has_a_longest_life(http, monkeypatch):
+    monkeypatch.setattr("api.routes.events.LONGEST_LIFE", 0.3)
+    started = time.monotonic()
+    assert list(events(http, "/v1/events")) == []
+    assert time.monotonic() - started < 5
 
 
 def test_an_unknown_job_has_no_events(http):

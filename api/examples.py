@@ -1,0 +1,189 @@
+"""What each operation of the OpenAPI document is called, and one answer that it gives when all is well."""
+
+from typing import Any
+
+JOB_ID = "01krx2v0n8w5tq4e6c9d3hj7ma"
+AT = "2026-11-23T09:00:00Z"
+WEBHOOK_ID = "01krx30g2s7v1m5y8b4f6k9pzd"
+SECRET = "whsec_RGFya3Jvb20ncyBleGFtcGxlIHNlY3JldC4uLi4="  # noqa: S105 - an example
+
+JOB: dict[str, Any] = {
+    "id": JOB_ID,
+    "object": "job",
+    "status": "queued",
+    "status_text": "Waiting for a free place on a worker.",
+    "model": "pix2pix-full",
+    "params": {"prompt": "make it look like winter", "steps": 10, "seed": 7, "size": "512x512"},
+    "input": {
+        "width": 768,
+        "height": 512,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    },
+    "output": None,
+    "frames": None,
+    "queue": {"position": 2, "eta_seconds": 12},
+    "progress": None,
+    "error": None,
+    "cancellation": None,
+    "attempts": [],
+    "timing": {"queued_ms": None, "load_ms": None, "run_ms": None, "upload_ms": None, "total_ms": None},
+    "receipt": None,
+    "priority": "normal",
+    "deadline_seconds": 86400,
+    "metadata": {"order": 7},
+    "parent": None,
+    "urls": {
+        "self": f"/v1/jobs/{JOB_ID}",
+        "events": f"/v1/jobs/{JOB_ID}/events",
+        "cancel": f"/v1/jobs/{JOB_ID}/cancel",
+        "output": f"/v1/jobs/{JOB_ID}/output",
+    },
+    "created_at": AT,
+    "started_at": None,
+    "finished_at": None,
+    "expires_at": None,
+}
+CANCELED = JOB | {
+    "status": "canceled",
+    "status_text": "Stopped, as you asked.",
+    "queue": None,
+    "cancellation": {"step": 0, "ms": 0},
+    "finished_at": AT,
+    "expires_at": "2026-11-24T09:00:00Z",
+}
+WEBHOOK: dict[str, Any] = {
+    "id": WEBHOOK_ID,
+    "object": "webhook",
+    "url": "https://you.example/darkroom",
+    "events": ["job.completed"],
+    "enabled": True,
+    "disabled_because": None,
+    "created_at": AT,
+}
+DELIVERY: dict[str, Any] = {
+    "id": f"msg_{JOB_ID}_9_{WEBHOOK_ID}",
+    "object": "delivery",
+    "type": "job.completed",
+    "job": JOB_ID,
+    "status": "delivered",
+    "created_at": AT,
+    "attempts": [{"at": AT, "ms": 41, "status": 200, "answer": "ok"}],
+}
+KEY: dict[str, Any] = {
+    "id": "3f9c2a7be1",
+    "object": "key",
+    "tenant": "acme",
+    "scopes": ["read", "submit"],
+    "name": "the shop",
+    "created_at": AT,
+}
+STREAM = f"""event: status
+id: 1795424400000-0
+data: {{"job": "{JOB_ID}", "at": 1795424400000, "status": "running"}}
+
+event: progress
+id: 1795424400431-0
+data: {{"job": "{JOB_ID}", "at": 1795424400431, "step": 3, "steps": 10}}
+
+event: done
+id: 1795424401902-0
+data: {{"job": "{JOB_ID}", "at": 1795424401902, "status": "succeeded"}}
+
+"""
+
+
+def _list(one: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"object": "list", "data": [one], **more}
+
+
+#: operation -> its summary, and the example of its success (None: bytes, or no body)
+OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
+    ("post", "/v1/jobs"): ("Submit a job", JOB),
+    ("get", "/v1/jobs"): ("List jobs", _list(JOB, has_more=False, next=None)),
+    ("get", "/v1/jobs/{job_id}"): ("Read a job, or wait for it", JOB),
+    ("delete", "/v1/jobs/{job_id}"): ("Delete an ended job", None),
+    ("post", "/v1/jobs/{job_id}/cancel"): ("Cancel a job", CANCELED),
+    ("post", "/v1/jobs/{job_id}/retry"): ("Try a job again", JOB | {"parent": "01krx2t4z0d6gq8s5n3b7w9xkc"}),
+    ("get", "/v1/jobs/{job_id}/output"): ("Download the edited picture", None),
+    ("get", "/v1/jobs/{job_id}/input"): ("Download the picture that was sent", None),
+    ("get", "/v1/jobs/{job_id}/steps"): ("Download the steps as one sprite", None),
+    ("get", "/v1/jobs/{job_id}/preview"): ("See the latest preview", None),
+    ("get", "/v1/jobs/{job_id}/events"): ("Follow a job", STREAM),
+    ("get", "/v1/events"): ("Follow all jobs", STREAM),
+    ("post", "/v1/uploads"): (
+        "Ask for an address to upload to",
+        {
+            "id": "01krx2s1c4r8e2v6y9h3m5t7pa",
+            "object": "upload",
+            "image": "upload:01krx2s1c4r8e2v6y9h3m5t7pa",
+            "url": "https://s3.example/darkroom",
+            "fields": {"key": "uploads/acme/01krx2s1c4r8e2v6y9h3m5t7pa", "policy": "eyJleHBpcmF0aW9uIjog…"},
+            "max_bytes": 20971520,
+            "expires_at": AT,
+        },
+    ),
+    ("get", "/v1/webhooks"): ("List webhook endpoints", _list(WEBHOOK)),
+    ("post", "/v1/webhooks"): ("Register a webhook endpoint", WEBHOOK | {"secret": SECRET}),
+    ("get", "/v1/webhooks/{webhook_id}"): ("Read a webhook endpoint", WEBHOOK),
+    ("delete", "/v1/webhooks/{webhook_id}"): ("Delete a webhook endpoint", None),
+    ("get", "/v1/webhooks/{webhook_id}/secret"): (
+        "Read an endpoint's secret",
+        {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": None},
+    ),
+    ("post", "/v1/webhooks/{webhook_id}/rotate"): (
+        "Change an endpoint's secret",
+        {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": AT},
+    ),
+    ("post", "/v1/webhooks/{webhook_id}/test"): (
+        "Send a test message",
+        DELIVERY | {"type": "webhook.test", "job": None, "status": "pending", "attempts": []},
+    ),
+    ("get", "/v1/webhooks/{webhook_id}/deliveries"): ("List an endpoint's deliveries", _list(DELIVERY)),
+    ("post", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): (
+        "Send a message again",
+        DELIVERY | {"status": "pending"},
+    ),
+    ("get", "/.well-known/jwks.json"): (
+        "Read the public keys of the webhook signatures",
+        {"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},
+    ),
+    ("get", "/v1/session"): (
+        "Read who you are",
+        {"tenant": "acme", "scopes": ["read", "submit"], "keys_needed": True},
+    ),
+    ("post", "/v1/session"): ("Sign in", {"tenant": "acme", "scopes": ["read", "submit"], "expires_at": AT}),
+    ("delete", "/v1/session"): ("Sign out", None),
+    ("get", "/v1/admin/keys"): ("List keys", _list(KEY)),
+    ("post", "/v1/admin/keys"): ("Make a key", KEY | {"key": "dk_3f9c2a7be1_…"}),
+    ("delete", "/v1/admin/keys/{key_id}"): ("Revoke a key", None),
+    ("get", "/v1/models"): (
+        "List the models",
+        {
+            "object": "list",
+            "data": [{"id": "pix2pix-full", "parameters": [{"name": "steps", "minimum": 2, "maximum": 1000}]}],
+            "checkpoint": {"name": "micro", "revision": None},
+        },
+    ),
+    ("get", "/v1/queue"): (
+        "Read the queue",
+        {
+            "queued": 3,
+            "running": 2,
+            "oldest_seconds": 1.5,
+            "estimated_wait_seconds": 12,
+            "workers": 1,
+            "slots": 32,
+        },
+    ),
+    ("get", "/healthz"): ("Ask whether the process answers", {"status": "ok"}),
+    ("get", "/readyz"): (
+        "Ask whether jobs can be accepted",
+        {"status": "ready", "parts": {"redis": "ok", "s3": "ok"}},
+    ),
+    ("get", "/metrics"): ("Read Prometheus metrics", "# HELP darkroom_jobs_queued Jobs that wait.\n"),
+}
+
+REQUESTS: dict[tuple[str, str], Any] = {
+    ("post", "/v1/webhooks"): {"url": "https://you.example/darkroom", "events": ["job.completed"]},
+    ("post", "/v1/admin/keys"): {"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"},
+}

@@ -1,0 +1,85 @@
+"""HTTP as the web tier takes it: uvicorn's own protocol, with bounds that a client on a bare socket cannot pass.
+
+uvicorn is told of it by `--http api.protocol:BoundedHttp`.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+ONCE = {b"authorization", b"content-type", b"host", b"idempotency-key", b"last-event-id"}  # each at most once
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Ends a connection whose head is too large or ambiguous, whose request trickles, or that takes no answer."""
+
+    head_bytes = 65_536
+    head_seconds = 10.0  #: from the connection, or a request's first byte, to the end of its headers
+    body_seconds = 300.0  #: from there to the end of its body
+    stalled_seconds = 60.0  #: for which a client may leave what it is sent unread
+
+    _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _in_head = True
+    _seen = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_more(self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await_more(None)
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._seen += len(data) if self._in_head else 0
+        super().data_received(data)
+        if self._in_head and self._seen > self.head_bytes:
+            self._refuse(431)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_more(self.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        names = [name for name, _ in self.headers]
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > self.head_bytes:
+            raise ValueError("the head is too large")  # the parser stops, and uvicorn answers 400
+        if any(names.count(name) > 1 for name in ONCE.intersection(names)):
+            raise ValueError("a header that can only be meant once came twice")
+        self._in_head, self._seen = False, 0
+        self._await_more(self.body_seconds)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._await_more(None)
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+        super().resume_writing()
+
+    def _await_more(self, seconds: float | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._refuse, 408)
+
+    def _refuse(self, status: int) -> None:
+        """Say what was wrong, unless an answer is on its way already, and hang up."""
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.abort()
+            return
+        if self._seen if self._in_head else not cycle.response_complete:  # else nothing is asked, or all is said
+            self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()

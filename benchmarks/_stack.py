@@ -1,0 +1,71 @@
+"""The real servers and a web tier in a temporary folder, and a photo, for benchmarks of the service."""
+
+import io
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from darkroom.ports import free_ports
+from darkroom.process import Lifeline
+from darkroom.servers import SeaweedFS, Valkey
+from darkroom.services import Api
+from darkroom.stack import settings_for
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What runs, where its files are, and the environment by which others find it."""
+
+    folder: Path
+    lifeline: Lifeline
+    valkey: Valkey
+    seaweed: SeaweedFS
+    environment: dict[str, str]
+
+
+@contextmanager
+def servers(**settings: str) -> Iterator[Servers]:
+    """Valkey and SeaweedFS, ended and removed afterwards."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="darkroom-bench-")))
+        lifeline = Lifeline()
+        stack.callback(lifeline.close)
+        valkey = stack.enter_context(Valkey(folder / "valkey", lifeline))
+        seaweed = stack.enter_context(SeaweedFS(folder / "s3", lifeline))
+        yield Servers(folder, lifeline, valkey, seaweed, settings_for([valkey, seaweed]) | settings)
+
+
+def web_tier(parts: Servers) -> Api:
+    """Our web tier, to be started."""
+    return Api(parts.folder / "logs", parts.lifeline, parts.environment, free_ports(1)[0])
+
+
+def more_files() -> int:
+    """As many open files as this user may have, for children too; returns that number."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def photo(kilobytes: int = 200, side: int = 768) -> bytes:
+    """A JPEG of about so many kB: a smooth picture under as much noise as that takes."""
+    noise = np.random.default_rng(0).normal(0, 1, (side, side, 3))
+    smooth = np.asarray(Image.linear_gradient("L").resize((side, side)).convert("RGB"), dtype=float)
+    low, high = 0.0, 80.0
+    for _ in range(12):
+        level = (low + high) / 2
+        data = io.BytesIO()
+        Image.fromarray(np.clip(smooth + level * noise, 0, 255).astype("uint8")).save(data, "JPEG", quality=90)
+        low, high = (level, high) if len(data.getvalue()) < 1000 * kilobytes else (low, level)
+    return data.getvalue()
+
+
+def rss(pid: int) -> float:
+    """Resident megabytes of a process (Linux)."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024

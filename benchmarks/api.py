@@ -1,0 +1,445 @@
+"""Ours beside BentoML tasks, coglet, and plain FastAPI with Celery: the same 0.2 s job, the same S3, one machine.
+
+`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. The peers are installed, exactly pinned, into a venv of
+their own under .darkroom. Each side runs alone; the sides take turns. Its web tier is one process, and its jobs have 32
+places. Ours does more in that job than the peers, who only sleep: it fetches the picture, writes a JPEG and stores it.
+
+`stored`: the picture is in S3 before the submission is answered. `shipped`: as the peer does by itself.
+coglet cannot store before it answers, so there the client's own upload to S3 is part of the submission; it has no queue
+and no status of a job, and refuses what it has no place for: only what it accepts is counted.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import redis
+from botocore.config import Config
+
+from benchmarks._machine import describe
+from benchmarks._stack import Servers, more_files, photo, servers, web_tier
+from darkroom.ports import free_ports
+from darkroom.process import Process
+from darkroom.services import Keeper
+
+PEERS = Path(__file__).parent / "peers"
+ROOT = PEERS.parent.parent
+JOB_SECONDS = 0.2
+CONNECTIONS = 8
+
+
+class Program(Process):
+    """One process of a side, ready when its port answers."""
+
+    patience = 90.0
+
+    def __init__(self, parts: Servers, name: str, command: list[str], environment: dict[str, str], port: int | None):
+        self.name = name
+        super().__init__(parts.folder / "peers" / name, parts.lifeline)
+        self._command, self._environment, self.port = command, environment, port
+
+    def command(self) -> list[str]:
+        return self._command
+
+    def environment(self) -> dict[str, str]:
+        return self._environment
+
+    def ready(self) -> bool:
+        return self.port is None or asyncio.run(answers(self.port))
+
+
+async def answers(port: int) -> bool:
+    try:
+        line = await Line.open(port)
+        status, body = await line.ask(get("/health-check"))  # coglet's; a 404 of the others will do
+        line.close()
+    except OSError:
+        return False
+    return status != 503 and b"STARTING" not in body
+
+
+@dataclass
+class Line:
+    """One kept connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def open(cls, port: int) -> "Line":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request; its status and body. An answer without a length is none that we read."""
+        self.writer.write(request)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.split(b"content-length:")[1].split(b"\r\n")[0]) if b"content-length:" in head else 0
+        return int(head[9:12]), await self.reader.readexactly(length)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def post(path: str, kind: str, body: bytes, *headers: str) -> bytes:
+    lines = [
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def form(path: str, image: bytes, **fields: str) -> bytes:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
+    file = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    return post(path, "multipart/form-data; boundary=b", b"".join(parts) + file + image + b"\r\n--b--\r\n")
+
+
+@dataclass
+class Side:
+    """A running service: how to submit to it and how to ask it."""
+
+    port: int
+    submit: Callable[[str, str | None], bytes]  # a prompt, a webhook
+    status: Callable[[bytes], bytes | None]  # the answer to a submission
+    before: Callable[[], tuple[int, bytes]] | None = None  # a request elsewhere that belongs to the submission
+
+
+@contextmanager
+def ours(parts: Servers, image: bytes, _python: Path, _stored: bool) -> Iterator[Side]:
+    environment = parts.environment | {
+        "PYTHONPATH": str(ROOT),
+        "FETCH_PORTS": "80,443," + parts.environment["HOOK_PORT"],
+    }
+    with ExitStack() as stack:
+        api = web_tier(parts)
+        api.settings = environment
+        stack.enter_context(api)
+        stack.enter_context(Keeper(parts.folder / "logs", parts.lifeline, environment, api.port))
+        command = [sys.executable, "-m", "benchmarks.peers.darkroom_worker"]
+        stack.enter_context(Program(parts, "worker", command, environment, None))
+        while not api.ask("/v1/queue").get("workers"):
+            time.sleep(0.05)
+
+        def submit(prompt: str, webhook: str | None) -> bytes:
+            return form("/v1/jobs", image, prompt=prompt, format="jpeg", **({"webhook": webhook} if webhook else {}))
+
+        yield Side(api.port, submit, lambda answer: get("/v1/jobs/" + json.loads(answer)["id"]))
+
+
+@contextmanager
+def celery(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
+    environment, (port,) = peer_environment(parts, stored), free_ports(1)
+    app = ["uvicorn", "fastapi_celery:app", "--port", str(port), "--log-level", "warning"]
+    worker = ["celery", "-A", "fastapi_celery:worker", "worker", "--pool=threads", "-c", "32", "--loglevel=WARNING"]
+    with (
+        Program(parts, "celery-web", [str(python), "-m", *app], environment, port),
+        Program(parts, "celery-worker", [str(python), "-m", *worker], environment, None),
+    ):
+        time.sleep(3)  # it says nowhere when it is ready
+
+        def submit(prompt: str, webhook: str | None) -> bytes:
+            return form("/jobs", image, prompt=prompt, **({"webhook": webhook} if webhook else {}))
+
+        yield Side(port, submit, lambda answer: get("/jobs/" + json.loads(answer)["id"]))
+
+
+@contextmanager
+def bento(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
+    home = parts.folder / "bentoml" / uuid.uuid4().hex  # its task table is a file in there: each run has its own
+    environment = peer_environment(parts, stored) | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    environment["BENTOML_RESULT_STORE"] = str(home / "tasks.db")
+    (port,) = free_ports(1)
+    command = [str(python), "-m", "bentoml", "serve", "bento:Edit", "--port", str(port), "--host", "127.0.0.1"]
+    home.mkdir(parents=True)
+    with Program(parts, "bento", command, environment, port):
+
+        def submit(prompt: str, webhook: str | None) -> bytes:
+            return form("/edit/submit", image, prompt=prompt, webhook=webhook or "")
+
+        yield Side(port, submit, lambda answer: get("/edit/status?task_id=" + json.loads(answer)["task_id"]))
+
+
+@contextmanager
+def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
+    (port,) = free_ports(1)
+    environment = peer_environment(parts, False)
+    environment |= {"PORT": str(port), "COG_PREDICT_TYPE_STUB": "cog_edit.py:Edit", "COG_MAX_CONCURRENCY": "32"}
+    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python` for the predictor
+    command = [str(python), "-m", "cog.server.http", "--host", "127.0.0.1"]
+    inline = "data:image/jpeg;base64," + base64.b64encode(image).decode()
+    with Program(parts, "coglet", command, environment, port):
+
+        def submit(prompt: str, webhook: str | None) -> bytes:
+            asked = {"input": {"image": "s3://kept" if stored else inline, "prompt": prompt}}
+            asked |= {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
+            return post("/predictions", "application/json", json.dumps(asked).encode(), "Prefer: respond-async")
+
+        yield Side(port, submit, lambda _: None, upload(parts, image) if stored else None)
+
+
+def upload(parts: Servers, image: bytes) -> Callable[[], tuple[int, bytes]]:
+    """A signed PUT of the picture, as a client would make it."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=parts.seaweed.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=parts.seaweed.access_key,
+        aws_secret_access_key=parts.seaweed.secret_key,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+    def request() -> tuple[int, bytes]:
+        where = {"Bucket": parts.seaweed.bucket, "Key": f"peers/{uuid.uuid4().hex}"}
+        url = client.generate_presigned_url("put_object", where)
+        path = url.removeprefix(parts.seaweed.endpoint_url)
+        port = parts.seaweed.ports[0]
+        head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(image)}\r\n\r\n"
+        return port, head.encode() + image
+
+    return request
+
+
+def peer_environment(parts: Servers, stored: bool) -> dict[str, str]:
+    return parts.environment | {"PYTHONPATH": str(PEERS), "PEER_STORES": "1" if stored else "0"}
+
+
+SIDES = {
+    "darkroom stored": (ours, True),
+    "fastapi+celery stored": (celery, True),
+    "bentoml stored": (bento, True),
+    "coglet stored": (coglet, True),
+    "fastapi+celery shipped": (celery, False),
+    "bentoml shipped": (bento, False),
+    "coglet shipped": (coglet, False),
+}
+
+
+class Bell:
+    """A receiver of webhooks that notes when each prompt was called."""
+
+    def __init__(self) -> None:
+        heard: dict[str, float] = {}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                heard.setdefault(self.path, time.perf_counter())
+                del body
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.heard = heard
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Client:
+    """Submits over kept connections, and says how long each took in milliseconds."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self._lines: dict[int, list[Line]] = {}
+
+    async def ask(self, port: int, request: bytes) -> tuple[int, bytes]:
+        idle = self._lines.setdefault(port, [])
+        line = idle.pop() if idle else await Line.open(port)
+        try:
+            answer = await line.ask(request)
+        except (OSError, asyncio.IncompleteReadError):  # closed while it was idle
+            line = await Line.open(port)
+            answer = await line.ask(request)
+        idle.append(line)
+        return answer
+
+    async def submit(self, webhook: str | None = None) -> tuple[bool, bytes]:
+        if self.side.before:
+            status, body = await self.ask(*self.side.before())
+            if status >= 300:
+                raise SystemExit(f"S3 answered {status}: {body!r}")
+        status, body = await self.ask(self.side.port, self.side.submit("make it sepia", webhook))
+        if status >= 300 and status != 409:
+            raise SystemExit(f"a submission was answered with {status}: {body[:300]!r}")
+        return status < 300, body
+
+
+async def webhooks(client: Client, bell: Bell, count: int) -> list[float]:
+    """Milliseconds from the start of a submission to its webhook, beyond the job's own."""
+    took = []
+    for _ in range(count):
+        path = "/" + uuid.uuid4().hex
+        started = time.perf_counter()
+        await client.submit(f"http://127.0.0.1:{bell.port}{path}")
+        ends = started + 30
+        while path not in bell.heard and time.perf_counter() < ends:
+            await asyncio.sleep(0.001)
+        if path not in bell.heard:
+            raise SystemExit("no webhook came within 30 s")
+        took.append(1000 * (bell.heard[path] - started - JOB_SECONDS))
+    return took
+
+
+async def capacity(client: Client, seconds: float) -> float:
+    """Accepted submissions a second, by eight clients that each wait for their answers."""
+    ends, accepted = time.perf_counter() + seconds, 0
+
+    async def one() -> None:
+        nonlocal accepted
+        while time.perf_counter() < ends:
+            good, _ = await client.submit()
+            accepted += good
+            if not good:
+                await asyncio.sleep(0.005)
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+    return accepted / (time.perf_counter() - started)
+
+
+async def at_rate(client: Client, rate: float, seconds: float) -> tuple[list[float], list[float], int]:
+    """Milliseconds of submissions at a fixed rate, and of a status after each; and how many were refused.
+
+    Counted from when each was due, so that a stall is not hidden by what it holds back.
+    """
+    submits: list[float] = []
+    reads: list[float] = []
+    refused = 0
+
+    async def one(due: float) -> None:
+        nonlocal refused
+        good, body = await client.submit()
+        if not good:
+            refused += 1
+            return
+        submits.append(1000 * (time.perf_counter() - due))
+        request = client.side.status(body)
+        if request:
+            started = time.perf_counter()
+            await client.ask(client.side.port, request)
+            reads.append(1000 * (time.perf_counter() - started))
+
+    begin, flights = time.perf_counter(), []
+    for number in range(max(1, round(rate * seconds))):
+        due = begin + number / rate
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        flights.append(asyncio.create_task(one(due)))
+    await asyncio.gather(*flights)
+    return submits, reads, refused
+
+
+def quantile(values: list[float], share: float) -> float | None:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else None
+
+
+async def measure(side: Side, bell: Bell, seconds: float, calls: int) -> dict[str, float | None]:
+    client = Client(side)
+    await webhooks(client, bell, 2)  # the first ones make connections
+    hooks = await webhooks(client, bell, calls)
+    most = await capacity(client, seconds)
+    submits, reads, refused = await at_rate(client, most / 2, seconds)
+    return {
+        "accepted_per_second": most,
+        "submit_p50_ms": quantile(submits, 0.5),
+        "submit_p99_ms": quantile(submits, 0.99),
+        "status_p50_ms": quantile(reads, 0.5),
+        "status_p99_ms": quantile(reads, 0.99),
+        "webhook_p50_ms": quantile(hooks, 0.5),
+        "webhook_p99_ms": quantile(hooks, 0.99),
+        "refused": float(refused),
+    }
+
+
+def peer_python() -> Path:
+    """The peers' own Python; made and filled once for each list of pins."""
+    folder, pins = ROOT / ".darkroom" / "bench-peers", (PEERS / "requirements.txt").read_text()
+    python, stamp = folder / "bin" / "python", folder / "installed"
+    if not stamp.exists() or stamp.read_text() != pins:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        uv = str(Path(sys.executable).parent / "uv")
+        subprocess.run([uv, "pip", "install", "-q", "-p", str(python), "-r", PEERS / "requirements.txt"], check=True)
+        stamp.write_text(pins)
+    return python
+
+
+def run(names: list[str], rounds: int, seconds: float, calls: int) -> dict[str, list[dict[str, float | None]]]:
+    python, image, bell = peer_python(), photo(), Bell()
+    found: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
+    local = {"ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "HOOK_PORT": str(bell.port), "MAX_QUEUED_JOBS": "1000000"}
+    with servers(**local) as parts:
+        for number in range(rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                redis.Redis.from_url(parts.valkey.url).flushall()
+                start, stored = SIDES[name]
+                with start(parts, image, python, stored) as side:
+                    found[name].append(asyncio.run(measure(side, bell, seconds, calls)))
+                print(f"round {number + 1}: {name}", file=sys.stderr)
+    bell.close()
+    return found
+
+
+def table(found: dict[str, list[dict[str, float | None]]]) -> str:
+    """A Markdown table: medians over the rounds, and in brackets the lowest and highest."""
+    columns = list(next(iter(found.values()))[0])
+    lines = [
+        "| side | " + " | ".join(column.replace("_", " ") for column in columns) + " |",
+        "| --- " * (len(columns) + 1) + "|",
+    ]
+    for name, results in found.items():
+        cells = []
+        for column in columns:
+            values = [value for result in results if (value := result[column]) is not None]
+            spread = f" ({min(values):.0f}-{max(values):.0f})" if len(values) > 1 else ""
+            cells.append(f"{statistics.median(values):.1f}{spread}" if values else "none")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only", action="append", choices=list(SIDES), help="this side; may be repeated")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    more_files()
+    seconds, calls = (2.0, 5) if arguments.quick else (15.0, 50)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    os.environ.pop("ADMIN_KEY", None)
+    found = run(arguments.only or list(SIDES), rounds, seconds, calls)
+    report = {"machine": describe(), "job_seconds": JOB_SECONDS, "rounds": found}
+    print(json.dumps(report, indent=1) if arguments.json else table(found))
+
+
+if __name__ == "__main__":
+    main()

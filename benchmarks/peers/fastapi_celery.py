@@ -1,0 +1,37 @@
+"""FastAPI and Celery as their own guides put them together: a route that sends a task, and a status by its result."""
+
+import base64
+import os
+import time
+from typing import Annotated
+
+import httpx
+from celery import Celery
+from celery.result import AsyncResult
+from fastapi import FastAPI, File, Form
+from shelf import STORES, keep
+
+worker = Celery("peer", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
+worker.conf.worker_prefetch_multiplier = 1
+app = FastAPI()
+
+
+@worker.task(name="edit")
+def edit(picture: str, prompt: str, webhook: str | None) -> str:
+    time.sleep(0.2)
+    if webhook:
+        httpx.post(webhook, json={"prompt": prompt}, trust_env=False)
+    return prompt
+
+
+@app.post("/jobs", status_code=202)
+def submit(
+    image: Annotated[bytes, File()], prompt: Annotated[str, Form()], webhook: Annotated[str | None, Form()] = None
+):
+    picture = keep(image) if STORES else base64.b64encode(image).decode()
+    return {"id": edit.delay(picture, prompt, webhook).id}
+
+
+@app.get("/jobs/{job_id}")
+def status(job_id: str):
+    return {"id": job_id, "status": AsyncResult(job_id, app=worker).status}

@@ -1,0 +1,75 @@
+"""The web tier as a process of its own, for tests that kill it, measure it, or write on its bare socket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from api.protocol import BoundedHttp
+from darkroom.ports import free_ports
+from darkroom.process import Lifeline
+from darkroom.services import Api
+from jobs.settings import Settings
+from tests.conftest import ROOT
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables that make a process read these settings."""
+
+    def text(value: Any) -> str:
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    given = settings.model_dump(exclude_none=True)
+    return {"PYTHONPATH": str(ROOT)} | {name.upper(): text(value) for name, value in given.items()}
+
+
+class Hasty(BoundedHttp):
+    """The same protocol with less patience."""
+
+    head_seconds = 0.5
+    body_seconds = 0.7
+    stalled_seconds = 0.5
+
+
+class WebTier(Api):
+    """uvicorn with our app, and what Linux says of it."""
+
+    protocol = "api.protocol:BoundedHttp"
+
+    def command(self) -> list[str]:
+        ours = super().command()
+        ours[ours.index("--http") + 1] = self.protocol
+        return ours
+
+    def environment(self) -> dict[str, str]:
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        return {**super().environment(), "TMPDIR": str(temporary)}
+
+    def kilobytes(self, kind: str = "VmRSS") -> int:
+        """Its memory: `VmRSS` now, `VmHWM` at its highest."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split(kind + ":")[1].split()[0])
+
+    def spooled(self) -> int:
+        """Bytes that it holds in temporary files, removed ones included."""
+        files = 0
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            target = str(entry.readlink()) if entry.is_symlink() else ""
+            files += entry.stat().st_size if target.startswith(str(self.folder / "tmp")) else 0
+        return files + sum(file.stat().st_size for file in (self.folder / "tmp").iterdir())
+
+
+@contextmanager
+def web_tier(settings: Settings, folder: Path, protocol: str = WebTier.protocol) -> Iterator[WebTier]:
+    """A running web tier on a free port."""
+    lifeline = Lifeline()
+    tier = WebTier(folder, lifeline, as_environment(settings), free_ports(1)[0])
+    tier.protocol = protocol
+    try:
+        with tier:
+            yield tier
+    finally:
+        lifeline.close()
