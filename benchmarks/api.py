@@ -70,7 +70,7 @@ async def answers(port: int) -> bool:
         line.close()
     except OSError:
         return False
-    return status != 503 and b"STARTING" not in body
+    return status == 404 or b'"READY"' in body
 
 
 @dataclass
