@@ -70,7 +70,7 @@ async def answers(port: int) -> bool:
         line.close()
     except OSError:
         return False
-    return status != 503 and b"STARTING" not in body
+    return status == 404 or b'"READY"' in body
 
 
 @dataclass
@@ -185,7 +185,11 @@ def bento(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[
 def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
     (port,) = free_ports(1)
     environment = peer_environment(parts, False)
-    environment |= {"PORT": str(port), "COG_PREDICT_TYPE_STUB": "cog_edit.py:Edit", "COG_MAX_CONCURRENCY": "32"}
+    environment |= {
+        "PORT": str(port),
+        "COG_PREDICT_TYPE_STUB": f"{PEERS / 'cog_edit.py'}:Edit",
+        "COG_MAX_CONCURRENCY": "32",
+    }
     environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python` for the predictor
     command = [str(python), "-m", "cog.server.http", "--host", "127.0.0.1"]
     inline = "data:image/jpeg;base64," + base64.b64encode(image).decode()
@@ -244,9 +248,9 @@ class Bell:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
                 heard.setdefault(self.path, time.perf_counter())
-                del body
+                self.rfile.read(int(self.headers.get("content-length") or 0))
+                self.close_connection = "transfer-encoding" in self.headers
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
