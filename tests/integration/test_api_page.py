@@ -45,23 +45,25 @@ class Working(threading.Thread):
 
 def test_a_client_can_follow_the_page(settings, store, pictures, jpeg, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(jpeg)
-    python, consumer = blocks("python")
-    assert max(len([line for line in code.splitlines() if line]) for code in (python, consumer)) <= LINES
+    python, library, consumer = blocks("python")
+    assert max(len([line for line in code.splitlines() if line]) for code in (python, library, consumer)) <= LINES
     worker = Working(store, pictures)
     worker.start()
     try:
         with serving(settings) as client:
-            environment = {**os.environ, "DARKROOM": str(client.base_url).rstrip("/")}
+            url = str(client.base_url).rstrip("/")
+            environment = {**os.environ, "DARKROOM": url, "DARKROOM_URL": url}
             options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 60}
             script = "\necho\n".join(blocks("sh"))
             shell = subprocess.run(["bash", "-euc", script], **options)  # one shell: later blocks use $JOB
             assert shell.returncode == 0, shell.stderr
-            done = subprocess.run([sys.executable, "-c", python], **options)
-            assert done.returncode == 0, done.stderr
+            for code in (python, library):
+                done = subprocess.run([sys.executable, "-c", code], **options)
+                assert done.returncode == 0, done.stderr
     finally:
         worker.over.set()
         worker.join()
-    for name in ("winter.png", "winter-2.png"):
+    for name in ("winter.png", "winter-2.png", "night.png"):
         assert Image.open(tmp_path / name).size == (256, 256)
     *_, said = shell.stdout.strip().splitlines()
     (example,) = blocks("json")
@@ -70,7 +72,7 @@ def test_a_client_can_follow_the_page(settings, store, pictures, jpeg, tmp_path)
 
 def test_a_webhook_consumer_can_follow_the_page(hooks, store, jpeg, monkeypatch, capfd):
     page: dict = {}
-    exec(webhook_blocks("python")[0] + blocks("python")[1], page)  # noqa: S102 - the pages' own lines
+    exec(webhook_blocks("python")[0] + blocks("python")[-1], page)  # noqa: S102 - the pages' own lines
     page["Consumer"].log_message = lambda *_: None
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), page["Consumer"])
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
