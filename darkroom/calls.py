@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import httpx
@@ -186,9 +187,7 @@ class SyncWire:
                 return next(self._lines, None)
             case Open(Request(method, url, options)):
                 self._close()
-                timeout = options.pop("timeout", None)
-                request = self.http.build_request(method, url, timeout=timeout, **options)
-                self._open = self.http.send(request, stream=True)
+                self._open = self.http.send(self.http.build_request(method, url, **options), stream=True)
                 if self._open.is_error:
                     self._open.read()
                 self._lines = self._open.iter_lines()
@@ -236,9 +235,7 @@ class AsyncWire:
                 return await anext(self._lines, None) if self._lines else None
             case Open(Request(method, url, options)):
                 await self._close()
-                timeout = options.pop("timeout", None)
-                request = self.http.build_request(method, url, timeout=timeout, **options)
-                self._open = await self.http.send(request, stream=True)
+                self._open = await self.http.send(self.http.build_request(method, url, **options), stream=True)
                 if self._open.is_error:
                     await self._open.aread()
                 self._lines = cast(AsyncGenerator[str], self._open.aiter_lines())
@@ -272,6 +269,16 @@ def _pass_on(step: Any) -> Asking[Any]:
     return (yield step)
 
 
+def method(side: Side, asking: Callable[..., Any], do: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A generator method of a side as one that has its steps done."""
+
+    @wraps(asking)
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        return do(asking(side, *args, **kwargs))
+
+    return bound
+
+
 class call(Generic[P, T]):  # noqa: N801 a decorator
     """A generator method as one that returns its result, or an awaitable of it."""
 
@@ -286,14 +293,7 @@ class call(Generic[P, T]):  # noqa: N801 a decorator
     @overload
     def __get__(self, side: Async, owner: Any) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, side: Any, owner: Any) -> Any:
-        if side is None:
-            return self
-
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return side.run(self.asking(side, *args, **kwargs))
-
-        method.__doc__ = self.__doc__
-        return method
+        return self if side is None else method(side, self.asking, side.run)
 
 
 class stream(Generic[P, T]):  # noqa: N801 a decorator
@@ -310,11 +310,4 @@ class stream(Generic[P, T]):  # noqa: N801 a decorator
     @overload
     def __get__(self, side: Async, owner: Any) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, side: Any, owner: Any) -> Any:
-        if side is None:
-            return self
-
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return side.iterate(self.asking(side, *args, **kwargs))
-
-        method.__doc__ = self.__doc__
-        return method
+        return self if side is None else method(side, self.asking, side.iterate)

@@ -194,7 +194,7 @@ def download(
 def retry(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """Send a failed or canceled job once more, and print the new job's id."""
     with Client(url, data) as client:
-        job = client.jobs.get(job_id).retry()
+        job = client.jobs.retry(job_id)
     show_job(job, as_json, text=job.id)
 
 
@@ -203,7 +203,7 @@ def retry(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_jso
 def delete(job_id: JobId, url: Url = None, data: Data = Path(".darkroom")) -> None:
     """Remove an ended job and its pictures."""
     with Client(url, data) as client:
-        client.jobs.get(job_id).delete()
+        client.jobs.delete(job_id)
 
 
 @app.command()
@@ -211,9 +211,7 @@ def delete(job_id: JobId, url: Url = None, data: Data = Path(".darkroom")) -> No
 def cancel(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """Ask a job to stop: a waiting one at once, a running one at its next step."""
     with Client(url, data) as client:
-        job = client.jobs.get(job_id)
-        job.cancel()
-        show_job(job, as_json)
+        show_job(client.jobs.cancel(job_id), as_json)
 
 
 @app.command("list")

@@ -235,6 +235,21 @@ class JobsCalls(Side, Generic[J]):
         page = (yield from self.ask("GET", "/v1/jobs", params=given)).json()
         return Page([self.kind(self.connection, job) for job in page["data"]], page["has_more"], page["next"], page)
 
+    @call
+    def cancel(self, job_id: str) -> Asking[J]:
+        """Ask a job to stop, known by its id alone; the job as it then stands."""
+        return self._job((yield from self.ask("POST", job_path(job_id) + "/cancel")))
+
+    @call
+    def retry(self, job_id: str) -> Asking[J]:
+        """A failed or canceled job once more, as a new job."""
+        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry")))
+
+    @call
+    def delete(self, job_id: str) -> Asking[None]:
+        """Remove an ended job and its pictures."""
+        yield from self.ask("DELETE", job_path(job_id))
+
     @stream
     def events(self, after: str | None = None) -> Streaming[Event]:
         """What happens to all jobs, from now on or behind an event's id, without end."""

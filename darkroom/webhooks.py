@@ -6,7 +6,6 @@ event = verify(request.body, request.headers, secret="whsec_...")
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -66,11 +65,13 @@ def _holds_public(jwks: Mapping[str, Any] | None, content: bytes, signatures: It
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     for jwk in (jwks or {}).get("keys", ()):
+        if jwk.get("crv") != "Ed25519":
+            continue
         key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk["x"] + "=="))
         for signature in signatures:
             try:
                 key.verify(base64.b64decode(signature), content)
-            except (exceptions.InvalidSignature, binascii.Error):
+            except (exceptions.InvalidSignature, ValueError):  # it does not hold, or is not base64
                 continue
             return True
     return False

@@ -274,6 +274,10 @@ def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
         PipelineError: the file has not the tensors of one.
     """
     shapes = {kind: _Shapes(original_part(tensors, kind)) for kind in ORIGINAL_PREFIXES}
+    nothing = "the file is no original Stable Diffusion 1 checkpoint"
+    for kind, prefix in ORIGINAL_PREFIXES.items():
+        if not shapes[kind].tensors:
+            raise PipelineError(f"{nothing}: no name in it begins with {prefix}", field="checkpoint")
     try:
         return {
             "unet": _original_unet_config(shapes[UNet]),
@@ -282,8 +286,7 @@ def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
             "scheduler": ORIGINAL_SCHEDULE,
         }
     except (KeyError, IndexError) as error:
-        detail = f"the file is no original Stable Diffusion 1 checkpoint: {error.args[0]} is not in it"
-        raise PipelineError(detail, field="checkpoint") from error
+        raise PipelineError(f"{nothing}: its tensors are not those of one ({error})", field="checkpoint") from error
 
 
 @dataclass(frozen=True)

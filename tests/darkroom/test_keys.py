@@ -9,10 +9,12 @@ from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
 from darkroom.client import ADDRESS_FILE, KEY_FILE, Client
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, NotAllowed
 from darkroom.stack import greeting
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
+
+PHOTO = Path(__file__).parents[2] / "examples" / "mountains.jpg"
 
 
 @pytest.fixture
@@ -47,6 +49,19 @@ def test_a_key_is_made_used_listed_and_revoked(url, data):
         assert keys("revoke", made["id"], data=data).exit_code == 4
         with pytest.raises(DarkroomError, match="key"):
             client.jobs.list()
+
+
+def test_a_key_that_may_submit_only_cancels_and_sends_again(url, data):
+    key = keys("create", "--scope", "submit", data=data).output.strip()
+    with Client(url, key=key) as client:
+        job = client.jobs.create(PHOTO, "make it sepia")
+        assert client.jobs.cancel(job.id).status == "canceled"
+        again = client.jobs.retry(job.id)
+        assert again.id != job.id
+        again.cancel()
+        client.jobs.delete(again.id)
+        with pytest.raises(NotAllowed, match="read"):
+            client.jobs.get(job.id)
 
 
 def test_a_key_without_wishes_submits_and_reads_for_the_default_tenant(url, data):
