@@ -7,12 +7,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from api.deps import Parts
 from api.guards import LoopbackOnly, SecurityHeaders
-from api.metrics import RequestMetrics
+from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import events, jobs, keys, pictures, service, session, uploads, webhooks
@@ -40,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.parts = Parts.connect(settings)
-    app.state.registry = CollectorRegistry()
+    app.state.registry = own_registry(app.state.parts.pictures)
     for part in (jobs, pictures, events, uploads, webhooks, session, keys, service):
         app.include_router(part.router)
     install_problems(app)
@@ -65,3 +64,4 @@ async def _run_waiters(app: FastAPI) -> AsyncIterator[None]:
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
         await waiters.close()
+        leave()

@@ -1,14 +1,23 @@
-"""Prometheus metrics: requests as they are answered, the queue as it is when asked."""
+"""Prometheus metrics of the web tier: requests as they are answered, calls to S3, and what the records count.
 
+Where several processes serve one port, each writes into the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever
+is asked answers for all of them.
+"""
+
+import os
 import time
-from collections.abc import Iterable
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from jobs.errors import RecordsUnavailable
+from jobs.metrics import RecordMetrics, StorageMetrics
+from jobs.pictures import PictureStore
 from jobs.store import JobStore
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own variable
+METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 
 
 class RequestMetrics:
@@ -19,6 +28,12 @@ class RequestMetrics:
         self.app = app
         self.requests = Counter("darkroom_http_requests", "Requests answered.", labels, registry=registry)
         self.seconds = Histogram("darkroom_http_seconds", "Seconds to the answer.", labels[:2], registry=registry)
+        self.under_way = Gauge(
+            "darkroom_http_requests_under_way",
+            "Requests that are being answered, streams and waiting ones too.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,7 +48,8 @@ class RequestMetrics:
             await send(message)
 
         try:
-            await self.app(scope, receive, noting)
+            with self.under_way.track_inprogress():
+                await self.app(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "other"
@@ -41,32 +57,27 @@ class RequestMetrics:
             self.seconds.labels(method, route).observe(time.perf_counter() - started)
 
 
-METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
+def own_registry(pictures: PictureStore) -> CollectorRegistry:
+    """The metrics of this process; makes the folder that they are shared through, if they are."""
+    if folder := os.environ.get(FOLDER):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    registry = CollectorRegistry()
+    StorageMetrics(registry).watch(pictures.events)
+    return registry
 
 
-class QueueMetrics:
-    """The queue at the moment of the scrape; absent while Redis does not answer."""
+def scraped(own: CollectorRegistry, store: JobStore) -> CollectorRegistry:
+    """What a scrape reads: the metrics of all processes of the web tier on this machine, and those of the records."""
+    everything = CollectorRegistry(auto_describe=False)
+    if os.environ.get(FOLDER):
+        MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
+    else:
+        everything.register(own)
+    everything.register(RecordMetrics(store))
+    return everything
 
-    def __init__(self, store: JobStore) -> None:
-        self.store = store
 
-    @classmethod
-    def joined(cls, registry: CollectorRegistry, store: JobStore) -> CollectorRegistry:
-        """What a scrape reads: the process's own metrics and the queue's."""
-        both = CollectorRegistry(auto_describe=False)
-        both.register(registry)
-        both.register(cls(store))
-        return both
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        try:
-            queue = self.store.queue()
-        except RecordsUnavailable:
-            yield GaugeMetricFamily("darkroom_redis_up", "Whether Redis answers.", 0)
-            return
-        yield GaugeMetricFamily("darkroom_redis_up", "Whether Redis answers.", 1)
-        yield GaugeMetricFamily("darkroom_jobs_queued", "Jobs that wait.", queue.queued)
-        yield GaugeMetricFamily("darkroom_jobs_running", "Jobs in workers' hands.", queue.running)
-        yield GaugeMetricFamily("darkroom_queue_oldest_seconds", "Age of the next job.", queue.oldest_seconds)
-        yield GaugeMetricFamily("darkroom_workers", "Workers alive.", queue.workers)
-        yield GaugeMetricFamily("darkroom_slots", "Jobs that they can hold.", queue.slots)
+def leave() -> None:
+    """This process ends: what it counted stays, what it held does not."""
+    if os.environ.get(FOLDER):
+        mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@
     dk:deadlines            zset    jobs that are not over, by their deadline
     dk:expiry               zset    ended jobs by the time of their removal
     dk:ended                zset    ended jobs whose `end.json` is not written yet, by the time they ended
+    dk:dead                 zset    jobs that failed through no fault of their client, by the time they ended
     dk:trash                zset    S3 folders of removed jobs that the keeper empties, by the time of removal
     dk:index:{tenant}       zset    a tenant's jobs by id, which sorts by time; `:{status}` behind it for one status
     dk:events:{id}          stream  a job's last 500 events
@@ -19,6 +20,8 @@
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:stats                hash    running means, for estimates
+    dk:census               hash    how many jobs are queued and running, by `status model priority`
+    dk:counts               hash    what was counted since the beginning, by name and labels (`lua/counts.lua`)
     dk:key:{id}             hash    an API key: its tenant, scopes and name, and the SHA-256 of its secret
     dk:keys                 zset    API keys by when they were made
     dk:session:{digest}     string  the API key that a session of the site stands for
@@ -48,6 +51,7 @@ RUNNING = "dk:running"
 DEADLINES = "dk:deadlines"
 EXPIRY = "dk:expiry"
 ENDED = "dk:ended"
+DEAD = "dk:dead"
 TRASH = "dk:trash"
 INDEX = "dk:index:"
 EVENTS = "dk:events:"
@@ -60,6 +64,8 @@ WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
 STATS = "dk:stats"
+CENSUS = "dk:census"
+COUNTS = "dk:counts"
 KEY = "dk:key:"
 KEYS = "dk:keys"
 SESSION = "dk:session:"

@@ -104,6 +104,11 @@ class PictureStore:
         public = settings.s3_public_endpoint_url or settings.s3_endpoint_url
         return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket)
 
+    @property
+    def events(self) -> Any:
+        """boto3's hooks around each call."""
+        return self._s3.meta.events
+
     def _call(self, request: Callable[[], T]) -> T:
         started = time.monotonic()
         try:

@@ -27,6 +27,7 @@ OWN = "default"  #: the endpoint that stands for the webhooks which jobs name th
 #: What the scripts know besides the keys: numbers of webhooks (see `jobs/lua/outbox.lua`).
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
+    "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,
     "CIRCUIT_FAILURES": 10,  # in a row; from then on a receiver rests between tries
     "DISABLE_MS": 5 * 86_400_000,  # an endpoint that did nothing but fail for so long is told no more
@@ -36,7 +37,7 @@ CONSTANTS = {
     "LOGGED": 1000,  # deliveries of one endpoint in its log
 }
 
-SCRIPTS = "submit claim renew preview release finish fail canceled cancel delete reclaim expire".split()
+SCRIPTS = "submit claim renew preview release finish fail canceled cancel delete reclaim expire recount".split()
 
 
 @cache
@@ -47,8 +48,7 @@ def script_source(name: str) -> str:
     parts = [
         keys.lua_locals(),
         *(f"local {name} = {value!r}" for name, value in CONSTANTS.items()),
-        (lua / "prelude.lua").read_text(),
-        (lua / "outbox.lua").read_text(),
+        *((lua / f"{part}.lua").read_text() for part in ("counts", "prelude", "outbox")),
         (lua / f"{name}.lua").read_text(),
     ]
     return "\n".join([f"#!lua{flags}", *parts])
@@ -252,17 +252,52 @@ class JobStore:
         age = max(0.0, seconds - int(created) / 1000) if created else 0.0
         return QueueView(queued, running, age, fleet.wait_seconds(queued + running), fleet.workers, fleet.slots)
 
+    def census(self) -> dict[tuple[str, str, str], int]:
+        """How many jobs there are of each (`queued` or `running`, model, priority)."""
+        with reaching_redis():
+            said = self.redis.hgetall(keys.CENSUS)
+        return {cast(tuple[str, str, str], tuple(kind.split())): int(number) for kind, number in said.items()}
+
+    def counts(self) -> dict[tuple[str, ...], int]:
+        """What was counted since the beginning, by name and labels (see `lua/counts.lua`)."""
+        with reaching_redis():
+            said = self.redis.hgetall(keys.COUNTS)
+        return {tuple(name.split()): int(number) for name, number in said.items()}
+
     def wanted_workers(self) -> int:
         """How many wake-ups would each find a job and a free slot; none when Redis has little memory left."""
         view = self.queue()
         wanted = min(view.queued, view.slots - view.running)
         return wanted if wanted > 0 and self.memory_used() < NO_WAKE_UPS else 0
 
-    def memory_used(self) -> float:
-        """The share of Redis' memory limit that is used; 0 without a limit."""
+    def memory(self) -> tuple[int, int]:
+        """The bytes that Redis uses, and its limit; 0 without a limit."""
         with reaching_redis():
             memory = self.redis.info("memory")
-        return float(memory["used_memory"] / memory["maxmemory"]) if memory.get("maxmemory") else 0.0
+        return int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
+
+    def memory_used(self) -> float:
+        """The share of Redis' memory limit that is used; 0 without a limit."""
+        used, limit = self.memory()
+        return used / limit if limit else 0.0
+
+    def backlogs(self) -> dict[str, float]:
+        """What the keeper and the courier have still to do, and how many dead letters are kept."""
+        pipe = self.redis.pipeline(transaction=False)
+        for key in (keys.DEAD, keys.ENDED, keys.TRASH, keys.LANES):
+            pipe.zcard(key)
+        pipe.zrange(keys.LANES, 0, 0, withscores=True)
+        pipe.time()
+        with reaching_redis():
+            dead, ended, trash, lanes, first, (seconds, micros) = pipe.execute()
+        overdue = seconds + micros / 1e6 - first[0][1] / 1000 if first else 0.0
+        return {
+            "dead_letters": dead,
+            "unwritten_ends": ended,
+            "unemptied_folders": trash,
+            "webhook_receivers_waiting": lanes,
+            "webhook_overdue_seconds": max(0.0, overdue),
+        }
 
     # ---- the workers' side
 
@@ -336,6 +371,10 @@ class JobStore:
     def expire(self) -> None:
         """End what is overdue, remove what has been kept long enough."""
         self._run("expire")
+
+    def recount(self) -> bool:
+        """Put the census right. True: it was wrong."""
+        return bool(self._run("recount"))
 
     def ended(self) -> list[Job]:
         """Ended jobs that the bucket does not know of yet, oldest first."""

@@ -37,11 +37,12 @@ class WebTier(Api):
     """uvicorn with our app, and what Linux says of it."""
 
     protocol = "api.protocol:BoundedHttp"
+    processes = 1
 
     def command(self) -> list[str]:
         ours = super().command()
         ours[ours.index("--http") + 1] = self.protocol
-        return ours
+        return [*ours, "--workers", str(self.processes)] if self.processes > 1 else ours
 
     def environment(self) -> dict[str, str]:
         temporary = self.folder / "tmp"
@@ -63,11 +64,13 @@ class WebTier(Api):
 
 
 @contextmanager
-def web_tier(settings: Settings, folder: Path, protocol: str = WebTier.protocol) -> Iterator[WebTier]:
+def web_tier(
+    settings: Settings, folder: Path, protocol: str = WebTier.protocol, processes: int = 1
+) -> Iterator[WebTier]:
     """A running web tier on a free port."""
     lifeline = Lifeline()
     tier = WebTier(folder, lifeline, as_environment(settings), free_ports(1)[0])
-    tier.protocol = protocol
+    tier.protocol, tier.processes = protocol, processes
     try:
         with tier:
             yield tier

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from api.deps import Reader, Service
-from api.metrics import QueueMetrics
+from api.metrics import scraped
 from api.problems import problem
 from api.views import view_model
 from jobs.errors import FieldError, Unavailable
@@ -78,6 +78,6 @@ def _ask(ping: Callable[[], None]) -> str:
 
 @router.get("/metrics", tags=["health"], response_class=Response)
 def read_metrics(_: Reader, request: Request, service: Service) -> Response:
-    """Prometheus metrics of this process and of the queue."""
-    registry = request.app.state.registry
-    return Response(generate_latest(QueueMetrics.joined(registry, service.store)), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus metrics of the web tier, and of all jobs."""
+    registry = scraped(request.app.state.registry, service.store)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -54,5 +54,8 @@ redis.call('SADD', HANDS .. worker, id)
 redis.call('SET', CLAIM .. token, id, 'PX', 600000)
 move(id, tenant, 'queued', 'running')
 emit(id, tenant, 'status', {status = 'running', attempt = number})
-if first_start then notify(id, tenant, 'job.started') end
+if first_start then
+  observe('queued', at - tonumber(get(id, 'created_ms')))
+  notify(id, tenant, 'job.started')
+end
 return redis.call('HGETALL', JOB .. id)

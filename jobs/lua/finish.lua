@@ -6,6 +6,7 @@ if answer == 'again' then return 'finished' end
 if answer ~= 'held' then return answer end
 settle(id, fence, 'finish')
 end_job(id, 'succeeded', 'succeeded', {unpack(ARGV, 3)})
+for name, ms in pairs(cjson.decode(get(id, 'timing'))) do observe((name:gsub('_ms$', '')), ms) end
 
 -- The mean time between two results while there is work, over all workers: what one more job ahead costs.
 local at = now()

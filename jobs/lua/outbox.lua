@@ -31,6 +31,7 @@ local function enqueue(row, lane, tenant, endpoint, fields)
     redis.call('ZREM', log, old)
   end
   schedule(lane)
+  count('messages', redis.call('HGET', DELIVERY .. row, 'type'))
   redis.call('PUBLISH', OUTBOX_WAKE, row)
 end
 
@@ -83,6 +84,7 @@ local function end_delivery(row, status)
   local lane, kind = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'type'))
   redis.call('ZREM', LANE .. lane, row)
   redis.call('HSET', DELIVERY .. row, 'status', status, 'ended_ms', now())
+  count('message_ends', status)
   redis.call('EXPIRE', DELIVERY .. row, kind == 'job.progress' and PROGRESS_SECONDS or ENDED_SECONDS)
 end
 

@@ -37,6 +37,7 @@ local function move(id, tenant, from, to)
   if from then redis.call('ZREM', INDEX .. tenant .. ':' .. from, id) end
   redis.call('ZADD', INDEX .. tenant .. ':' .. to, 0, id)
   redis.call('HSET', JOB .. id, 'status', to)
+  count_move(id, from, to)
 end
 
 local function end_attempt(id, outcome, at)
@@ -46,6 +47,7 @@ local function end_attempt(id, outcome, at)
     last.outcome = outcome
     last.ended_ms = at
     redis.call('HSET', JOB .. id, 'attempts', cjson.encode(attempts))
+    count('attempts', outcome)
   end
 end
 
@@ -82,6 +84,8 @@ local function end_job(id, status, outcome, fields)
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)
+  count('ended', status, get(id, 'model'))
+  observe('total', at - tonumber(get(id, 'created_ms')))
   emit(id, tenant, 'done', {status = status})
   notify(id, tenant, 'job.completed')
 end
@@ -93,6 +97,8 @@ local function end_canceled(id, outcome)
 end
 
 local function end_failed(id, outcome, kind, title, detail)
+  count('failed', kind)
+  if OURS:find(' ' .. kind .. ' ', 1, true) then redis.call('ZADD', DEAD, now(), id) end
   end_job(id, 'failed', outcome, {'error', cjson.encode({type = kind, title = title, detail = detail})})
 end
 
@@ -121,5 +127,6 @@ local function remove(id)
   redis.call('ZREM', INDEX .. tenant .. ':' .. get(id, 'status'), id)
   redis.call('ZREM', EXPIRY, id)
   redis.call('ZREM', ENDED, id)
+  redis.call('ZREM', DEAD, id)
   redis.call('DEL', JOB .. id, EVENTS .. id, PREVIEW .. id)
 end

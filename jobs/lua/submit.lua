@@ -22,5 +22,6 @@ redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 move(id, tenant, nil, 'queued')
+count('submitted', unpack(redis.call('HMGET', JOB .. id, 'model', 'priority')))
 emit(id, tenant, 'status', {status = 'queued'})
 return id

@@ -1,0 +1,75 @@
+"""What Prometheus reads of the web tier: true whatever happens to Redis and S3, and whichever process is asked."""
+
+import re
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs.metrics import PHASE_BOUNDS
+from tests.conftest import ROOT
+from tests.integration.conftest import calling, submit
+from tests.web_tier import web_tier
+
+SAMPLES = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(text: str) -> SAMPLES:
+    """Every sample by its name and sorted labels; raises where the text is not in Prometheus' format."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_jobs_are_seen_by_model_and_priority_and_in_histograms(client, jpeg, store, pictures):
+    done, waiting = submit(client, jpeg), submit(client, jpeg, priority="high")
+    job = store.claim("w", lease_seconds=30, token="t", slots=100)
+    assert job.id == waiting["id"]
+    client.get("/metrics")
+    store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {"run_ms": 700}, {})
+    seen = samples(client.get("/metrics").text)
+    assert seen["darkroom_jobs_queued", (("model", "pix2pix-full"), ("priority", "normal"))] == 1
+    assert seen["darkroom_jobs_running", (("model", "pix2pix-full"), ("priority", "high"))] == 0
+    assert seen["darkroom_jobs_ended_total", (("model", "pix2pix-full"), ("status", "succeeded"))] == 1
+    assert seen["darkroom_job_seconds_bucket", (("le", "1.0"), ("phase", "run"))] == 1
+    assert seen["darkroom_job_seconds_bucket", (("le", "0.5"), ("phase", "run"))] == 0
+    assert seen["darkroom_job_seconds_sum", (("phase", "run"),)] == 0.7
+    assert seen["darkroom_redis_up", ()] == 1
+    puts = seen["darkroom_storage_seconds_count", (("operation", "PutObject"), ("outcome", "ok"))]
+    assert puts == 4, "two pictures and two documents"
+    assert client.get(done["urls"]["self"]).json()["status"] == "queued"
+
+
+def test_the_bounds_are_those_that_lua_counts_by():
+    lua = (ROOT / "jobs" / "lua" / "counts.lua").read_text()
+    found = re.search(r"BOUNDS = \{(.*?)\}", lua)
+    assert found
+    assert tuple(map(float, found[1].split(","))) == PHASE_BOUNDS
+
+
+def test_without_redis_and_s3_the_rest_is_still_told(settings):
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0", "s3_endpoint_url": "http://127.0.0.1:1"})
+    with calling(away) as client:
+        assert client.get("/readyz").status_code == 503
+        seen = samples(client.get("/metrics").text)
+    assert seen["darkroom_redis_up", ()] == 0
+    assert not [name for name, _ in seen if name.startswith("darkroom_jobs")]
+    assert [
+        value for (name, labels), value in seen.items() if name.endswith("_count") and ("outcome", "error") in labels
+    ]
+    assert seen["darkroom_http_requests_total", (("method", "GET"), ("route", "/readyz"), ("status", "503"))] == 1
+
+
+@pytest.mark.parametrize("processes", [3])
+def test_whichever_process_is_asked_answers_for_all_of_them(settings, tmp_path, monkeypatch, processes):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "counts"))
+    with web_tier(settings, tmp_path, processes=processes) as tier:
+        for _ in range(30):  # each on a connection of its own, so that they are spread
+            assert httpx.get(tier.url + "/healthz", trust_env=False).status_code == 200
+        answers = [samples(httpx.get(tier.url + "/metrics", trust_env=False).text) for _ in range(8)]
+    healthy = ("darkroom_http_requests_total", (("method", "GET"), ("route", "/healthz"), ("status", "200")))
+    assert {seen[healthy] for seen in answers} == {30}
+    assert len(list((tmp_path / "counts").glob("counter_*.db"))) == processes
+    assert {seen["darkroom_http_requests_under_way", ()] for seen in answers} == {1}
