@@ -131,13 +131,15 @@ def ours(parts: Servers, image: bytes, _python: Path, _stored: bool) -> Iterator
     environment = parts.environment | {
         "PYTHONPATH": str(ROOT),
         "FETCH_PORTS": "80,443," + parts.environment["HOOK_PORT"],
+        "EDITORS": "benchmarks.peers.darkroom_worker:load",
+        "WORKER_GRACE_SECONDS": "5",
     }
     with ExitStack() as stack:
         api = web_tier(parts)
         api.settings = environment
         stack.enter_context(api)
         stack.enter_context(Keeper(parts.folder / "logs", parts.lifeline, environment, api.port))
-        command = [sys.executable, "-m", "benchmarks.peers.darkroom_worker"]
+        command = [sys.executable, "-m", "worker.app"]
         stack.enter_context(Program(parts, "worker", command, environment, None))
         while not api.ask("/v1/queue").get("workers"):
             time.sleep(0.05)

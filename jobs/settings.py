@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr = SecretStr(LOCAL_SECRET)
     s3_timeout_seconds: float = Field(1.5, gt=0, description="of the web tier, for each answer")
 
+    editors: str = Field("worker.torch_editors:load", description="what edits: module:factory (worker/editor.py)")
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, an original single file, or a hub id")
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     compile: bool = Field(False, description="compile the UNet, on a GPU into CUDA graphs; first steps take a minute")

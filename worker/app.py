@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import Celery, signals
 
@@ -19,12 +19,9 @@ from jobs.hints import QUEUE, TASK, celery_app
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
-from pipeline.catalogue import MODELS
+from worker.editor import load_editors
 from worker.hands import Drained, Hands
-from worker.run import Desk, Editor, run_next
-
-if TYPE_CHECKING:
-    from pipeline.edit import Pipeline
+from worker.run import Desk, run_next
 
 log = logging.getLogger("worker")
 
@@ -103,50 +100,15 @@ def in_background(target: Callable[[], None]) -> None:
     threading.Thread(target=target, daemon=True, name=target.__name__).start()
 
 
-class Editors(dict[str, Editor]):
-    """An editor for each model, made when it is first asked for: importing the library takes seconds."""
-
-    def __init__(self, pipeline: "Pipeline") -> None:
-        super().__init__({pipeline.model: pipeline})
-        self._pipeline = pipeline
-        self._making = threading.Lock()
-
-    def __missing__(self, model: str) -> Editor:
-        with self._making:
-            if model not in self:
-                self[model] = self._pipeline.with_model(model)
-        return self[model]
-
-    def make_all(self) -> None:
-        """Make those that are left, so that nobody has to wait for them."""
-        for model in MODELS:
-            _ = self[model]
-
-
-def set_threads(count: int) -> None:
-    """Of the engine's and every other thread's that starts from now on."""
-    from torch import set_num_threads
-
-    set_num_threads(count)
-    log.info("computing with %s threads", count)
-
-
 def load_desk(settings: Settings) -> Desk:
-    """Load the checkpoint and connect; seconds to minutes."""
-    from pipeline.edit import Pipeline  # loads torch
-
-    pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
-    if settings.torch_threads is None:
-        set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
-    editors = Editors(pipeline)
+    """Load the editors and connect; seconds to minutes."""
+    editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
-    about = {"slots": settings.worker_slots, "checkpoint": asdict(pipeline.card), "pid": os.getpid()}
+    about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     name = f"{socket.gethostname()}-{os.getpid()}"
-    engine = pipeline.checkpoint.engine
-    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=lambda: engine.finished_at)
+    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=editors.worked_at)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
-    in_background(editors.make_all)
-    return Desk(store, pictures, hands, editors, settings.lease_seconds, settings.worker_slots)
+    return Desk(store, pictures, hands, editors.by_model, settings.lease_seconds, settings.worker_slots)
 
 
 def serve(app: Celery, worker: Worker, slots: int) -> None:
@@ -169,9 +131,8 @@ def main() -> None:
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
-    set_threads(settings.torch_threads or 1)
     worker = Worker(load_desk(settings), settings.worker_grace_seconds)
-    log.info("ready: %s, %s slots", settings.checkpoint, settings.worker_slots)
+    log.info("ready: %s slots", settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)
     worker.draining = True
     worker._leave()

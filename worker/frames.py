@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from pipeline.edit import Progress
+from worker.editor import Step
 
 MOST = 24
 
@@ -16,7 +16,7 @@ class Frames:
         self.steps: list[int] = []
         self._pairs: list[tuple[Image.Image, Image.Image]] = []
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: Step) -> None:
         """Keep this step's pair if it is one of those wanted; the last step always is."""
         before, now = ((step * MOST) // progress.steps for step in (progress.step - 1, progress.step))
         if now > before:

@@ -15,7 +15,7 @@ from PIL import Image
 from jobs.errors import Unavailable
 from jobs.job import Job
 from jobs.store import JobStore, Renewal
-from pipeline.edit import Progress
+from worker.editor import Step
 from worker.frames import Frames
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Held:
         if self.stop:
             raise self.stop
 
-    def advance(self, progress: Progress) -> None:
+    def advance(self, progress: Step) -> None:
         """One denoising step is done.
 
         Raises:

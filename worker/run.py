@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from PIL import Image
@@ -16,6 +16,7 @@ from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.store import JobStore
 from pipeline.errors import PipelineError
+from worker.editor import Editor
 from worker.hands import Canceled, Drained, Hands, Held, Lost
 
 log = logging.getLogger(__name__)
@@ -24,15 +25,6 @@ T = TypeVar("T")
 
 LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
-
-
-class Editor(Protocol):
-    """What edits pictures; in production it is `pipeline.edit.Pipeline`."""
-
-    @property
-    def edit(self) -> Callable[..., Image.Image]: ...
-
-    def receipt(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ class Result:
     """What an edit has made, stored; times are milliseconds."""
 
     output: Picture
-    frames: Frames
+    frames: Frames | None
     timing: Mapping[str, int]
 
 
@@ -105,10 +97,16 @@ def edit_job(desk: Desk, held: Held) -> Result:
     held.enter()
     data, content_type = encode(edited, job.format)
     output = desk.pictures.put_result(job, data, content_type, edited.size)
-    frames = Frames(desk.pictures.put_sprite(job, *held.frames.sprite()), tuple(held.frames.steps))
+    frames = put_frames(desk, held)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
     return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()})
+
+
+def put_frames(desk: Desk, held: Held) -> Frames | None:
+    """Store the sprite of the edit's way; None where the engine told of no step."""
+    kept = held.frames
+    return Frames(desk.pictures.put_sprite(held.job, *kept.sprite()), tuple(kept.steps)) if kept.steps else None
 
 
 def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:

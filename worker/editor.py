@@ -1,0 +1,86 @@
+"""What edits pictures, as the worker sees it: the place where another engine plugs in.
+
+The setting `EDITORS=module:factory` names a function that is called once, with the `Settings`, before the worker claims
+its first job, and returns `Editors`: one `Editor` for each model that it serves. The default,
+`worker.torch_editors:load`, is the pipeline of this project. A worker with another factory loads no torch.
+
+    class Grey:
+        def edit(self, photo, prompt, *, on_step, priority, steps, **params):
+            for step in range(1, steps + 1):
+                on_step(Done(step, steps))           # any `Step`; an exception that it raises has to pass through
+            return Image.new("RGB", photo.size, "grey")
+
+        def receipt(self):
+            return {"checkpoint": "none"}
+
+    def load(settings):
+        return Editors(dict.fromkeys(MODELS, Grey()), Card("grey"))
+"""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from PIL import Image
+
+from jobs.settings import Settings
+from pipeline.catalogue import Card
+
+
+class Step(Protocol):
+    """A finished step of an edit: `step` of `steps`, and how the picture looks then."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def preview(self) -> Image.Image:
+        """The picture as it is predicted now, small."""
+
+    def noisy(self) -> Image.Image:
+        """What is being denoised, in the same size."""
+
+
+class Editor(Protocol):
+    """Edits by one model. The worker's threads call it at the same time, each for a job of its own."""
+
+    @property
+    def edit(self) -> Callable[..., Image.Image]:
+        """`edit(photo, prompt, *, on_step, priority, **params)`: the edited picture.
+
+        `params` are the job's own, as the catalogue has resolved them; `priority` is `low`, `normal` or `high`.
+        `on_step(step: Step)` is to be called after each step; what it raises ends the edit and has to reach the caller.
+
+        Raises:
+            PipelineError: the client has asked for something that cannot be done.
+        """
+
+    def receipt(self) -> Mapping[str, Any]:
+        """What an edit was computed with: the checkpoint, the device and the like."""
+
+
+def never() -> float:
+    """For engines whose jobs do not share a device: only a job's own steps vouch for it."""
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Editors:
+    """An editor for each model, and the card of the checkpoint that they serve.
+
+    `worked_at` tells when the engine last finished a piece of work for anybody, by the monotonic clock: where jobs take
+    turns on one device, that vouches for those that wait for their turn.
+    """
+
+    by_model: Mapping[str, Editor]
+    card: Card
+    worked_at: Callable[[], float] = never
+
+
+def load_editors(settings: Settings) -> Editors:
+    """Call the factory that EDITORS names; seconds to minutes."""
+    factory = pkgutil.resolve_name(settings.editors)
+    return cast(Editors, factory(settings))
