@@ -97,6 +97,29 @@ def _list(one: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 #: operation -> its summary, and the example of its success (None: bytes, or no body)
+MODEL: dict[str, Any] = {
+    "id": "pix2pix-full",
+    "object": "model",
+    "summary": "All networks written from scratch, sampled by DDIM or DPM-Solver++.",
+    "made_of": {"text_encoder": "ours", "vae": "ours", "unet": "ours"},
+    "sampler": "DDIM",
+    "guidance": "three-way",
+    "text_scale": None,
+    "default": True,
+    "parameters": [
+        {
+            "name": "steps",
+            "kind": "integer",
+            "summary": "Denoising steps: more take longer and add detail.",
+            "required": False,
+            "minimum": 2,
+            "maximum": 1000,
+            "choices": None,
+            "default": 10,
+        }
+    ],
+}
+
 OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("post", "/v1/jobs"): ("Submit a job", JOB),
     ("get", "/v1/jobs"): ("List jobs", _list(JOB, has_more=False, next=None)),
@@ -160,8 +183,8 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
         "List the models",
         {
             "object": "list",
-            "data": [{"id": "pix2pix-full", "parameters": [{"name": "steps", "minimum": 2, "maximum": 1000}]}],
-            "checkpoint": {"name": "micro", "revision": None},
+            "data": [MODEL],
+            "checkpoint": {"name": "micro", "revision": "1"},
         },
     ),
     ("get", "/v1/queue"): (

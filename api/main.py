@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("darkroom"),
         lifespan=_run_waiters,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts = Parts.connect(settings)
     app.state.registry = own_registry(app.state.parts.pictures)

@@ -1,6 +1,7 @@
 """Jobs and models as clients see them."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 from api.deps import Parts
 from jobs.job import Job, Picture, Status
 from jobs.store import Place
-from pipeline.catalogue import DEFAULT_MODEL, Card, Model
+from pipeline.catalogue import DEFAULT_MODEL, Card, Kind, Model, Source
 
 
 class InputView(BaseModel):
@@ -140,6 +141,56 @@ class JobListView(BaseModel):
     next: str | None
 
 
+class ParameterView(BaseModel):
+    """A parameter of a model: its range, choices or length, and its default (null: none, or drawn)."""
+
+    name: str
+    kind: Kind
+    summary: str
+    required: bool
+    minimum: int | float | None
+    maximum: int | float | None
+    choices: list[str] | None
+    default: str | int | float | None
+
+
+class MadeOfView(BaseModel):
+    """Whose implementation each network is."""
+
+    text_encoder: Source
+    vae: Source
+    unet: Source
+
+
+class ModelView(BaseModel):
+    """A model; `text_scale` is the fixed scale of one that is guided by text alone."""
+
+    id: str
+    object: Literal["model"] = "model"
+    summary: str
+    made_of: MadeOfView
+    sampler: str
+    guidance: Literal["three-way", "text"]
+    text_scale: float | None
+    default: bool
+    parameters: list[ParameterView]
+
+
+class CheckpointView(BaseModel):
+    """The weights that the models run on."""
+
+    name: str
+    revision: str
+
+
+class ModelListView(BaseModel):
+    """The models, and the checkpoint whose defaults they have."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelView]
+    checkpoint: CheckpointView
+
+
 def moment(ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
@@ -243,29 +294,15 @@ def _view_timing(job: Job) -> TimingView:
     )
 
 
-def view_model(model: Model, card: Card) -> dict[str, Any]:
+def view_model(model: Model, card: Card) -> ModelView:
     """A model with its parameters, their ranges, and their defaults for the loaded checkpoint."""
-    parts = model.made_of
-    return {
-        "id": model.id,
-        "object": "model",
-        "summary": model.summary,
-        "made_of": {"text_encoder": parts.text_encoder, "vae": parts.vae, "unet": parts.unet},
-        "sampler": model.sampler,
-        "guidance": model.guidance,
-        "text_scale": card.text_scale if model.guidance == "text" else None,
-        "default": model.id == DEFAULT_MODEL,
-        "parameters": [
-            {
-                "name": p.name,
-                "kind": p.kind,
-                "summary": p.summary,
-                "required": p.required,
-                "minimum": p.minimum,
-                "maximum": p.maximum,
-                "choices": p.choices,
-                "default": p.default,
-            }
-            for p in model.with_defaults(card).parameters
-        ],
-    }
+    return ModelView(
+        id=model.id,
+        summary=model.summary,
+        made_of=MadeOfView(**asdict(model.made_of)),
+        sampler=model.sampler,
+        guidance=model.guidance,
+        text_scale=card.text_scale if model.guidance == "text" else None,
+        default=model.id == DEFAULT_MODEL,
+        parameters=[ParameterView(**asdict(parameter)) for parameter in model.with_defaults(card).parameters],
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from api.deps import Reader, Service
 from api.metrics import scraped
 from api.problems import problem
-from api.views import view_model
+from api.views import CheckpointView, ModelListView, view_model
 from jobs.errors import FieldError, Unavailable
 from pipeline.catalogue import MODELS
 
@@ -31,11 +30,13 @@ class QueueState(BaseModel):
 
 
 @router.get("/v1/models", tags=["models"])
-def list_models(_: Reader, service: Service) -> dict[str, Any]:
+def list_models(_: Reader, service: Service) -> ModelListView:
     """The models: what each is made of, and its parameters with their ranges and defaults."""
     card = service.card()
-    models = [view_model(model, card) for model in MODELS.values()]
-    return {"object": "list", "data": models, "checkpoint": {"name": card.name, "revision": card.revision}}
+    return ModelListView(
+        data=[view_model(model, card) for model in MODELS.values()],
+        checkpoint=CheckpointView(name=card.name, revision=card.revision),
+    )
 
 
 @router.get("/v1/queue", tags=["queue"])

@@ -1,0 +1,24 @@
+import { createBrowserRouter } from "react-router";
+import { Shell } from "./shell";
+
+/** A page of its own chunk: its module's `default` is the page. */
+function page(load: () => Promise<{ default: React.ComponentType }>) {
+  return async () => ({ Component: (await load()).default });
+}
+
+export const router = createBrowserRouter([
+  {
+    Component: Shell,
+    children: [
+      { index: true, lazy: page(() => import("@/pages/editor")) },
+      { path: "jobs/:id", lazy: page(() => import("@/pages/editor")) },
+      { path: "compare", lazy: page(() => import("@/pages/compare")) },
+      { path: "details", lazy: page(() => import("@/pages/details")) },
+      { path: "math", lazy: page(() => import("@/pages/math")) },
+      { path: "models", lazy: page(() => import("@/pages/models")) },
+      { path: "gallery", lazy: page(() => import("@/pages/gallery")) },
+      { path: "api", lazy: page(() => import("@/pages/api")) },
+      { path: "*", lazy: page(() => import("@/pages/absent")) },
+    ],
+  },
+]);

@@ -1,0 +1,77 @@
+import { ActionIcon, Burger, Drawer, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconMoon, IconSun } from "@tabler/icons-react";
+import { Suspense } from "react";
+import { Link, NavLink, Outlet, ScrollRestoration } from "react-router";
+import classes from "./shell.module.css";
+
+const PLACES = [
+  ["/", "Editor"],
+  ["/compare", "Compare"],
+  ["/gallery", "Gallery"],
+  ["/models", "Models"],
+  ["/math", "Math"],
+  ["/details", "Details"],
+  ["/api", "API"],
+] as const;
+
+/** The frame around every page: where one is, where one can go, and the light. */
+export function Shell() {
+  return (
+    <div className={classes.shell}>
+      <a className={classes.skip} href="#main">
+        Skip to the content
+      </a>
+      <Header />
+      <main id="main" className={classes.main} tabIndex={-1}>
+        <Suspense>
+          <Outlet />
+        </Suspense>
+      </main>
+      <ScrollRestoration />
+    </div>
+  );
+}
+
+function Header() {
+  const [open, { toggle, close }] = useDisclosure();
+  return (
+    <header className={classes.header}>
+      <Link to="/" className={classes.brand} aria-label="Darkroom, to the editor">
+        <span className={classes.lamp} aria-hidden />
+        Darkroom
+      </Link>
+      <nav className={classes.nav} aria-label="Pages">
+        <Places />
+      </nav>
+      <div className={classes.tools}>
+        <LightSwitch />
+        <Burger className={classes.burger} opened={open} onClick={toggle} size="sm" aria-label="Menu" aria-expanded={open} />
+      </div>
+      <Drawer opened={open} onClose={close} position="right" size="16rem" title="Pages" closeButtonProps={{ "aria-label": "Close the menu" }}>
+        <nav className={classes.drawer} aria-label="Pages">
+          <Places onClick={close} />
+        </nav>
+      </Drawer>
+    </header>
+  );
+}
+
+function Places({ onClick }: { onClick?: () => void }) {
+  return PLACES.map(([to, name]) => (
+    <NavLink key={to} to={to} end={to === "/"} onClick={onClick} className={classes.place}>
+      {name}
+    </NavLink>
+  ));
+}
+
+function LightSwitch() {
+  const { setColorScheme } = useMantineColorScheme();
+  const scheme = useComputedColorScheme("light");
+  const other = scheme === "dark" ? "light" : "dark";
+  return (
+    <ActionIcon variant="subtle" color="gray" size="lg" onClick={() => setColorScheme(other)} aria-label={`Switch to ${other}`}>
+      {scheme === "dark" ? <IconSun size={19} stroke={1.6} /> : <IconMoon size={19} stroke={1.6} />}
+    </ActionIcon>
+  );
+}
