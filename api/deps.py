@@ -15,6 +15,7 @@ from jobs.fetch import Fetcher
 from jobs.hints import Hints
 from jobs.job import Job, is_id
 from jobs.keyring import LOCAL_TENANT, Key, Keyring, Scope
+from jobs.operator import Operator
 from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -47,6 +48,7 @@ class Parts:
     keyring: Keyring
     throttle: Throttle
     outbox: Outbox
+    operator: Operator
     fetcher: Fetcher
     seats: Seats
 
@@ -64,6 +66,7 @@ class Parts:
             Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),
             Throttle(store.redis),
             Outbox(store),
+            Operator(store),
             Fetcher(settings),
             Seats(settings.max_streams, settings.max_streams_per_tenant),
         )
@@ -182,9 +185,23 @@ def count(request: Request, service: Parts, key_id: str) -> None:
         raise TooManyRequests(f"A key may make {per_minute} such requests a minute.", retry_after=allowance.retry_after)
 
 
+class NeedsOperator(Needs):
+    """A dependency: whoever runs the service, with an admin's key; without keys, whoever calls from this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(Scope.ADMIN)
+
+    def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
+        if service.settings.auth == "off" and not service.settings.open_to_network:
+            refuse_other_sites(request, *service.settings.allowed_origins)
+            return NOBODY_ELSE
+        return super().__call__(request, service, bearer, cookie)
+
+
 Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
 Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
+Operating = Annotated[Caller, Depends(NeedsOperator())]
 
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
 

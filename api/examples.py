@@ -77,6 +77,53 @@ KEY: dict[str, Any] = {
     "name": "the shop",
     "created_at": AT,
 }
+OPERATED_QUEUE: dict[str, Any] = {
+    "paused": False,
+    "queued": 3,
+    "running": 2,
+    "oldest_seconds": 1.5,
+    "estimated_wait_seconds": 12,
+    "workers": 1,
+    "slots": 32,
+    "kinds": [{"model": "pix2pix-full", "priority": "normal", "queued": 3, "running": 2}],
+    "dead_letters": 1,
+    "webhook_receivers_waiting": 0,
+    "redis_bytes": 8388608,
+    "redis_limit_bytes": None,
+}
+WORKER: dict[str, Any] = {
+    "name": "gpu-1-7",
+    "object": "worker",
+    "alive": True,
+    "draining": False,
+    "holds": 2,
+    "slots": 32,
+    "checkpoint": "micro",
+    "revision": "",
+    "device": "cpu",
+    "free_bytes": 6442450944,
+    "step_seconds": 0.09,
+    "version": "0.1.0",
+    "started_at": AT,
+    "seen_at": AT,
+}
+DEAD_LETTER: dict[str, Any] = {
+    "id": JOB_ID,
+    "object": "dead_letter",
+    "tenant": "acme",
+    "model": "pix2pix-full",
+    "params": {"prompt": "make it look like winter", "steps": 10, "seed": 7, "size": "512x512"},
+    "error": {
+        "type": "poison",
+        "title": "The job kept breaking its worker",
+        "detail": "It was in 3 workers that stopped answering, and is not tried again.",
+    },
+    "attempts": [{"number": 3, "worker": "gpu-1-7", "started_at": AT, "ended_at": AT, "outcome": "crashed"}],
+    "created_at": AT,
+    "finished_at": AT,
+    "expires_at": "2026-11-24T09:00:00Z",
+}
+TENANT: dict[str, Any] = {"tenant": "acme", "object": "tenant", "queued": 3, "running": 2, "kept": 120, "keys": 1}
 STREAM = f"""event: status
 id: 1795424400000-0
 data: {{"job": "{JOB_ID}", "at": 1795424400000, "status": "running"}}
@@ -179,6 +226,20 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/admin/keys"): ("List keys", _list(KEY)),
     ("post", "/v1/admin/keys"): ("Make a key", KEY | {"key": "dk_3f9c2a7be1_…"}),
     ("delete", "/v1/admin/keys/{key_id}"): ("Revoke a key", None),
+    ("get", "/v1/admin/queue"): ("Read the queue as its operator", OPERATED_QUEUE),
+    ("post", "/v1/admin/queue/pause"): ("Pause the queue", OPERATED_QUEUE | {"paused": True}),
+    ("post", "/v1/admin/queue/resume"): ("Resume the queue", OPERATED_QUEUE),
+    ("post", "/v1/admin/queue/prune"): ("Remove ended jobs", {"removed": 120, "more": False}),
+    ("get", "/v1/admin/workers"): ("List the workers", _list(WORKER)),
+    ("post", "/v1/admin/workers/{worker}/drain"): ("Drain a worker", _list(WORKER | {"draining": True})),
+    ("delete", "/v1/admin/workers/{worker}/drain"): ("Let a worker claim again", _list(WORKER)),
+    ("get", "/v1/admin/dead-letters"): ("List the dead letters", _list(DEAD_LETTER)),
+    ("get", "/v1/admin/dead-letters/{job_id}"): ("Read a dead letter", DEAD_LETTER),
+    ("post", "/v1/admin/dead-letters/{job_id}/retry"): (
+        "Run a dead letter again",
+        {"id": "01krx2v0n8w5tq4e6c9d3hj7mb", "parent": JOB_ID, "tenant": "acme"},
+    ),
+    ("get", "/v1/admin/tenants"): ("List the tenants", _list(TENANT)),
     ("get", "/v1/models"): (
         "List the models",
         {
@@ -196,6 +257,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
             "estimated_wait_seconds": 12,
             "workers": 1,
             "slots": 32,
+            "paused": False,
         },
     ),
     ("get", "/healthz"): ("Ask whether the process answers", {"status": "ok"}),
@@ -208,5 +270,6 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
 
 REQUESTS: dict[tuple[str, str], Any] = {
     ("post", "/v1/webhooks"): {"url": "https://you.example/darkroom", "events": ["job.completed"]},
+    ("post", "/v1/admin/queue/prune"): {"status": "succeeded", "older_than_seconds": 3600},
     ("post", "/v1/admin/keys"): {"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"},
 }

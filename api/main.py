@@ -14,7 +14,7 @@ from api.guards import LoopbackOnly, SecurityHeaders
 from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
-from api.routes import events, jobs, keys, pictures, service, session, uploads, webhooks
+from api.routes import events, jobs, keys, operations, pictures, service, session, uploads, webhooks
 from jobs.settings import Settings
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.parts = Parts.connect(settings)
     app.state.registry = own_registry(app.state.parts.pictures)
-    for part in (jobs, pictures, events, uploads, webhooks, session, keys, service):
+    for part in (jobs, pictures, events, uploads, webhooks, session, keys, operations, service):
         app.include_router(part.router)
     install_problems(app)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)

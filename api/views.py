@@ -216,7 +216,7 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
         progress=progress,
         error=JobErrorView(**job.error) if job.error else None,
         cancellation=CancellationView(**job.cancellation) if job.cancellation else None,
-        attempts=[_view_attempt(attempt) for attempt in job.attempts],
+        attempts=[view_attempt(attempt) for attempt in job.attempts],
         timing=_view_timing(job),
         receipt=dict(job.receipt) if job.receipt else None,
         priority=job.priority,
@@ -276,7 +276,7 @@ def _view_frames(job: Job) -> FramesView | None:
     return FramesView(url=f"/v1/jobs/{job.id}/steps", width=sprite.width, height=sprite.height, steps=steps)
 
 
-def _view_attempt(attempt: Any) -> AttemptView:
+def view_attempt(attempt: Any) -> AttemptView:
     return AttemptView(
         number=attempt["number"],
         worker=attempt["worker"],

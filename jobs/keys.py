@@ -19,6 +19,9 @@
     dk:workers              zset    workers by when they were last heard of
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
+    dk:paused               string  while it exists nothing is claimed; since when
+    dk:draining             set     workers that are to claim no more
+    dk:tenants              set     tenants that have ever submitted
     dk:stats                hash    running means, for estimates
     dk:census               hash    how many jobs are queued and running, by `status model priority`
     dk:counts               hash    what was counted since the beginning, by name and labels (`lua/counts.lua`)
@@ -63,6 +66,9 @@ HANDS = "dk:hands:"
 WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
+PAUSED = "dk:paused"
+DRAINING = "dk:draining"
+TENANTS = "dk:tenants"
 STATS = "dk:stats"
 CENSUS = "dk:census"
 COUNTS = "dk:counts"

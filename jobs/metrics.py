@@ -52,6 +52,7 @@ class RecordMetrics(Collector):
             )
         yield GaugeMetricFamily("darkroom_workers", "Workers alive.", queue.workers)
         yield GaugeMetricFamily("darkroom_slots", "Jobs that they can hold.", queue.slots)
+        yield GaugeMetricFamily("darkroom_queue_paused", "Whether nothing is claimed.", queue.paused)
         backlogs = self.store.backlogs()
         for name, text in BACKLOGS.items():
             yield GaugeMetricFamily(f"darkroom_{name}", text, backlogs[name])

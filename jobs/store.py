@@ -21,12 +21,14 @@ from jobs.job import Frames, Job, Picture, Status
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
+RECORD = 1  #: the format of a job's record: raised where a worker of the version before could not do such a job right
 
 OWN = "default"  #: the endpoint that stands for the webhooks which jobs name themselves
 
 #: What the scripts know besides the keys: numbers of webhooks (see `jobs/lua/outbox.lua`).
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
+    "RECORD": RECORD,
     "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,
     "CIRCUIT_FAILURES": 10,  # in a row; from then on a receiver rests between tries
@@ -105,6 +107,7 @@ class QueueView:
     estimated_wait_seconds: int | None
     workers: int
     slots: int
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,8 @@ class JobStore:
             seconds, micros = self.redis.time()
             horizon = seconds * 1000 + micros // 1000 - ALIVE_MS
             alive = self.redis.zrangebyscore(keys.WORKERS, horizon, "+inf")
-            said = self.redis.hmget(keys.WORKER_INFO, alive) if alive else []
+            willing = set(alive) - self.redis.smembers(keys.DRAINING)
+            said = self.redis.hmget(keys.WORKER_INFO, willing) if willing else []
             interval = self.redis.hget(keys.STATS, "interval_ms")
         slots = sum(json.loads(text)["slots"] for text in said if text)
         return Fleet(len(alive), slots, int(interval) if interval else None)
@@ -249,8 +253,10 @@ class JobStore:
             seconds, _ = self.redis.time()
             oldest = self.redis.zrange(keys.QUEUE, 0, 0)
             created = self.redis.hget(keys.JOB + oldest[0], "created_ms") if oldest else None
+            paused = bool(self.redis.exists(keys.PAUSED))
         age = max(0.0, seconds - int(created) / 1000) if created else 0.0
-        return QueueView(queued, running, age, fleet.wait_seconds(queued + running), fleet.workers, fleet.slots)
+        wait = None if paused else fleet.wait_seconds(queued + running)
+        return QueueView(queued, running, age, wait, fleet.workers, fleet.slots, paused)
 
     def census(self) -> dict[tuple[str, str, str], int]:
         """How many jobs there are of each (`queued` or `running`, model, priority)."""
@@ -267,7 +273,7 @@ class JobStore:
     def wanted_workers(self) -> int:
         """How many wake-ups would each find a job and a free slot; none when Redis has little memory left."""
         view = self.queue()
-        wanted = min(view.queued, view.slots - view.running)
+        wanted = 0 if view.paused else min(view.queued, view.slots - view.running)
         return wanted if wanted > 0 and self.memory_used() < NO_WAKE_UPS else 0
 
     def memory(self) -> tuple[int, int]:
@@ -306,7 +312,7 @@ class JobStore:
 
         None: there is no job for a worker of so many slots that holds what it holds.
         """
-        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16], slots)
+        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16], slots, RECORD)
         return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
 
     def renew(
@@ -361,6 +367,7 @@ class JobStore:
         with reaching_redis():
             self.redis.zrem(keys.WORKERS, worker)
             self.redis.hdel(keys.WORKER_INFO, worker)
+            self.redis.srem(keys.DRAINING, worker)
 
     # ---- the keeper's side
 

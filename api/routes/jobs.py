@@ -262,6 +262,17 @@ def retry_job(
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
+    again = run_again(job, caller, service, response)
+    after.add_task(service.hints.top_up)
+    return _view(service, again)
+
+
+def run_again(job: Job, caller: Caller, service: Parts, response: Response) -> Job:
+    """An ended job of the caller's as a new one, which names it as its parent.
+
+    Raises:
+        Conflict: its picture is gone.
+    """
     again_id = new_id()
     try:
         picture = service.pictures.copy_input(job.input, f"{caller.tenant}/{again_id}")
@@ -282,8 +293,7 @@ def retry_job(
         webhook=job.webhook,
         webhook_events=job.webhook_events,
     )
-    after.add_task(service.hints.top_up)
-    return _view(service, _accept(again, caller, service, response))
+    return _accept(again, caller, service, response)
 
 
 @router.delete("/{job_id}", status_code=204)

@@ -27,6 +27,7 @@ class QueueState(BaseModel):
     estimated_wait_seconds: int | None
     workers: int
     slots: int
+    paused: bool
 
 
 @router.get("/v1/models", tags=["models"])

@@ -1,4 +1,4 @@
--- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker
+-- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read
 -- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
 local token, worker, lease, random = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local slots, at = tonumber(ARGV[5]), now()
@@ -8,6 +8,7 @@ if mine then
   if get(mine, 'token') ~= token or not redis.call('ZSCORE', RUNNING, mine) then return nil end
   return redis.call('HGETALL', JOB .. mine)
 end
+if redis.call('EXISTS', PAUSED) == 1 or redis.call('SISMEMBER', DRAINING, worker) == 1 then return nil end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, 100)) do
   redis.call('ZREM', DELAYED, id)
@@ -16,15 +17,19 @@ end
 
 -- Nobody hoards: a worker holds at most its share of what there is, and one slot in eight is kept for urgent jobs.
 local held = redis.call('SCARD', HANDS .. worker)
-local alive = math.max(1, redis.call('ZCOUNT', WORKERS, at - ALIVE_MS, '+inf'))
+local alive = math.max(1, redis.call('ZCOUNT', WORKERS, at - ALIVE_MS, '+inf') - redis.call('SCARD', DRAINING))
 local work = redis.call('ZCARD', QUEUE) + redis.call('ZCARD', RUNNING)
 if held >= math.min(slots, math.ceil(work / alive)) then return nil end
 local urgent_only = held >= slots - math.floor(slots / 8)
 
+-- While versions run side by side, a job of the newer one waits for a worker that can read it.
+local function can_read(id)
+  return tonumber(get(id, 'record') or 1) <= tonumber(ARGV[6])
+end
+
 local function first()
-  if not urgent_only then return redis.call('ZRANGE', QUEUE, 0, 0)[1] end
   for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, 99)) do
-    if get(id, 'priority') == 'high' then return id end
+    if can_read(id) and (not urgent_only or get(id, 'priority') == 'high') then return id end
   end
 end
 

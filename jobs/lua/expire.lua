@@ -16,5 +16,6 @@ end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000)) do
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', WORKER_INFO, worker)
+  redis.call('SREM', DRAINING, worker)
 end
 return 1

@@ -17,10 +17,11 @@ if once then
 end
 local order, deadline = now_us() - tonumber(ARGV[3]) * 1000, at + tonumber(ARGV[4]) * 1000
 redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'deadline_ms', deadline, 'order', order,
-  'version', 0, 'fences', 0, 'crashes', 0, 'attempts', '[]', unpack(ARGV, 9))
+  'version', 0, 'record', RECORD, 'fences', 0, 'crashes', 0, 'attempts', '[]', unpack(ARGV, 9))
 redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
+redis.call('SADD', TENANTS, tenant)
 move(id, tenant, nil, 'queued')
 count('submitted', unpack(redis.call('HMGET', JOB .. id, 'model', 'priority')))
 emit(id, tenant, 'status', {status = 'queued'})

@@ -10,7 +10,7 @@ import pytest
 from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Priority, Status
-from jobs.store import JobStore, Once, Renewal
+from jobs.store import RECORD, JobStore, Once, Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 ERROR = JobError("internal-error", "It broke", "Somehow.")
@@ -198,7 +198,7 @@ def test_leases_that_run_out_all_the_time_never_make_two_results(store):
     def work(_: int) -> None:
         for _ in range(400):
             token = uuid4().hex
-            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000)
+            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000, RECORD)
             if pairs:
                 job = Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True)))
                 time.sleep(0.004)

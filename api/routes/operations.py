@@ -1,0 +1,280 @@
+"""Running the service, for operators: its queue, workers, dead letters and tenants."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, BackgroundTasks, Query, Response
+from fastapi import Path as PathParameter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Caller, JobId, Operating, Parts, Service
+from api.routes.jobs import run_again
+from api.views import AttemptView, JobErrorView, moment, view_attempt
+from jobs.errors import NotFound
+from jobs.job import Job, Status
+from jobs.keyring import TENANT
+from jobs.operator import WorkerView
+
+router = APIRouter(prefix="/v1/admin", tags=["operations"])
+
+
+class KindCount(BaseModel):
+    """How many jobs of one model and priority wait and run."""
+
+    model: str
+    priority: str
+    queued: int
+    running: int
+
+
+class OperatedQueue(BaseModel):
+    """The queue as its operator sees it; seconds are null where nothing was measured yet."""
+
+    paused: bool
+    queued: int
+    running: int
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+    workers: int
+    slots: int
+    kinds: list[KindCount]
+    dead_letters: int
+    webhook_receivers_waiting: int
+    redis_bytes: int
+    redis_limit_bytes: int | None
+
+
+class Pruning(BaseModel):
+    """Which ended jobs to remove before their time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED] | None = Field(
+        None, description="only those that ended so"
+    )
+    tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only this tenant's")
+    older_than_seconds: int = Field(ge=0, le=10 * 366 * 86_400, description="only those that ended before that")
+
+
+class Pruned(BaseModel):
+    """How many jobs were removed; `more`: there may be others, so ask again."""
+
+    removed: int
+    more: bool
+
+
+class WorkerState(BaseModel):
+    """A worker, as it last described itself. Seconds and bytes are null where it cannot tell."""
+
+    name: str
+    object: Literal["worker"] = "worker"
+    alive: bool
+    draining: bool
+    holds: int
+    slots: int | None
+    checkpoint: str | None
+    revision: str | None
+    device: str | None
+    free_bytes: int | None
+    step_seconds: float | None
+    version: str | None
+    started_at: datetime | None
+    seen_at: datetime | None
+
+
+class WorkerList(BaseModel):
+    """All workers heard of in the last minute."""
+
+    object: Literal["list"] = "list"
+    data: list[WorkerState]
+
+
+class DeadLetter(BaseModel):
+    """A job that failed through no fault of its client."""
+
+    id: str
+    object: Literal["dead_letter"] = "dead_letter"
+    tenant: str
+    model: str
+    params: dict[str, Any]
+    error: JobErrorView | None
+    attempts: list[AttemptView]
+    created_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+
+class DeadLetterList(BaseModel):
+    """Dead letters, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[DeadLetter]
+
+
+class Redriven(BaseModel):
+    """The job that runs in a dead letter's place."""
+
+    id: str
+    parent: str
+    tenant: str
+
+
+class TenantState(BaseModel):
+    """A tenant: its jobs that wait, run and are kept, and its keys."""
+
+    tenant: str
+    object: Literal["tenant"] = "tenant"
+    queued: int
+    running: int
+    kept: int
+    keys: int
+
+
+class TenantList(BaseModel):
+    """All tenants that have a key or ever submitted."""
+
+    object: Literal["list"] = "list"
+    data: list[TenantState]
+
+
+@router.get("/queue")
+def read_operated_queue(_: Operating, service: Service) -> OperatedQueue:
+    """What waits and runs, by model and priority, and what else has piled up."""
+    queue, backlogs = service.store.queue(), service.store.backlogs()
+    used, limit = service.store.memory()
+    kinds: dict[tuple[str, str], dict[str, int]] = {}
+    for (status, model, priority), number in sorted(service.store.census().items()):
+        kinds.setdefault((model, priority), {"queued": 0, "running": 0})[status] = max(0, number)
+    return OperatedQueue(
+        **asdict(queue),
+        kinds=[
+            KindCount(model=model, priority=priority, **n) for (model, priority), n in kinds.items() if any(n.values())
+        ],
+        dead_letters=int(backlogs["dead_letters"]),
+        webhook_receivers_waiting=int(backlogs["webhook_receivers_waiting"]),
+        redis_bytes=used,
+        redis_limit_bytes=limit or None,
+    )
+
+
+@router.post("/queue/pause")
+def pause_queue(caller: Operating, service: Service) -> OperatedQueue:
+    """Have nothing claimed until it is resumed: what runs goes on, and what comes is accepted."""
+    service.operator.pause()
+    return read_operated_queue(caller, service)
+
+
+@router.post("/queue/resume")
+def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) -> OperatedQueue:
+    """Have jobs claimed again."""
+    service.operator.resume()
+    after.add_task(service.hints.top_up)
+    return read_operated_queue(caller, service)
+
+
+@router.post("/queue/prune")
+def prune_queue(_: Operating, service: Service, wanted: Pruning) -> Pruned:
+    """Remove ended jobs, and their pictures, before their time; at most some 10,000 in one request."""
+    removed, more = service.operator.prune(**dict(wanted))
+    return Pruned(removed=removed, more=more)
+
+
+WorkerName = Annotated[str, PathParameter(max_length=300, description="its name, of `GET /v1/admin/workers`")]
+
+
+@router.get("/workers")
+def list_workers(_: Operating, service: Service) -> WorkerList:
+    """All workers: what they serve, on which device, how much memory it has free, how long a step takes."""
+    return WorkerList(data=[_worker(worker) for worker in service.operator.workers()])
+
+
+@router.post("/workers/{worker}/drain")
+def drain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
+    """Have a worker claim no more; it finishes what it holds. Once it holds nothing it can be stopped."""
+    return _drain(service, worker)
+
+
+@router.delete("/workers/{worker}/drain")
+def undrain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
+    """Have it claim again."""
+    return _drain(service, worker, undo=True)
+
+
+def _drain(service: Parts, worker: str, *, undo: bool = False) -> WorkerList:
+    if not service.operator.drain(worker, undo=undo):
+        raise NotFound("There is no worker of this name.")
+    return WorkerList(data=[_worker(one) for one in service.operator.workers() if one.name == worker])
+
+
+def _worker(worker: WorkerView) -> WorkerState:
+    said = worker.about
+    checkpoint = said.get("checkpoint") or {}
+    return WorkerState(
+        name=worker.name,
+        alive=worker.alive,
+        draining=worker.draining,
+        holds=worker.holds,
+        checkpoint=checkpoint.get("name"),
+        revision=checkpoint.get("revision"),
+        seen_at=moment(worker.seen_ms),
+        started_at=moment(said.get("started_ms")),
+        **{name: said.get(name) for name in ("slots", "device", "free_bytes", "step_seconds", "version")},
+    )
+
+
+@router.get("/dead-letters")
+def list_dead_letters(
+    _: Operating, service: Service, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> DeadLetterList:
+    """Jobs of all tenants that failed through no fault of their client: they broke their workers, or we broke them."""
+    return DeadLetterList(data=[_letter(job) for job in service.operator.dead_letters(limit)])
+
+
+@router.get("/dead-letters/{job_id}")
+def read_dead_letter(_: Operating, service: Service, job_id: JobId) -> DeadLetter:
+    """One of them, with all attempts at it."""
+    return _letter(_find(service, job_id))
+
+
+@router.post("/dead-letters/{job_id}/retry", status_code=202)
+def retry_dead_letter(
+    _: Operating, service: Service, job_id: JobId, response: Response, after: BackgroundTasks
+) -> Redriven:
+    """Run it again, as a new job of its tenant that names it as its parent; it is no dead letter then."""
+    job = _find(service, job_id)
+    again = run_again(job, Caller(job.tenant, frozenset(), None), service, response)
+    service.operator.forget_dead_letter(job.id)
+    after.add_task(service.hints.top_up)
+    return Redriven(id=again.id, parent=job.id, tenant=job.tenant)
+
+
+def _find(service: Parts, job_id: str) -> Job:
+    job = service.operator.dead_letter(job_id)
+    if job is None:
+        raise NotFound("There is no dead letter with this id.")
+    return job
+
+
+def _letter(job: Job) -> DeadLetter:
+    return DeadLetter(
+        id=job.id,
+        tenant=job.tenant,
+        model=job.model,
+        params=dict(job.params),
+        error=JobErrorView(**job.error) if job.error else None,
+        attempts=[view_attempt(attempt) for attempt in job.attempts],
+        created_at=moment(job.created_ms),
+        finished_at=moment(job.finished_ms),
+        expires_at=moment(job.expires_ms),
+    )
+
+
+@router.get("/tenants")
+def list_tenants(_: Operating, service: Service) -> TenantList:
+    """All tenants, and how much they use."""
+    keys: dict[str, int] = {}
+    for key in service.keyring.list():
+        keys[key.tenant] = keys.get(key.tenant, 0) + 1
+    tenants = service.operator.tenants(list(keys))
+    return TenantList(data=[TenantState(**asdict(tenant), keys=keys.get(tenant.tenant, 0)) for tenant in tenants])

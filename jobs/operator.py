@@ -1,0 +1,143 @@
+"""What whoever runs the service does to it: look at workers, pause and resume, drain, prune, dead letters, tenants."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import keys
+from jobs.job import Job, Status, is_id
+from jobs.store import ALIVE_MS, JobStore, reaching_redis, script_source
+
+PRUNED_AT_ONCE = 500  #: jobs looked at in one call, for others wait meanwhile
+MOST_PRUNED = 10_000  #: in one request
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """A worker: when it was last heard of, how many jobs it holds, and what it says of itself."""
+
+    name: str
+    alive: bool
+    seen_ms: int
+    holds: int
+    draining: bool
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TenantView:
+    """A tenant's jobs that wait and run, and all that are kept."""
+
+    tenant: str
+    queued: int
+    running: int
+    kept: int
+
+
+class Operator:
+    """Sees and changes what belongs to no tenant.
+
+    Raises:
+        RecordsUnavailable: from any method, when Redis does not answer in time.
+    """
+
+    def __init__(self, store: JobStore) -> None:
+        self.store = store
+        self.redis = store.redis
+        self._prune = self.redis.register_script(script_source("prune"))
+
+    # ---- the queue
+
+    def pause(self) -> None:
+        """Have nothing claimed until `resume`. What runs goes on; what comes is accepted."""
+        with reaching_redis():
+            self.redis.set(keys.PAUSED, self._now_ms(), nx=True)
+
+    def resume(self) -> None:
+        """Have jobs claimed again."""
+        with reaching_redis():
+            self.redis.delete(keys.PAUSED)
+
+    def prune(self, *, status: Status | None, tenant: str | None, older_than_seconds: int) -> tuple[int, bool]:
+        """Remove ended jobs before their time. Returns how many, and whether there may be more."""
+        with reaching_redis():
+            before = self._now_ms() - older_than_seconds * 1000
+            ids = self.redis.zrange(keys.EXPIRY, 0, -1)
+        removed = 0
+        for start in range(0, len(ids), PRUNED_AT_ONCE):
+            if removed >= MOST_PRUNED:
+                return removed, True
+            with reaching_redis():
+                page = ids[start : start + PRUNED_AT_ONCE]
+                removed += self._prune(args=(status or "", tenant or "", before, *page))
+        return removed, False
+
+    # ---- workers
+
+    def workers(self) -> list[WorkerView]:
+        """All workers heard of in the last minute, by name."""
+        with reaching_redis():
+            seen = dict(self.redis.zrange(keys.WORKERS, 0, -1, withscores=True))
+            said = self.redis.hmget(keys.WORKER_INFO, list(seen)) if seen else []
+            draining = self.redis.smembers(keys.DRAINING)
+            holds = [self.redis.scard(keys.HANDS + name) for name in seen]
+            now = self._now_ms()
+        return sorted(
+            (
+                WorkerView(name, now - at <= ALIVE_MS, int(at), held, name in draining, json.loads(about or "{}"))
+                for (name, at), about, held in zip(seen.items(), said, holds, strict=True)
+            ),
+            key=lambda worker: worker.name,
+        )
+
+    def drain(self, worker: str, *, undo: bool = False) -> bool:
+        """Have a worker claim no more; what it holds it finishes. False: there is no such worker."""
+        with reaching_redis():
+            if self.redis.zscore(keys.WORKERS, worker) is None:
+                return False
+            (self.redis.srem if undo else self.redis.sadd)(keys.DRAINING, worker)
+        return True
+
+    # ---- dead letters
+
+    def dead_letters(self, limit: int) -> list[Job]:
+        """Jobs that failed through no fault of their client, newest first."""
+        with reaching_redis():
+            ids = self.redis.zrevrange(keys.DEAD, 0, limit - 1)
+        return [job for job_id in ids if (job := self._job(job_id))]
+
+    def dead_letter(self, job_id: str) -> Job | None:
+        """One of them."""
+        if not is_id(job_id):
+            return None
+        with reaching_redis():
+            known = self.redis.zscore(keys.DEAD, job_id) is not None
+        return self._job(job_id) if known else None
+
+    def forget_dead_letter(self, job_id: str) -> None:
+        """It was dealt with."""
+        with reaching_redis():
+            self.redis.zrem(keys.DEAD, job_id)
+
+    # ---- tenants
+
+    def tenants(self, known: Sequence[str] = ()) -> list[TenantView]:
+        """All tenants that ever submitted, and those known from elsewhere, by name."""
+        with reaching_redis():
+            names = sorted({*known, *self.redis.smembers(keys.TENANTS)})
+            pipe = self.redis.pipeline(transaction=False)
+            for name in names:
+                for suffix in (":queued", ":running", ":canceling", ""):
+                    pipe.zcard(keys.INDEX + name + suffix)
+            numbers = iter(pipe.execute())
+        return [TenantView(name, next(numbers), next(numbers) + next(numbers), next(numbers)) for name in names]
+
+    def _job(self, job_id: str) -> Job | None:
+        with reaching_redis():
+            record = self.redis.hgetall(keys.JOB + job_id)
+        return Job.from_record(record) if record else None
+
+    def _now_ms(self) -> int:
+        seconds, micros = self.redis.time()
+        return int(seconds * 1000 + micros // 1000)
