@@ -23,6 +23,7 @@ Apply = Callable[[Picture], Picture]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 RED, GREEN, BLUE = 0.0, 120.0, 240.0  # hues in degrees
 GRAIN_TILE = 512  # px; larger pictures repeat it
+BLOCK = 16  # px, of pixelate
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _glow(image: Picture) -> Picture:
 
 def _pixelate(image: Picture) -> Picture:
     height, width = image.shape[:2]
-    small = cv2.resize(image, (-(-width // 8), -(-height // 8)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (-(-width // BLOCK), -(-height // BLOCK)), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
