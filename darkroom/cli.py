@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import darkroom
+from darkroom.cli_admin import app as admin_app
 from darkroom.cli_keys import app as keys_app
 from darkroom.cli_webhooks import app as webhooks_app
 from darkroom.client import Client, Job
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(keys_app, name="keys")
 app.add_typer(webhooks_app, name="webhooks")
+app.add_typer(admin_app, name="admin")
 
 
 def main() -> None:

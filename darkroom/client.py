@@ -28,6 +28,7 @@ from darkroom.calls import Asking, Async, Connection, Emit, Side, Streaming, Syn
 from darkroom.errors import DarkroomError, JobCanceled, JobFailed, NotFound, StillRunning
 from darkroom.events import Event, follow
 from darkroom.models import Delivery, Key, Page, Preview, Upload, Webhook
+from darkroom.operations import AsyncOperations, Operations
 
 OVER = ("succeeded", "failed", "canceled")
 HOLD_SECONDS = 20  # how long one question to the API may stay open while nothing changes
@@ -430,6 +431,7 @@ class Client(ClientCalls, Sync):
         self.jobs = Jobs(self.connection)
         self.webhooks = Webhooks(self.connection)
         self.keys = Keys(self.connection)
+        self.admin = Operations(self.connection)
 
     def close(self) -> None:
         """Close the connections."""
@@ -453,6 +455,7 @@ class AsyncClient(ClientCalls, Async):
         self.jobs = AsyncJobs(self.connection)
         self.webhooks = AsyncWebhooks(self.connection)
         self.keys = AsyncKeys(self.connection)
+        self.admin = AsyncOperations(self.connection)
 
     async def close(self) -> None:
         """Close the connections."""

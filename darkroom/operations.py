@@ -1,0 +1,83 @@
+"""Running the service: what its operators see and do, with an admin's key or on the machine that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from darkroom.calls import Asking, Async, Side, Sync, call
+
+Said = dict[str, Any]  # as the API describes it
+
+
+class OperationCalls(Side):
+    """The queue, the workers, the dead letters and the tenants, of everybody."""
+
+    @call
+    def queue(self) -> Asking[Said]:
+        """What waits and runs, by model and priority, and what else has piled up."""
+        return dict((yield from self.ask("GET", "/v1/admin/queue")).json())
+
+    @call
+    def pause(self) -> Asking[Said]:
+        """Have nothing claimed until `resume`; what runs goes on, and what comes is accepted. Returns the queue."""
+        return dict((yield from self.ask("POST", "/v1/admin/queue/pause")).json())
+
+    @call
+    def resume(self) -> Asking[Said]:
+        """Have jobs claimed again. Returns the queue."""
+        return dict((yield from self.ask("POST", "/v1/admin/queue/resume")).json())
+
+    @call
+    def prune(self, older_than_seconds: int, status: str | None = None, tenant: str | None = None) -> Asking[int]:
+        """Remove ended jobs and their pictures before their time. Returns how many."""
+        wanted = {"older_than_seconds": older_than_seconds, "status": status, "tenant": tenant}
+        removed, more = 0, True
+        while more:
+            answer = (yield from self.ask("POST", "/v1/admin/queue/prune", json=wanted, patience=60)).json()
+            removed, more = removed + int(answer["removed"]), answer["more"]
+        return removed
+
+    @call
+    def workers(self) -> Asking[Sequence[Said]]:
+        """All workers, with their checkpoint, device, free memory and step time."""
+        return list((yield from self.ask("GET", "/v1/admin/workers")).json()["data"])
+
+    @call
+    def drain(self, worker: str, *, undo: bool = False) -> Asking[Said]:
+        """Have a worker claim no more, or again. Returns the worker."""
+        path = f"/v1/admin/workers/{quote(worker, safe='')}/drain"
+        return dict((yield from self.ask("DELETE" if undo else "POST", path)).json()["data"][0])
+
+    @call
+    def dead_letters(self, limit: int = 100) -> Asking[Sequence[Said]]:
+        """Jobs that failed through no fault of their client, newest first."""
+        return list((yield from self.ask("GET", "/v1/admin/dead-letters", params={"limit": limit})).json()["data"])
+
+    @call
+    def dead_letter(self, job_id: str) -> Asking[Said]:
+        """One of them, with all attempts at it."""
+        return dict((yield from self.ask("GET", letter_path(job_id))).json())
+
+    @call
+    def retry(self, job_id: str) -> Asking[Said]:
+        """Run a dead letter again, as a new job of its tenant. Returns that job's id, tenant and parent."""
+        return dict((yield from self.ask("POST", letter_path(job_id) + "/retry")).json())
+
+    @call
+    def tenants(self) -> Asking[Sequence[Said]]:
+        """All tenants, and how much they use."""
+        return list((yield from self.ask("GET", "/v1/admin/tenants")).json()["data"])
+
+
+def letter_path(job_id: str) -> str:
+    return f"/v1/admin/dead-letters/{quote(job_id, safe='')}"
+
+
+class Operations(OperationCalls, Sync):
+    """Running the service."""
+
+
+class AsyncOperations(OperationCalls, Async):
+    """Running the service, in asyncio."""
