@@ -16,10 +16,6 @@ HEADERS = [
     (b"x-frame-options", b"DENY"),
 ]
 NOTHING = b"default-src 'none'; frame-ancestors 'none'"
-DOCS = (  # FastAPI's page is a few lines of script around Swagger UI, which comes from a CDN
-    b"default-src 'none'; frame-ancestors 'none'; connect-src 'self'; img-src data: https://fastapi.tiangolo.com; "
-    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
-)
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -38,7 +34,7 @@ class SecurityHeaders:
             return
         noted: dict[str, str] = {}
         scope.setdefault("state", {})["headers"] = noted
-        usual = [*HEADERS, (b"content-security-policy", DOCS if scope["path"] == "/docs" else NOTHING)]
+        usual = [*HEADERS, (b"content-security-policy", NOTHING)]
         if scope["scheme"] == "https":
             usual.append(HSTS)
 

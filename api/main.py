@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from api.deps import Parts
 from api.guards import LoopbackOnly, SecurityHeaders
@@ -15,12 +16,14 @@ from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import events, jobs, keys, operations, pictures, service, session, uploads, webhooks
+from api.site import Site
 from jobs.settings import Settings
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
 and poll for the edited picture. Errors are problem documents (RFC 9457) that name the field and its limit."""
 
 BASE64_GROWTH = 1.4
+COMPRESSED_BYTES = 2048  #: a list of jobs is worth it, one job is not
 CORS: dict[str, Any] = {  # without credentials: another site's page sends a key, never our cookie
     "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer"],
@@ -36,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         version=version("darkroom"),
         lifespan=_run_waiters,
+        docs_url=None,  # the site has that page
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -43,12 +47,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.registry = own_registry(app.state.parts.pictures)
     for part in (jobs, pictures, events, uploads, webhooks, session, keys, operations, service):
         app.include_router(part.router)
+    app.router.default = Site(otherwise=app.router.not_found)
     install_problems(app)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS)
     if settings.auth == "off" and not settings.open_to_network:
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # streams of events excepted
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     return app

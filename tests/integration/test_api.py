@@ -223,7 +223,6 @@ def test_health_queue_and_metrics_tell_how_things_are(client, jpeg):
     metrics = client.get("/metrics").text
     assert 'darkroom_jobs_queued{model="pix2pix-full",priority="normal"} 1.0' in metrics
     assert 'darkroom_http_requests_total{method="POST",route="/v1/jobs",status="202"} 1.0' in metrics
-    assert client.get("/docs").status_code == 200
     assert "/v1/jobs/{job_id}" in client.get("/openapi.json").json()["paths"]
 
 

@@ -1,0 +1,102 @@
+"""The site that `web/build.py` has built into `api/static`: what no route of the API takes."""
+
+import hashlib
+import mimetypes
+from functools import cached_property
+from pathlib import Path
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+STATIC = Path(__file__).parent / "static"
+NOT_PAGES = ("/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
+API_PAGE = "/docs"  #: Swagger UI, a page of its own
+ENCODINGS = {"br": ".br", "gzip": ".gz"}  #: and the endings of what the build has compressed, the best first
+
+# Everything is our own. Styles may stand in the page because the component library writes its theme's variables and
+# the widths at which a layout changes into <style> elements, whose text is known only in the browser.
+POLICY = (
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; connect-src 'self'; "
+    "font-src 'self'; img-src 'self' blob: data:; manifest-src 'self'; script-src 'self'; "
+    "style-src 'self' 'unsafe-inline'"
+)
+FOREVER = "public, max-age=31536000, immutable"
+ASK_FIRST = "no-cache"
+
+NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom</title>
+<h1>Darkroom runs, without its site</h1>
+<p>The site was not built into this installation. The API works without it, and
+<a href="/openapi.json">describes itself</a>. In a checkout, <code>./dev run</code> builds the site; it needs the
+npm registry the first time.</p>"""
+
+
+class Site:
+    """Serves the built files, and the site's one page under every address that is a page.
+
+    The files are read once, so that a new build beside a running service cannot mix with the old one. What is
+    neither file nor page goes to `otherwise`.
+    """
+
+    def __init__(self, otherwise: ASGIApp, folder: Path = STATIC) -> None:
+        self.otherwise = otherwise
+        self.folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer(scope["path"], Headers(scope=scope)) if _only_reads(scope) else None
+        await (answer or self.otherwise)(scope, receive, send)
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The content of every built file by its path in the address."""
+        found = (path for path in self.folder.rglob("[!.]*") if path.is_file())
+        return {"/" + path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+
+    @cached_property
+    def etags(self) -> dict[str, str]:
+        return {name: f'"{hashlib.sha256(content).hexdigest()[:32]}"' for name, content in self.files.items()}
+
+    def _answer(self, path: str, headers: Headers) -> Response | None:
+        if path in self.files and not path.endswith((*ENCODINGS.values(), ".html")):
+            return self._file(path, headers)
+        page = _page(path, headers)
+        if page is None:
+            return None
+        if page in self.files:
+            return self._file(page, headers)
+        return HTMLResponse(NOT_BUILT, 404)
+
+    def _file(self, name: str, headers: Headers) -> Response:
+        told = {
+            "cache-control": FOREVER if name.startswith("/assets/") else ASK_FIRST,
+            "content-security-policy": POLICY,
+            "etag": self.etags[name],
+            "vary": "Accept, Accept-Encoding",
+        }
+        if told["etag"] in headers.get("if-none-match", ""):
+            return Response(None, 304, told)
+        accepted = headers.get("accept-encoding", "")
+        for encoding, ending in ENCODINGS.items():
+            if encoding in accepted and name + ending in self.files:
+                told |= {"content-encoding": encoding, "etag": f"W/{told['etag']}"}
+                name += ending
+                break
+        kind = mimetypes.guess_type(name.removesuffix(".br").removesuffix(".gz"))[0]
+        return Response(self.files[name], 200, told, media_type=kind or "application/octet-stream")
+
+
+def _only_reads(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+
+
+def _page(path: str, headers: Headers) -> str | None:
+    """The file of the page at this address; None where there can be none, or where no browser asks for one."""
+    if path.rstrip("/") == API_PAGE:
+        return "/docs/index.html"
+    if path == "/":
+        return "/index.html"
+    if any(path == taken or path.startswith(taken + "/") for taken in NOT_PAGES):
+        return None
+    if "." in path.rsplit("/", 1)[-1] or "text/html" not in headers.get("accept", ""):
+        return None
+    return "/index.html"

@@ -1,0 +1,119 @@
+"""How a built site is served, and that it takes nothing from the API."""
+
+import gzip
+
+import pytest
+
+from api.main import create_app
+from api.site import Site
+from tests.integration.conftest import HERE, TestClient, submit
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+SCRIPT = b"console.log('develop');" * 400
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A folder as the build leaves it."""
+    files = {
+        "index.html": b"<!doctype html><title>Darkroom</title>",
+        "docs/index.html": b"<!doctype html><title>The API</title>",
+        "robots.txt": b"User-agent: *",
+        "assets/app-1a2b.js": SCRIPT,
+        "assets/app-1a2b.js.gz": gzip.compress(SCRIPT),
+        "assets/app-1a2b.js.br": b"as if by brotli",
+        ".stamp": b"made from these sources",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+@pytest.fixture
+def site(settings, built):
+    app = create_app(settings)
+    app.router.default = Site(app.router.not_found, built)
+    with TestClient(app, **HERE, follow_redirects=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/", "/math", "/jobs/01JD0000000000000000000000", "/no/such/page"])
+def test_every_page_is_the_one_page_and_asked_for_anew(site, path):
+    answer = site.get(path, headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Darkroom" in answer.text
+    assert answer.headers["cache-control"] == "no-cache"
+    again = site.get(path, headers=BROWSER | {"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_browser_runs_only_scripts_of_ours(site):
+    policy = dict(rule.split(" ", 1) for rule in site.get("/").headers["content-security-policy"].split("; "))
+    assert policy["script-src"] == "'self'"
+    assert {policy[name] for name in ("default-src", "base-uri", "form-action", "frame-ancestors")} == {"'none'"}
+    assert not [source for source in policy.values() if "http" in source or "*" in source]
+    assert site.get("/").headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1", "/healthz/x", "/metrics/x", "/openapi.json/x", "/assets/gone.js"]
+)
+def test_what_is_no_page_stays_a_problem_document(site, path):
+    answer = site.get(path, headers=BROWSER)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+def test_the_api_keeps_its_addresses_and_its_errors(site, jpeg):
+    job = submit(site, jpeg)
+    assert site.get(job["urls"]["self"], headers=BROWSER).json()["id"] == job["id"]
+    assert site.get("/openapi.json", headers=BROWSER).json()["openapi"]
+    assert site.get("/healthz", headers=BROWSER).json() == {"status": "ok"}
+    assert site.post("/", headers=BROWSER).status_code == 404
+    assert site.put("/v1/jobs", headers=BROWSER).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/no/such/page", "/photo.jpg", "/../api/main.py", "/.stamp", "/index.html.gz"])
+def test_a_program_or_a_file_that_is_not_there_gets_a_404(site, path):
+    assert site.get(path).status_code == 404
+
+
+def test_files_with_a_hash_in_their_name_are_kept_for_ever_and_travel_compressed(site):
+    def asking_for(encodings: str):
+        return site.get("/assets/app-1a2b.js", headers={"Accept-Encoding": encodings})
+
+    plain, packed = asking_for("identity"), asking_for("gzip, deflate")
+    assert plain.content == packed.content == SCRIPT
+    assert plain.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert plain.headers["content-type"].startswith("text/javascript")
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(SCRIPT) / 10
+    assert "Accept-Encoding" in packed.headers["vary"]
+    with site.stream("GET", "/assets/app-1a2b.js", headers={"Accept-Encoding": "gzip, br"}) as best:
+        assert best.headers["content-encoding"] == "br"
+
+
+def test_robots_are_told_and_the_api_has_its_own_page(site):
+    assert site.get("/robots.txt").text.startswith("User-agent")
+    assert "The API" in site.get("/docs").text
+
+
+def test_a_long_list_is_compressed_and_a_stream_of_events_never(site, jpeg):
+    jobs = [submit(site, jpeg) for _ in range(3)]
+    assert site.get("/v1/jobs").headers["content-encoding"] == "gzip"
+    assert site.post(f"/v1/jobs/{jobs[0]['id']}/cancel").json()["status"] == "canceled"
+    with site.stream("GET", f"/v1/jobs/{jobs[0]['id']}/events") as stream:
+        assert "content-encoding" not in stream.headers
+        assert "event: done" in stream.read().decode()
+
+
+def test_without_a_site_the_api_works_and_the_address_says_what_is_missing(settings, jpeg, tmp_path):
+    app = create_app(settings)
+    app.router.default = Site(app.router.not_found, tmp_path / "nothing")
+    with TestClient(app, **HERE) as client:
+        answer = client.get("/", headers=BROWSER)
+        assert answer.status_code == 404
+        assert "without its site" in answer.text
+        assert submit(client, jpeg)["status"] == "queued"
