@@ -104,7 +104,7 @@ def install(node: Path) -> None:
     installed = MODULES / ".stamp"
     if installed.is_file() and installed.read_text() == lock:
         return
-    _run(*_npm(node), "ci", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1")
+    _run(*_npm(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1")
     installed.write_text(lock)
 
 

