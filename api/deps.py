@@ -9,6 +9,7 @@ from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.guards import own_origin
+from api.photos import Photos
 from api.waiters import Seats, Waiters
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
@@ -43,6 +44,7 @@ class Parts:
     settings: Settings
     store: JobStore
     pictures: PictureStore
+    photos: Photos
     hints: Hints
     waiters: Waiters
     keyring: Keyring
@@ -61,6 +63,7 @@ class Parts:
             settings,
             store,
             PictureStore.connect(settings, timeout=settings.s3_timeout_seconds),
+            Photos(settings),
             Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),
             Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
             Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),

@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Darkroom",
         description=DESCRIPTION,
         version=version("darkroom"),
-        lifespan=_run_waiters,
+        lifespan=_run,
         docs_url=None,  # the site has that page
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
@@ -61,7 +61,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _run_waiters(app: FastAPI) -> AsyncIterator[None]:
+async def _run(app: FastAPI) -> AsyncIterator[None]:
+    app.state.parts.photos.start()
     waiters = app.state.parts.waiters
     listening = asyncio.create_task(waiters.listen())
     try:

@@ -1,109 +1,151 @@
-"""Checks an uploaded picture and makes a fresh one of its pixels: upright, RGB, sRGB, without metadata."""
+"""Checks an uploaded picture and makes a fresh one of its pixels, in a process that it may break (`decoder.py`)."""
 
-import io
-import struct
-from dataclasses import dataclass
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from functools import cache
+from typing import Any
 
-from PIL import Image, ImageCms, ImageOps
-
-from jobs.errors import FieldError, InvalidPicture, PictureTooLarge
+from api import decoder
+from api.decoder import Limits, Photo
+from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
 from jobs.settings import Settings
 
-SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"RIFF": "WEBP"}
-UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, Image.DecompressionBombError, MemoryError)
-SMALLEST_SIDE = 16
-LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0  #: that one picture may take, of the clock's time and of the processor's
+PATIENCE = 5.0  #: seconds that a picture waits for its turn
+BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
+BYTES_PER_PIXEL = 16  #: four copies of a picture
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A checked picture; `size` is its width and height."""
+class Decoders:
+    """The `api.decoder` program of this process, started again when it is gone."""
 
-    data: bytes
-    content_type: str
-    size: tuple[int, int]
+    def __init__(self, children: int) -> None:
+        self._children = children
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[bytes] | None = None
+        self._calls: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start it if it does not run; it is over when this process is."""
+        with self._lock:
+            self._running()
+
+    def call(self) -> socket.socket:
+        """A line to a child that has nothing else to do.
+
+        Raises:
+            Unavailable: no child answers.
+        """
+        for _ in range(2):  # a child may have been killed since its last picture
+            ours, theirs = socket.socketpair()
+            ours.settimeout(SECONDS)
+            with theirs, self._lock:
+                if not _handed_over(self._running(), theirs):
+                    ours.close()
+                    continue
+            if _answers(ours):
+                return ours
+        raise Unavailable("Pictures cannot be read right now.")
+
+    def _running(self) -> socket.socket:
+        if self._calls is None or self._program is None or self._program.poll() is not None:
+            self._calls, theirs = socket.socketpair()
+            environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # and no secret of ours
+            with theirs:
+                command = [sys.executable, "-m", decoder.__name__, str(self._children)]
+                self._program = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
+        return self._calls
 
 
-def _refuse(detail: str) -> InvalidPicture:
-    return InvalidPicture(f"The picture {detail}.", FieldError("image", detail))
-
-
-def read_photo(data: bytes, settings: Settings) -> Photo:
-    """The picture that an upload holds, at most `settings.input_side` pixels on its longer side.
-
-    Raises:
-        PictureTooLarge: more bytes than `settings.max_upload_bytes`.
-        InvalidPicture: not a JPEG, PNG or WebP, broken, or with too many pixels; decided before any is decoded.
-    """
-    if len(data) > settings.max_upload_bytes:
-        limit = f"must be at most {settings.max_upload_bytes} bytes"
-        raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError("image", limit))
+def _handed_over(calls: socket.socket, line: socket.socket) -> bool:
     try:
-        with Image.open(io.BytesIO(data), formats=[_kind(data)]) as image:
-            _check_size(image.size, settings)
-            return _fresh(image, settings.input_side)
-    except UNREADABLE as error:
-        raise _refuse("cannot be read: it is broken or cut off") from error
+        socket.send_fds(calls, [b"!"], [line.fileno()])
+    except OSError:
+        return False
+    return True
 
 
-def _kind(data: bytes) -> str:
-    if not data:
-        raise _refuse("is empty: send a JPEG, PNG or WebP file")
-    for signature, kind in SIGNATURES.items():
-        if data.startswith(signature) and (kind != "WEBP" or data[8:12] == b"WEBP"):
-            return kind
-    raise _refuse("must be a JPEG, PNG or WebP file")
+def _answers(line: socket.socket) -> bool:
+    try:
+        if line.recv(1) == decoder.ALIVE:
+            return True
+    except OSError:
+        pass
+    line.close()
+    return False
 
 
-def _check_size(size: tuple[int, int], settings: Settings) -> None:
-    width, height = size
-    if width * height > settings.max_pixels:
-        raise _refuse(f"must have at most {settings.max_pixels} pixels; it has {width} x {height}")
-    if max(size) > settings.max_side:
-        raise _refuse(f"must have sides of at most {settings.max_side} pixels; it has {width} x {height}")
-    if min(size) < SMALLEST_SIDE:
-        raise _refuse(f"must have sides of at least {SMALLEST_SIDE} pixels; it has {width} x {height}")
-    if max(size) > LONGEST_SHAPE * min(size):
-        raise _refuse(f"must be at most {LONGEST_SHAPE} times as long as it is wide; it has {width} x {height}")
+@cache
+def decoders(children: int) -> Decoders:
+    """The program is the same for whoever asks."""
+    return Decoders(children)
 
 
-def _fresh(image: Image.Image, side: int) -> Photo:
-    image.draft(None, (side, side))  # lets a JPEG decode at a fraction of its size
-    image.load()
-    pixels = _rgb(image)
-    pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
-    upright = ImageOps.exif_transpose(_with_orientation_of(image, pixels))
-    clean = Image.new("RGB", upright.size)
-    clean.paste(upright)
-    return _encoded(clean, "JPEG" if image.format == "JPEG" else "PNG")
+class Photos:
+    """Reads pictures, a few at a time."""
 
+    def __init__(self, settings: Settings) -> None:
+        memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.max_pixels
+        self._limits = Limits(settings.max_pixels, settings.max_side, settings.input_side, SECONDS, memory)
+        self._most_bytes = settings.max_upload_bytes
+        self._turns = threading.BoundedSemaphore(settings.decoders)
+        self._decoders = decoders(settings.decoders)
 
-def _encoded(clean: Image.Image, kind: str) -> Photo:
-    """What came as a JPEG has lost detail already and stays one, fifteen times quicker to write; the rest is exact."""
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
-    data = io.BytesIO()
-    clean.save(data, kind, **options)
-    return Photo(data.getvalue(), f"image/{kind.lower()}", clean.size)
+    def start(self) -> None:
+        """Have the decoders ready before the first picture."""
+        self._decoders.start()
 
+    def read(self, data: bytes) -> Photo:
+        """A fresh picture of an upload's pixels: upright, RGB, sRGB, without metadata.
 
-def _with_orientation_of(image: Image.Image, pixels: Image.Image) -> Image.Image:
-    pixels.getexif()[0x0112] = image.getexif().get(0x0112, 1)
-    return pixels
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """The picture in sRGB: 16 bits scaled to 8, transparency laid on white, its colour profile applied."""
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda level: level / 256).convert("L")
-        profile = None
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK", "L"):
+        Raises:
+            PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
+            InvalidPicture: not a JPEG, PNG or WebP; or broken, animated, too large, or too much work.
+            Unavailable: so many pictures wait that this one had no turn.
+        """
+        if len(data) > self._most_bytes:
+            limit = f"must be at most {self._most_bytes} bytes"
+            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError("image", limit))
+        if not self._turns.acquire(timeout=PATIENCE):
+            raise Unavailable("Too many pictures are being read at the moment.")
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
-        except ImageCms.PyCMSError:
-            pass  # a broken profile says nothing about the colours
-    return image.convert("RGB")
+            with self._decoders.call() as line:
+                head, body = _ask(line, json.dumps(asdict(self._limits)).encode() + b"\n", data)
+        finally:
+            self._turns.release()
+        if "refused" in head:
+            raise InvalidPicture(f"The picture {head['refused']}.", FieldError("image", head["refused"]))
+        return Photo(body, head["content_type"], tuple(head["size"]))
+
+
+def _ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
+    """What the child answers: its head, and the fresh picture."""
+    try:
+        for part in question:
+            line.sendall(part)
+        line.shutdown(socket.SHUT_WR)
+        answer = _all_of(line, ends=time.monotonic() + SECONDS)
+        head, _, body = answer.partition(b"\n")
+        return json.loads(head), body
+    except (OSError, ValueError) as error:  # too slow, or gone without an answer
+        log.warning("a picture has ended its decoder: %r", error)
+        return {"refused": decoder.TOO_HARD}, b""
+
+
+def _all_of(line: socket.socket, *, ends: float) -> bytes:
+    answer = bytearray()
+    while True:
+        line.settimeout(max(0.01, ends - time.monotonic()))
+        part = line.recv(1 << 20)
+        if not part:
+            return bytes(answer)
+        answer += part

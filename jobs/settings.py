@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     max_upload_bytes: Positive = 20 * 1024 * 1024
     max_pixels: Positive = 40_000_000
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
+    decoders: Positive = Field(2, description="pictures that one web process decodes at a time, up to 1 GB each")
     input_side: Positive = Field(1024, description="an input is kept with its longest side at most this, pixels")
 
     @model_validator(mode="after")

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.decoder import Photo
 from api.deps import Caller, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
-from api.photos import Photo, read_photo
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
@@ -139,14 +139,14 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _photo(submission: Submission, caller: Caller, service: Parts) -> Photo:
     if submission.image is not None:
-        return read_photo(submission.image, service.settings)
+        return service.photos.read(submission.image)
     if submission.image_upload is not None:
-        return read_photo(_uploaded(submission.image_upload, caller, service), service.settings)
+        return service.photos.read(_uploaded(submission.image_upload, caller, service))
     source = service.job(submission.image_job or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
     try:
-        return read_photo(service.pictures.read(source.output.key), service.settings)
+        return service.photos.read(service.pictures.read(source.output.key))
     except NoSuchPicture:
         raise invalid("image", "must be a job whose output is still kept") from None
 
