@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
@@ -20,7 +20,7 @@ from jobs.operator import Operator
 from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
-from jobs.store import JobStore
+from jobs.store import JobStore, Limits
 from jobs.throttle import Throttle
 from pipeline.catalogue import Card
 
@@ -80,6 +80,12 @@ class Parts:
         if said:
             return Card(**said)
         return Card.read(Path(self.settings.checkpoint))
+
+    @property
+    def limits(self) -> Limits:
+        """How much may wait."""
+        settings = self.settings
+        return Limits(settings.max_queued_jobs, settings.max_queue, settings.max_wait_seconds)
 
     def job(self, job_id: str, caller: Caller) -> Job:
         """The caller's job of this id.
@@ -201,10 +207,27 @@ class NeedsOperator(Needs):
         return super().__call__(request, service, bearer, cookie)
 
 
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="makes a submission safe to repeat")
+]
 Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
 Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 Operating = Annotated[Caller, Depends(NeedsOperator())]
+
+
+def admit(caller: Submitter, service: Service, idempotency_key: IdempotencyKey = None) -> Caller:
+    """The caller, for whose job there is room: found out before its body is read.
+
+    Raises:
+        TooManyJobs, QueueFull, StorageUnavailable
+    """
+    service.store.admit(caller.tenant, service.limits, idempotency_key)
+    service.pictures.refuse_while_away()
+    return caller
+
+
+Admitted = Annotated[Caller, Depends(admit)]
 
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
 

@@ -258,6 +258,12 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
             "workers": 1,
             "slots": 32,
             "paused": False,
+            "promises": {
+                "jobs": 1000,
+                "median_error_seconds": 1.4,
+                "p90_error_seconds": 5.2,
+                "median_seconds": 9.8,
+            },
         },
     ),
     ("get", "/healthz"): ("Ask whether the process answers", {"status": "ok"}),

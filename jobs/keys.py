@@ -3,6 +3,8 @@
     dk:job:{id}             hash    the record: the truth about one job
     dk:queue                zset    queued jobs by the order in which they are claimed
     dk:delayed              zset    queued jobs that must wait, by the time until which they do
+    dk:parked               zset    queued jobs whose tenant has as many running as it may, as `tenant order id`
+    dk:turns                zset    `tenant priority` by the turn that its next job gets (see `lua/turns.lua`)
     dk:running              zset    running and canceling jobs by the end of their lease
     dk:deadlines            zset    jobs that are not over, by their deadline
     dk:expiry               zset    ended jobs by the time of their removal
@@ -16,13 +18,15 @@
     dk:claim:{token}        string  the job that a claim token got
     dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
     dk:hands:{worker}       set     the jobs that a worker holds
+    dk:alone                hash    the job for which a worker empties itself, or has done so
     dk:workers              zset    workers by when they were last heard of
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:paused               string  while it exists nothing is claimed; since when
     dk:draining             set     workers that are to claim no more
     dk:tenants              set     tenants that have ever submitted
-    dk:stats                hash    running means, for estimates
+    dk:stats                hash    running means, for estimates, and the present turn
+    dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
     dk:counts               hash    what was counted since the beginning, by name and labels (`lua/counts.lua`)
     dk:key:{id}             hash    an API key: its tenant, scopes and name, and the SHA-256 of its secret
@@ -50,6 +54,8 @@ Times are milliseconds of Redis' own clock.
 JOB = "dk:job:"
 QUEUE = "dk:queue"
 DELAYED = "dk:delayed"
+PARKED = "dk:parked"
+TURNS = "dk:turns"
 RUNNING = "dk:running"
 DEADLINES = "dk:deadlines"
 EXPIRY = "dk:expiry"
@@ -63,6 +69,7 @@ PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
 ONCE = "dk:once:"
 HANDS = "dk:hands:"
+ALONE = "dk:alone"
 WORKERS = "dk:workers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
@@ -70,6 +77,7 @@ PAUSED = "dk:paused"
 DRAINING = "dk:draining"
 TENANTS = "dk:tenants"
 STATS = "dk:stats"
+PROMISES = "dk:promises"
 CENSUS = "dk:census"
 COUNTS = "dk:counts"
 KEY = "dk:key:"

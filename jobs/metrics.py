@@ -53,6 +53,12 @@ class RecordMetrics(Collector):
         yield GaugeMetricFamily("darkroom_workers", "Workers alive.", queue.workers)
         yield GaugeMetricFamily("darkroom_slots", "Jobs that they can hold.", queue.slots)
         yield GaugeMetricFamily("darkroom_queue_paused", "Whether nothing is claimed.", queue.paused)
+        if promises := self.store.promises():
+            yield GaugeMetricFamily(
+                "darkroom_eta_error_seconds",
+                "Median error of the time foretold for the last finished jobs.",
+                promises.median_error_seconds,
+            )
         backlogs = self.store.backlogs()
         for name, text in BACKLOGS.items():
             yield GaugeMetricFamily(f"darkroom_{name}", text, backlogs[name])

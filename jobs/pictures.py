@@ -36,6 +36,7 @@ T = TypeVar("T")
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 UPLOADS = "uploads"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
+AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
 SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and is tried once more
 
 
@@ -76,6 +77,7 @@ class PictureStore:
         self._s3 = client
         self._signer = signer
         self.bucket = bucket
+        self._failed_at = -AWAY
 
     @classmethod
     def connect(cls, settings: Settings, *, timeout: float) -> Self:
@@ -116,14 +118,25 @@ class PictureStore:
                 return request()
         except StorageUnavailable:
             if time.monotonic() - started > SOON:
+                self._failed_at = time.monotonic()
                 raise
-        with reaching_s3():
-            return request()
+        try:
+            with reaching_s3():
+                return request()
+        except StorageUnavailable:
+            self._failed_at = time.monotonic()
+            raise
+
+    def refuse_while_away(self) -> None:
+        """Raises StorageUnavailable, without asking, when the storage failed a moment ago."""
+        if time.monotonic() - self._failed_at < AWAY:
+            raise StorageUnavailable("The picture store (S3) did not answer a moment ago.")
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
-        self._call(
-            lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type),
-        )
+        try:
+            self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type))
+        except NoSuchPicture as error:  # whoever answered so is no S3
+            raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
     def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store what a job edits. `size` is its width and height."""

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     reads_per_minute: Positive = Field(3000, description="GET requests of one key")
     writes_per_minute: Positive = Field(300, description="other requests of one key")
     max_queued_jobs: Positive = Field(10_000, description="jobs of one tenant that may wait at a time")
+    max_running_jobs: Positive = Field(1000, description="and those that may run at a time")
+    max_queue: Positive = Field(100_000, description="jobs of all tenants that may wait at a time")
+    max_wait_seconds: Positive = Field(14_400, description="jobs are refused while a new one would wait longer")
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     broker_url: str | None = Field(None, description="Redis of the wake-ups; REDIS_URL if absent")

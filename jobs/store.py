@@ -1,11 +1,13 @@
 """The records of all jobs, in Redis. Each transition is one Lua script in `lua/`; this is their Python face."""
 
 import json
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
+from math import ceil
 from typing import Any, Literal, Self, cast
 from uuid import uuid4
 
@@ -39,7 +41,11 @@ CONSTANTS = {
     "LOGGED": 1000,  # deliveries of one endpoint in its log
 }
 
-SCRIPTS = "submit claim renew preview release finish fail canceled cancel delete reclaim expire recount".split()
+#: What every script begins with, each part after those that it needs.
+PARTS = "basics counts turns prelude outbox estimate admission".split()
+SCRIPTS = (
+    "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount"
+).split()
 
 
 @cache
@@ -50,7 +56,7 @@ def script_source(name: str) -> str:
     parts = [
         keys.lua_locals(),
         *(f"local {name} = {value!r}" for name, value in CONSTANTS.items()),
-        *((lua / f"{part}.lua").read_text() for part in ("counts", "prelude", "outbox")),
+        *((lua / f"{part}.lua").read_text() for part in PARTS),
         (lua / f"{name}.lua").read_text(),
     ]
     return "\n".join([f"#!lua{flags}", *parts])
@@ -86,6 +92,33 @@ class Once:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How much may wait: jobs of one tenant, jobs in all, and the seconds for which a new job would."""
+
+    own: int = 10**9
+    all: int = 10**9
+    wait_seconds: float = 1e9
+
+    def refuse(self, why: str, ms: int) -> None:
+        """
+        Raises:
+            TooManyJobs: the tenant has its share.
+            QueueFull: there is no room for anybody.
+        """
+        seconds = ceil(min(max(ms, 1000), 3_600_000) / 1000 * random.uniform(1, 1.25))  # noqa: S311 - jitter
+        if why == "tenant":
+            raise TooManyJobs(f"At most {self.own} jobs of yours may wait at a time.", retry_after=seconds)
+        raise QueueFull(FULL[why].format(self), retry_after=seconds)
+
+
+FULL = {
+    "memory": "The record store is nearly full; nothing was accepted.",
+    "queue": "At most {0.all} jobs may wait at a time, and so many do; nothing was accepted.",
+    "wait": "A new job would wait for more than {0.wait_seconds:.0f} s; nothing was accepted.",
+}
+NO_LIMITS = Limits()
+
 Answer = Literal["held", "canceling", "lost"]
 
 
@@ -95,6 +128,16 @@ class Place:
 
     position: int
     eta_seconds: int | None
+
+
+@dataclass(frozen=True)
+class Promises:
+    """The last jobs whose time until their end was foretold: by how many seconds that was wrong, and what it was."""
+
+    jobs: int
+    median_error_seconds: float
+    p90_error_seconds: float
+    median_seconds: float
 
 
 @dataclass(frozen=True)
@@ -116,7 +159,7 @@ class Fleet:
 
     workers: int
     slots: int
-    interval_ms: int | None
+    interval_ms: float | None
 
     def wait_seconds(self, jobs: float) -> int | None:
         """Seconds until so many jobs are done."""
@@ -130,7 +173,7 @@ class JobStore:
 
     Raises:
         RecordsUnavailable: from any method, when Redis does not answer in time.
-        QueueFull: from `submit`, when Redis is at its memory limit.
+        QueueFull: from `submit` and `admit`, when there is no room for anybody's job.
     """
 
     def __init__(self, client: Any) -> None:
@@ -156,22 +199,36 @@ class JobStore:
 
     # ---- the web tier's side
 
-    def submit(self, job: Job, once: Once | None = None, *, max_queued: int = 1_000_000) -> str | None:
+    def admit(self, tenant: str, limits: Limits, once_key: str | None = None) -> None:
+        """Whether a job of the tenant would be accepted now; one that was accepted already, under this key, always is.
+
+        Raises:
+            TooManyJobs, QueueFull
+        """
+        longest = round(limits.wait_seconds * 1000)
+        refused = self._run("admit", tenant, once_key or "", limits.own, limits.all, longest)
+        if refused:
+            limits.refuse(*refused)
+
+    def submit(
+        self, job: Job, once: Once | None = None, limits: Limits = NO_LIMITS, *, at_ms: int | None = None
+    ) -> str | None:
         """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
 
         Returns its id; with an idempotency key that was used before, the id of that earlier job, or None if that one
-        was asked for something else.
+        was asked for something else. `at_ms`: when it was accepted, if that was not now.
 
         Raises:
-            TooManyJobs: `max_queued` jobs of the tenant wait already.
+            TooManyJobs: the tenant has as many waiting jobs as it may have.
         """
         key = (once.key, once.fingerprint, ONCE_SECONDS) if once else ("", "", 0)
         fields = [part for pair in job.request().items() for part in pair]
-        head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds)
-        accepted = self._run("submit", *head, *key, max_queued, *fields)
-        if accepted == "":
-            raise TooManyJobs(f"At most {max_queued} jobs of yours may wait at a time.", retry_after=30)
-        return cast(str | None, accepted)
+        head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, at_ms or "")
+        bounds = (limits.own, limits.all, round(limits.wait_seconds * 1000))
+        answer, *rest = self._run("submit", *head, *key, *bounds, *fields)
+        if answer not in ("accepted", "taken"):
+            limits.refuse(answer, *rest)
+        return rest[0] if answer == "accepted" else None
 
     def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
         """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
@@ -201,21 +258,10 @@ class JobStore:
         waiting = [job for job in jobs if job.status is Status.QUEUED]
         if not waiting:
             return {}
-        pipe = self.redis.pipeline(transaction=False)
-        for job in waiting:
-            pipe.zrank(keys.QUEUE, job.id)
-            pipe.zscore(keys.DELAYED, job.id)
-        pipe.zcard(keys.QUEUE)
-        pipe.zcard(keys.RUNNING)
-        with reaching_redis():
-            *found, queued, running = pipe.execute()
-        fleet = self.fleet()
-        places = {}
-        for job, rank, delayed_until in zip(waiting, found[::2], found[1::2], strict=True):
-            position = rank if delayed_until is None else queued  # one that must wait comes after all the others
-            if position is not None:  # else it was claimed a moment ago
-                places[job.id] = Place(position, fleet.wait_seconds(position + 1 + running / 2))
-        return places
+        found = zip(waiting, self._run("places", *(job.id for job in waiting)), strict=True)
+        return {
+            job.id: Place(place[0], round(place[1] / 1000) if place[1] >= 0 else None) for job, place in found if place
+        }
 
     def cancel(self, job_id: str, tenant: str) -> Status | None:
         """Ask a job to stop. Returns the status that it has now; None: no such job."""
@@ -242,13 +288,13 @@ class JobStore:
             said = self.redis.hmget(keys.WORKER_INFO, willing) if willing else []
             interval = self.redis.hget(keys.STATS, "interval_ms")
         slots = sum(json.loads(text)["slots"] for text in said if text)
-        return Fleet(len(alive), slots, int(interval) if interval else None)
+        return Fleet(len(alive), slots, float(interval) if interval else None)
 
     def queue(self) -> QueueView:
         """The queue as it is now."""
         fleet = self.fleet()
         with reaching_redis():
-            queued = self.redis.zcard(keys.QUEUE) + self.redis.zcard(keys.DELAYED)
+            queued = sum(self.redis.zcard(key) for key in (keys.QUEUE, keys.DELAYED, keys.PARKED))
             running = self.redis.zcard(keys.RUNNING)
             seconds, _ = self.redis.time()
             oldest = self.redis.zrange(keys.QUEUE, 0, 0)
@@ -257,6 +303,17 @@ class JobStore:
         age = max(0.0, seconds - int(created) / 1000) if created else 0.0
         wait = None if paused else fleet.wait_seconds(queued + running)
         return QueueView(queued, running, age, wait, fleet.workers, fleet.slots, paused)
+
+    def promises(self) -> Promises | None:
+        """How good the estimates of the last thousand finished jobs were, as told when they were accepted."""
+        with reaching_redis():
+            pairs = [tuple(map(int, pair.split())) for pair in self.redis.lrange(keys.PROMISES, 0, -1)]
+        if not pairs:
+            return None
+        errors = sorted(abs(promised - actual) / 1000 for promised, actual in pairs)
+        actual = sorted(actual / 1000 for _, actual in pairs)
+        middle, ninth = len(pairs) // 2, len(pairs) * 9 // 10
+        return Promises(len(pairs), errors[middle], errors[ninth], actual[middle])
 
     def census(self) -> dict[tuple[str, str, str], int]:
         """How many jobs there are of each (`queued` or `running`, model, priority)."""
@@ -307,12 +364,24 @@ class JobStore:
 
     # ---- the workers' side
 
-    def claim(self, worker: str, *, lease_seconds: int, token: str, slots: int = 1) -> Job | None:
+    def claim(
+        self,
+        worker: str,
+        *,
+        lease_seconds: int,
+        token: str,
+        slots: int = 1,
+        max_crashes: int = 3,
+        max_running: int = 10**9,
+    ) -> Job | None:
         """The next job, running and leased to `worker`. The same token always gets the same job and fence.
 
-        None: there is no job for a worker of so many slots that holds what it holds.
+        None: there is no job for a worker of so many slots that holds what it holds. A job whose next crash would be
+        its last (`max_crashes`) has the whole worker; at most `max_running` jobs of one tenant run at a time.
         """
-        pairs = self._run("claim", token, worker, lease_seconds * 1000, uuid4().hex[:16], slots, RECORD)
+        random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
+        limits = (slots, RECORD, alone_from, max_running)
+        pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
         return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
 
     def renew(
@@ -368,6 +437,7 @@ class JobStore:
             self.redis.zrem(keys.WORKERS, worker)
             self.redis.hdel(keys.WORKER_INFO, worker)
             self.redis.srem(keys.DRAINING, worker)
+            self.redis.hdel(keys.ALONE, worker)
 
     # ---- the keeper's side
 

@@ -108,7 +108,16 @@ def load_desk(settings: Settings) -> Desk:
     name = f"{socket.gethostname()}-{os.getpid()}"
     hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=editors.worked_at)
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
-    return Desk(store, pictures, hands, editors.by_model, settings.lease_seconds, settings.worker_slots)
+    return Desk(
+        store,
+        pictures,
+        hands,
+        editors.by_model,
+        lease_seconds=settings.lease_seconds,
+        slots=settings.worker_slots,
+        max_crashes=settings.max_crashes,
+        max_running=settings.max_running_jobs,
+    )
 
 
 def serve(app: Celery, worker: Worker, slots: int) -> None:

@@ -37,13 +37,25 @@ class Desk:
     editors: Mapping[str, Editor]
     lease_seconds: int
     slots: int = 1
+    max_crashes: int = 3
+    max_running: int = 1000
+
+    def claim(self, token: str) -> Job | None:
+        """The next job for this worker; the same one for the same token."""
+        return self.store.claim(
+            self.hands.worker,
+            lease_seconds=self.lease_seconds,
+            token=token,
+            slots=self.slots,
+            max_crashes=self.max_crashes,
+            max_running=self.max_running,
+        )
 
 
 def run_next(desk: Desk) -> bool:
     """Carry the next job from queued to its end. False: there was none."""
-    worker, token = desk.hands.worker, uuid4().hex
-    lease, slots = desk.lease_seconds, desk.slots
-    job = insist(lambda: desk.store.claim(worker, lease_seconds=lease, token=token, slots=slots), seconds=5)
+    token = uuid4().hex
+    job = insist(lambda: desk.claim(token), seconds=5)
     if job is None:
         return False
     log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))

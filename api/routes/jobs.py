@@ -13,12 +13,12 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.decoder import Photo
-from api.deps import Caller, JobId, Parts, Reader, Service, Submitter, no_job
+from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
-from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, TooManyJobs, TooManyStreams
+from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, QueueFull, TooManyJobs, TooManyStreams
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
 from jobs.pictures import NoSuchPicture
@@ -31,14 +31,10 @@ POSITION_SECONDS = 10.0  #: after which a request that waits for any change look
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, description="makes a submission safe to repeat")
-]
-
 
 @router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
 async def create_job(
-    caller: Submitter,
+    caller: Admitted,
     submission: Submitted,
     service: Service,
     request: Request,
@@ -161,8 +157,8 @@ def _uploaded(upload: str, caller: Caller, service: Parts) -> bytes:
 def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
     service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
     try:
-        accepted = service.store.submit(job, once, max_queued=service.settings.max_queued_jobs)
-    except TooManyJobs:
+        accepted = service.store.submit(job, once, service.limits)
+    except (TooManyJobs, QueueFull):
         service.pictures.empty(job.folder)
         raise
     if accepted != job.id:  # another request with this key was faster
@@ -255,9 +251,7 @@ def cancel_job(caller: Submitter, job_id: JobId, service: Service) -> JobView:
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry_job(
-    caller: Submitter, job_id: JobId, service: Service, response: Response, after: BackgroundTasks
-) -> JobView:
+def retry_job(caller: Admitted, job_id: JobId, service: Service, response: Response, after: BackgroundTasks) -> JobView:
     """Run a failed or canceled job again, as a new job that names this one as its parent."""
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):

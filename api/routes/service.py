@@ -18,6 +18,15 @@ from pipeline.catalogue import MODELS
 router = APIRouter()
 
 
+class PromisesView(BaseModel):
+    """How good the estimates are: the error of what the last finished jobs were foretold when they were accepted."""
+
+    jobs: int
+    median_error_seconds: float
+    p90_error_seconds: float
+    median_seconds: float
+
+
 class QueueState(BaseModel):
     """The queue now; seconds are null where nothing was measured yet."""
 
@@ -28,6 +37,7 @@ class QueueState(BaseModel):
     workers: int
     slots: int
     paused: bool
+    promises: PromisesView | None
 
 
 @router.get("/v1/models", tags=["models"])
@@ -43,7 +53,9 @@ def list_models(_: Reader, service: Service) -> ModelListView:
 @router.get("/v1/queue", tags=["queue"])
 def read_queue(_: Reader, service: Service) -> QueueState:
     """How long the queue is, and how long a job that arrives now would wait."""
-    return QueueState(**asdict(service.store.queue()))
+    promises = service.store.promises()
+    told = PromisesView(**asdict(promises)) if promises else None
+    return QueueState(**asdict(service.store.queue()), promises=told)
 
 
 @router.get("/healthz", tags=["health"])

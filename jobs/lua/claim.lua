@@ -1,4 +1,5 @@
--- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read
+-- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read,
+-- crashes after which a job runs alone, jobs of one tenant that may run
 -- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
 local token, worker, lease, random = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local slots, at = tonumber(ARGV[5]), now()
@@ -27,26 +28,72 @@ local function can_read(id)
   return tonumber(get(id, 'record') or 1) <= tonumber(ARGV[6])
 end
 
-local function first()
-  for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, 99)) do
-    if can_read(id) and (not urgent_only or get(id, 'priority') == 'high') then return id end
-  end
+-- A job whose next crash is its last has a worker to itself, so that it takes no other down, and none it: the worker
+-- empties itself for the job, and claims nothing beside it.
+local function is_suspect(id)
+  return tonumber(get(id, 'crashes')) >= tonumber(ARGV[7])
 end
 
+local function is_kept_for_another(id)
+  local other = get(id, 'alone')
+  return other and other ~= worker and redis.call('HGET', ALONE, other) == id
+    and tonumber(redis.call('ZSCORE', WORKERS, other) or 0) >= at - ALIVE_MS
+end
+
+local function keep_for_us(id)
+  redis.call('HSET', ALONE, worker, id)
+  redis.call('HSET', JOB .. id, 'alone', worker)
+end
+
+local kept = redis.call('HGET', ALONE, worker)
+if kept and not redis.call('ZSCORE', QUEUE, kept) then
+  redis.call('HDEL', ALONE, worker)
+  kept = nil
+end
+
+local function is_alone_with_one()
+  return held > 0 and (kept or get(redis.call('SRANDMEMBER', HANDS .. worker), 'alone') == worker)
+end
+
+local function is_crowded(tenant)
+  local index = INDEX .. tenant
+  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= tonumber(ARGV[8])
+end
+
+-- Takes the first job that this worker may have off the queue; those that it may not are passed over, or put aside.
 local function next_job()
-  while true do
-    local id = first()
+  if kept and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
+  local passed = 0
+  while passed < 100 do
+    local id = redis.call('ZRANGE', QUEUE, passed, passed)[1]
     if not id then return nil end
-    redis.call('ZREM', QUEUE, id)
-    if get(id, 'status') == 'queued' then
-      if tonumber(get(id, 'deadline_ms')) > at then return id end
+    if get(id, 'status') ~= 'queued' then
+      redis.call('ZREM', QUEUE, id)
+    elseif tonumber(get(id, 'deadline_ms')) <= at then
       end_overdue(id)
+    elseif is_crowded(get(id, 'tenant')) then
+      redis.call('ZREM', QUEUE, id)
+      redis.call('ZADD', PARKED, 0, aside(id))
+    elseif not can_read(id) or (urgent_only and get(id, 'priority') ~= 'high') then
+      passed = passed + 1
+    elseif is_suspect(id) and held > 0 then
+      if not is_kept_for_another(id) then
+        keep_for_us(id)
+        return nil
+      end
+      passed = passed + 1
+    else
+      redis.call('ZREM', QUEUE, id)
+      if is_suspect(id) then keep_for_us(id) end
+      return id
     end
   end
 end
 
+if is_alone_with_one() then return nil end
 local id = next_job()
 if not id then return nil end
+begin_turn(id)
 local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
 local attempts = cjson.decode(get(id, 'attempts'))
 if #attempts == 20 then table.remove(attempts, 1) end

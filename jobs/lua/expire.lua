@@ -13,9 +13,13 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, 100)) do
   if get(id, 'status') then remove(id) else redis.call('ZREM', EXPIRY, id) end
 end
+if redis.call('ZCARD', PARKED) > 0 then  -- a limit may have been raised
+  for _, tenant in ipairs(redis.call('SMEMBERS', TENANTS)) do recall_one(tenant) end
+end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000)) do
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', WORKER_INFO, worker)
   redis.call('SREM', DRAINING, worker)
+  redis.call('HDEL', ALONE, worker)
 end
 return 1

@@ -1,26 +1,5 @@
--- What the transitions share. Above this stand the key names (keys.py); below it, one script.
+-- What the transitions share. Above this stand the key names (keys.py), basics, counts and turns; below it, one script.
 -- Every transition is one call, by Redis' own clock, and safe to repeat.
-
-local function now()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
-local function now_us()
-  local t = redis.call('TIME')
-  return t[1] * 1000000 + t[2]
-end
-
--- The share of Redis' memory limit that is used; 0 without a limit.
-local function memory_used()
-  local memory = redis.call('INFO', 'memory')
-  local limit = tonumber(memory:match('maxmemory:(%d+)'))
-  return limit > 0 and tonumber(memory:match('used_memory:(%d+)')) / limit or 0
-end
-
-local function get(id, field)
-  return redis.call('HGET', JOB .. id, field)
-end
 
 local function emit(id, tenant, kind, data)
   local body = cjson.encode(data)
@@ -51,10 +30,23 @@ local function end_attempt(id, outcome, at)
   end
 end
 
+-- Waiting jobs of a tenant that has as many running as it may have stand aside, in their order.
+local function aside(id)
+  return string.format('%s %017d %s', get(id, 'tenant'), get(id, 'order') or 0, id)
+end
+
+local function recall_one(tenant)
+  local member = redis.call('ZRANGEBYLEX', PARKED, '[' .. tenant .. ' ', '(' .. tenant .. '!', 'LIMIT', 0, 1)[1]
+  if not member then return end
+  local id = member:match('%S+$')
+  redis.call('ZREM', PARKED, member)
+  if get(id, 'status') == 'queued' then redis.call('ZADD', QUEUE, get(id, 'order'), id) end
+end
+
 local function let_go(id)
-  redis.call('ZREM', RUNNING, id)
   local worker = get(id, 'worker')
   if worker then redis.call('SREM', HANDS .. worker, id) end
+  if redis.call('ZREM', RUNNING, id) == 1 then recall_one(get(id, 'tenant')) end
 end
 
 -- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
@@ -62,7 +54,7 @@ local function requeue(id, outcome, not_before)
   local tenant, at = get(id, 'tenant'), now()
   end_attempt(id, outcome, at)
   let_go(id)
-  redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker')
+  redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker', 'alone')
   if not_before > at then
     redis.call('ZADD', DELAYED, not_before, id)
   else
@@ -81,6 +73,8 @@ local function end_job(id, status, outcome, fields)
   redis.call('HSET', JOB .. id, 'finished_ms', at, 'expires_ms', expires)
   let_go(id)
   for _, key in ipairs({QUEUE, DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
+  redis.call('ZREM', PARKED, aside(id))
+  if from == 'queued' then give_turn_back(tenant, get(id, 'priority')) end
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)

@@ -6,10 +6,10 @@ for i = 1, #said, 2 do
   local status = said[i]:match('^%S+')
   sums[status] = sums[status] + tonumber(said[i + 1])
 end
-local waiting = redis.call('ZCARD', QUEUE) + redis.call('ZCARD', DELAYED)
-if sums.queued == waiting and sums.running == redis.call('ZCARD', RUNNING) then return 0 end
+if sums.queued == waiting() and sums.running == redis.call('ZCARD', RUNNING) then return 0 end
 
 redis.call('DEL', CENSUS)
+for _, member in ipairs(redis.call('ZRANGE', PARKED, 0, -1)) do count_move(member:match('%S+$'), nil, 'queued') end
 for status, sets in pairs({queued = {QUEUE, DELAYED}, running = {RUNNING}}) do
   for _, set in ipairs(sets) do
     for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do count_move(id, nil, status) end

@@ -1,28 +1,32 @@
--- ARGV: id, tenant, head start in ms, deadline in seconds, idempotency key or '', its fingerprint, seconds to keep it,
--- how many jobs of the tenant may wait, then field and value in turn
--- Returns the id of the job that is now accepted (an earlier one if the key was used before), nil when the key was
--- used for something else, or '' when too many jobs of the tenant wait.
-local id, tenant, at = ARGV[1], ARGV[2], now()
-if memory_used() > 0.8 then return redis.error_reply('OOM the record store keeps its last fifth for jobs in hand') end
-if redis.call('EXISTS', JOB .. id) == 1 then return id end
-local once = ARGV[5] ~= '' and ONCE .. tenant .. ':' .. ARGV[5]
+-- ARGV: id, tenant, head start in ms, deadline in seconds, ms of its acceptance or '' for now, idempotency key or '', its
+-- fingerprint, seconds to keep it, jobs of the tenant that may wait, jobs in all, ms of estimated wait,
+-- then field and value in turn
+-- Returns 'accepted' and the id of the job (an earlier one if the key was used before), 'taken' when the key was used for
+-- something else, or why the job is refused and the ms after which to ask again.
+local id, tenant, head_start, at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]) or now()
+if redis.call('EXISTS', JOB .. id) == 1 then return {'accepted', id} end
+local once = ARGV[6] ~= '' and ONCE .. tenant .. ':' .. ARGV[6]
 local known = once and redis.call('HGET', once, 'job')
 if known and redis.call('EXISTS', JOB .. known) == 1 then
-  return redis.call('HGET', once, 'fingerprint') == ARGV[6] and known or nil
+  return redis.call('HGET', once, 'fingerprint') == ARGV[7] and {'accepted', known} or {'taken'}
 end
-if redis.call('ZCARD', INDEX .. tenant .. ':queued') >= tonumber(ARGV[8]) then return '' end
+local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
+if why then return {why, math.floor(ms)} end
 if once then
-  redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[6])
-  redis.call('EXPIRE', once, ARGV[7])
+  redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
+  redis.call('EXPIRE', once, ARGV[8])
 end
-local order, deadline = now_us() - tonumber(ARGV[3]) * 1000, at + tonumber(ARGV[4]) * 1000
-redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'deadline_ms', deadline, 'order', order,
-  'version', 0, 'record', RECORD, 'fences', 0, 'crashes', 0, 'attempts', '[]', unpack(ARGV, 9))
+redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD, 'fences', 0,
+  'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
+local turn, deadline = take_turn(tenant, get(id, 'priority')), at + tonumber(ARGV[4]) * 1000
+local order = turn - head_start * 1000
+redis.call('HSET', JOB .. id, 'deadline_ms', deadline, 'turn', turn, 'order', order, 'once', once or '')
 redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 redis.call('SADD', TENANTS, tenant)
+promise(id)
 move(id, tenant, nil, 'queued')
 count('submitted', unpack(redis.call('HMGET', JOB .. id, 'model', 'priority')))
 emit(id, tenant, 'status', {status = 'queued'})
-return id
+return {'accepted', id}

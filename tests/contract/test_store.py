@@ -1,5 +1,6 @@
 """Every transition on a real Valkey: what it allows, what it refuses, and that saying it twice changes nothing."""
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import pytest
 from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Priority, Status
-from jobs.store import RECORD, JobStore, Once, Renewal
+from jobs.store import RECORD, JobStore, Limits, Once, Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 ERROR = JobError("internal-error", "It broke", "Somehow.")
@@ -22,8 +23,10 @@ def submit(store: JobStore, **changes) -> Job:
     return job
 
 
-def claim(store: JobStore, *, worker: str = WORKER, slots: int = 1000, token: str | None = None) -> Job | None:
-    return store.claim(worker, lease_seconds=30, token=token or uuid4().hex, slots=slots)
+def claim(
+    store: JobStore, *, worker: str = WORKER, slots: int = 1000, token: str | None = None, max_running: int = 1000
+) -> Job | None:
+    return store.claim(worker, lease_seconds=30, token=token or uuid4().hex, slots=slots, max_running=max_running)
 
 
 def claimed(store: JobStore, **changes) -> Job:
@@ -198,7 +201,7 @@ def test_leases_that_run_out_all_the_time_never_make_two_results(store):
     def work(_: int) -> None:
         for _ in range(400):
             token = uuid4().hex
-            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000, RECORD)
+            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000, RECORD, 10**6, 10**6)
             if pairs:
                 job = Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True)))
                 time.sleep(0.004)
@@ -412,14 +415,135 @@ def test_a_redis_that_is_not_there_is_said_within_two_seconds():
 
 
 def test_a_tenant_may_have_so_many_jobs_waiting_and_another_is_not_touched(store):
-    once = Once("key", "print")
+    once, two = Once("key", "print"), Limits(own=2)
     first = a_job()
-    assert store.submit(first, once, max_queued=2) == first.id
-    assert store.submit(a_job(), max_queued=2)
+    assert store.submit(first, once, two) == first.id
+    assert store.submit(a_job(), None, two)
     with pytest.raises(TooManyJobs):
-        store.submit(a_job(), Once("refused", "print"), max_queued=2)
+        store.submit(a_job(), Once("refused", "print"), two)
     assert store.recall("default", Once("refused", "print")) is None
-    assert store.submit(a_job(), once, max_queued=2) == first.id, "a repeated one is no other one"
-    assert store.submit(a_job(tenant="acme"), max_queued=2)
+    assert store.submit(a_job(), once, two) == first.id, "a repeated one is no other one"
+    assert store.submit(a_job(tenant="acme"), None, two)
     claim(store)
-    assert store.submit(a_job(), max_queued=2), "a running one no longer waits"
+    assert store.submit(a_job(), None, two), "a running one no longer waits"
+
+
+def test_a_tenant_that_comes_late_stands_beside_the_first_of_those_who_wait(store):
+    """A flood of one tenant costs another one turn, not the whole flood."""
+    flood = [submit(store, tenant="flood").id for _ in range(50)]
+    late = [submit(store, tenant="late").id for _ in range(3)]
+    claims = [claim(store).id for _ in range(8)]
+    assert claims[0] == flood[0]
+    assert [claims.index(job) for job in late] == [1, 3, 5]
+
+
+def test_tenants_share_evenly_and_places_tell_exactly_who_goes_first(store):
+    chance = random.Random(5)
+    jobs = [submit(store, tenant=chance.choice("aaaab"), priority=chance.choice(list(Priority))) for _ in range(60)]
+    for _ in range(10):
+        claim(store)
+        jobs.append(submit(store, tenant=chance.choice("abc")))
+    foretold = {job.id: found.position for job in jobs if (found := store.places([read(store, job)]).get(job.id))}
+    claims = [claim(store).id for _ in foretold]
+    assert {job: claims.index(job) for job in foretold} == foretold
+    assert claim(store) is None
+
+
+def test_turns_of_canceled_jobs_are_not_held_against_a_tenant(store):
+    for job in [submit(store, tenant="fickle") for _ in range(50)]:
+        store.cancel(job.id, "fickle")
+    steady = [submit(store, tenant="steady") for _ in range(3)]
+    fickle = submit(store, tenant="fickle")
+    assert place(store, fickle) <= 2
+    assert place(store, steady[2]) >= 2
+
+
+def test_a_tenant_runs_no_more_jobs_than_it_may_and_the_others_go_on(store):
+    greedy = [submit(store, tenant="greedy") for _ in range(6)]
+    modest = submit(store, tenant="modest")
+    first = [claim(store, max_running=2).id for _ in range(3)]
+    assert sorted(first) == sorted([greedy[0].id, greedy[1].id, modest.id])
+    assert claim(store, max_running=2) is None
+    assert store.queue().queued == 4
+    finish(store, read(store, greedy[0]))
+    assert claim(store, max_running=2).id == greedy[2].id, "at once, and in order"
+    store.cancel(greedy[3].id, "greedy")
+    finish(store, read(store, greedy[1]))
+    assert claim(store, max_running=2).id == greedy[4].id
+    store.expire()
+    assert claim(store, max_running=3).id == greedy[5].id, "a raised limit is noticed"
+
+
+def crash(store: JobStore, job: Job) -> None:
+    store.redis.zadd(keys.RUNNING, {job.id: 1})
+    assert job.id in store.reclaim(3)
+
+
+def test_a_job_on_its_last_chance_has_a_whole_worker(store):
+    """What was in two workers that died takes no innocent job down with it, and none takes it down."""
+    store.renew("w2", {"slots": 9, "checkpoint": {}}, [], lease_seconds=30)
+    store.renew(WORKER, {"slots": 9, "checkpoint": {}}, [], lease_seconds=30)
+    suspect = submit(store)
+    for _ in range(2):
+        crash(store, claim(store))
+    others = [submit(store) for _ in range(4)]
+    store.redis.zadd(keys.QUEUE, {others[0].id: 1})
+    held = claim(store)
+    assert held.id == others[0].id
+    assert claim(store) is None, "the worker empties itself"
+    assert claim(store, worker="w2").id == suspect.id, "unless an empty one takes it"
+    assert claim(store, worker="w2") is None, "nothing beside it"
+    assert claim(store).id == others[1].id, "and the first goes on"
+    crash(store, read(store, suspect))
+    assert read(store, suspect).error["type"] == "poison"
+    assert claim(store, worker="w2").id == others[2].id
+
+
+def test_a_worker_empties_itself_for_a_job_that_no_other_has_room_for(store):
+    suspect = submit(store)
+    for _ in range(2):
+        crash(store, claim(store))
+    store.redis.zadd(keys.QUEUE, {suspect.id: 4e15})
+    held = [submit(store) for _ in range(2)]
+    assert {claim(store).id for _ in held} == {job.id for job in held}
+    assert [claim(store), claim(store)] == [None, None]
+    submit(store)
+    finish(store, read(store, held[0]))
+    assert claim(store) is None
+    finish(store, read(store, held[1]))
+    assert claim(store).id == suspect.id
+    assert claim(store) is None
+    finish(store, read(store, suspect))
+    assert claim(store) is not None
+
+
+def test_the_queue_is_bounded_and_says_when_to_come_back(store):
+    store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
+    job = claimed(store)
+    store.redis.hset(keys.JOB + job.id, "claimed_ms", read(store, job).claimed_ms - 10_000)  # it took ten seconds
+    finish(store, job)
+    store.admit("default", Limits(all=1))
+    for _ in range(5):
+        submit(store)
+    for limits in (Limits(all=5), Limits(wait_seconds=30)):
+        with pytest.raises(QueueFull) as full:
+            store.admit("default", limits)
+        assert full.value.retry_after > 1
+        with pytest.raises(QueueFull):
+            store.submit(a_job(), None, limits)
+    store.admit("default", Limits(all=6, wait_seconds=90))
+    once = Once("key", "print")
+    store.submit(a_job(), once)
+    store.admit("default", Limits(all=0), once.key)
+
+
+def test_what_was_foretold_is_compared_with_what_happened(store):
+    assert store.promises() is None
+    store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
+    for _ in range(3):
+        job = claimed(store)
+        time.sleep(0.05)
+        finish(store, job)
+    told = store.promises()
+    assert told.jobs == 2, "before the first end nothing was foretold"
+    assert told.median_error_seconds < 0.05 <= told.median_seconds

@@ -1,0 +1,22 @@
+-- The clock, Redis' memory, and a field of a record.
+
+local function now()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function now_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+-- The share of Redis' memory limit that is used; 0 without a limit.
+local function memory_used()
+  local memory = redis.call('INFO', 'memory')
+  local limit = tonumber(memory:match('maxmemory:(%d+)'))
+  return limit > 0 and tonumber(memory:match('used_memory:(%d+)')) / limit or 0
+end
+
+local function get(id, field)
+  return redis.call('HGET', JOB .. id, field)
+end

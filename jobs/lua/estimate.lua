@@ -1,0 +1,61 @@
+-- How long it takes, from what was measured: the mean time between two results while there is work, over all workers, and
+-- the mean time that one step of a job takes from its claim to its end.
+
+local function fleet()
+  local workers, slots = 0, 0
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')) do
+    workers = workers + 1
+    if redis.call('SISMEMBER', DRAINING, worker) == 0 then
+      slots = slots + tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
+    end
+  end
+  return workers, slots
+end
+
+-- Milliseconds until a job with so many others before it and so many steps is done; nil: nothing was measured yet.
+local function estimate(ahead, steps)
+  local interval, step = unpack(redis.call('HMGET', STATS, 'interval_ms', 'step_ms'))
+  local workers, slots = fleet()
+  if not interval or workers == 0 or redis.call('EXISTS', PAUSED) == 1 then return nil end
+  local free = math.max(0, slots - redis.call('ZCARD', RUNNING))
+  return math.max(0, ahead + 1 - free) * tonumber(interval) + steps * tonumber(step or 0)
+end
+
+local function steps_of(id)
+  return tonumber(cjson.decode(get(id, 'params') or '{}').steps) or 1
+end
+
+local function waiting()
+  return redis.call('ZCARD', QUEUE) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', PARKED)
+end
+
+-- Jobs claimed before this one if nothing else arrives; one that must wait comes after all that need not.
+local function position(id)
+  return redis.call('ZRANK', QUEUE, id) or redis.call('ZCARD', QUEUE)
+end
+
+local function promise(id)
+  local ms = estimate(position(id), steps_of(id))
+  if ms then redis.call('HSET', JOB .. id, 'promised_ms', math.floor(ms)) end
+end
+
+-- The last thousand promises, each with what came of it.
+local function judge_promise(id, ms)
+  local promised = get(id, 'promised_ms')
+  if not promised then return end
+  redis.call('LPUSH', PROMISES, promised .. ' ' .. math.floor(ms))
+  redis.call('LTRIM', PROMISES, 0, 999)
+end
+
+local function running_mean(name, value)
+  local mean = tonumber(redis.call('HGET', STATS, name) or value)
+  redis.call('HSET', STATS, name, 0.9 * mean + 0.1 * value)
+end
+
+local function learn(id)
+  local at, claimed = now(), tonumber(get(id, 'claimed_ms'))
+  running_mean('interval_ms', at - math.max(tonumber(redis.call('HGET', STATS, 'last_ms') or 0), claimed))
+  running_mean('step_ms', (at - claimed) / math.max(1, steps_of(id)))
+  redis.call('HSET', STATS, 'last_ms', at)
+  judge_promise(id, at - tonumber(get(id, 'created_ms')))
+end

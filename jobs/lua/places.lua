@@ -1,0 +1,12 @@
+-- ARGV: ids of queued jobs
+-- Returns for each its position and the ms until its end (-1: nothing was measured yet), or nil when it is not queued.
+local places = {}
+for i, id in ipairs(ARGV) do
+  if get(id, 'status') == 'queued' then
+    local at = position(id)
+    places[i] = {at, math.floor(estimate(at, steps_of(id)) or -1)}
+  else
+    places[i] = false
+  end
+end
+return places

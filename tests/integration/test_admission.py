@@ -1,0 +1,72 @@
+"""Whether there is room is said early, cheaply, and with the time after which to come back."""
+
+import http.client
+import socket
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.integration.conftest import calling, submit
+from tests.web_tier import web_tier
+
+FORM = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": "9000000"}
+
+
+@pytest.mark.parametrize(("bound", "status"), [("max_queue", 503), ("max_queued_jobs", 429)])
+def test_a_full_queue_is_said_before_the_body_is_sent(settings, tmp_path, jpeg, bound, status):
+    with calling(settings) as client:
+        job = submit(client, jpeg)
+    with web_tier(settings.model_copy(update={bound: 1}), tmp_path) as tier:
+        connection = http.client.HTTPConnection("127.0.0.1", tier.port, timeout=5)
+        connection.putrequest("POST", "/v1/jobs")
+        for name, value in FORM.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        connection.close()
+        tier_client = http.client.HTTPConnection("127.0.0.1", tier.port, timeout=5)
+        tier_client.request("GET", f"/v1/jobs/{job['id']}")
+        assert tier_client.getresponse().status == 200, "reading goes on"
+
+
+def test_a_repeated_submission_is_answered_when_there_is_no_room(settings, jpeg):
+    with calling(settings.model_copy(update={"max_queue": 1})) as client:
+        client.headers["Idempotency-Key"] = "once"
+        job = submit(client, jpeg)
+        again = submit(client, jpeg)
+        assert again["id"] == job["id"]
+        refused = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"}, headers={"Idempotency-Key": "b"})
+        assert refused.status_code == 503
+
+
+def test_nothing_is_kept_of_a_job_that_is_refused_at_the_last_moment(settings, jpeg, pictures, monkeypatch):
+    """Two requests pass the first look at a queue with room for one."""
+    monkeypatch.setattr("jobs.store.JobStore.admit", lambda *_: None)
+    with calling(settings.model_copy(update={"max_queue": 1})) as client:
+        job = submit(client, jpeg)
+        assert client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"}).status_code == 503
+    kept = pictures._s3.list_objects_v2(Bucket=pictures.bucket, Prefix="default/")["Contents"]
+    folders = {entry["Key"].split("/")[1] for entry in kept if entry["LastModified"].timestamp() > time.time() - 5}
+    assert job["id"] in folders
+    assert all(folder <= job["id"] for folder in folders)
+
+
+def test_a_storage_that_was_away_a_moment_ago_is_not_asked_again(settings, jpeg):
+    """A storage that hangs costs the first request its time, and the ones after it none."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        away = settings.model_copy(update={"s3_endpoint_url": endpoint, "s3_timeout_seconds": 0.6})
+        with calling(away) as client:
+            assert seconds_of_a_503(client, jpeg) >= 0.5
+            assert seconds_of_a_503(client, jpeg) < 0.3
+
+
+def seconds_of_a_503(client: TestClient, jpeg: bytes) -> float:
+    started = time.monotonic()
+    answer = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"})
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    return time.monotonic() - started
