@@ -178,6 +178,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/jobs/{job_id}/input"): ("Download the picture that was sent", None),
     ("get", "/v1/jobs/{job_id}/steps"): ("Download the steps as one sprite", None),
     ("get", "/v1/jobs/{job_id}/preview"): ("See the latest preview", None),
+    ("get", "/v1/jobs/{job_id}/thumbnail"): ("See a thumbnail", None),
     ("get", "/v1/jobs/{job_id}/events"): ("Follow a job", STREAM),
     ("get", "/v1/events"): ("Follow all jobs", STREAM),
     ("post", "/v1/uploads"): (
@@ -245,7 +246,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
         {
             "object": "list",
             "data": [MODEL],
-            "checkpoint": {"name": "micro", "revision": "1"},
+            "checkpoint": {"name": "micro", "revision": "1", "instructions": ["make it look like night"]},
         },
     ),
     ("get", "/v1/queue"): (

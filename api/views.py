@@ -177,10 +177,11 @@ class ModelView(BaseModel):
 
 
 class CheckpointView(BaseModel):
-    """The weights that the models run on."""
+    """The weights that the models run on, and instructions that they follow well."""
 
     name: str
     revision: str
+    instructions: list[str]
 
 
 class ModelListView(BaseModel):

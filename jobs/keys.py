@@ -14,7 +14,7 @@
     dk:index:{tenant}       zset    a tenant's jobs by id, which sorts by time; `:{status}` behind it for one status
     dk:events:{id}          stream  a job's last 500 events
     dk:feed:{tenant}        stream  a tenant's last 10,000 events
-    dk:preview:{id}         string  the latest small preview, JPEG
+    dk:preview:{id}         hash    the latest small preview: predicted and noisy, JPEG
     dk:claim:{token}        string  the job that a claim token got
     dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
     dk:hands:{worker}       set     the jobs that a worker holds

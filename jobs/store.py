@@ -120,6 +120,7 @@ FULL = {
 NO_LIMITS = Limits()
 
 Answer = Literal["held", "canceling", "lost"]
+PreviewKind = Literal["predicted", "noisy"]
 
 
 @dataclass(frozen=True)
@@ -272,10 +273,10 @@ class JobStore:
         """Remove an ended job; its folder in the bucket goes into the trash."""
         return cast(Literal["deleted", "active"] | None, self._run("delete", job_id, tenant))
 
-    def preview(self, job_id: str) -> bytes | None:
-        """The latest preview of a running job, JPEG."""
+    def preview(self, job_id: str, kind: PreviewKind = "predicted") -> bytes | None:
+        """The latest preview of a running job, JPEG: the picture as predicted, or the latents with their noise."""
         with reaching_redis():
-            text = self.redis.get(keys.PREVIEW + job_id)
+            text = self.redis.hget(keys.PREVIEW + job_id, kind)
         return bytes.fromhex(text) if text else None
 
     def fleet(self) -> Fleet:
@@ -421,9 +422,9 @@ class JobStore:
         """End a job that was asked to stop. False: it was no longer the caller's."""
         return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
 
-    def keep_preview(self, job_id: str, jpeg: bytes, step: int) -> None:
+    def keep_preview(self, job_id: str, predicted: bytes, noisy: bytes, step: int) -> None:
         """Replace the preview of a running job by the one of a later step."""
-        self._run("preview", job_id, jpeg.hex(), step)
+        self._run("preview", job_id, predicted.hex(), noisy.hex(), step)
 
     def checkpoint(self) -> Mapping[str, Any] | None:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""

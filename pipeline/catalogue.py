@@ -4,7 +4,7 @@ Plain Python: the web tier validates and describes models with it, the worker ru
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -213,6 +213,7 @@ class Card:
     revision: str = ""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_scale: float = 7.5  #: how strongly models with text guidance alone follow the instruction
+    instructions: Sequence[str] = ()  #: examples of what it follows well
 
     @classmethod
     def read(cls, folder: Path) -> "Card":
@@ -221,7 +222,13 @@ class Card:
             card = json.loads((folder / "darkroom.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
             return cls(name=folder.name)
-        return cls(card["name"], card.get("revision", ""), card.get("defaults", {}), card.get("text_scale", 7.5))
+        return cls(
+            card["name"],
+            card.get("revision", ""),
+            card.get("defaults", {}),
+            card.get("text_scale", 7.5),
+            tuple(card.get("instructions", ())),
+        )
 
 
 def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Held:
         self.step = 0
         self.steps = 0
         self.stop: type[Stopped] | None = None
-        self.preview: bytes | None = None
+        self.preview: tuple[bytes, bytes] | None = None
         self.frames = Frames()
         self._began = self._moved = time.monotonic()
         self._previewed = 0.0
@@ -91,7 +91,7 @@ class Held:
         self.check()
         if self._moved - self._previewed > PREVIEW_EVERY:
             self._previewed = self._moved
-            self.preview = _jpeg(progress.preview())
+            self.preview = _jpeg(progress.preview()), _jpeg(progress.noisy())
 
     @property
     def gets_on(self) -> bool:
@@ -186,5 +186,5 @@ class Hands:
             elif answer == "lost":
                 item.stop = Lost
             if item.preview:
-                self.store.keep_preview(item.job.id, item.preview, item.step)
+                self.store.keep_preview(item.job.id, *item.preview, item.step)
                 item.preview = None

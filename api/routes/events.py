@@ -54,7 +54,7 @@ async def follow_job(
 async def follow_jobs(
     caller: Reader, service: Service, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of all your jobs, from now on or from `Last-Event-ID` on."""
+    """The events of all your jobs, `deleted` too, from now on or from `Last-Event-ID` on."""
     stream = keys.FEED + caller.tenant
     after = last_event_id or (await service.waiters.bounds(stream))[1]
     async for event in _follow(service, caller, stream, None, after):

@@ -1,4 +1,4 @@
-"""A job's pictures: its output, its input, its latest preview."""
+"""A job's pictures: its output, its input, its latest preview, a thumbnail."""
 
 from typing import Annotated, Any
 
@@ -6,10 +6,12 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import FoundJob, Parts, Service
+from api.thumbnails import thumbnail
 from api.views import file_name, picture_link
 from jobs.errors import Conflict, NotFound
 from jobs.job import Job, Picture
 from jobs.pictures import NoSuchPicture
+from jobs.store import PreviewKind
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 
@@ -43,12 +45,30 @@ def read_steps(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
 
 
 @router.get("/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
-def read_preview(job: FoundJob, service: Service) -> Response:
+def read_preview(
+    job: FoundJob,
+    service: Service,
+    kind: Annotated[PreviewKind, Query(description="the picture as predicted, or the latents with their noise")] = (
+        "predicted"
+    ),
+) -> Response:
     """A small picture of what the edit looks like so far; there is none before the first steps."""
-    jpeg = service.store.preview(job.id)
+    jpeg = service.store.preview(job.id, kind)
     if jpeg is None:
         raise NotFound("The job has no preview.")
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def read_thumbnail(job: FoundJob, service: Service) -> Response:
+    """A JPEG for lists, of the edited picture, or before there is one of the picture to edit."""
+    picture = job.output or job.input
+    try:
+        jpeg = thumbnail(service.pictures.read(picture.key))
+    except NoSuchPicture:
+        raise NotFound("The picture is no longer kept.") from None
+    cache = "private, max-age=86400" if job.status.is_over else "no-store"
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": cache})
 
 
 def _redirect(url: str) -> Response:

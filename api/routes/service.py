@@ -46,7 +46,7 @@ def list_models(_: Reader, service: Service) -> ModelListView:
     card = service.card()
     return ModelListView(
         data=[view_model(model, card) for model in MODELS.values()],
-        checkpoint=CheckpointView(name=card.name, revision=card.revision),
+        checkpoint=CheckpointView(name=card.name, revision=card.revision, instructions=list(card.instructions)),
     )
 
 

@@ -123,4 +123,6 @@ local function remove(id)
   redis.call('ZREM', ENDED, id)
   redis.call('ZREM', DEAD, id)
   redis.call('DEL', JOB .. id, EVENTS .. id, PREVIEW .. id)
+  redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', 'deleted', 'data', '{}')
+  redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end

@@ -324,7 +324,7 @@ def test_a_lease_is_only_renewed_for_a_job_that_is_vouched_for(store):
 def test_deleting_leaves_nothing_but_an_order_to_empty_the_folder(store):
     job = claimed(store)
     assert store.delete(job.id, job.tenant) == "active"
-    store.keep_preview(job.id, b"jpeg", 1)
+    store.keep_preview(job.id, b"jpeg", b"noise", 1)
     finish(store, job)
     assert store.delete(job.id, job.tenant) == "deleted"
     assert store.get(job.id, job.tenant) is None

@@ -203,6 +203,15 @@ def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
     assert kept.status_code == 200
 
 
+def test_a_thumbnail_is_a_small_jpeg_of_the_whole_picture(client):
+    wide = io.BytesIO()
+    Image.new("RGB", (600, 300), "teal").save(wide, "PNG")
+    job = submit(client, wide.getvalue())
+    small = Image.open(io.BytesIO(client.get(f"{job['urls']['self']}/thumbnail").content))
+    assert (small.format, small.size) == ("JPEG", (192, 96))
+    assert small.getpixel((5, 5))[1] > 100 > small.getpixel((5, 5))[0]
+
+
 def test_models_tell_their_parameters_and_the_checkpoints_defaults(client):
     answer = client.get("/v1/models").json()
     assert len(answer["data"]) == 6
@@ -212,6 +221,7 @@ def test_models_tell_their_parameters_and_the_checkpoints_defaults(client):
     assert "cfg_scale" not in {parameter["name"] for parameter in text_only["parameters"]}
     assert (full["text_scale"], text_only["text_scale"]) == (None, 2.5)
     assert answer["checkpoint"]["name"] == "micro"
+    assert "make it sunset" in answer["checkpoint"]["instructions"]
     assert [model["default"] for model in answer["data"]].count(True) == 1
 
 

@@ -79,7 +79,7 @@ def advance(store) -> Callable[[int], None]:
             renewal = Renewal(job.id, job.fence, True, step, steps)
             store.renew("w", {"slots": 1, "checkpoint": {}}, [renewal], lease_seconds=30)
             time.sleep(pause)
-        store.keep_preview(job.id, b"jpeg", steps)
+        store.keep_preview(job.id, b"jpeg", b"noise", steps)
         store.cancel(job.id, job.tenant)
         store.canceled(job, steps)
 
@@ -138,6 +138,17 @@ def test_what_is_no_longer_kept_is_told_by_a_reset_with_a_snapshot(http, jpeg, a
         assert next(lines) == "event: reset"
         snapshot = json.loads(next(lines).removeprefix("data: "))
         assert snapshot["jobs"][0]["status"] == "canceled"
+
+
+def test_a_deleted_job_is_told_to_whoever_follows_all_jobs(http, jpeg, store):
+    job = submit(http, jpeg)
+    http.post(job["urls"]["cancel"])
+    latest = store.redis.xinfo_stream(keys.FEED + "default")["last-generated-id"]
+    http.delete(job["urls"]["self"])
+    stream = events(http, "/v1/events", latest)
+    told = next(stream)
+    assert (told["event"], told["data"]["job"]) == ("deleted", job["id"])
+    stream.close()
 
 
 def test_there_is_room_for_so_many_streams_and_no_more(settings, jpeg):

@@ -66,6 +66,7 @@ OWN = {
     ("get", "/v1/jobs/{job_id}/output"): (307, 409),
     ("get", "/v1/jobs/{job_id}/input"): (307, 307),
     ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
+    ("get", "/v1/jobs/{job_id}/thumbnail"): (200, 200),
     ("get", "/v1/jobs/{job_id}/steps"): (409, 409),
 }
 # What its owner is answered on each route that takes a webhook's id.
@@ -127,7 +128,7 @@ def jobs(owner, jpeg, store, pictures) -> list[str]:
     done, canceled = (submit(owner, jpeg)["id"] for _ in range(2))
     job: Job = store.claim("w", lease_seconds=30, token=new_id())
     assert job.id == done
-    store.keep_preview(done, b"jpeg", 1)
+    store.keep_preview(done, b"jpeg", b"noise", 1)
     store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {}, {})
     store.cancel(canceled, "acme")
     return [done, canceled]

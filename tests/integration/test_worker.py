@@ -104,23 +104,26 @@ def test_an_empty_queue_is_told(desk):
 def test_progress_and_previews_are_seen_while_it_runs(client, desk, store):
     job = submit(client, PHOTO, steps=3)
     working = desk(Step(lambda step: time.sleep(0.3)))
-    seen = []
+    seen, colours = [], {}
 
     def look() -> None:
         while not (view := client.get(job["urls"]["self"]).json())["finished_at"]:
             working.hands.beat(working.hands.in_hand())
-            preview = client.get(f"{job['urls']['self']}/preview")
-            seen.append((view["progress"], preview.status_code))
+            for kind in ("predicted", "noisy"):
+                preview = client.get(f"{job['urls']['self']}/preview", params={"kind": kind})
+                if preview.status_code == 200:
+                    colours[kind] = Image.open(io.BytesIO(preview.content)).getpixel((2, 2))
+            seen.append(view["progress"])
             time.sleep(0.05)
 
     watcher = threading.Thread(target=look)
     watcher.start()
     run_next(working)
     watcher.join()
-    steps = [progress["step"] for progress, _ in seen if progress]
+    steps = [progress["step"] for progress in seen if progress]
     assert steps == sorted(steps)
     assert {1, 2} <= set(steps)
-    assert 200 in [status for _, status in seen]
+    assert colours["predicted"][0] > 150 > 100 > colours["noisy"][0]
 
 
 def test_a_canceled_job_stops_at_the_next_step(client, desk, store):
