@@ -10,8 +10,8 @@ export const router = createBrowserRouter([
   {
     Component: Shell,
     children: [
-      { index: true, lazy: page(() => import("@/pages/editor")) },
-      { path: "jobs/:id", lazy: page(() => import("@/pages/editor")) },
+      // One page for both, so that what was prepared stays while edits are looked at.
+      { lazy: page(() => import("@/pages/editor")), children: [{ index: true }, { path: "jobs/:id" }] },
       { path: "compare", lazy: page(() => import("@/pages/compare")) },
       { path: "details", lazy: page(() => import("@/pages/details")) },
       { path: "math", lazy: page(() => import("@/pages/math")) },

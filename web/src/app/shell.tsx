@@ -1,8 +1,12 @@
-import { ActionIcon, Burger, Drawer, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Burger, Button, Drawer, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconMoon, IconSun } from "@tabler/icons-react";
-import { Suspense } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { Suspense, useEffect } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration } from "react-router";
+import { connection, followJobs } from "@/features/jobs/live";
+import { useSession, useSignOut } from "@/shared/api/session";
+import { useStore } from "@/shared/store";
 import classes from "./shell.module.css";
 
 const PLACES = [
@@ -17,6 +21,7 @@ const PLACES = [
 
 /** The frame around every page: where one is, where one can go, and the light. */
 export function Shell() {
+  useLiveJobs();
   return (
     <div className={classes.shell}>
       <a className={classes.skip} href="#main">
@@ -33,6 +38,13 @@ export function Shell() {
   );
 }
 
+/** The one stream of this tab, as long as somebody is signed in. */
+function useLiveJobs(): void {
+  const queries = useQueryClient();
+  const session = useSession();
+  useEffect(() => (session ? followJobs(queries) : undefined), [queries, session]);
+}
+
 function Header() {
   const [open, { toggle, close }] = useDisclosure();
   return (
@@ -45,6 +57,8 @@ function Header() {
         <Places />
       </nav>
       <div className={classes.tools}>
+        <Line />
+        <SignOut />
         <LightSwitch />
         <Burger className={classes.burger} opened={open} onClick={toggle} size="sm" aria-label="Menu" aria-expanded={open} />
       </div>
@@ -63,6 +77,27 @@ function Places({ onClick }: { onClick?: () => void }) {
       {name}
     </NavLink>
   ));
+}
+
+/** Says so when the service cannot be heard. */
+function Line() {
+  const { state } = useStore(connection);
+  return (
+    <span role="status" className={classes.line}>
+      {state === "lost" && "Reconnecting …"}
+    </span>
+  );
+}
+
+function SignOut() {
+  const session = useSession();
+  const signOut = useSignOut();
+  if (!session?.keys_needed) return null;
+  return (
+    <Button variant="subtle" color="gray" size="compact-sm" onClick={signOut}>
+      Sign out
+    </Button>
+  );
 }
 
 function LightSwitch() {

@@ -1,5 +1,10 @@
-import { Title } from "@mantine/core";
+import { Gate } from "@/features/session/gate";
+import { Workspace } from "./workspace";
 
-export default function Page() {
-  return <Title>Editor</Title>;
+export default function EditorPage() {
+  return (
+    <Gate>
+      <Workspace />
+    </Gate>
+  );
 }

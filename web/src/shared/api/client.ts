@@ -19,3 +19,4 @@ export class ApiError extends Error {
 type Problem = { title?: string; detail?: string; errors?: { field: string; detail: string }[] };
 
 export * from "./generated";
+export { client };

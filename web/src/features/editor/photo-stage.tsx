@@ -1,0 +1,114 @@
+import { Button, Text, Title } from "@mantine/core";
+import { IconCamera, IconPhotoUp, IconX } from "@tabler/icons-react";
+import { useRef } from "react";
+import { setSource, useDraft } from "./draft";
+import classes from "./editor.module.css";
+import { ACCEPTED, EXAMPLES, fetchFile, fileOf } from "./photos";
+
+type Props = { hovers: boolean; problem: string | null; take: (file: File | null) => void };
+
+/** The photo to edit, large; or the ways to bring one. */
+export function PhotoStage({ hovers, problem, take }: Props) {
+  const { source } = useDraft();
+  return (
+    <div className={classes.stage} data-hovers={hovers || undefined} data-filled={source ? true : undefined}>
+      {source ? <Chosen url={source.url} /> : <Invitation take={take} />}
+      {problem && (
+        <Text role="alert" className={classes.problem}>
+          {problem}
+        </Text>
+      )}
+      {hovers && <div className={classes.drop}>Drop it to edit it</div>}
+    </div>
+  );
+}
+
+function Chosen({ url }: { url: string }) {
+  return (
+    <>
+      <img src={url} alt="To be edited" className={classes.photo} />
+      <Button
+        className={classes.another}
+        variant="default"
+        size="xs"
+        leftSection={<IconX size={14} />}
+        onClick={() => setSource(null)}
+      >
+        Another photo
+      </Button>
+    </>
+  );
+}
+
+function Invitation({ take }: { take: Props["take"] }) {
+  return (
+    <div className={classes.invitation}>
+      <Title order={1}>
+        Say it, and watch
+        <br />
+        it develop.
+      </Title>
+      <Text c="dimmed" size="lg" maw="28rem">
+        Bring a photo, tell in a sentence what to change, and see the edit appear step by step.
+      </Text>
+      <div className={classes.ways}>
+        <FileButton take={take} icon={<IconPhotoUp size={18} />} label="Choose a photo" />
+        <FileButton take={take} icon={<IconCamera size={18} />} label="Take a photo" capture />
+      </div>
+      <Text c="dimmed" size="sm" className={classes.alsoDrop}>
+        or drop or paste one anywhere here
+      </Text>
+      <Examples take={take} />
+    </div>
+  );
+}
+
+type FileButtonProps = { take: Props["take"]; icon: React.ReactNode; label: string; capture?: boolean };
+
+function FileButton({ take, icon, label, capture = false }: FileButtonProps) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <Button
+        size="md"
+        variant={capture ? "default" : "filled"}
+        leftSection={icon}
+        className={capture ? classes.camera : undefined}
+        onClick={() => input.current?.click()}
+      >
+        {label}
+      </Button>
+      <input
+        ref={input}
+        type="file"
+        hidden
+        accept={ACCEPTED.join(",")}
+        capture={capture ? "environment" : undefined}
+        aria-label={label}
+        onChange={(event) => take(fileOf(event.currentTarget))}
+      />
+    </>
+  );
+}
+
+function Examples({ take }: { take: Props["take"] }) {
+  return (
+    <div className={classes.examples}>
+      <Text size="sm" c="dimmed" id="examples">
+        Or try one of these:
+      </Text>
+      <ul aria-labelledby="examples">
+        {EXAMPLES.map(({ name, url, small, by, licence }) => (
+          <li key={name}>
+            <button type="button" onClick={async () => take(await fetchFile(url))} title={`Photo by ${by}, ${licence}`}>
+              <img src={small} alt={`${name}, a photo by ${by}`} width={72} height={72} />
+            </button>
+          </li>
+        ))}
+      </ul>
+      <Text size="xs" c="dimmed">
+        Photos by {EXAMPLES.map(({ by, licence }) => `${by} (${licence})`).join(", ")}
+      </Text>
+    </div>
+  );
+}

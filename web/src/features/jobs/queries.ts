@@ -1,0 +1,96 @@
+import { skipToken, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  ApiError, cancelJob, deleteJob, type JobListView, listJobs, readJob, retryJob,
+} from "@/shared/api/client";
+import { useStore } from "@/shared/store";
+import { dropJob, type JobList, jobKey, LIST, listJob, PLACES, previewKey, putJob, withFirstPage, withNextPage } from "./cache";
+import { isOver, type Job } from "./job";
+import { connection } from "./live";
+
+const PAGE = 100;
+const POLL_MS = 2_500;
+const FOREVER = Number.POSITIVE_INFINITY;
+
+const useIsLive = () => useStore(connection).state === "live";
+
+/** The ids of the jobs, newest first. */
+export function useJobList() {
+  const queries = useQueryClient();
+  const live = useIsLive();
+  const keep = (page: JobListView) => page.data.forEach((job) => putJob(queries, job));
+  const read = async (): Promise<JobList> => {
+    const page = (await listJobs({ query: { limit: PAGE }, throwOnError: true })).data;
+    keep(page);
+    return withFirstPage(queries.getQueryData<JobList>(LIST), page);
+  };
+  const list = useQuery({ queryKey: LIST, queryFn: read, refetchInterval: live ? false : POLL_MS });
+  const older = useMutation({
+    mutationFn: async (after: string) => (await listJobs({ query: { limit: PAGE, after }, throwOnError: true })).data,
+    onSuccess: (page) => {
+      keep(page);
+      queries.setQueryData<JobList>(LIST, (known) => known && withNextPage(known, page));
+    },
+  });
+  return { ids: list.data?.ids, next: list.data?.next ?? null, error: list.error, loadOlder: older.mutate, loading: older.isPending };
+}
+
+/** A job as it is now: null when it is gone, undefined while it is not known. */
+export function useJob(id: string): Job | null | undefined {
+  const live = useIsLive();
+  const queries = useQueryClient();
+  const read = async () => {
+    try {
+      return putJob(queries, (await readJob({ path: { job_id: id }, throwOnError: true })).data);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  };
+  return useQuery({
+    queryKey: jobKey(id),
+    queryFn: read,
+    staleTime: FOREVER,
+    refetchInterval: ({ state }) => (live || !state.data || isOver(state.data) ? false : POLL_MS),
+  }).data;
+}
+
+/** The step of the latest preview, which the stream tells. */
+export function usePreviewStep(job: Job): number {
+  const told = useQuery<number>({ queryKey: previewKey(job.id), queryFn: skipToken }).data;
+  return told ?? job.progress?.step ?? 0;
+}
+
+/** Keep the places of waiting jobs true: others' jobs move them without an event of ours. */
+export function usePlaces(): void {
+  const queries = useQueryClient();
+  useQuery({
+    queryKey: PLACES,
+    queryFn: async () => {
+      const page = (await listJobs({ query: { status: "queued", limit: PAGE }, throwOnError: true })).data;
+      page.data.forEach((job) => putJob(queries, job));
+      return page.data.length;
+    },
+    refetchInterval: ({ state }) => (state.data ? POLL_MS : false),
+  });
+}
+
+/** What can be done with a job. */
+export function useJobActions() {
+  const queries = useQueryClient();
+  const path = (id: string) => ({ path: { job_id: id }, throwOnError: true as const });
+  const cancel = useMutation({
+    mutationFn: async (id: string) => putJob(queries, (await cancelJob(path(id))).data),
+  });
+  const retry = useMutation({
+    mutationFn: async (id: string) => {
+      const job = putJob(queries, (await retryJob(path(id))).data);
+      listJob(queries, job.id);
+      return job;
+    },
+  });
+  const remove = useMutation({
+    mutationFn: (id: string) => deleteJob(path(id)),
+    onSuccess: (_, id) => dropJob(queries, id),
+  });
+  return { cancel, retry, remove };
+}

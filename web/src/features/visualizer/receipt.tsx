@@ -1,0 +1,39 @@
+import { Text } from "@mantine/core";
+import type { Job } from "../jobs/job";
+import classes from "./visualizer.module.css";
+
+const SHOWN: [string, string][] = [
+  ["seed", "Seed"],
+  ["steps", "Steps"],
+  ["temperature", "Temperature"],
+  ["cfg_scale", "Text CFG"],
+  ["image_cfg_scale", "Image CFG"],
+  ["sampler", "Sampler"],
+  ["size", "Size"],
+  ["negative_prompt", "Stay away from"],
+];
+
+/** What it takes to make the same picture again. */
+export function Receipt({ job }: { job: Job }) {
+  const settings = SHOWN.flatMap(([name, label]) => (hasValue(job.params[name]) ? [[label, String(job.params[name])]] : []));
+  const made = ["checkpoint", "revision", "torch", "dtype", "device"].flatMap((name) => job.receipt?.[name] ?? []);
+  return (
+    <div className={classes.receipt}>
+      <dl>
+        {settings.map(([label, value]) => (
+          <div key={label}>
+            <dt>{label}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {made.length > 0 && (
+        <Text size="xs" c="dimmed">
+          Made with {made.join(", ")}
+        </Text>
+      )}
+    </div>
+  );
+}
+
+const hasValue = (value: unknown) => value !== null && value !== undefined && value !== "";

@@ -1,0 +1,42 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { useNavigate } from "react-router";
+import { type JobList, jobOf, LIST } from "@/features/jobs/cache";
+import { isActive } from "@/features/jobs/job";
+import { useJobActions } from "@/features/jobs/queries";
+
+/** Keys of the whole page: `/` to the instruction, ⌘↵ sends it, Esc cancels the edit shown, J and K go through edits. */
+export function useShortcuts(current: string | null): void {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const { cancel } = useJobActions();
+  useEffect(() => {
+    const go = (by: number) => {
+      const ids = queries.getQueryData<JobList>(LIST)?.ids ?? [];
+      const id = ids[(current ? ids.indexOf(current) : -1) + by];
+      if (id) navigate(`/jobs/${id}`);
+    };
+    const stop = () => {
+      const job = current && jobOf(queries, current);
+      if (job && isActive(job)) cancel.mutate(job.id);
+    };
+    const send = () => document.querySelector<HTMLFormElement>("form[aria-label=Edit]")?.requestSubmit();
+    const bare: Record<string, () => void> = {
+      "/": () => document.getElementById("prompt")?.focus(),
+      j: () => go(1),
+      k: () => go(-1),
+      Escape: stop,
+    };
+    const onKeyDown = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      const mod = event.metaKey || event.ctrlKey;
+      const typing = target.closest("input, textarea, select, [role=menu], [role=dialog], [role=listbox]");
+      const action = mod && event.key === "Enter" ? send : !mod && !event.altKey && !typing ? bare[event.key] : undefined;
+      if (!action || event.defaultPrevented) return;
+      event.preventDefault();
+      action();
+    };
+    document.addEventListener("keydown", onKeyDown);
+    return () => document.removeEventListener("keydown", onKeyDown);
+  }, [queries, navigate, cancel, current]);
+}
