@@ -3,7 +3,8 @@ import react from "@vitejs/plugin-react";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
-const API = process.env.DARKROOM ?? "http://127.0.0.1:8000";
+const target = process.env.DARKROOM ?? "http://127.0.0.1:8000";
+const api = { target, changeOrigin: false }; // it takes changes from pages of its own name only
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /** KaTeX names each font in three formats; every browser that runs this site takes the first. */
@@ -24,6 +25,6 @@ export default defineConfig({
     chunkSizeWarningLimit: 1500,
     rolldownOptions: { input: [here("./index.html"), here("./docs/index.html")] }, // the site, and the API's /docs
   },
-  server: { proxy: { "/v1": API, "/openapi.json": API }, fs: { allow: [".."] } },
+  server: { proxy: { "/v1": api, "/openapi.json": api }, fs: { allow: [".."] } },
   test: { environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.{ts,tsx}"] },
 });
