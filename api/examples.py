@@ -267,6 +267,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
             },
         },
     ),
+    ("get", "/v1/queue/scale"): ("Read how many jobs need workers", {"jobs": 5}),
     ("get", "/healthz"): ("Ask whether the process answers", {"status": "ok"}),
     ("get", "/readyz"): (
         "Ask whether jobs can be accepted",

@@ -20,6 +20,7 @@
     dk:hands:{worker}       set     the jobs that a worker holds
     dk:alone                hash    the job for which a worker empties itself, or has done so
     dk:workers              zset    workers by when they were last heard of
+    dk:keepers              zset    keepers by when they last made a round
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
     dk:paused               string  while it exists nothing is claimed; since when
@@ -71,6 +72,7 @@ ONCE = "dk:once:"
 HANDS = "dk:hands:"
 ALONE = "dk:alone"
 WORKERS = "dk:workers"
+KEEPERS = "dk:keepers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
 PAUSED = "dk:paused"

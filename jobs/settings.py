@@ -97,8 +97,10 @@ class Settings(BaseSettings):
             return self
         if self.s3_secret_access_key.get_secret_value() == LOCAL_SECRET:
             raise ValueError("S3_SECRET_ACCESS_KEY still has its default value: set it in production")
-        if "@" not in self.redis_url:
-            raise ValueError("REDIS_URL has no password: set one in production")
+        if "@" not in self.redis_url or f":{LOCAL_SECRET}@" in self.redis_url:
+            raise ValueError("REDIS_URL has no password of your own: set one in production")
+        if self.admin_key and self.admin_key.get_secret_value().startswith(LOCAL_SECRET):
+            raise ValueError("ADMIN_KEY still has its default value: set it, or empty it, in production")
         if self.auth == "off":
             raise ValueError("AUTH is off: set AUTH=on in production")
         return self

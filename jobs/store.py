@@ -282,14 +282,21 @@ class JobStore:
     def fleet(self) -> Fleet:
         """The workers that are alive, by what they last said."""
         with reaching_redis():
-            seconds, micros = self.redis.time()
-            horizon = seconds * 1000 + micros // 1000 - ALIVE_MS
-            alive = self.redis.zrangebyscore(keys.WORKERS, horizon, "+inf")
+            alive = self._alive(keys.WORKERS)
             willing = set(alive) - self.redis.smembers(keys.DRAINING)
             said = self.redis.hmget(keys.WORKER_INFO, willing) if willing else []
             interval = self.redis.hget(keys.STATS, "interval_ms")
         slots = sum(json.loads(text)["slots"] for text in said if text)
         return Fleet(len(alive), slots, float(interval) if interval else None)
+
+    def _alive(self, key: str) -> list[str]:
+        seconds, micros = self.redis.time()
+        return list(self.redis.zrangebyscore(key, seconds * 1000 + micros // 1000 - ALIVE_MS, "+inf"))
+
+    def alive(self, kind: Literal["worker", "keeper"]) -> list[str]:
+        """The names of those that were heard of lately: `host-pid`."""
+        with reaching_redis():
+            return self._alive(keys.WORKERS if kind == "worker" else keys.KEEPERS)
 
     def queue(self) -> QueueView:
         """The queue as it is now."""
@@ -446,9 +453,9 @@ class JobStore:
         """Take back the jobs whose lease has run out. Returns their ids."""
         return cast(list[str], self._run("reclaim", max_crashes))
 
-    def expire(self) -> None:
-        """End what is overdue, remove what has been kept long enough."""
-        self._run("expire")
+    def expire(self, keeper: str = "") -> None:
+        """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
+        self._run("expire", keeper)
 
     def recount(self) -> bool:
         """Put the census right. True: it was wrong."""

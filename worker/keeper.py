@@ -9,6 +9,7 @@ torch. Started by `python -m worker.keeper`.
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ class Keeper:
         self.pictures = pictures
         self.hints = hints
         self.settings = settings
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
         self._cleans_from = self._last_tick
@@ -48,7 +50,7 @@ class Keeper:
             self._reclaims_from = now + self.settings.lease_seconds
             log.info("a gap of %.0f s: leases count again in one lease", now - self._last_tick)
         try:
-            self.store.expire()
+            self.store.expire(self._name)
             if now >= self._reclaims_from:
                 for job_id in self.store.reclaim(self.settings.max_crashes):
                     log.warning("job %s taken back: its worker stopped answering", job_id)

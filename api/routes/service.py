@@ -58,6 +58,19 @@ def read_queue(_: Reader, service: Service) -> QueueState:
     return QueueState(**asdict(service.store.queue()), promises=told)
 
 
+class Scale(BaseModel):
+    """What an autoscaler wants to know: jobs that wait or run."""
+
+    jobs: int
+
+
+@router.get("/v1/queue/scale", tags=["queue"])
+def read_scale(_: Reader, service: Service) -> Scale:
+    """How many jobs there are for workers: those that wait and those that run, for an autoscaler."""
+    queue = service.store.queue()
+    return Scale(jobs=queue.queued + queue.running)
+
+
 @router.get("/healthz", tags=["health"])
 async def is_alive() -> dict[str, str]:
     """This process answers."""

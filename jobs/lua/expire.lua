@@ -1,5 +1,8 @@
--- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers.
+-- ARGV: the keeper that asks
+-- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers and keepers.
 local at = now()
+redis.call('ZADD', KEEPERS, at, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEEPERS, '-inf', at - 60000)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 0, 100)) do
   local status = get(id, 'status')
   if status == 'canceling' then

@@ -1,0 +1,250 @@
+"""The files that containers are made of: valid by the tools of their trade, and true to what the code reads."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.protocol import BoundedHttp
+from benchmarks._compose import Stage, services
+from darkroom.process import Lifeline
+from darkroom.services import ALLOCATOR, Api, Keeper, Worker
+from jobs.settings import Settings
+from tests.conftest import ROOT
+
+OVERLAYS = ("trial", "gpu")
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a container
+SETTINGS = {name.upper() for name in Settings.model_fields}
+
+
+def tool(*command: str | Path) -> str:
+    """What a tool beside our Python says; it has to succeed."""
+    done = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def command_of(service: type, tmp_path: Path) -> list[str]:
+    """The local stack's command of one of our processes, as a container has it."""
+    made = service(tmp_path, Lifeline(), {}, 8000).command()
+    return ["python", *(word.replace("127.0.0.1", EVERYWHERE) for word in made[1:])]
+
+
+# ---- images
+
+
+def test_the_dockerfile_passes_its_linter():
+    tool("hadolint", ROOT / "docker" / "Dockerfile")
+
+
+def test_every_base_image_is_pinned_by_its_digest():
+    bases = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert bases
+    assert all(re.fullmatch(r"\S+:[\d.]+-\S+@sha256:[0-9a-f]{64}", base) for base in bases)
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+    ours = {name for _, name in stages}
+    assert all(base in ours or base in ("${PYTHON_IMAGE}", "${NODE_IMAGE}") for base, _ in stages)
+
+
+@pytest.mark.parametrize("image", ["api", "worker-cpu", "worker-cuda"])
+def test_no_image_runs_as_root(image):
+    stage = re.search(rf"^FROM \S+ AS {image}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert stage
+    assert re.findall(r"^USER (\S+)$", stage[1], re.MULTILINE) == ["10001:10001"]
+
+
+def test_the_images_install_the_versions_that_dev_does():
+    dev = (ROOT / "dev").read_text()
+    torch = re.search(r"^TORCH_VERSION=(\S+)$", dev, re.MULTILINE)
+    uv = re.search(r"^uv==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert torch
+    assert uv
+    assert set(re.findall(r"ARG TORCH_VERSION=(\S+)", DOCKERFILE)) == {torch[1]}
+    assert f"uv=={uv[1]} " in DOCKERFILE
+
+
+def test_what_is_copied_into_the_images_is_there_and_let_in():
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sources = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    for source in " ".join(sources).split():
+        assert (ROOT / source).exists(), source
+        assert any(source.rstrip("/").startswith(line[1:]) for line in ignored if line.startswith("!")), source
+
+
+def test_the_images_run_what_the_local_stack_runs(tmp_path):
+    api, local = Stage("api").command, command_of(Api, tmp_path)
+    grace = api.index("--timeout-graceful-shutdown") + 1
+    assert [*api[:grace], "2", *api[grace + 1 :]] == local  # a container may take longer over its goodbye
+    assert Stage("worker-cpu").command == Stage("worker-cuda").command == command_of(Worker, tmp_path)
+    assert services({})["keeper"]["command"] == command_of(Keeper, tmp_path)
+
+
+@pytest.mark.parametrize("image", ["worker-cpu", "worker-cuda"])
+def test_the_workers_allocate_as_the_local_stack_does(image):
+    env = Stage(image).env
+    assert ALLOCATOR.items() <= env.items()
+    assert env["OMP_NUM_THREADS"] == "1"
+
+
+# ---- compose
+
+
+def test_compose_is_valid_by_its_schema():
+    tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml")
+
+
+@pytest.mark.skipif(not shutil.which("npx"), reason="dclint comes by npx")
+def test_compose_passes_its_linter():
+    command = ["npx", "--yes", "dclint@3.1.0", "--max-warnings", "0", "-c", ".dclintrc.json", "docker-compose.yml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_sets_only_what_the_code_reads():
+    read = SETTINGS | {"FORWARDED_ALLOW_IPS"}  # uvicorn's
+    for name in ("api", "keeper", "worker", "worker-gpu"):
+        assert set(services({})[name]["environment"]) <= read
+
+
+def test_the_example_names_every_variable_of_compose_and_no_other():
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    _, own = (ROOT / ".env.example").read_text().split("# --- docker compose alone")
+    documented = set(re.findall(r"^(\w+)=", own, re.MULTILINE))
+    assert used - SETTINGS == documented
+
+
+def test_the_example_alone_makes_settings_that_start_locally_and_not_in_production():
+    environment = services({})["api"]["environment"]
+    given = {name.lower(): value for name, value in environment.items() if value and name in SETTINGS}
+    assert Settings(_env_file=None, **given).auth == "on"
+    with pytest.raises(ValueError, match="S3_SECRET_ACCESS_KEY"):
+        Settings(_env_file=None, **{**given, "darkroom_mode": "production"})
+
+
+def test_containers_have_longer_to_leave_than_their_processes_take():
+    described = services({})
+    assert seconds(described["worker"]["stop_grace_period"]) > Settings(_env_file=None).worker_grace_seconds
+    api = Stage("api").command
+    grace = int(api[api.index("--timeout-graceful-shutdown") + 1])
+    assert seconds(described["api"]["stop_grace_period"]) > grace
+    assert pod("api")["terminationGracePeriodSeconds"] > grace + 5
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+# ---- the proxy
+
+
+def test_the_proxy_waits_no_less_than_the_service_may_take():
+    http = (ROOT / "docker" / "nginx" / "http.conf").read_text()
+    api = (ROOT / "docker" / "nginx" / "api.conf").read_text()
+    assert value(api, "proxy_read_timeout") > 60  # the longest wait, and four heartbeats of a stream
+    assert value(http, "client_header_timeout") <= BoundedHttp.head_seconds
+    most = Settings(_env_file=None).max_upload_bytes * 1.4 + 65_536
+    assert value(http, "client_max_body_size") * 2**20 >= most
+    ingress = manifests("gpu")["Ingress", "api"]["metadata"]["annotations"]
+    for name, directive in {"proxy-body-size": http, "proxy-read-timeout": api}.items():
+        same = {"proxy-body-size": "client_max_body_size", "proxy-read-timeout": "proxy_read_timeout"}[name]
+        assert int(ingress[f"nginx.ingress.kubernetes.io/{name}"].rstrip("m")) == value(directive, same)
+
+
+def value(text: str, directive: str) -> int:
+    found = re.search(rf"^\s*{directive}\s+(\d+)[a-z]?;", text, re.MULTILINE)
+    assert found, directive
+    return int(found[1])
+
+
+# ---- Kubernetes
+
+
+def built(overlay: str, folder: Path) -> Path:
+    """What kustomize makes of an overlay, with the example's secrets."""
+    copy = folder / "deploy"
+    shutil.copytree(ROOT / "deploy", copy)
+    here = copy / "overlays" / overlay
+    shutil.copy(here / "secrets.env.example", here / "secrets.env")
+    made = folder / f"{overlay}.yaml"
+    made.write_text(tool("kubectl", "kustomize", here))
+    return made
+
+
+_built: dict[str, list[dict[str, Any]]] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything_built(tmp_path_factory):
+    for overlay in OVERLAYS:
+        made = built(overlay, tmp_path_factory.mktemp(overlay))
+        tool("kubernetes-validate", "--strict", "--quiet", made)
+        _built[overlay] = list(yaml.safe_load_all(made.read_text()))
+
+
+def manifests(overlay: str) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(each["kind"], each["metadata"]["name"]): each for each in _built[overlay]}
+
+
+def pod(name: str, overlay: str = "gpu") -> dict[str, Any]:
+    spec: dict[str, Any] = manifests(overlay)["Deployment", name]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_manifests_set_only_what_the_code_reads(overlay):
+    for (kind, name), each in manifests(overlay).items():
+        if kind in ("ConfigMap", "Secret") and name.startswith(("settings", "secrets")):
+            assert set(each["data"]) <= SETTINGS | {"VALKEY_PASSWORD"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", ["api", "keeper", "worker"])
+def test_pods_are_locked_down(overlay, name):
+    assert pod(name, overlay)["securityContext"]["runAsNonRoot"]
+    for container in pod(name, overlay)["containers"]:
+        locked = container["securityContext"]
+        assert locked["readOnlyRootFilesystem"]
+        assert not locked["allowPrivilegeEscalation"]
+        assert locked["capabilities"] == {"drop": ["ALL"]}
+        assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_services_probes_and_policies_name_the_port_that_the_image_listens_on(overlay):
+    found, command = manifests(overlay), Stage("api").command
+    port = int(command[command.index("--port") + 1])
+    (container,) = pod("api", overlay)["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    assert found["Service", "api"]["spec"]["ports"][0]["targetPort"] == "http"
+    assert found["NetworkPolicy", "callers"]["spec"]["ingress"][0]["ports"] == [{"port": port}]
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"http"}
+
+
+def test_a_worker_has_its_whole_grace_before_it_is_killed():
+    settings = manifests("gpu")
+    (data,) = (each["data"] for (kind, name), each in settings.items() if kind == "ConfigMap" and "settings" in name)
+    assert pod("worker")["terminationGracePeriodSeconds"] > int(data["WORKER_GRACE_SECONDS"])
+    (container,) = pod("worker")["containers"]
+    assert "signal.SIGTERM" in container["lifecycle"]["preStop"]["exec"]["command"][-1]
+
+
+def test_workers_scale_on_jobs_that_wait_or_run(client):
+    (trigger,) = manifests("gpu")["ScaledObject", "worker"]["spec"]["triggers"]
+    assert trigger["type"] == "metrics-api"
+    path = "/" + trigger["metadata"]["url"].split(":8000/")[1]
+    answer = client.get(path)
+    assert answer.json() == {trigger["metadata"]["valueLocation"]: 0}
+    assert manifests("gpu")["ScaledObject", "worker"]["spec"]["scaleTargetRef"] == {"name": "worker"}
+    assert "replicas" not in manifests("gpu")["Deployment", "worker"]["spec"]
+
+
+def test_every_pod_that_may_be_moved_has_a_budget_and_none_is_out_of_the_policies():
+    budgets = {name for kind, name in manifests("gpu") if kind == "PodDisruptionBudget"}
+    assert budgets == {"api", "keeper", "worker"}
+    assert manifests("gpu")["NetworkPolicy", "nobody"]["spec"]["podSelector"] == {}
