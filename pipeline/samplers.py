@@ -30,10 +30,12 @@ class Step:
     clean: float
     before: float
     fresh: float
+    velocity: bool = False
 
-    def predict(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The clean latents that x with this much noise was made from."""
-        return (x - (1 - self.alpha) ** 0.5 * noise) / self.alpha**0.5
+    def predict(self, x: Tensor, output: Tensor) -> Tensor:
+        """The clean latents that x was made from, by the network's output: the noise in x, or v."""
+        signal, noise = self.alpha**0.5, (1 - self.alpha) ** 0.5
+        return signal * x - noise * output if self.velocity else (x - noise * output) / signal
 
     def advance(self, x: Tensor, predicted: Tensor, previous: Tensor | None, generator: torch.Generator) -> Tensor:
         """The latents at the next level. Fresh noise is drawn from the generator only where it has a weight."""
@@ -126,6 +128,7 @@ def _table(
         none if before is None else before,
         none if fresh is None else fresh,
     )
-    steps = tuple(Step(*(float(value) for value in row)) for row in zip(*columns, strict=True))
+    rows = zip(*columns, strict=True)
+    steps = tuple(Step(*(float(value) for value in row), velocity=levels.velocity) for row in rows)
     first = float(levels.alphas[0])
     return Table(steps, 1.0, 0.0) if levels.whole else Table(steps, (1 - first) ** 0.5, first**0.5)

@@ -17,18 +17,22 @@ from pipeline.errors import PipelineError
 Spacing = Literal["trailing", "linspace", "leading"]
 Floats = NDArray[np.float64]
 
+PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names: whether it is v
+
 
 @dataclass(frozen=True)
 class Levels:
     """The noise levels of one edit, from the noisiest: `timesteps` for the network, `alphas` a_t beside them.
 
-    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone.
+    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone. `velocity` says
+    that the network predicts v there, not the noise.
     """
 
     timesteps: Floats
     alphas: Floats
     final: float
     whole: bool
+    velocity: bool = False
 
     def __len__(self) -> int:
         return len(self.timesteps)
@@ -41,20 +45,24 @@ class Levels:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A training schedule: a_t for every training step."""
+    """A training schedule: a_t for every training step, and what the network learnt to predict."""
 
     alphas: Floats
     clean_end: bool = True  # whether DDIM's last step arrives at a = 1, or at the first training step's a
+    velocity: bool = False  # v = sqrt(a) noise - sqrt(1 - a) x_0 (Salimans and Ho 2022) rather than the noise
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> "Schedule":
         """The schedule in a checkpoint's scheduler_config.json; betas in fp32, as the networks were trained with.
 
         Raises:
-            PipelineError: a schedule that is neither linear nor scaled linear, or no noise prediction.
+            PipelineError: a schedule that is neither linear nor scaled linear, or a prediction of something else.
         """
-        if settings.get("prediction_type", "epsilon") != "epsilon":
-            raise PipelineError("the scheduler's prediction_type must be epsilon", field="checkpoint")
+        prediction = settings.get("prediction_type", "epsilon")
+        if prediction not in PREDICTIONS:
+            raise PipelineError(
+                f"the scheduler's prediction_type {prediction!r} is not one of {', '.join(PREDICTIONS)}", field="checkpoint"
+            )
         count = settings.get("num_train_timesteps", 1000)
         first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)
         match settings.get("beta_schedule", "scaled_linear"):
@@ -65,7 +73,7 @@ class Schedule:
             case other:
                 raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
         alphas = torch.cumprod(1 - betas, dim=0).double().numpy()
-        return cls(alphas, settings.get("set_alpha_to_one", True))
+        return cls(alphas, settings.get("set_alpha_to_one", True), PREDICTIONS[prediction])
 
     def levels(self, steps: int, temperature: float = 1.0, spacing: Spacing = "trailing") -> Levels:
         """The levels that an edit of so many steps visits, from round(last x temperature) down.
@@ -83,7 +91,8 @@ class Schedule:
                 timesteps = np.linspace(0, first, steps)[::-1]
             case "leading":
                 timesteps = np.arange(steps)[::-1] * ((last + 1) // steps) + 1.0
-        return Levels(timesteps.clip(min=0), self.alpha_at(timesteps), self._final(timesteps), temperature == 1)
+        final = self._final(timesteps)
+        return Levels(timesteps.clip(min=0), self.alpha_at(timesteps), final, temperature == 1, self.velocity)
 
     def alpha_at(self, timesteps: Floats) -> Floats:
         """a_t between training steps, by the ratio of noise to signal, which is 0 one step before the first."""

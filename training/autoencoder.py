@@ -1,0 +1,80 @@
+"""The VAE's training: pictures, half of them edited, through a few numbers and back."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn.functional import l1_loss, mse_loss
+
+from training.hogwild import train
+from training.initial import start_autoencoder
+from training.recipe import Recipe
+from training.samples import Samples
+
+STARTING_PICTURES = 96
+LOG_VARIANCE = (-12.0, 4.0)
+
+
+def build(settings: dict[str, object]) -> AutoencoderKL:
+    """An untrained autoencoder, one residual block a level and no attention, from a recipe's numbers."""
+    levels = len(settings["block_out_channels"])
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        mid_block_add_attention=False,
+        sample_size=256,
+        **settings,
+    )
+
+
+def train_autoencoder(recipe: Recipe, samples: Samples, folder: Path, name: str = "vae") -> AutoencoderKL:
+    """A trained autoencoder whose `scaling_factor` brings its latents to unit deviation."""
+    table = recipe["vae"]
+    torch.manual_seed(recipe["seed"])
+    vae = build(table["network"]).to(memory_format=torch.channels_last)
+    rng = np.random.default_rng(recipe["seed"])
+    start_autoencoder(vae, samples.pictures(rng, STARTING_PICTURES, table["size"], table["edited"]))
+
+    def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
+        pictures = samples.pictures(rng, table["batch"], table["size"], table["edited"])
+        mean, log_variance = vae.quant_conv(vae.encoder(pictures)).chunk(2, dim=1)
+        log_variance = log_variance.clamp(*LOG_VARIANCE)
+        latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        made = vae.decoder(vae.post_quant_conv(latents))
+        squared = mse_loss(made, pictures)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        value = l1_loss(made, pictures) + 4 * squared + 0.5 * edge_loss(made, pictures) + table["kl"] * divergence
+        psnr = float(10 * (4 / squared.detach()).log10())
+        return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr}
+
+    train(vae, loss, recipe.plan("vae"), folder, name)
+    vae.register_to_config(scaling_factor=scaling_factor(vae, samples))
+    return vae.eval().requires_grad_(False)
+
+
+def edge_loss(made: Tensor, pictures: Tensor) -> Tensor:
+    """How far the differences between neighbouring pixels are off, on average."""
+    return l1_loss(made.diff(dim=2), pictures.diff(dim=2)) + l1_loss(made.diff(dim=3), pictures.diff(dim=3))
+
+
+def scaling_factor(vae: AutoencoderKL, samples: Samples) -> float:
+    """One over the latents' standard deviation over 256 training pictures of 128 px."""
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        latents = [vae.encode(samples.pictures(rng, 32, 128, 0.5)).latent_dist.mode() for _ in range(8)]
+    return round(float(1 / torch.cat(latents).std()), 5)
+
+
+def measure(vae: AutoencoderKL, pictures: list[np.ndarray]) -> float:
+    """The mean PSNR in dB of pictures (H, W, 3) in [0, 1] after the way through the autoencoder in 8 bits."""
+    figures = []
+    for picture in pictures:
+        with torch.no_grad():
+            made = vae(torch.from_numpy(picture).permute(2, 0, 1)[None] * 2 - 1).sample
+        made = ((made / 2 + 0.5).clamp(0, 1) * 255).round() / 255
+        error = (made[0].permute(1, 2, 0).numpy() - picture) ** 2
+        figures.append(10 * np.log10(1 / error.mean()))
+    return float(np.mean(figures))

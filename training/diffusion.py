@@ -1,0 +1,112 @@
+"""The UNet's training: from noise, a picture and an instruction, towards the edited picture (Brooks et al. 2023)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from pipeline.tokenizer import Tokenizer
+from training.hogwild import train
+from training.initial import start_unet
+from training.language import TOKENIZER, Reader
+from training.recipe import Recipe
+from training.samples import Samples
+
+STEPS = 1000
+SCHEDULE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": STEPS,
+    "prediction_type": "v_prediction",
+}
+MOST_WEIGHT = 5.0  # of the error in the predicted clean latents
+
+
+def build(settings: Mapping[str, Any], latents: int, text_width: int) -> UNet2DConditionModel:
+    """An untrained UNet: no attention at the finest level, to the text below, to the picture itself at the coarsest."""
+    levels = len(settings["block_out_channels"])
+    down = ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1)
+    return UNet2DConditionModel(
+        in_channels=2 * latents,
+        out_channels=latents,
+        down_block_types=down,
+        up_block_types=[kind.replace("Down", "Up") for kind in reversed(down)],
+        layers_per_block=1,
+        cross_attention_dim=text_width,
+        only_cross_attention=[True] * (levels - 1) + [False],
+        sample_size=64,
+        **settings,
+    )
+
+
+def train_unet(recipe: Recipe, samples: Samples, vae: AutoencoderKL, reader: Reader, folder: Path) -> UNet2DConditionModel:
+    """A trained UNet between a trained autoencoder and a trained text encoder."""
+    table = recipe["unet"]
+    torch.manual_seed(recipe["seed"])
+    latents, scale = vae.config.latent_channels, vae.config.scaling_factor
+    unet = build(table["network"], latents, reader.encoder.config.hidden_size)
+    start_unet(unet, scale)
+    unet = unet.to(memory_format=torch.channels_last)
+    tokenizer, alphas = Tokenizer.read(TOKENIZER), training_alphas()
+
+    def loss(rng: np.random.Generator, share: float) -> tuple[Tensor, int, dict[str, float]]:
+        size, count = choose_size(table["phases"], rng, share)
+        pairs = samples.pairs(rng, count, size)
+        wordless, pictureless = dropped(rng, count, table["drop"])
+        prompts = ["" if gone else prompt for prompt, gone in zip(pairs.prompts, wordless, strict=True)]
+        with torch.no_grad():
+            text = reader.encoder(tokenizer(prompts)).last_hidden_state
+            before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
+        before = before * torch.tensor(~pictureless)[:, None, None, None]
+        clean = after * scale
+        steps = torch.tensor((STEPS * rng.random(count) ** table["early_steps"]).astype(np.int64))
+        alpha = alphas[steps][:, None, None, None]
+        noise = torch.randn_like(clean)
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        wanted = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+        error = (unet(torch.cat([noisy, before], dim=1), steps, text).sample - wanted).square().mean((1, 2, 3))
+        value = (weight_of(alpha.flatten()) * error).mean()
+        return value, count, {"loss": float(value.detach()), **by_quarter(steps, error.detach())}
+
+    train(unet, loss, recipe.plan("unet"), folder, "unet")
+    return unet.eval().requires_grad_(False)
+
+
+def training_alphas() -> Tensor:
+    """The cumulative products of 1 - beta, (1000,)."""
+    betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, STEPS) ** 2
+    return torch.cumprod(1 - betas, dim=0)
+
+
+def weight_of(alpha: Tensor) -> Tensor:
+    """The weight of the squared error in v: 1 while that is at most `MOST_WEIGHT` in clean latents, less above.
+
+    An error in v is sqrt(1 - a) times as large in the clean latents, so a weight of 1 is one of 1 / (1 - a) there; nearly
+    clean steps would outweigh all others (Hang et al. 2023, on noise prediction).
+    """
+    return (MOST_WEIGHT * (1 - alpha)).clamp(max=1)
+
+
+def choose_size(phases: list[dict[str, Any]], rng: np.random.Generator, share: float) -> tuple[tuple[int, int], int]:
+    """A (height, width) of the phase that this share of the time is in, and how many samples of it make a batch."""
+    sizes = next(phase["sizes"] for phase in phases if share <= phase["until"] or phase is phases[-1])
+    size = str(rng.choice(list(sizes)))
+    height, _, width = size.partition("x")
+    return (int(height), int(width or height)), sizes[size]
+
+
+def dropped(rng: np.random.Generator, count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which samples lose their text and which their picture: a share only the one, only the other, and both."""
+    chance = rng.random(count)
+    return (chance < 2 * share), (chance >= share) & (chance < 3 * share)
+
+
+def by_quarter(steps: Tensor, error: Tensor) -> dict[str, float]:
+    """The mean error in v of the steps in each quarter of the schedule that has any, from the cleanest."""
+    quarters = steps * 4 // STEPS
+    return {f"v{q}": float(error[quarters == q].mean()) for q in quarters.unique().tolist()}

@@ -1,0 +1,65 @@
+"""Training samples made on the fly: a crop of a photo, an instruction in some wording, and the crop after it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training import photos, wordings
+from training.edits import COMPOSABLE, FAMILIES, compose
+
+NO_OP = "keep"
+KINDS = sorted(set(FAMILIES) - {NO_OP})
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch: pictures before and after, (B, 3, H, W) in [-1, 1], the instructions, and which edits they ask for."""
+
+    before: Tensor
+    after: Tensor
+    prompts: list[str]
+    families: list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What training draws from: a folder of photos, all in memory."""
+
+    folder: Path
+    composed: float
+    unchanged: float
+
+    def pictures(self, rng: np.random.Generator, count: int, size: int, edited: float) -> Tensor:
+        """Crops (count, 3, size, size) in [-1, 1], a share of them edited."""
+        crops = [photos.train_crop(self.folder, rng, (size, size)) for _ in range(count)]
+        return to_tensor([FAMILIES[rng.choice(KINDS)].apply(crop) if rng.random() < edited else crop for crop in crops])
+
+    def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> Pairs:
+        """Pairs of crops of (height, width), each with its instruction."""
+        befores, afters, prompts, families = [], [], [], []
+        for _ in range(count):
+            names, prompt = self.instruction(rng)
+            crop = photos.train_crop(self.folder, rng, size)
+            befores.append(crop)
+            afters.append(compose(names)(crop))
+            prompts.append(prompt)
+            families.append(names)
+        return Pairs(to_tensor(befores), to_tensor(afters), prompts, families)
+
+    def instruction(self, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
+        """Which edits to ask for, and one way of asking."""
+        chance = rng.random()
+        if chance < self.composed:
+            names = tuple(COMPOSABLE[rng.integers(len(COMPOSABLE))])
+            return names, wordings.sample_composition(names, rng)
+        name = NO_OP if chance < self.composed + self.unchanged else str(rng.choice(KINDS))
+        return (name,), wordings.sample(name, rng)
+
+
+def to_tensor(pictures: list[np.ndarray]) -> Tensor:
+    """Pictures (H, W, 3) in [0, 1] as one tensor (B, 3, H, W) in [-1, 1], channels last in memory."""
+    stacked = np.stack(pictures, dtype=np.float32)
+    return (torch.from_numpy(stacked) * 2 - 1).permute(0, 3, 1, 2)
