@@ -1,9 +1,9 @@
 """Samplers: from noise to a picture in steps, each step a weighted sum.
 
-Whatever the sampler, a step needs the latents x, the noise predicted in them (which gives the clean latents x_0
-predicted from them), sometimes the x_0 of the step before, and sometimes fresh noise:
+Whatever the sampler, a step needs the latents x, what the network predicts of them (the noise, or v, either of which
+gives the clean latents x_0), sometimes the x_0 of the step before, and sometimes fresh noise:
 
-    x_0    = (x - sqrt(1 - a) predicted noise) / sqrt(a)
+    x_0    = (x - sqrt(1 - a) noise) / sqrt(a)  =  sqrt(a) x - sqrt(1 - a) v
     x_next = keep x + clean x_0 + before x_0(previous step) + fresh noise
 
 So a sampler is a function from noise levels to a table of those four weights. Nothing is remembered between steps but

@@ -150,7 +150,7 @@ class Recorder:
 
     def __init__(self, path: Path, clock: Clock, name: str) -> None:
         self.path, self.clock = path, clock
-        self.bar = tqdm(total=round(clock.budget), initial=round(clock.before), desc=name, unit="s")
+        self.bar = tqdm(total=round(clock.budget), initial=round(clock.before), desc=name, unit="s", mininterval=5)
         self.sums: dict[str, list[float]] = {}
         self.written = self.saved = clock.seconds
 

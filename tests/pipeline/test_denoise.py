@@ -31,8 +31,8 @@ def unet():
 @torch.inference_mode()
 def edit(unet, seed, sampler, steps, temperature, scales):
     generator = torch.Generator().manual_seed(seed)
-    picture = torch.randn(1, 4, 16, 16, generator=generator)
-    prompts = torch.randn(2, 77, 128, generator=generator)
+    picture = torch.randn(1, unet.config.out_channels, 16, 16, generator=generator)
+    prompts = torch.randn(2, 77, unet.config.cross_attention_dim, generator=generator)
     guidance = three_way(*scales)
     text = unet.read(torch.stack([prompts[int(branch.prompted)] for branch in guidance.branches]))
     table = SAMPLERS[sampler](SCHEDULE.levels(steps, temperature))

@@ -1,5 +1,6 @@
 """Schedules and samplers by what must hold for each, whatever the network."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipeline.samplers import SAMPLERS, ddim, ddpm, euler_ancestral
 from pipeline.schedule import Schedule
 
 CONFIG = Path(__file__).parents[2] / "checkpoints" / "micro" / "scheduler" / "scheduler_config.json"
-SCHEDULE = Schedule.parse(json.loads(CONFIG.read_text()))
+SCHEDULE = dataclasses.replace(Schedule.parse(json.loads(CONFIG.read_text())), velocity=False)
 TO_CLEAN = Schedule(SCHEDULE.alphas, clean_end=True)
 ODD_STEPS = (2, 3, 9, 333, 334, 500, 501, 999, 1000)
 TEMPERATURES = (0.1, 0.5, 1.0)
@@ -63,6 +64,26 @@ def test_a_perfect_denoiser_is_recovered_from_any_noise(name, steps, temperature
     start = table.start(torch.randn(1, 4, 3, 3), generator)
     result = run(table, start, lambda x, step: (x - step.alpha**0.5 * clean) / (1 - step.alpha) ** 0.5, generator)
     torch.testing.assert_close(result, clean, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_network_that_predicts_v_leads_where_one_that_predicts_noise_does(name, temperature):
+    """The two say the same of x = sqrt(a) x_0 + sqrt(1 - a) noise: v = sqrt(a) noise - sqrt(1 - a) x_0."""
+    start, guess = torch.randn(2, 1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def noise(x, step):
+        return 0.3 * x + 0.7 * guess
+
+    def velocity(x, step):
+        signal, noisy = step.alpha**0.5, (1 - step.alpha) ** 0.5
+        return (noise(x, step) - noisy * x) / signal
+
+    results = []
+    for predict, schedule in ((noise, SCHEDULE), (velocity, dataclasses.replace(SCHEDULE, velocity=True))):
+        table = SAMPLERS[name](schedule.levels(20, temperature))
+        results.append(run(table, start, predict, torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(*results, atol=1e-3 * float(results[0].abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -122,7 +143,7 @@ def test_lower_temperatures_start_nearer_the_picture(name):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"beta_schedule": "squaredcos_cap_v2"}, {"prediction_type": "v_prediction"}], ids=str
+    "settings", [{"beta_schedule": "squaredcos_cap_v2"}, {"prediction_type": "sample"}], ids=str
 )
 def test_a_schedule_of_another_kind_is_refused(settings):
     with pytest.raises(PipelineError):
