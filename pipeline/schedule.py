@@ -61,7 +61,8 @@ class Schedule:
         prediction = settings.get("prediction_type", "epsilon")
         if prediction not in PREDICTIONS:
             raise PipelineError(
-                f"the scheduler's prediction_type {prediction!r} is not one of {', '.join(PREDICTIONS)}", field="checkpoint"
+                f"the scheduler's prediction_type {prediction!r} is not one of {', '.join(PREDICTIONS)}",
+                field="checkpoint",
             )
         count = settings.get("num_train_timesteps", 1000)
         first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)

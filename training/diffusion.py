@@ -44,7 +44,9 @@ def build(settings: Mapping[str, Any], latents: int, text_width: int) -> UNet2DC
     )
 
 
-def train_unet(recipe: Recipe, samples: Samples, vae: AutoencoderKL, reader: Reader, folder: Path) -> UNet2DConditionModel:
+def train_unet(
+    recipe: Recipe, samples: Samples, vae: AutoencoderKL, reader: Reader, folder: Path
+) -> UNet2DConditionModel:
     """A trained UNet between a trained autoencoder and a trained text encoder."""
     table = recipe["unet"]
     torch.manual_seed(recipe["seed"])

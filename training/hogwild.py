@@ -6,6 +6,7 @@ other. On a GPU one process does it all.
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from training.recipe import Plan
 
 BETAS = (0.9, 0.98)
-EMA = 0.998
+EMA = 0.998  # share of the running average that stays at each step of the first process
 CLIP = 1.0  # of the gradient's norm
 WARM_UP, COOL_DOWN = 0.02, 0.5  # shares of the time: until the rate is full, from when on it falls to nothing
 SAVE_EVERY = 60.0  # seconds
@@ -56,7 +57,7 @@ def rate(share: float) -> float:
     if share < WARM_UP:
         return share / WARM_UP
     falling = max(0.0, (share - COOL_DOWN) / (1 - COOL_DOWN))
-    return 0.5 * (1 + np.cos(np.pi * min(falling, 1.0)))
+    return 0.5 * (1 + math.cos(math.pi * min(falling, 1.0)))
 
 
 def train(
@@ -95,6 +96,7 @@ def train(
         if state:
             optimizer.load_state_dict(state["optimizer"])
         base = [group["lr"] for group in groups] if rates else [plan.learning_rate]
+        steps = state["steps"] if state else 0
         recorder = Recorder(folder / f"{name}.jsonl", clock, name) if number == 0 else None
         while clock.share < 1:
             for group, full in zip(optimizer.param_groups, base, strict=True):
@@ -107,9 +109,10 @@ def train(
             with samples.get_lock():
                 samples.value += count
             if recorder:
-                follow(average, network)
+                steps += 1
+                follow(average, network, min(EMA, steps / (steps + 10)))
                 if recorder.note(samples.value, figures):
-                    save(saved, network, average, optimizer, clock.seconds, samples.value)
+                    save(saved, network, average, optimizer, clock.seconds, samples.value, steps)
 
     run(work, plan.workers)
     network.load_state_dict(average.state_dict())
@@ -127,19 +130,22 @@ def run(work: Callable[[int], None], workers: int) -> None:
     mp.start_processes(work, nprocs=workers, start_method="fork")
 
 
-def follow(average: nn.Module, network: nn.Module) -> None:
-    """Move the running average a little towards the present weights."""
+def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the running average towards the present weights, all but a share that it keeps."""
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - EMA)
+        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - keep)
 
 
-def save(path: Path, network: nn.Module, average: nn.Module, optimizer: Any, seconds: float, samples: int) -> None:
+def save(
+    path: Path, network: nn.Module, average: nn.Module, optimizer: Any, seconds: float, samples: int, steps: int
+) -> None:
     state = {
         "network": network.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "seconds": seconds,
         "samples": samples,
+        "steps": steps,
     }
     torch.save(state, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)

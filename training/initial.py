@@ -68,7 +68,10 @@ def pair_up(conv: nn.Conv2d, signals: range, norm: nn.GroupNorm) -> list[tuple[i
     each = (size - 2) // 2
     if len(signals) > each * norm.num_groups:
         raise ValueError(f"{norm.num_groups} groups of {size} channels have no room for {len(signals)} pairs")
-    used = [-(-len(signals) * (g + 1) // norm.num_groups) + (-len(signals) * g // norm.num_groups) for g in range(norm.num_groups)]
+    used = [
+        -(-len(signals) * (g + 1) // norm.num_groups) + (-len(signals) * g // norm.num_groups)
+        for g in range(norm.num_groups)
+    ]
     left, pairs = list(signals), []
     for group, count in enumerate(used):
         first = group * size

@@ -34,15 +34,14 @@ class Samples:
 
     def pictures(self, rng: np.random.Generator, count: int, size: int, edited: float) -> Tensor:
         """Crops (count, 3, size, size) in [-1, 1], a share of them edited."""
-        crops = [photos.train_crop(self.folder, rng, (size, size)) for _ in range(count)]
+        crops = photos.train_crops(self.folder, rng, size, count)
         return to_tensor([FAMILIES[rng.choice(KINDS)].apply(crop) if rng.random() < edited else crop for crop in crops])
 
     def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> Pairs:
         """Pairs of crops of (height, width), each with its instruction."""
         befores, afters, prompts, families = [], [], [], []
-        for _ in range(count):
+        for crop in photos.train_crops(self.folder, rng, size, count):
             names, prompt = self.instruction(rng)
-            crop = photos.train_crop(self.folder, rng, size)
             befores.append(crop)
             afters.append(compose(names)(crop))
             prompts.append(prompt)

@@ -142,9 +142,7 @@ def test_lower_temperatures_start_nearer_the_picture(name):
     assert apart == sorted(apart)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"beta_schedule": "squaredcos_cap_v2"}, {"prediction_type": "sample"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"beta_schedule": "squaredcos_cap_v2"}, {"prediction_type": "sample"}], ids=str)
 def test_a_schedule_of_another_kind_is_refused(settings):
     with pytest.raises(PipelineError):
         Schedule.parse(settings)

@@ -42,7 +42,9 @@ def test_an_autoencoder_starts_with_white_latents_and_a_recognisable_picture(net
 
 def test_a_unet_starts_by_answering_with_the_picture():
     torch.manual_seed(0)
-    unet = build_unet({"block_out_channels": [32, 64, 128], "attention_head_dim": [1, 2, 4], "norm_num_groups": 8}, 8, 32)
+    unet = build_unet(
+        {"block_out_channels": [32, 64, 128], "attention_head_dim": [1, 2, 4], "norm_num_groups": 8}, 8, 32
+    )
     start_unet(unet, scale=0.5)
     noisy, picture, text = torch.randn(2, 8, 16, 16), torch.randn(2, 8, 16, 16), torch.randn(2, 77, 32)
     with torch.no_grad():
