@@ -24,8 +24,8 @@ PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names: whet
 class Levels:
     """The noise levels of one edit, from the noisiest: `timesteps` for the network, `alphas` a_t beside them.
 
-    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone. `velocity` says
-    that the network predicts v there, not the noise.
+    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone. `velocity`
+    says that the network predicts v there, not the noise.
     """
 
     timesteps: Floats

@@ -1,6 +1,7 @@
 """The VAE's training: pictures, half of them edited, through a few numbers and back."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ STARTING_PICTURES = 96
 LOG_VARIANCE = (-12.0, 4.0)
 
 
-def build(settings: dict[str, object]) -> AutoencoderKL:
+def build(settings: dict[str, Any]) -> AutoencoderKL:
     """An untrained autoencoder, one residual block a level and no attention, from a recipe's numbers."""
     levels = len(settings["block_out_channels"])
     return AutoencoderKL(

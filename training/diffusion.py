@@ -17,9 +17,10 @@ from training.recipe import Recipe
 from training.samples import Samples
 
 STEPS = 1000
-SCHEDULE = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
+FIRST_BETA, LAST_BETA = 0.00085, 0.012
+SCHEDULE: dict[str, Any] = {
+    "beta_start": FIRST_BETA,
+    "beta_end": LAST_BETA,
     "beta_schedule": "scaled_linear",
     "num_train_timesteps": STEPS,
     "prediction_type": "v_prediction",
@@ -81,15 +82,15 @@ def train_unet(
 
 def training_alphas() -> Tensor:
     """The cumulative products of 1 - beta, (1000,)."""
-    betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, STEPS) ** 2
+    betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, STEPS) ** 2
     return torch.cumprod(1 - betas, dim=0)
 
 
 def weight_of(alpha: Tensor) -> Tensor:
     """The weight of the squared error in v: 1 while that is at most `MOST_WEIGHT` in clean latents, less above.
 
-    An error in v is sqrt(1 - a) times as large in the clean latents, so a weight of 1 is one of 1 / (1 - a) there; nearly
-    clean steps would outweigh all others (Hang et al. 2023, on noise prediction).
+    An error in v is sqrt(1 - a) times as large in the clean latents, so a weight of 1 is one of 1 / (1 - a) there;
+    nearly clean steps would outweigh all others (Hang et al. 2023, on noise prediction).
     """
     return (MOST_WEIGHT * (1 - alpha)).clamp(max=1)
 
@@ -111,4 +112,4 @@ def dropped(rng: np.random.Generator, count: int, share: float) -> tuple[np.ndar
 def by_quarter(steps: Tensor, error: Tensor) -> dict[str, float]:
     """The mean error in v of the steps in each quarter of the schedule that has any, from the cleanest."""
     quarters = steps * 4 // STEPS
-    return {f"v{q}": float(error[quarters == q].mean()) for q in quarters.unique().tolist()}
+    return {f"v{q}": float(error[quarters == q].mean()) for q in range(4) if (quarters == q).any()}

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
 from tqdm import tqdm
 
 from training.recipe import Plan
 
 BETAS = (0.9, 0.98)
 EMA = 0.998  # share of the running average that stays at each step of the first process
+WEIGHT_DECAY = 1e-4
 CLIP = 1.0  # of the gradient's norm
 WARM_UP, COOL_DOWN = 0.02, 0.5  # shares of the time: until the rate is full, from when on it falls to nothing
 SAVE_EVERY = 60.0  # seconds
@@ -66,12 +68,10 @@ def train(
     plan: Plan,
     folder: Path,
     name: str,
-    rates: Callable[[nn.Module], list[dict[str, Any]]] | None = None,
 ) -> None:
     """Train a network for the plan's minutes and leave the average of its late weights in it.
 
     Progress is kept in `folder/name.pt` every minute and taken up from there; losses go to `folder/name.jsonl`.
-    `rates` gives parameter groups with learning rates of their own, as an optimizer takes them.
     """
     saved = folder / f"{name}.pt"
     average = copy.deepcopy(network)
@@ -91,19 +91,16 @@ def train(
         seed = [plan.seed, number, int(clock.before)]
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(rng.integers(2**62)))
-        groups = rates(network) if rates else [{"params": list(network.parameters())}]
-        optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, betas=BETAS, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(network.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY)
         if state:
             optimizer.load_state_dict(state["optimizer"])
-        base = [group["lr"] for group in groups] if rates else [plan.learning_rate]
         steps = state["steps"] if state else 0
         recorder = Recorder(folder / f"{name}.jsonl", clock, name) if number == 0 else None
         while clock.share < 1:
-            for group, full in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = full * rate(clock.share)
+            optimizer.param_groups[0]["lr"] = plan.learning_rate * rate(clock.share)
             value, count, figures = loss(rng, clock.share)
             optimizer.zero_grad()
-            value.backward()
+            torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimizer.step()
             with samples.get_lock():
@@ -127,7 +124,7 @@ def run(work: Callable[[int], None], workers: int) -> None:
     if workers == 1:
         work(0)
         return
-    mp.start_processes(work, nprocs=workers, start_method="fork")
+    start_processes(work, nprocs=workers, start_method="fork")  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
@@ -176,6 +173,6 @@ class Recorder:
         means = {key: round(float(np.mean(values)), 5) for key, values in self.sums.items()}
         with self.path.open("a") as log:
             log.write(json.dumps({"seconds": round(now, 1), "samples": samples, **means}) + "\n")
-        self.bar.update(min(round(now), self.bar.total) - self.bar.n)
-        self.bar.set_postfix(samples=samples, **means)
+        self.bar.update(round(min(now, self.clock.budget)) - self.bar.n)
+        self.bar.set_postfix({"samples": samples, **means})
         self.sums, self.written = {}, now

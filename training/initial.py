@@ -1,21 +1,20 @@
 """First weights that already work: networks that start out linear, and near the answer.
 
-Trained from random weights, the autoencoder spends most of a CPU's half hour on learning to pass a picture through. Here
-residual branches start small, and what runs beside them is fitted in closed form: whitened principal components on the
-way down (space to depth, then PCA), least squares on the way up. The UNet starts out by answering with the picture that
-it is to edit.
+Trained from random weights, the autoencoder spends most of a CPU's half hour on learning to pass a picture through.
+Here residual branches start small, and what runs beside them is fitted in closed form: whitened principal components
+on the way down (space to depth, then PCA), least squares on the way up. The UNet starts out by answering with the
+picture that it is to edit.
 
 The one thing in the way is the norm and SiLU before the last convolution. A signal x goes through as the pair x and -x,
 since silu(x) - silu(-x) = x, in a norm group with two constants so large that the group's scale hardly varies.
 """
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle, unfold
 
-BRANCH = 0.02  # a residual branch's last convolution at the start, as a share of its usual weights
+BRANCH = {"conv2": 0.02, "proj_out": 0.1}  # a branch's last weights at the start, as a share of the usual ones
 CONSTANT = 10.0  # in signals' standard deviations
 RIDGE = 1e-4
 
@@ -46,14 +45,11 @@ def start_unet(unet: UNet2DConditionModel, scale: float) -> None:
 
 
 def shrink_branches(network: nn.Module) -> None:
-    """Make every residual block nearly its shortcut."""
-    for module in network.modules():
-        if hasattr(module, "conv1") and hasattr(module, "conv2"):
-            module.conv2.weight *= BRANCH
-            nn.init.zeros_(module.conv2.bias)
-        if hasattr(module, "proj_out") and hasattr(module, "transformer_blocks"):
-            module.proj_out.weight *= 0.1
-            nn.init.zeros_(module.proj_out.bias)
+    """Make every residual block, and every transformer, nearly its shortcut."""
+    for name, module in network.named_modules():
+        if share := BRANCH.get(name.rpartition(".")[2]):
+            for parameter, factor in zip(module.parameters(), (share, 0.0), strict=True):  # weight, bias
+                parameter *= factor
 
 
 def pair_up(conv: nn.Conv2d, signals: range, norm: nn.GroupNorm) -> list[tuple[int, int]]:
@@ -76,7 +72,7 @@ def pair_up(conv: nn.Conv2d, signals: range, norm: nn.GroupNorm) -> list[tuple[i
     for group, count in enumerate(used):
         first = group * size
         clear(conv, range(first, first + 2 + 2 * count))
-        conv.bias[first], conv.bias[first + 1] = CONSTANT, -CONSTANT
+        bias_of(conv)[first : first + 2] = torch.tensor([CONSTANT, -CONSTANT])
         for place in range(first + 2, first + 2 + 2 * count, 2):
             signal = left.pop(0)
             conv.weight[place, signal, 0, 0], conv.weight[place + 1, signal, 0, 0] = 1, -1
@@ -94,7 +90,18 @@ def join_pairs(conv: nn.Conv2d, pairs: list[tuple[int, int]], gains: list[float]
 
 def clear(conv: nn.Conv2d, outputs: range) -> None:
     conv.weight[list(outputs)] = 0
-    conv.bias[list(outputs)] = 0
+    bias_of(conv)[list(outputs)] = 0
+
+
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """The bias that all of these networks' convolutions have.
+
+    Raises:
+        ValueError: this one has none.
+    """
+    if conv.bias is None:
+        raise ValueError("a convolution without bias")
+    return conv.bias
 
 
 def carry(conv: nn.Conv2d, signals: int) -> None:
@@ -136,8 +143,9 @@ def _halve(conv: nn.Conv2d, signals: Tensor, kept: int) -> Tensor:
     whiten = axes[:, order].T / variances[order, None].clamp(min=1e-6).sqrt()
     clear(conv, range(kept))
     conv.weight[:kept, :channels, :2, :2] = whiten.float().unflatten(1, (channels, 2, 2))
-    conv.bias[:kept] = -(whiten @ mean).float()[:, 0]
-    return ((whiten @ (flat - mean)).float().unflatten(1, (len(signals), *places.shape[2:]))).transpose(0, 1)
+    bias_of(conv)[:kept] = -(whiten @ mean).float()[:, 0]
+    white: Tensor = (whiten @ (flat - mean)).float()
+    return white.reshape(kept, len(signals), *places.shape[2:]).transpose(0, 1)
 
 
 def _start_decoder(vae: AutoencoderKL, pictures: Tensor) -> None:
@@ -184,7 +192,7 @@ def _components(signals: Tensor, kept: int) -> Tensor:
 def _fit(conv: nn.Conv2d, x: Tensor, target: Tensor) -> None:
     """Set a convolution's first outputs to the least squares of the target by its input."""
     inner = slice(2, -2)
-    columns = unfold(x, 3, padding=1).unflatten(2, x.shape[2:])[..., inner, inner]
+    columns = unfold(x, 3, padding=1).reshape(len(x), -1, *x.shape[2:])[..., inner, inner]
     columns = columns.permute(1, 0, 2, 3).flatten(1).double()
     wanted = target[..., inner, inner].permute(1, 0, 2, 3).flatten(1).double()
     columns = torch.cat([columns, columns.new_ones(1, columns.shape[1])])
@@ -192,10 +200,5 @@ def _fit(conv: nn.Conv2d, x: Tensor, target: Tensor) -> None:
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     weights = torch.linalg.solve(gram, columns @ wanted.T).T.float()
     count = len(weights)
-    conv.weight[:count] = weights[:, :-1].unflatten(1, conv.weight.shape[1:])
-    conv.bias[:count] = weights[:, -1]
-
-
-def seed_everything(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    conv.weight[:count] = weights[:, :-1].reshape(count, *conv.weight.shape[1:])
+    bias_of(conv)[:count] = weights[:, -1]

@@ -1,9 +1,11 @@
 """The text encoder's training: which edits does a sentence ask for?
 
-Learnt before the UNet, from sentences alone, which cost a hundredth of a sample with pictures: so the UNet is told from its
-first step on what is wanted, and the many ways of saying a thing are told apart by far more examples than it could see.
+Learnt before the UNet, from sentences alone, which cost a hundredth of a sample with pictures: so the UNet is told from
+its first step on what is wanted, and the many ways of saying a thing are told apart by far more examples than it could
+see.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,8 @@ class Reader(nn.Module):
         """Tokens (B, n) to logits (B, kinds), from the mean of the states at the end of the text and after."""
         hidden = self.encoder(tokens).last_hidden_state
         after = (tokens == self.encoder.config.eos_token_id)[..., None]
-        return self.head((hidden * after).sum(1) / after.sum(1))
+        logits: Tensor = self.head((hidden * after).sum(1) / after.sum(1))
+        return logits
 
 
 def build(settings: dict[str, int], tokenizer: Tokenizer) -> Reader:
@@ -69,6 +72,6 @@ def train_reader(recipe: Recipe, samples: Samples, folder: Path) -> Reader:
     return reader.eval().requires_grad_(False)
 
 
-def asked_for(names: list[tuple[str, ...]]) -> Tensor:
+def asked_for(names: Sequence[tuple[str, ...]]) -> Tensor:
     """(B, kinds): 1 for each edit that is asked for; a row of zeros where nothing is to change."""
     return torch.tensor([[float(kind in asked) for kind in KINDS] for asked in names])

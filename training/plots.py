@@ -4,19 +4,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+from matplotlib import pyplot as plt
 
 STAGES = ("vae", "text", "unet")
 
 
 def plot_losses(work: Path, picture: Path) -> None:
     """One panel for each stage that left a log in `work`: what it measured of itself, by minutes, smoothed."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     logs = {stage: work / f"{stage}.jsonl" for stage in STAGES if (work / f"{stage}.jsonl").exists()}
-    figure, panels = pyplot.subplots(1, len(logs), figsize=(5 * len(logs), 3.5), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(1, len(logs), figsize=(5 * len(logs), 3.5), layout="constrained", squeeze=False)
     for panel, (stage, log) in zip(panels[0], logs.items(), strict=True):
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         for key in sorted({key for line in lines for key in line} - {"seconds", "samples"}):
@@ -29,4 +25,4 @@ def plot_losses(work: Path, picture: Path) -> None:
         panel.legend(fontsize="small")
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
