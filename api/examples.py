@@ -188,7 +188,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
             "object": "upload",
             "image": "upload:01krx2s1c4r8e2v6y9h3m5t7pa",
             "url": "https://s3.example/darkroom",
-            "fields": {"key": "uploads/acme/01krx2s1c4r8e2v6y9h3m5t7pa", "policy": "eyJleHBpcmF0aW9uIjog…"},
+            "fields": {"key": "_uploads/acme/01krx2s1c4r8e2v6y9h3m5t7pa", "policy": "eyJleHBpcmF0aW9uIjog…"},
             "max_bytes": 20971520,
             "expires_at": AT,
         },

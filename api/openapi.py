@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from api.examples import OPERATIONS, REQUESTS
 from api.problems import TITLES
-from api.submission import FORMATS, LONGEST_DEADLINE, LONGEST_URL, SOURCES
+from api.submission import FORMATS, LONGEST_URL, SOURCES
 from jobs.errors import DarkroomError, TooMany, Unavailable
-from jobs.job import Priority
+from jobs.job import LONGEST_DEADLINE, Priority
 from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
-from jobs.job import Priority, is_id
+from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL
 
@@ -23,7 +23,6 @@ DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
 SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
 FORMATS = ("png", "jpeg", "webp")
 LONGEST_METADATA = 4096
-LONGEST_DEADLINE = 7 * 86_400
 LONGEST_URL = 2048
 
 

@@ -301,6 +301,22 @@ def up(
         raise DarkroomError(str(error)) from error
 
 
+@app.command("rebuild-from-bucket")
+@errors_are_sentences
+def rebuild(data: Data = Path(".darkroom")) -> None:
+    """After Redis has lost its data: queue every unfinished job again, and bring API keys and webhooks back.
+
+    Reads the picture store, where each job is written down before it is accepted. Run it where the settings of the
+    service are in the environment, or beside a running `darkroom up`; it is safe to repeat."""
+    from darkroom import stack
+    from darkroom.process import ProcessError
+
+    try:
+        raise typer.Exit(stack.rebuild_from_bucket(data))
+    except ProcessError as error:
+        raise DarkroomError(str(error)) from error
+
+
 @app.command()
 def version(as_json: AsJson = False) -> None:
     """Print the version."""

@@ -12,6 +12,7 @@ from typing import Self
 
 from darkroom.client import ADDRESS_FILE
 
+SETTINGS_FILE = "settings.json"
 FREE_MEGABYTES = 200
 SECONDS_TO_END = 10  # within which whatever a killed `darkroom up` had started is gone
 
@@ -33,6 +34,11 @@ class DataFolder:
     @property
     def address(self) -> Path:
         return self.path / ADDRESS_FILE
+
+    @property
+    def settings(self) -> Path:
+        """What the last stack told its processes, secrets included."""
+        return self.path / SETTINGS_FILE
 
     def __enter__(self) -> Self:
         try:

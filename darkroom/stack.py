@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +19,7 @@ from dotenv import dotenv_values
 
 import darkroom
 from darkroom.client import KEY_FILE
-from darkroom.data_folder import DataFolder
+from darkroom.data_folder import SETTINGS_FILE, DataFolder
 from darkroom.ports import free_ports, is_free
 from darkroom.process import Lifeline, Process, ProcessError
 from darkroom.progress import plain_console, print_json
@@ -82,10 +85,11 @@ class Stack:
         self.say = say
         self.lifeline = Lifeline(inherits=(folder.lock,))
         self.servers = embedded_servers(folder.path, self.lifeline)
-        settings = settings_for(self.servers)
+        settings = settings_for(self.servers) | {"BACKUP_KEY": backup_key(folder.path)}
         self.key: str | None = admin_key(folder.path) if auth or configured("AUTH") == "on" else None
         if self.key:
             settings |= {"AUTH": "on", "ADMIN_KEY": self.key}
+        self.settings = settings
         logs = folder.path / "logs"
         self.api = Api(logs, self.lifeline, settings, port)
         self.keeper = Keeper(logs, self.lifeline, settings, port)
@@ -108,6 +112,8 @@ class Stack:
         self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
         self._start(self.servers[:1])  # the records, which all the others ask for at once
         self._start([*self.servers[1:], self.api, self.keeper, self.worker])
+        self.folder.settings.touch(mode=0o600)
+        self.folder.settings.write_text(json.dumps(self.settings))
         self.folder.address.write_text(self.api.url + "\n")
 
     def supervise(self) -> None:
@@ -213,6 +219,22 @@ def settings_for(servers: Sequence[Process]) -> dict[str, str]:
 def admin_key(folder: Path) -> str:
     """The one that ADMIN_KEY names, else the data folder's own, where the command line finds it."""
     return configured("ADMIN_KEY") or remembered(folder / KEY_FILE, lambda: secrets.token_urlsafe(32))
+
+
+def backup_key(folder: Path) -> str:
+    """The one that BACKUP_KEY names, else the data folder's own."""
+    return configured("BACKUP_KEY") or remembered(folder / "backup_key", lambda: secrets.token_urlsafe(32))
+
+
+def rebuild_from_bucket(data: Path) -> int:
+    """Run `worker.rebuild` on the parts that REDIS_URL names, else on those of the data folder's running stack."""
+    environment = dict(os.environ)
+    file = data / SETTINGS_FILE
+    if "REDIS_URL" not in environment:
+        if not file.exists():
+            raise ProcessError(f"No Darkroom has run on {data}: start it with `darkroom up`, or set REDIS_URL.")
+        environment |= json.loads(file.read_text())
+    return subprocess.run([sys.executable, "-m", "worker.rebuild"], env=environment).returncode
 
 
 def configured(name: str) -> str | None:

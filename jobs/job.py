@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+LONGEST_DEADLINE = 7 * 86_400  #: seconds
 ID_PATTERN = f"^[{CROCKFORD}]{{26}}$"
 
 
@@ -72,6 +73,14 @@ def new_id() -> str:
     """26 letters and digits that sort by time: 54 bits of microseconds and 76 random bits."""
     number = (time.time_ns() // 1000 << 76) | secrets.randbits(76)
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def born_ms(job_id: str) -> int:
+    """When an id was made, in milliseconds since 1970."""
+    number = 0
+    for letter in job_id:
+        number = number << 5 | CROCKFORD.index(letter)
+    return (number >> 76) // 1000
 
 
 def is_id(text: str) -> bool:

@@ -11,6 +11,7 @@
     dk:ended                zset    ended jobs whose `end.json` is not written yet, by the time they ended
     dk:dead                 zset    jobs that failed through no fault of their client, by the time they ended
     dk:trash                zset    S3 folders of removed jobs that the keeper empties, by the time of removal
+    dk:tombstones           zset    `tenant entry` of feeds' entries that tell of removed jobs, by time
     dk:index:{tenant}       zset    a tenant's jobs by id, which sorts by time; `:{status}` behind it for one status
     dk:events:{id}          stream  a job's last 500 events
     dk:feed:{tenant}        stream  a tenant's last 10,000 events
@@ -46,6 +47,7 @@
     dk:lane:{lane}          zset    deliveries not yet made, by the time of their next attempt
     dk:flying:{lane}        zset    those under way, by the end of their sender's lease
     dk:circuit:{lane}       hash    how often the receiver failed in a row, since when, and until when it is left alone
+    dk:instance             string  which Redis this is: the bucket holds the same, until this one has lost everything
     dk:signing-key          string  the seed of the key that signs for everybody, hex
     dk:outbox-wake          channel the id of each new delivery
 
@@ -62,6 +64,7 @@ DEADLINES = "dk:deadlines"
 EXPIRY = "dk:expiry"
 ENDED = "dk:ended"
 DEAD = "dk:dead"
+TOMBSTONES = "dk:tombstones"
 TRASH = "dk:trash"
 INDEX = "dk:index:"
 EVENTS = "dk:events:"
@@ -98,6 +101,7 @@ LANES = "dk:lanes"
 LANE = "dk:lane:"
 FLYING = "dk:flying:"
 CIRCUIT = "dk:circuit:"
+INSTANCE = "dk:instance"
 SIGNING_KEY = "dk:signing-key"
 OUTBOX_WAKE = "dk:outbox-wake"
 

@@ -6,7 +6,8 @@
     {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
 {tenant}/{job}/end.json            the job is over
 
-What clients upload before they submit lies beside them for a day, as `uploads/{tenant}/{upload}`.
+What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; what the service
+keeps for itself, as `_darkroom/*`. No tenant's name begins like that.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import boto3
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-UPLOADS = "uploads"
+UPLOADS = "_uploads"
+OWN_FOLDER = "_darkroom"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
 SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and is tried once more
@@ -42,6 +45,28 @@ SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and i
 
 class NoSuchPicture(LookupError):
     """There is nothing under this key."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A job's folder: its objects by key, each with the time at which it was written (seconds since 1970)."""
+
+    tenant: str
+    job_id: str
+    objects: Mapping[str, float]
+
+    @property
+    def path(self) -> str:
+        return f"{self.tenant}/{self.job_id}"
+
+    @property
+    def newest(self) -> float:
+        """When the last of them was written."""
+        return max(self.objects.values())
+
+    def has(self, name: str) -> bool:
+        """Whether this object is in the folder."""
+        return f"{self.path}/{name}" in self.objects
 
 
 @dataclass(frozen=True)
@@ -156,8 +181,15 @@ class PictureStore:
         return Picture(key, content_type, *size, len(data), hashlib.sha256(data).hexdigest())
 
     def put_document(self, folder: str, name: str, document: Mapping[str, Any]) -> None:
-        """Store `job.json` or `end.json`."""
+        """Store `job.json`, `end.json`, or something of the service's own."""
         self._put(f"{folder}/{name}", json.dumps(document).encode(), "application/json")
+
+    def document(self, folder: str, name: str) -> dict[str, Any] | None:
+        """What was stored so; None: nothing was."""
+        try:
+            return dict(json.loads(self.read(f"{folder}/{name}")))
+        except NoSuchPicture:
+            return None
 
     def copy_input(self, picture: Picture, folder: str) -> Picture:
         """The same input in another job's folder."""
@@ -205,11 +237,35 @@ class PictureStore:
             page = self._uploads_after(after)
             for entry in page:
                 if now - entry["LastModified"].timestamp() > UPLOAD_SECONDS:
-                    self._delete(entry["Key"])
+                    self.delete(entry["Key"])
                     dropped += 1
             if not page:
                 return dropped
             after = page[-1]["Key"]
+
+    def folders(self) -> "Iterator[Folder]":
+        """Every job's folder that there is, by tenant and id."""
+        for (tenant, job_id), entries in groupby(self._objects(), lambda entry: tuple(entry["Key"].split("/")[:2])):
+            if not tenant.startswith("_"):
+                yield Folder(tenant, job_id, {entry["Key"]: entry["LastModified"].timestamp() for entry in entries})
+
+    def _objects(self) -> "Iterator[ObjectTypeDef]":
+        after = ""
+        while True:
+            page = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, StartAfter=after))  # noqa: B023
+            yield from (entries := page.get("Contents", []))
+            if not entries:
+                return
+            after = entries[-1]["Key"]
+
+    def limit_age(self, days: int) -> None:
+        """Have the storage itself remove whatever is older, should everything else fail to."""
+        rule: Any = {"ID": "darkroom", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}
+        self._call(
+            lambda: self._s3.put_bucket_lifecycle_configuration(
+                Bucket=self.bucket, LifecycleConfiguration={"Rules": [rule]}
+            )
+        )
 
     def _uploads_after(self, key: str) -> "list[ObjectTypeDef]":
         listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{UPLOADS}/", StartAfter=key))
@@ -217,11 +273,13 @@ class PictureStore:
 
     def empty(self, folder: str) -> None:
         """Remove everything in a job's folder; an empty one stays empty."""
+        self.delete(f"{folder}/job.json")  # first: without it, nothing that is left makes a job again
         found = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/"))
         for entry in found.get("Contents", []):
-            self._delete(entry["Key"])
+            self.delete(entry["Key"])
 
-    def _delete(self, key: str) -> None:
+    def delete(self, key: str) -> None:
+        """Remove one object, if it is there."""
         self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
 
     def ping(self) -> None:

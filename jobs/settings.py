@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     retention_seconds: Positive = Field(86_400, description="how long an ended job and its pictures are kept")
     presign_seconds: int = Field(900, gt=0, le=900)
 
+    backup_key: SecretStr | None = Field(
+        None, min_length=32, description="encrypts the copy of keys and webhooks in the bucket; none is made without"
+    )
+
     max_streams: Positive = Field(4000, description="event streams and waiting requests of one web process")
     max_streams_per_tenant: Positive = Field(500, description="and those of one tenant")
 

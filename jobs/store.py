@@ -31,6 +31,7 @@ OWN = "default"  #: the endpoint that stands for the webhooks which jobs name th
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD": RECORD,
+    "TOLD_MS": 600_000,  # how long the tenant's feed tells of a removed job
     "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,
     "CIRCUIT_FAILURES": 10,  # in a row; from then on a receiver rests between tries
@@ -44,7 +45,8 @@ CONSTANTS = {
 #: What every script begins with, each part after those that it needs.
 PARTS = "basics counts turns prelude outbox estimate admission".split()
 SCRIPTS = (
-    "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount"
+    "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount "
+    "mend booked"
 ).split()
 
 
@@ -470,8 +472,38 @@ class JobStore:
 
     def forget_ended(self, job_id: str) -> None:
         """The bucket knows that this job is over."""
+        self._run("booked", job_id)
+
+    def mend(self, *, lease_seconds: int) -> int:
+        """Rebuild every index from the records. Returns how many jobs were not where they belong."""
+        mended: int = 0
+        cursor = 0
+        while True:
+            with reaching_redis():
+                cursor, names = self.redis.scan(cursor, match=keys.JOB + "*", count=500)
+            mended += self._run("mend", lease_seconds * 1000, *(name.removeprefix(keys.JOB) for name in names))
+            if cursor == 0:
+                return int(mended)
+
+    def marks(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
+        """The status and the fence of each of these jobs that there is a record of."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hmget(keys.JOB + job_id, "status", "fence")
         with reaching_redis():
-            self.redis.zrem(keys.ENDED, job_id)
+            found = zip(job_ids, pipe.execute(), strict=True)
+        return {job_id: (Status(status), fence or "") for job_id, (status, fence) in found if status}
+
+    def instance(self) -> str | None:
+        """Which Redis this is; None for one that is new, or has lost everything."""
+        with reaching_redis():
+            return cast(str | None, self.redis.get(keys.INSTANCE))
+
+    def become(self, instance: str) -> str:
+        """Give this Redis its name, if it has none. Returns the one that it has now."""
+        with reaching_redis():
+            self.redis.set(keys.INSTANCE, instance, nx=True)
+            return cast(str, self.redis.get(keys.INSTANCE))
 
     def trash(self) -> list[str]:
         """Folders of removed jobs that are still to be emptied."""

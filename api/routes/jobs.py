@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -155,7 +155,8 @@ def _uploaded(upload: str, caller: Caller, service: Parts) -> bytes:
 
 
 def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
-    service.pictures.put_document(job.folder, "job.json", {"id": job.id, "tenant": job.tenant, **job.request()})
+    document = {"id": job.id, "tenant": job.tenant, **job.request(), "once": asdict(once) if once else None}
+    service.pictures.put_document(job.folder, "job.json", document)
     try:
         accepted = service.store.submit(job, once, service.limits)
     except (TooManyJobs, QueueFull):

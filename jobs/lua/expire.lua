@@ -14,8 +14,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 
   end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, 100)) do
-  if get(id, 'status') then remove(id) else redis.call('ZREM', EXPIRY, id) end
+  if get(id, 'status') then
+    remove(id)
+    drop_ended_messages(id)
+  else
+    redis.call('ZREM', EXPIRY, id)
+  end
 end
+bury(at - TOLD_MS)
 if redis.call('ZCARD', PARKED) > 0 then  -- a limit may have been raised
   for _, tenant in ipairs(redis.call('SMEMBERS', TENANTS)) do recall_one(tenant) end
 end
@@ -24,5 +30,6 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000)
   redis.call('HDEL', WORKER_INFO, worker)
   redis.call('SREM', DRAINING, worker)
   redis.call('HDEL', ALONE, worker)
+  redis.call('DEL', HANDS .. worker)
 end
 return 1

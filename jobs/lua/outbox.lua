@@ -80,8 +80,22 @@ notify = function(id, tenant, kind)
   end
 end
 
+-- What was said of a job that is no longer kept is not kept either.
+local function drop_ended_messages(id)
+  for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do
+    if redis.call('HGET', DELIVERY .. row, 'status') ~= 'pending' then
+      drop(row)
+      redis.call('SREM', MESSAGES .. id, row)
+    end
+  end
+end
+
 local function end_delivery(row, status)
-  local lane, kind = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'type'))
+  local lane, kind, job = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'type', 'job'))
+  if job and not get(job, 'status') then
+    redis.call('SREM', MESSAGES .. job, row)
+    return drop(row)
+  end
   redis.call('ZREM', LANE .. lane, row)
   redis.call('HSET', DELIVERY .. row, 'status', status, 'ended_ms', now())
   count('message_ends', status)

@@ -4,8 +4,11 @@
 local function emit(id, tenant, kind, data)
   local body = cjson.encode(data)
   redis.call('HINCRBY', JOB .. id, 'version', 1)
-  redis.call('XADD', EVENTS .. id, 'MAXLEN', '=', 500, '*', 'type', kind, 'data', body)
-  redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', kind, 'data', body)
+  local kept = tonumber(get(id, 'retention_seconds'))
+  local entry = redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', kind, 'data', body)
+  redis.call('XADD', EVENTS .. id, 'MAXLEN', '=', 500, '*', 'type', kind, 'data', body, 'feed', entry)
+  redis.call('XTRIM', FEED .. tenant, 'MINID', '~', now() - kept * 1000)
+  redis.call('EXPIRE', FEED .. tenant, kept + 3600)
   redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end
 
@@ -114,15 +117,39 @@ local function settle(id, fence, verb)
   redis.call('HSET', JOB .. id, 'settled', verb .. ' ' .. fence)
 end
 
+local function forget_events(id, tenant)
+  local entries = {}
+  for _, event in ipairs(redis.call('XRANGE', EVENTS .. id, '-', '+')) do entries[#entries + 1] = event[2][6] end
+  if #entries > 0 then redis.call('XDEL', FEED .. tenant, unpack(entries)) end
+  redis.call('DEL', EVENTS .. id)
+end
+
+-- Those who follow the tenant's jobs learn of it; that, too, is forgotten after a while.
+local function say_deleted(id, tenant)
+  local entry = redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', 'deleted', 'data', '{}')
+  redis.call('ZADD', TOMBSTONES, now(), tenant .. ' ' .. entry)
+  redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
+end
+
+local function bury(before)
+  for _, stone in ipairs(redis.call('ZRANGEBYSCORE', TOMBSTONES, '-inf', before, 'LIMIT', 0, 1000)) do
+    local tenant, entry = stone:match('(%S+) (%S+)')
+    redis.call('XDEL', FEED .. tenant, entry)
+    redis.call('ZREM', TOMBSTONES, stone)
+  end
+end
+
+-- Nothing that names the job is left but its webhooks' messages (see outbox.lua).
 local function remove(id)
-  local tenant = get(id, 'tenant')
+  local tenant, once, token = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'once', 'token'))
   redis.call('ZADD', TRASH, now(), get(id, 'folder'))
   redis.call('ZREM', INDEX .. tenant, id)
   redis.call('ZREM', INDEX .. tenant .. ':' .. get(id, 'status'), id)
   redis.call('ZREM', EXPIRY, id)
   redis.call('ZREM', ENDED, id)
   redis.call('ZREM', DEAD, id)
-  redis.call('DEL', JOB .. id, EVENTS .. id, PREVIEW .. id)
-  redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', 'deleted', 'data', '{}')
-  redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
+  forget_events(id, tenant)
+  if redis.call('HGET', once or '', 'job') == id then redis.call('DEL', once) end
+  redis.call('DEL', JOB .. id, PREVIEW .. id, CLAIM .. (token or ''))
+  say_deleted(id, tenant)
 end

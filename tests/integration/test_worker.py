@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.integration.conftest import submit
 from worker.app import Worker
 from worker.hands import Drained, Hands
+from worker.housekeeper import Housekeeper
 from worker.keeper import Keeper
 from worker.run import Desk, run_next
 
@@ -233,24 +234,29 @@ def test_a_slot_runs_jobs_until_none_is_left(client, desk, store):
 
 
 @pytest.fixture
-def keeper(store, pictures, settings) -> Keeper:
-    return Keeper(store, pictures, Hints.connect(settings, store, timeout=1), settings)
+def keeper(store, settings) -> Keeper:
+    return Keeper(store, Hints.connect(settings, store, timeout=1), settings)
 
 
-def test_the_keeper_writes_the_end_into_the_bucket(client, desk, store, pictures, keeper):
+@pytest.fixture
+def housekeeper(store, pictures, settings) -> Housekeeper:
+    return Housekeeper(store, pictures, settings)
+
+
+def test_the_end_of_a_job_is_written_into_the_bucket(client, desk, store, pictures, housekeeper):
     job = submit(client, PHOTO, steps=2)
     run_next(desk(Step()))
-    keeper.tick()
+    housekeeper.round()
     end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
     assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
     assert store.ended() == []
 
 
-def test_the_keeper_empties_the_folders_of_removed_jobs(client, store, pictures, keeper):
+def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, housekeeper):
     job = submit(client, PHOTO, steps=2)
     client.post(job["urls"]["cancel"])
     assert store.delete(job["id"], "default") == "deleted"
-    keeper.tick()
+    housekeeper.round()
     with pytest.raises(NoSuchPicture):
         pictures.read(f"default/{job['id']}/input.jpg")
     assert store.trash() == []
@@ -270,15 +276,11 @@ def test_the_keeper_waits_one_lease_after_a_gap_of_its_own(client, store, keeper
     assert read(store, job).status is Status.QUEUED
 
 
-def test_a_keeper_without_storage_still_takes_jobs_back(client, store, settings):
+def test_what_cannot_be_written_into_the_bucket_is_kept_for_later(client, store, settings):
     away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
-    keeper = Keeper(store, away, Hints.connect(settings, store, timeout=1), settings)
-    ended, held = submit(client, PHOTO, steps=2), submit(client, PHOTO, steps=2)
+    ended = submit(client, PHOTO, steps=2)
     client.post(ended["urls"]["cancel"])
-    store.claim("w", lease_seconds=30, token="t")
-    store.redis.zadd("dk:running", {held["id"]: 1})
-    keeper.tick()
-    assert read(store, held).status is Status.QUEUED
+    Housekeeper(store, away, settings).round()
     assert [job.id for job in store.ended()] == [ended["id"]], "kept for when the storage is back"
     with pytest.raises(StorageUnavailable):
         away.ping()

@@ -1,0 +1,50 @@
+-- ARGV: lease in ms, then ids of jobs
+-- Puts each job into the indexes that its record says, and out of the others. Returns how many were somewhere wrong.
+local STATUSES = {'queued', 'running', 'canceling', 'succeeded', 'failed', 'canceled'}
+local changes
+
+local function add(key, score, member)
+  changes = changes + redis.call('ZADD', key, 'NX', score, member)
+end
+
+local function drop_from(keys, member)
+  for _, key in ipairs(keys) do changes = changes + redis.call('ZREM', key, member) end
+end
+
+local function mend(id)
+  local status, tenant = unpack(redis.call('HMGET', JOB .. id, 'status', 'tenant'))
+  if not status then return end
+  add(INDEX .. tenant, 0, id)
+  for _, other in ipairs(STATUSES) do
+    if other ~= status then drop_from({INDEX .. tenant .. ':' .. other}, id) end
+  end
+  add(INDEX .. tenant .. ':' .. status, 0, id)
+  redis.call('SADD', TENANTS, tenant)
+
+  if status == 'queued' then
+    drop_from({RUNNING, EXPIRY}, id)
+    if not redis.call('ZSCORE', DELAYED, id) and not redis.call('ZSCORE', PARKED, aside(id)) then
+      add(QUEUE, get(id, 'order'), id)
+    end
+  elseif status == 'running' or status == 'canceling' then
+    drop_from({QUEUE, DELAYED, EXPIRY}, id)
+    drop_from({PARKED}, aside(id))
+    add(RUNNING, now() + tonumber(ARGV[1]), id)
+    changes = changes + redis.call('SADD', HANDS .. get(id, 'worker'), id)
+  else
+    drop_from({QUEUE, DELAYED, RUNNING, DEADLINES}, id)
+    drop_from({PARKED}, aside(id))
+    add(EXPIRY, get(id, 'expires_ms'), id)
+    if not get(id, 'booked') then add(ENDED, get(id, 'finished_ms'), id) end
+    return
+  end
+  add(DEADLINES, get(id, 'deadline_ms'), id)
+end
+
+local mended = 0
+for i = 2, #ARGV do
+  changes = 0
+  mend(ARGV[i])
+  if changes > 0 then mended = mended + 1 end
+end
+return mended

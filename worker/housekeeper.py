@@ -1,0 +1,164 @@
+"""The housekeeper: keeps the bucket in step with the records, in a thread of the keeper's process.
+
+A storage that hangs holds up this thread and nothing else: jobs of dead workers are taken back all the same.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import TypeVar
+from uuid import uuid4
+
+from jobs.errors import Unavailable
+from jobs.job import LONGEST_DEADLINE, Status
+from jobs.pictures import OWN_FOLDER, Folder, PictureStore
+from jobs.settings import Settings
+from jobs.store import JobStore
+from worker.backup import Backup
+
+log = logging.getLogger("housekeeper")
+
+T = TypeVar("T")
+
+ROUND = 1.0  #: seconds
+SAVING = 10.0  #: seconds between two looks for new API keys and webhooks
+CLEANING = 3600.0  #: seconds between two looks at everything in the bucket
+STALE_SECONDS = 900.0  #: after which a result that is no result is removed
+DAY = 86_400
+
+
+class Housekeeper:
+    """Every step is safe to repeat, and to be done by several at a time."""
+
+    def __init__(self, store: JobStore, pictures: PictureStore, settings: Settings) -> None:
+        self.store = store
+        self.pictures = pictures
+        self.settings = settings
+        self._clock: dict[str, float] = {}
+        self._instance: str | None = None
+        secret = settings.backup_key
+        self._backup = Backup(store, pictures, secret.get_secret_value()) if secret else None
+
+    @classmethod
+    def start(cls, settings: Settings) -> threading.Thread:
+        """Keep house in the background for as long as the process lives."""
+        pictures = PictureStore.connect(settings, timeout=10)
+        keeper = cls(JobStore.connect(settings.redis_url, timeout=5), pictures, settings)
+        thread = threading.Thread(target=keeper.run, daemon=True, name="housekeeper")
+        thread.start()
+        return thread
+
+    def run(self) -> None:
+        """Keep house for ever."""
+        while True:
+            self.round()
+            time.sleep(ROUND)
+
+    def round(self) -> None:
+        """Do what is due. What fails is left for the next round."""
+        self._do(self.close_books)
+        self._do(self.empty_trash)
+        self._do(self.save, every=SAVING)
+        self._do(self.limit_age, every=DAY)
+        self._do(self.drop_old_uploads, every=CLEANING)
+        self._do(self.sweep, every=CLEANING)
+
+    def _do(self, step: Callable[[], object], every: float = 0.0) -> None:
+        if time.monotonic() < self._clock.get(step.__name__, 0.0):
+            return
+        try:
+            step()
+        except Unavailable as error:
+            log.warning("%s: %s", step.__name__, error)
+        except Exception:
+            log.exception("%s broke", step.__name__)
+        else:
+            self._clock[step.__name__] = time.monotonic() + every
+
+    def close_books(self) -> None:
+        """Write `end.json` beside each ended job, so that the bucket alone tells which jobs are over."""
+        for job in self.store.ended():
+            end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
+            output = asdict(job.output) if job.output else None
+            self.pictures.put_document(job.folder, "end.json", {**end, "output": output, "error": job.error})
+            self.store.forget_ended(job.id)
+
+    def empty_trash(self) -> None:
+        """Empty the folders of removed jobs."""
+        for folder in self.store.trash():
+            self.pictures.empty(folder)
+            self.store.forget_trash(folder)
+
+    def drop_old_uploads(self) -> None:
+        """Remove what was uploaded a day ago."""
+        if dropped := self.pictures.drop_old_uploads(time.time()):
+            log.info("%s old uploads removed", dropped)
+
+    def limit_age(self) -> None:
+        """A second wall, should nobody keep house: the bucket itself removes what no job can need any more."""
+        self.pictures.limit_age(math.ceil((LONGEST_DEADLINE + self.settings.retention_seconds) / DAY) + 1)
+
+    def save(self) -> None:
+        """Export keys, tenants and webhooks when they have changed."""
+        if self._backup and self.is_ours():
+            self._backup.save(self._instance or "")
+
+    def sweep(self, *, stale: float = STALE_SECONDS, orphaned: float | None = None) -> int:
+        """Remove results of attempts that lost their job, and folders that no record stands for.
+
+        Only those that are older than so many seconds: whoever writes them may be about to write the record. `orphaned`
+        is by default as long as jobs are kept. Returns how many objects and folders were removed.
+        """
+        if not self.is_ours():
+            return 0
+        removed, now = 0, time.time()
+        patience = self.settings.retention_seconds if orphaned is None else orphaned
+        for folders in _batches(self.pictures.folders(), 200):
+            marks = self.store.marks([folder.job_id for folder in folders])
+            for folder in folders:
+                if folder.job_id in marks:
+                    removed += self._drop_stale(folder, *marks[folder.job_id], written_before=now - stale)
+                elif now - folder.newest >= patience and self.store.instance() == self._instance:
+                    self.pictures.empty(folder.path)
+                    removed += 1
+        if removed:
+            log.info("%s orphans removed", removed)
+        return removed
+
+    def _drop_stale(self, folder: Folder, status: Status, fence: str, *, written_before: float) -> int:
+        """Results under any fence but the one that counts, which is none once the job ended without a result."""
+        counts = "" if status.is_over and status is not Status.SUCCEEDED else f"{folder.path}/{fence}/"
+        stale = [
+            key
+            for key, written in folder.objects.items()
+            if key.count("/") == 3 and not (counts and key.startswith(counts)) and written <= written_before
+        ]
+        for key in stale:
+            self.pictures.delete(key)
+        return len(stale)
+
+    def is_ours(self) -> bool:
+        """Whether the bucket and this Redis belong together.
+
+        A Redis that has lost everything knows of no job, and would make an orphan of each, and an empty backup of the
+        keys: until `rebuild` has run, nothing is removed or saved.
+        """
+        document = self.pictures.document(OWN_FOLDER, "instance.json")
+        known = document["instance"] if document else None
+        self._instance = self.store.instance() if known else self.store.become(uuid4().hex)
+        if known is None:
+            self.pictures.put_document(OWN_FOLDER, "instance.json", {"instance": self._instance})
+        elif known != self._instance:
+            log.error("The bucket knows another Redis: if this one has lost its data, run `python -m worker.rebuild`")
+            return False
+        return True
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

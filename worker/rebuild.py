@@ -1,0 +1,85 @@
+"""Rebuilds a lost Redis from the bucket: `python -m worker.rebuild`.
+
+Every job that has a `job.json` and no `end.json` is accepted again, under its own id, idempotency key and deadline, in
+its old order; API keys, tenants and webhooks come back from the encrypted backup. Safe to repeat, while all else runs.
+
+A job that ended in the seconds before the loss may run again; jobs that were over are not brought back, and their
+pictures go when they would have gone.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from jobs.job import Job, born_ms
+from jobs.pictures import OWN_FOLDER, PictureStore
+from jobs.settings import Settings
+from jobs.store import JobStore, Once
+from worker.backup import Backup
+
+log = logging.getLogger("rebuild")
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was found in the bucket: unfinished jobs, jobs that were over, Redis keys of the backup."""
+
+    jobs: int
+    over: int
+    keys: int
+
+
+def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> Rebuilt:
+    """Bring everything back that the bucket knows.
+
+    Raises:
+        Unavailable, BackupError
+    """
+    restored = backup.restore() if backup else 0
+    unfinished, over = [], 0
+    for folder in pictures.folders():
+        if folder.has("end.json"):
+            over += 1
+        elif folder.has("job.json"):
+            unfinished.append(folder)
+    jobs = 0
+    for folder in sorted(unfinished, key=lambda folder: folder.job_id):
+        document = pictures.document(folder.path, "job.json")
+        if document:  # else it was deleted meanwhile
+            resubmit(store, document)
+            jobs += 1
+    _adopt(store, pictures)
+    return Rebuilt(jobs, over, restored)
+
+
+def resubmit(store: JobStore, document: dict[str, Any]) -> None:
+    """Accept a job again, as of its first acceptance."""
+    once = document.pop("once", None)
+    job = Job.from_record({**document, "status": "queued"})
+    store.submit(job, Once(**once) if once else None, at_ms=born_ms(job.id))
+
+
+def _adopt(store: JobStore, pictures: PictureStore) -> None:
+    """From now on this Redis is the bucket's."""
+    known = pictures.document(OWN_FOLDER, "instance.json")
+    instance = store.become(known["instance"] if known else uuid4().hex)
+    pictures.put_document(OWN_FOLDER, "instance.json", {"instance": instance})
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    settings = Settings()
+    store = JobStore.connect(settings.redis_url, timeout=10)
+    pictures = PictureStore.connect(settings, timeout=20)
+    key = settings.backup_key
+    backup = Backup(store, pictures, key.get_secret_value()) if key else None
+    if backup is None:
+        log.warning("BACKUP_KEY is not set: API keys and webhooks are not brought back")
+    found = rebuild(store, pictures, backup)
+    log.info("%s unfinished jobs are queued again; %s were over; %s keys restored", found.jobs, found.over, found.keys)
+
+
+if __name__ == "__main__":
+    main()
