@@ -133,9 +133,15 @@ class Container(Process):
     def ready(self) -> bool:
         return all(answers(port) for port in self._stack.ports_of(self.name))
 
+    @property
+    def health(self) -> list[str]:
+        """The health check, where it is a program and not a shell's line for tools of the image."""
+        described = list(self.described.get("healthcheck", {}).get("test", ["CMD", *self.stage.health]))
+        return described[1:] if described[0] == "CMD" else []
+
     def is_healthy(self) -> bool:
-        """What the image's own health check says."""
-        check = [self.rewritten(word) for word in self.stage.health]
+        """What the health check says."""
+        check = [self.rewritten(word) for word in self.health]
         return subprocess.run(check, env={**os.environ, **self.environment()}, timeout=30).returncode == 0
 
 
