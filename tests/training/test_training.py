@@ -1,0 +1,147 @@
+"""The whole way from photos to a checkpoint, with networks so small that seconds are enough to go it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from pipeline.edit import Pipeline
+from training.autoencoder import train_autoencoder
+from training.diffusion import build, dropped, train_unet, weight_of
+from training.hogwild import rate, train
+from training.language import train_reader
+from training.package import package
+from training.recipe import MICRO, Plan, Recipe
+from training.samples import Samples
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LATENTS = 5  # channels that no checkpoint has, so that nothing counts on those of one
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    tables = dict(Recipe.read().tables)
+    network = {"latent_channels": LATENTS, "block_out_channels": [16, 32], "norm_num_groups": 2}
+    tables |= {
+        "workers": 2,
+        "vae": {**tables["vae"], "minutes": 0.05, "batch": 2, "size": 32, "network": network},
+        "text": {**tables["text"], "minutes": 0.05, "batch": 4},
+        "unet": {
+            **tables["unet"],
+            "minutes": 0.05,
+            "phases": [{"until": 1.0, "sizes": {"32": 2, "32x48": 1}}],
+            "network": {"block_out_channels": [32, 64], "attention_head_dim": [1, 2], "norm_num_groups": 4},
+        },
+    }
+    return Recipe(tables)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """The three example photos, in the form that `photos.gather` leaves."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "pictures").mkdir()
+    rows = []
+    for path in sorted(EXAMPLES.glob("*.jpg")):
+        Image.open(path).convert("RGB").resize((192, 160)).save(folder / "pictures" / path.name)
+        rows.append({"name": path.stem, "split": "training"})
+    (folder / "index.json").write_text(json.dumps({"listed": 0, "pictures": rows}))
+    return Samples(folder, composed=0.1, unchanged=0.1)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(recipe, samples, tmp_path_factory):
+    work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("checkpoint")
+    vae = train_autoencoder(recipe, samples, work)
+    reader = train_reader(recipe, samples, work)
+    unet = train_unet(recipe, samples, vae, reader, work)
+    package(recipe, samples, vae, reader, unet, folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")  # the library's own
+def test_diffusers_loads_it_without_being_told_a_dtype_and_edits(checkpoint):
+    from diffusers import StableDiffusionInstructPix2PixPipeline
+
+    pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(checkpoint)
+    assert {module.dtype for module in (pipe.unet, pipe.vae, pipe.text_encoder)} == {torch.float32}
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    pipe.set_progress_bar_config(disable=True)
+    edited = pipe("make it blue", Image.new("RGB", (64, 64)), num_inference_steps=2).images[0]
+    assert edited.size == (64, 64)
+
+
+def test_the_service_loads_it_with_its_defaults_and_edits(checkpoint):
+    pipe = Pipeline.load(checkpoint)
+    assert pipe.card.defaults["pix2pix-full"]["steps"] == 10
+    assert pipe.previews.weight.shape == (LATENTS, 3)
+    photo = Image.open(EXAMPLES / "pagoda.jpg")
+    assert pipe.edit(photo, "make it blue", size="256x256", seed=1).size == (256, 256)
+
+
+def test_a_stage_that_was_cut_off_goes_on_where_it_was(tmp_path):
+    """The second run starts with the seconds, samples, weights and optimizer of the first."""
+    starts = []
+
+    def loss_of(network):
+        def loss(rng, share):
+            starts.append(share)
+            x = torch.from_numpy(rng.standard_normal((8, 3), dtype=np.float32))
+            value = (network(x) - x.sum(1, keepdim=True)).square().mean()
+            return value, 8, {"loss": float(value.detach())}
+
+        return loss
+
+    def run(minutes):
+        torch.manual_seed(0)
+        network = nn.Linear(3, 1)
+        train(network, loss_of(network), Plan(minutes, 0.01, workers=1, seed=1), tmp_path, "stage")
+        return torch.load(tmp_path / "stage.pt", weights_only=True)
+
+    first = run(0.01)
+    starts.clear()
+    second = run(0.02)
+    assert starts[0] >= 0.5
+    assert second["seconds"] == pytest.approx(1.2, abs=0.5)
+    assert second["samples"] > first["samples"]
+    assert second["optimizer"]["state"][0]["step"] > first["optimizer"]["state"][0]["step"]
+
+
+def test_the_rate_rises_stays_and_falls_to_nothing():
+    shares = np.linspace(0, 1, 101)
+    rates = [rate(share) for share in shares]
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert max(rates) == rates[30] == 1
+    assert (np.diff(rates[50:]) <= 0).all()
+
+
+def test_minutes_on_the_command_line_are_those_of_all_stages_together():
+    whole, short = Recipe.read(MICRO), Recipe.read(MICRO, minutes=20)
+    assert sum(short.plan(stage).minutes for stage in ("vae", "text", "unet")) == pytest.approx(20)
+    assert short.plan("unet").minutes / short.plan("vae").minutes == pytest.approx(
+        whole.plan("unet").minutes / whole.plan("vae").minutes
+    )
+
+
+def test_each_kind_of_condition_is_dropped_as_often_as_the_recipe_says():
+    wordless, pictureless = dropped(np.random.default_rng(0), 100_000, 0.05)
+    for share in (wordless & ~pictureless, pictureless & ~wordless, wordless & pictureless):
+        assert share.mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_no_step_weighs_more_than_the_noisiest():
+    weights = weight_of(torch.tensor([0.999, 0.9, 0.5, 0.01]))
+    assert (weights <= 1).all()
+    assert weights[-1] == weights[-2] == 1
+
+
+def test_the_recipes_unet_has_heads_of_32_channels():
+    unet = build(Recipe.read()["unet"]["network"], 8, 128)
+    heads = [module for module in unet.modules() if hasattr(module, "to_q")]
+    assert heads
+    assert all(head.to_q.out_features // head.heads >= 32 for head in heads)
