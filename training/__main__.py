@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from training import photos
-from training.autoencoder import train_autoencoder
+from training.autoencoder import train_autoencoder, train_decoder
 from training.diffusion import train_unet
 from training.language import train_reader
 from training.package import package
@@ -38,6 +38,8 @@ def main() -> None:
         reader = train_reader(recipe, samples, work)
     with stage("UNet"):
         unet = train_unet(recipe, samples, vae, reader, work)
+    with stage("decoder"):
+        train_decoder(recipe, samples, vae, work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from training.hogwild import train
@@ -45,15 +45,37 @@ def train_autoencoder(recipe: Recipe, samples: Samples, folder: Path, name: str 
         log_variance = log_variance.clamp(*LOG_VARIANCE)
         latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         made = vae.decoder(vae.post_quant_conv(latents))
-        squared = mse_loss(made, pictures)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-        value = l1_loss(made, pictures) + 4 * squared + 0.5 * edge_loss(made, pictures) + table["kl"] * divergence
-        psnr = float(10 * (4 / squared.detach()).log10())
+        value, psnr = difference(made, pictures)
+        value = value + table["kl"] * divergence
         return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr}
 
     train(vae, loss, recipe.plan("vae"), folder, name)
     vae.register_to_config(scaling_factor=scaling_factor(vae, samples))
     return vae.eval().requires_grad_(False)
+
+
+def train_decoder(recipe: Recipe, samples: Samples, vae: AutoencoderKL, folder: Path) -> None:
+    """Train the decoder on, on latents as edits use them: the mean, and from an encoder that no longer moves."""
+    table = recipe["decoder"]
+    decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
+
+    def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
+        pictures = samples.pictures(rng, table["batch"], table["size"], table["edited"])
+        with torch.no_grad():
+            latents = vae.encode(pictures).latent_dist.mode()
+        value, psnr = difference(vae.decoder(vae.post_quant_conv(latents)), pictures)
+        return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr}
+
+    train(decoder, loss, recipe.plan("decoder"), folder, "decoder")
+    decoder.requires_grad_(False)
+
+
+def difference(made: Tensor, pictures: Tensor) -> tuple[Tensor, float]:
+    """What is to become small: absolute and squared errors, and those of edges; and the PSNR in dB."""
+    squared = mse_loss(made, pictures)
+    value = l1_loss(made, pictures) + 4 * squared + 0.5 * edge_loss(made, pictures)
+    return value, float(10 * (4 / squared.detach()).log10())
 
 
 def edge_loss(made: Tensor, pictures: Tensor) -> Tensor:

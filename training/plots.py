@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-STAGES = ("vae", "text", "unet")
+from training.recipe import STAGES
 
 
 def plot_losses(work: Path, picture: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+STAGES = ("vae", "text", "unet", "decoder")
 MICRO = Path(__file__).with_name("micro.toml")
 
 
@@ -29,7 +30,7 @@ class Recipe:
     def read(cls, path: Path = MICRO, minutes: float | None = None) -> "Recipe":
         """The recipe in a file; with `minutes`, all of its training shortened or lengthened to that many in sum."""
         tables = tomllib.loads(path.read_text())
-        whole = sum(tables[stage]["minutes"] for stage in ("vae", "text", "unet"))
+        whole = sum(tables[stage]["minutes"] for stage in STAGES)
         return cls(tables, 1.0 if minutes is None else minutes / whole)
 
     def __getitem__(self, stage: str) -> Any:

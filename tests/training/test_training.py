@@ -10,12 +10,12 @@ from PIL import Image
 from torch import nn
 
 from pipeline.edit import Pipeline
-from training.autoencoder import train_autoencoder
+from training.autoencoder import train_autoencoder, train_decoder
 from training.diffusion import build, dropped, train_unet, weight_of
 from training.hogwild import rate, train
 from training.language import train_reader
 from training.package import package
-from training.recipe import MICRO, Plan, Recipe
+from training.recipe import MICRO, STAGES, Plan, Recipe
 from training.samples import Samples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -28,11 +28,12 @@ def recipe():
     network = {"latent_channels": LATENTS, "block_out_channels": [16, 32], "norm_num_groups": 2}
     tables |= {
         "workers": 2,
-        "vae": {**tables["vae"], "minutes": 0.05, "batch": 2, "size": 32, "network": network},
-        "text": {**tables["text"], "minutes": 0.05, "batch": 4},
+        "vae": {**tables["vae"], "minutes": 0.03, "batch": 2, "size": 32, "network": network},
+        "decoder": {**tables["decoder"], "minutes": 0.03, "batch": 2, "size": 32},
+        "text": {**tables["text"], "minutes": 0.03, "batch": 4},
         "unet": {
             **tables["unet"],
-            "minutes": 0.05,
+            "minutes": 0.03,
             "phases": [{"until": 1.0, "sizes": {"32": 2, "32x48": 1}}],
             "network": {"block_out_channels": [32, 64], "attention_head_dim": [1, 2], "norm_num_groups": 4},
         },
@@ -59,6 +60,7 @@ def checkpoint(recipe, samples, tmp_path_factory):
     vae = train_autoencoder(recipe, samples, work)
     reader = train_reader(recipe, samples, work)
     unet = train_unet(recipe, samples, vae, reader, work)
+    train_decoder(recipe, samples, vae, work)
     package(recipe, samples, vae, reader, unet, folder)
     return folder
 
@@ -122,7 +124,7 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
 
 def test_minutes_on_the_command_line_are_those_of_all_stages_together():
     whole, short = Recipe.read(MICRO), Recipe.read(MICRO, minutes=20)
-    assert sum(short.plan(stage).minutes for stage in ("vae", "text", "unet")) == pytest.approx(20)
+    assert sum(short.plan(stage).minutes for stage in STAGES) == pytest.approx(20)
     assert short.plan("unet").minutes / short.plan("vae").minutes == pytest.approx(
         whole.plan("unet").minutes / whole.plan("vae").minutes
     )
