@@ -3,7 +3,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { IconMoon, IconSun } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect } from "react";
-import { Link, NavLink, Outlet, ScrollRestoration } from "react-router";
+import { Link, NavLink, Outlet, ScrollRestoration, useMatch } from "react-router";
 import { connection, followJobs } from "@/features/jobs/live";
 import { useSession, useSignOut } from "@/shared/api/session";
 import { useStore } from "@/shared/store";
@@ -72,8 +72,15 @@ function Header() {
 }
 
 function Places({ onClick }: { onClick?: () => void }) {
+  const looking = useMatch("/jobs/:id") !== null; // at an edit, in the editor
   return PLACES.map(([to, name]) => (
-    <NavLink key={to} to={to} end={to === "/"} onClick={onClick} className={classes.place}>
+    <NavLink
+      key={to}
+      to={to}
+      end={to === "/"}
+      onClick={onClick}
+      className={({ isActive }) => `${classes.place} ${isActive || (looking && to === "/") ? "active" : ""}`}
+    >
       {name}
     </NavLink>
   ));

@@ -1,9 +1,9 @@
 import { Button, Text, Title } from "@mantine/core";
 import { IconCamera, IconPhotoUp, IconX } from "@tabler/icons-react";
-import { useRef } from "react";
 import { setSource, useDraft } from "./draft";
 import classes from "./editor.module.css";
-import { ACCEPTED, EXAMPLES, fetchFile, fileOf } from "./photos";
+import { FileButton } from "./file-button";
+import { EXAMPLES, fetchFile } from "./photos";
 
 type Props = { hovers: boolean; problem: string | null; take: (file: File | null) => void };
 
@@ -53,41 +53,13 @@ function Invitation({ take }: { take: Props["take"] }) {
       </Text>
       <div className={classes.ways}>
         <FileButton take={take} icon={<IconPhotoUp size={18} />} label="Choose a photo" />
-        <FileButton take={take} icon={<IconCamera size={18} />} label="Take a photo" capture />
+        <FileButton take={take} icon={<IconCamera size={18} />} label="Take a photo" variant="default" className={classes.camera} camera />
       </div>
       <Text c="dimmed" size="sm" className={classes.alsoDrop}>
         or drop or paste one anywhere here
       </Text>
       <Examples take={take} />
     </div>
-  );
-}
-
-type FileButtonProps = { take: Props["take"]; icon: React.ReactNode; label: string; capture?: boolean };
-
-function FileButton({ take, icon, label, capture = false }: FileButtonProps) {
-  const input = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <Button
-        size="md"
-        variant={capture ? "default" : "filled"}
-        leftSection={icon}
-        className={capture ? classes.camera : undefined}
-        onClick={() => input.current?.click()}
-      >
-        {label}
-      </Button>
-      <input
-        ref={input}
-        type="file"
-        hidden
-        accept={ACCEPTED.join(",")}
-        capture={capture ? "environment" : undefined}
-        aria-label={label}
-        onChange={(event) => take(fileOf(event.currentTarget))}
-      />
-    </>
   );
 }
 
@@ -100,7 +72,7 @@ function Examples({ take }: { take: Props["take"] }) {
       <ul aria-labelledby="examples">
         {EXAMPLES.map(({ name, url, small, by, licence }) => (
           <li key={name}>
-            <button type="button" onClick={async () => take(await fetchFile(url))} title={`Photo by ${by}, ${licence}`}>
+            <button type="button" onClick={async () => take(await fetchFile(url, `${name}.jpg`))} title={`Photo by ${by}, ${licence}`}>
               <img src={small} alt={`${name}, a photo by ${by}`} width={72} height={72} />
             </button>
           </li>

@@ -28,9 +28,9 @@ export function fileOf(data: DataTransfer | HTMLInputElement | null): File | nul
 }
 
 /** A picture of ours as a file, to be sent like any other. */
-export async function fetchFile(url: string): Promise<File> {
+export async function fetchFile(url: string, name = url.split(/[/?]/).pop() ?? "photo"): Promise<File> {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`The picture at ${url} cannot be had (${answer.status}).`);
   const blob = await answer.blob();
-  return new File([blob], url.split("/").pop() ?? "photo", { type: blob.type });
+  return new File([blob], name, { type: blob.type });
 }

@@ -54,10 +54,11 @@ export function useJob(id: string): Job | null | undefined {
   }).data;
 }
 
-/** The step of the latest preview, which the stream tells. */
+/** The step of the latest preview: the stream tells; without it any step may have one. 0: there is none yet. */
 export function usePreviewStep(job: Job): number {
+  const live = useIsLive();
   const told = useQuery<number>({ queryKey: previewKey(job.id), queryFn: skipToken }).data;
-  return told ?? job.progress?.step ?? 0;
+  return (live ? told : job.progress?.step) ?? 0;
 }
 
 /** Keep the places of waiting jobs true: others' jobs move them without an event of ours. */

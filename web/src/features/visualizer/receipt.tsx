@@ -16,7 +16,8 @@ const SHOWN: [string, string][] = [
 /** What it takes to make the same picture again. */
 export function Receipt({ job }: { job: Job }) {
   const settings = SHOWN.flatMap(([name, label]) => (hasValue(job.params[name]) ? [[label, String(job.params[name])]] : []));
-  const made = ["checkpoint", "revision", "torch", "dtype", "device"].flatMap((name) => job.receipt?.[name] ?? []);
+  const told = (name: string, words = "") => (job.receipt?.[name] ? [`${words}${job.receipt[name]}`] : []);
+  const made = [...told("checkpoint"), ...told("revision", "revision "), ...told("torch", "torch "), ...told("dtype"), ...told("device")];
   return (
     <div className={classes.receipt}>
       <dl>
@@ -29,7 +30,7 @@ export function Receipt({ job }: { job: Job }) {
       </dl>
       {made.length > 0 && (
         <Text size="xs" c="dimmed">
-          Made with {made.join(", ")}
+          Made with {made.join(" · ")}
         </Text>
       )}
     </div>

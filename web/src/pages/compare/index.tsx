@@ -1,5 +1,10 @@
-import { Title } from "@mantine/core";
+import { Gate } from "@/features/session/gate";
+import { Comparison } from "./comparison";
 
-export default function Page() {
-  return <Title>Compare</Title>;
+export default function ComparePage() {
+  return (
+    <Gate>
+      <Comparison />
+    </Gate>
+  );
 }

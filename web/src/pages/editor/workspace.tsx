@@ -65,7 +65,7 @@ function useStageActions() {
   const queries = useQueryClient();
   const reuse = async (job: Job) => {
     adopt(job.model, job.params);
-    setFile(await fetchFile(inputUrl(job)));
+    setFile(await fetchFile(inputUrl(job), "The same photo"));
   };
   return {
     onOpen: (id: string) => navigate(`/jobs/${id}`),
