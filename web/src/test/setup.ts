@@ -3,20 +3,17 @@ import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-// What jsdom lacks and Mantine asks for.
-Object.defineProperty(window, "matchMedia", {
-  value: (query: string) => ({
-    matches: false,
-    media: query,
-    addEventListener: () => {},
-    removeEventListener: () => {},
-    addListener: () => {},
-    removeListener: () => {},
-  }),
-});
-window.ResizeObserver = class {
-  observe() {}
-  unobserve() {}
-  disconnect() {}
-};
-Object.defineProperty(document, "fonts", { value: { ready: Promise.resolve(), addEventListener() {}, removeEventListener() {} } });
+if (typeof window !== "undefined") giveWhatJsdomLacks();
+
+/** Mantine asks for these. */
+function giveWhatJsdomLacks() {
+  const nothing = () => {};
+  const listeners = { addEventListener: nothing, removeEventListener: nothing, addListener: nothing, removeListener: nothing };
+  Object.defineProperty(window, "matchMedia", { value: (media: string) => ({ matches: false, media, ...listeners }) });
+  Object.defineProperty(document, "fonts", { value: { ready: Promise.resolve(), ...listeners } });
+  window.ResizeObserver = class {
+    observe() {}
+    unobserve() {}
+    disconnect() {}
+  };
+}

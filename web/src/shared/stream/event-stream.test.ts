@@ -85,6 +85,15 @@ describe("the one stream of a tab", () => {
     expect(states.at(-1)).toBe("live");
   });
 
+  it("is lost as soon as the network is", async () => {
+    await settle();
+    window.dispatchEvent(new Event("offline"));
+    expect(states.at(-1)).toBe("lost");
+    window.dispatchEvent(new Event("online"));
+    await settle();
+    expect(states.at(-1)).toBe("live");
+  });
+
   it("has one connection at a time", async () => {
     await settle();
     for (let n = 0; n < 5; n++) window.dispatchEvent(new Event("online"));

@@ -34,13 +34,16 @@ export class EventStream {
   /** Follow until the returned function is called. */
   start(): () => void {
     const wake = () => this.wake();
+    const cut = () => this.cut();
     const look = () => (document.hidden ? this.hidden() : this.wake());
     window.addEventListener("online", wake);
+    window.addEventListener("offline", cut);
     window.addEventListener("pageshow", wake);
     document.addEventListener("visibilitychange", look);
     this.connect();
     return () => {
       window.removeEventListener("online", wake);
+      window.removeEventListener("offline", cut);
       window.removeEventListener("pageshow", wake);
       document.removeEventListener("visibilitychange", look);
       clearTimeout(this.hide);
@@ -51,6 +54,12 @@ export class EventStream {
   private hidden(): void {
     clearTimeout(this.hide);
     this.hide = setTimeout(() => this.hangUp(), HIDDEN_MS);
+  }
+
+  /** The browser says that there is no network: no need to wait for the silence. */
+  private cut(): void {
+    this.hangUp();
+    this.listener.state("lost", false);
   }
 
   private wake(): void {
