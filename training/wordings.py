@@ -124,11 +124,16 @@ def sample_composition(names: Sequence[str], rng: Random) -> str:
 
 def held_out_composition(names: Sequence[str]) -> list[str]:
     """Sentences that ask for these edits together and are never trained on."""
-    words = [_vocabulary()[name]["adjectives"][0] for name in names]
+    words = [described([name]) for name in names]
     return [
         f"make this photo look {', and also '.join(words)}",
         f"the picture should be {' as well as '.join(words)}",
     ]
+
+
+def described(names: Sequence[str]) -> str:
+    """In few words what the picture is to be: "sepia and blurry"."""
+    return " and ".join(_vocabulary()[name]["adjectives"][0] for name in names)
 
 
 # --- the words -------------------------------------------------------------------------------------------------------
