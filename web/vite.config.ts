@@ -26,5 +26,10 @@ export default defineConfig({
     rolldownOptions: { input: [here("./index.html"), here("./docs/index.html")] }, // the site, and the API's /docs
   },
   server: { proxy: { "/v1": api, "/openapi.json": api }, fs: { allow: [".."] } },
-  test: { environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.{ts,tsx}"] },
+  test: {
+    projects: [
+      { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
+      { extends: true, test: { name: "components", environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.tsx"] } },
+    ],
+  },
 });

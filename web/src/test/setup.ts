@@ -3,17 +3,13 @@ import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-if (typeof window !== "undefined") giveWhatJsdomLacks();
-
-/** Mantine asks for these. */
-function giveWhatJsdomLacks() {
-  const nothing = () => {};
-  const listeners = { addEventListener: nothing, removeEventListener: nothing, addListener: nothing, removeListener: nothing };
-  Object.defineProperty(window, "matchMedia", { value: (media: string) => ({ matches: false, media, ...listeners }) });
-  Object.defineProperty(document, "fonts", { value: { ready: Promise.resolve(), ...listeners } });
-  window.ResizeObserver = class {
-    observe() {}
-    unobserve() {}
-    disconnect() {}
-  };
-}
+// What jsdom lacks and Mantine asks for.
+const nothing = () => {};
+const listeners = { addEventListener: nothing, removeEventListener: nothing, addListener: nothing, removeListener: nothing };
+Object.defineProperty(window, "matchMedia", { value: (media: string) => ({ matches: false, media, ...listeners }) });
+Object.defineProperty(document, "fonts", { value: { ready: Promise.resolve(), ...listeners } });
+window.ResizeObserver = class {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+};

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { describe, expect, it } from "vitest";
 import { job } from "@/test/jobs";
 import { FULL, MODELS } from "@/test/models";

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { beforeEach, describe, expect, it } from "vitest";
 import { FULL, TEXT_ONLY } from "@/test/models";
 import { advice, moved } from "./advice";

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { QueryClient } from "@tanstack/react-query";
 import { beforeEach, describe, expect, it } from "vitest";
 import { job, progress } from "@/test/jobs";

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { describe, expect, it } from "vitest";
 import { job, progress } from "@/test/jobs";
 import { aspect, secondsLeft, sentence, thumbnailUrl } from "./job";

@@ -1,4 +1,3 @@
-// @vitest-environment node
 import { QueryClient } from "@tanstack/react-query";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { readJob } from "@/shared/api/client";

@@ -15,6 +15,8 @@ const settle = () => vi.advanceTimersByTimeAsync(1);
 
 beforeEach(() => {
   vi.useFakeTimers();
+  vi.stubGlobal("window", new EventTarget());
+  vi.stubGlobal("document", Object.assign(new EventTarget(), { hidden: false }));
   connections = [];
   told.length = states.length = 0;
   refuse = false;
@@ -103,14 +105,13 @@ describe("the one stream of a tab", () => {
 
   it("gives its connection back while the tab is hidden", async () => {
     await settle();
-    const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(true);
+    Object.assign(document, { hidden: true });
     document.dispatchEvent(new Event("visibilitychange"));
     await vi.advanceTimersByTimeAsync(61_000);
     expect(connections.every(({ signal }) => signal.aborted)).toBe(true);
-    hidden.mockReturnValue(false);
+    Object.assign(document, { hidden: false });
     document.dispatchEvent(new Event("visibilitychange"));
     await settle();
     expect(states.at(-1)).toBe("live");
-    hidden.mockRestore();
   });
 });
