@@ -20,6 +20,7 @@ from darkroom.ports import free_ports, is_free
 from darkroom.process import Lifeline, Process, ProcessError
 
 REGION = "us-east-1"
+STREAM_NODE_BYTES = 512  # each job has a stream of few events, for which Valkey would set 4 kB aside
 
 
 class Valkey(Process):
@@ -45,6 +46,7 @@ class Valkey(Process):
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
             f'dir "{self.folder}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
             f"maxmemory {self.maxmemory}\nmaxmemory-policy noeviction\n"
+            f"stream-node-max-bytes {STREAM_NODE_BYTES}\n"
         )
         return [valkey_binary(), str(settings)]
 

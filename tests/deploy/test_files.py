@@ -13,6 +13,7 @@ import yaml
 from api.protocol import BoundedHttp
 from benchmarks._compose import Stage, services
 from darkroom.process import Lifeline
+from darkroom.servers import Valkey
 from darkroom.services import ALLOCATOR, Api, Keeper, Worker
 from jobs.settings import Settings
 from tests.conftest import ROOT
@@ -140,6 +141,17 @@ def test_containers_have_longer_to_leave_than_their_processes_take():
 
 def seconds(text: str) -> int:
     return int(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/components/storage/valkey.yaml"])
+def test_valkey_is_set_up_as_the_local_one_is(file, tmp_path):
+    local = Valkey(tmp_path, Lifeline())
+    local.command()
+    text = (ROOT / file).read_text()
+    lines = (local.folder / "valkey.conf").read_text().splitlines()
+    for line in lines:
+        if line.split()[0] not in ("bind", "port", "requirepass", "dir", "maxmemory"):  # each has its own
+            assert re.search(rf"^ +{re.escape(line)}$", text, re.MULTILINE), line
 
 
 # ---- the proxy

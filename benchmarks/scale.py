@@ -1,0 +1,287 @@
+"""How the service scales: 1 to 32 workers whose engine sleeps instead of computing, and 100,000 queued jobs.
+
+`./dev bench scale [--quick] [--json] [--plot FILE]` starts real servers, web tiers, a keeper and Celery workers of its
+own. It measures, in this order:
+
+1. bytes of Redis that a waiting job takes, from 100,000 written through the submit script with one shared picture;
+2. submissions and status requests at 10 and at 100,000 queued, on two services side by side that take turns;
+3. the keeper's and Redis' CPU while 100,000 wait and nothing else happens;
+4. jobs a second with 1, 2, 4, 8, 16 and 32 workers, each of which does one job in `--sleep` seconds;
+5. jobs a second with all of them and jobs that take no time: the machine's limit, and whose CPU it is.
+"""
+
+import argparse
+import io
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from benchmarks._machine import describe
+from benchmarks._stack import Servers, more_files, rss, servers, web_tier
+from darkroom.process import Process
+from darkroom.services import Api, Keeper, Worker
+from jobs import keys
+from jobs.job import Job, new_id
+from jobs.keyring import LOCAL_TENANT
+from jobs.store import JobStore
+
+ROOT = Path(__file__).parent.parent
+LIMITS = {"MAX_QUEUED_JOBS": "1000000", "MAX_QUEUE": "1000000", "MAX_WAIT_SECONDS": "1000000000"}
+WORKER = {"EDITORS": "benchmarks._sleeping:load", "WORKER_SLOTS": "4", "PYTHONPATH": str(ROOT)}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    queued: int = 100_000
+    requests: int = 300
+    workers: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    seconds: float = 20.0
+    sleep: float = 1.0
+
+
+QUICK = Size(queued=2000, requests=40, workers=(1, 2, 4), seconds=6.0)
+
+
+@dataclass
+class Service:
+    """Servers, a web tier and a keeper, with a client and a look at the records."""
+
+    parts: Servers
+    api: Api
+    keeper: Keeper
+    http: httpx.Client
+    store: JobStore
+    workers: list[Worker] = field(default_factory=list)
+
+    def submit(self, picture: bytes) -> str:
+        """One submission by HTTP."""
+        answer = self.http.post("/v1/jobs", files={"image": picture}, data={"prompt": "make it sepia"})
+        return str(answer.raise_for_status().json()["id"])
+
+    def fill(self, count: int, job: Job) -> float:
+        """Write `count` jobs like this one through the submit script; returns the seconds that it took."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as writers:
+            for _ in writers.map(lambda _: self.store.submit(replace(job, id=new_id())), range(count), chunksize=100):
+                pass
+        return time.monotonic() - began
+
+    def memory(self) -> int:
+        return int(self.store.redis.info("memory")["used_memory"])
+
+    def succeeded(self) -> int:
+        return int(self.store.redis.zcard(f"{keys.INDEX}{LOCAL_TENANT}:succeeded"))
+
+    def grow(self, count: int, **environment: str) -> None:
+        """Start workers until there are so many, and wait until all are at work."""
+        while len(self.workers) < count:
+            settings = {**self.parts.environment, **WORKER, **environment}
+            worker = Worker(self.parts.folder / f"worker-{len(self.workers)}", self.parts.lifeline, settings, 0)
+            worker.spawn()
+            self.workers.append(worker)
+        while len(self.store.alive("worker")) < count:
+            time.sleep(0.2)
+
+    def dismiss(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self.workers.clear()
+
+    def processes(self) -> Mapping[str, list[Process]]:
+        return {
+            "web tier": [self.api],
+            "keeper": [self.keeper],
+            "Redis": [self.parts.valkey],
+            "S3": [self.parts.seaweed],
+            "workers": [*self.workers],
+        }
+
+
+@contextmanager
+def service() -> Iterator[Service]:
+    with ExitStack() as stack:
+        parts = stack.enter_context(servers(**LIMITS))
+        parts.valkey.maxmemory = "2gb"
+        api = stack.enter_context(web_tier(parts))
+        keeper = stack.enter_context(Keeper(parts.folder / "logs", parts.lifeline, parts.environment, api.port))
+        http = stack.enter_context(httpx.Client(base_url=api.url, timeout=30, trust_env=False))
+        store = JobStore.connect(parts.valkey.url, timeout=5)
+        made = Service(parts, api, keeper, http, store)
+        stack.callback(made.dismiss)
+        yield made
+
+
+def cpu_seconds(process: Process) -> float:
+    """CPU that a process and its ended children have used (Linux)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+class Watch:
+    """What each kind of process used of the CPU, in cores, between its making and its reading."""
+
+    def __init__(self, watched: Service) -> None:
+        self._processes = watched.processes()
+        self._began = time.monotonic()
+        self._before = self._used()
+
+    def _used(self) -> dict[str, float]:
+        return {name: sum(map(cpu_seconds, many)) for name, many in self._processes.items()}
+
+    def cores(self) -> dict[str, float]:
+        seconds = time.monotonic() - self._began
+        return {name: (used - self._before[name]) / seconds for name, used in self._used().items()}
+
+
+def picture() -> bytes:
+    """A small photo, so that pictures are not what is measured."""
+    data = io.BytesIO()
+    Image.radial_gradient("L").resize((96, 64)).convert("RGB").save(data, "JPEG")
+    return data.getvalue()
+
+
+def quantiles(milliseconds: list[float]) -> dict[str, float]:
+    ordered = sorted(milliseconds)
+    return {"p50_ms": statistics.median(ordered), "p99_ms": ordered[round(0.99 * (len(ordered) - 1))]}
+
+
+def latencies(few: Service, many: Service, requests: int) -> dict[str, Any]:
+    """Submissions and status requests at both, one after the other in turn."""
+    image = picture()
+    took: dict[str, dict[str, list[float]]] = {"submit": {"few": [], "many": []}, "status": {"few": [], "many": []}}
+    ids = {"few": few.submit(image), "many": many.submit(image)}
+    used = [Watch(few), Watch(many)]
+    for _ in range(requests):
+        for name, each in (("few", few), ("many", many)):
+            started = time.perf_counter()
+            if len(took["submit"][name]) * 3 <= len(took["status"][name]):
+                each.store.cancel(each.submit(image), LOCAL_TENANT)  # so that the queues stay as long as they are
+                took["submit"][name].append(1000 * (time.perf_counter() - started))
+            else:
+                each.http.get(f"/v1/jobs/{ids[name]}").raise_for_status()
+                took["status"][name].append(1000 * (time.perf_counter() - started))
+    report: dict[str, Any] = {}
+    for kind, by_name in took.items():
+        report[kind] = {name: quantiles(times) for name, times in by_name.items()}
+        for quantile in ("p50_ms", "p99_ms"):
+            report[kind][f"ratio_{quantile[:3]}"] = report[kind]["many"][quantile] / report[kind]["few"][quantile]
+    report["cores"] = {"few": used[0].cores(), "many": used[1].cores()}
+    return report
+
+
+def throughput(watched: Service, seconds: float) -> dict[str, Any]:
+    """Jobs a second, and the cores that each kind of process used meanwhile."""
+    watch, began, before = Watch(watched), time.monotonic(), watched.succeeded()
+    time.sleep(seconds)
+    done = watched.succeeded() - before
+    return {"jobs_per_second": done / (time.monotonic() - began), "cores": watch.cores()}
+
+
+def curve(watched: Service, size: Size) -> list[dict[str, Any]]:
+    points = []
+    for count in size.workers:
+        watched.grow(count, SLEEP_SECONDS=str(size.sleep))
+        time.sleep(2 * size.sleep + 2)
+        point = throughput(watched, size.seconds)
+        point |= {"workers": count, "linear": point["jobs_per_second"] * size.sleep / count}
+        points.append(point)
+        print(f"  {count} workers: {point['jobs_per_second']:.2f} jobs/s", flush=True)
+    return points
+
+
+def measure(size: Size) -> dict[str, Any]:
+    with service() as few, service() as many:
+        image = picture()
+        template = many.store.get(many.submit(image), LOCAL_TENANT)
+        assert template  # noqa: S101
+        few.fill(9, replace(template, id=new_id()))
+        few.submit(image)
+        before = many.memory()
+        took = many.fill(size.queued, template)
+        report: dict[str, Any] = {"machine": describe(), "queued": size.queued, "sleep_seconds": size.sleep}
+        report["bytes_a_job"] = (many.memory() - before) / size.queued
+        report["submit_script_per_second"] = size.queued / took
+        report["latency"] = latencies(few, many, size.requests)
+        idle = Watch(many)
+        time.sleep(min(10.0, size.seconds))
+        report["idle_cores"] = idle.cores()
+        report["curve"] = curve(many, size)
+        report["megabytes"] = {"web tier": rss(many.api.pid), "keeper": rss(many.keeper.pid)}
+        many.dismiss()
+        time.sleep(1)
+        many.grow(8, SLEEP_SECONDS="0")
+        time.sleep(5)
+        report["limit"] = throughput(many, size.seconds) | {"workers": 8}
+    return report
+
+
+def plot(report: dict[str, Any], file: Path) -> None:
+    """Jobs a second over workers, beside the straight line."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    workers = [point["workers"] for point in report["curve"]]
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    axes.plot(workers, [count / report["sleep_seconds"] for count in workers], "--", color="#999", label="linear")
+    axes.plot(workers, [point["jobs_per_second"] for point in report["curve"]], "o-", color="#b3261e", label="measured")
+    axes.set(xscale="log", yscale="log", xlabel="workers", ylabel="jobs a second", xticks=workers, yticks=workers)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.set_title(f"One job a worker in {report['sleep_seconds']:g} s, {report['queued']:,} queued")
+    axes.legend()
+    figure.savefig(file, dpi=150)
+
+
+def show(report: dict[str, Any]) -> str:
+    latency = report["latency"]
+    lines = [
+        f"{report['bytes_a_job']:.0f} bytes of Redis a waiting job; "
+        f"{report['submit_script_per_second']:.0f} a second written by the submit script"
+    ]
+    for kind in ("submit", "status"):
+        few, many = latency[kind]["few"], latency[kind]["many"]
+        lines.append(
+            f"{kind}: p50 {few['p50_ms']:.1f} ms at 10 queued, {many['p50_ms']:.1f} at {report['queued']} "
+            f"(x {latency[kind]['ratio_p50']:.2f}); p99 {few['p99_ms']:.1f} and {many['p99_ms']:.1f}"
+        )
+    lines += [
+        f"{point['workers']:3} workers: {point['jobs_per_second']:6.2f} jobs/s, {point['linear']:.2f} x linear, cores "
+        + ", ".join(f"{name} {used:.2f}" for name, used in point["cores"].items())
+        for point in [*report["curve"], report["limit"] | {"linear": float("nan")}]
+    ]
+    idle = ", ".join(f"{name} {used:.3f}" for name, used in report["idle_cores"].items())
+    return "\n".join([*lines, f"cores while all wait: {idle}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2,000 jobs and four workers")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, help="where to draw the curve")
+    arguments = parser.parse_args()
+    more_files()
+    report = measure(QUICK if arguments.quick else Size())
+    print(json.dumps(report, indent=1) if arguments.json else show(report))
+    if arguments.plot:
+        plot(report, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
