@@ -72,19 +72,25 @@ def held_out(folder: Path, size: int | tuple[int, int]) -> list[tuple[str, NDArr
     return [(name, _centre(photo, height, width)) for name, photo in photos if _fits(photo, height, width)]
 
 
+def trained_on(folder: Path) -> list[Source]:
+    """The pictures that training reads."""
+    splits = _splits_of(folder)
+    return [picture for picture in sources() if splits.get(picture.name) == "training"]
+
+
 def attribution(folder: Path) -> str:
     """Markdown that names every picture that was trained on, with its author, its licence and where it is from."""
-    trained_on = [picture for picture in sources() if _splits_of(folder).get(picture.name) == "training"]
-    packages = ", ".join(f"`{name}`" for name in sorted({picture.package for picture in trained_on}))
+    pictures = trained_on(folder)
+    packages = ", ".join(f"`{name}`" for name in sorted({picture.package for picture in pictures}))
     return "\n".join(
         [
             "# Attribution",
             "",
-            f"This checkpoint was trained on {len(trained_on)} pictures from the Debian packages {packages}.",
+            f"This checkpoint was trained on {len(pictures)} pictures from the Debian packages {packages}.",
             f"Each was scaled to a short side of {SHORT_SIDE} pixels at most, cropped, and edited by procedures.",
             "Their authors have nothing to do with this project.",
             "",
-            *(f"- {picture.credit()}" for picture in trained_on),
+            *(f"- {picture.credit()}" for picture in pictures),
             "",
         ]
     )
@@ -218,8 +224,7 @@ def _read(folder: Path, name: str) -> Photo:
 @cache
 def _training_photos(folder: Path) -> list[list[Photo]]:
     """Each photo, and after it its halves and quarters, which make small crops quick."""
-    names = [name for name, split in _splits_of(folder).items() if split == "training"]
-    return [_halves(_read(folder, name)) for name in names]
+    return [_halves(_read(folder, picture.name)) for picture in trained_on(folder)]
 
 
 def _halves(photo: Photo) -> list[Photo]:

@@ -1,0 +1,90 @@
+"""The card says what was measured, and leaves nothing out that is weak."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from training import card
+from training.edits import FAMILIES
+from training.evaluation import STATISTICS
+from training.sources import sources
+
+RIGHT = {"counted": 20, "retrieval_at_1": 1.0, "retrieval_at_3": 1.0, "gain": 9.0, "taken_for": {}}
+RIGHT |= {"psnr": 25.0, "psnr_input": 15.0, "psnr_vae": 31.0, "ssim": 0.9, "ssim_input": 0.5, "ssim_vae": 0.95}
+SIZE = {"photos": 24, "families": 37, "counted": 700, "retrieval_at_1": 0.912, "retrieval_at_3": 0.987, "vae": 30.4}
+SIZE |= {"gain_where_input_is_at_most_20_dB": 9.25, "losses": {"vivid": -0.5}}
+
+
+@pytest.fixture
+def evaluation() -> dict[str, Any]:
+    families = {name: dict(RIGHT) for name in FAMILIES}
+    families["oil"] |= {"retrieval_at_1": 0.55, "taken_for": {"blur": 9}}
+    families["keep_reds"] |= {"counted": 0, "retrieval_at_1": None, "psnr": None}
+    return {
+        "parameters": {"steps": 10, "cfg_scale": 2.5},
+        "sizes": {"256x256": SIZE, "512x512": SIZE | {"vae": 34.2}},
+        "families": families,
+        "compositions": {"counted": 90, "retrieval_at_1": 0.7, "retrieval_at_3": 0.9},
+        "unchanged": {"psnr": 28.9, "psnr_vae": 30.4, "colour_cast_of_255": [0.4, -0.2, 0.1]},
+        "statistics": {name: dict.fromkeys(("input", "edit", "target", "vae"), 0.0123) for name in STATISTICS},
+    }
+
+
+@pytest.fixture
+def folders(tmp_path: Path, evaluation: dict[str, Any]) -> Path:
+    """A checkpoint of two weights files, and a training's work folder, beside each other."""
+    for part in ("unet", "vae"):
+        (tmp_path / "checkpoint" / part).mkdir(parents=True)
+        (tmp_path / "checkpoint" / part / "model.safetensors").write_bytes(part.encode() * 1_000_000)
+    (tmp_path / "work" / "photos").mkdir(parents=True)
+    rows = [{"name": picture.name, "split": "training"} for picture in sources() if not picture.held_out]
+    (tmp_path / "work" / "photos" / "index.json").write_text(json.dumps({"pictures": rows}))
+    (tmp_path / "work" / "unet.jsonl").write_text(
+        '{"seconds": 6, "samples": 150}\n{"seconds": 3420, "samples": 99000}\n'
+    )
+    (tmp_path / "work" / "evaluation").mkdir()
+    (tmp_path / "work" / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation))
+    Image.new("RGB", (8, 8)).save(tmp_path / "work" / "evaluation" / "sheet-256.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def text(folders: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    arguments = ["--checkpoint", folders / "checkpoint", "--work", folders / "work", "-o", folders / "docs" / "card.md"]
+    monkeypatch.setattr("sys.argv", ["card", *map(str, arguments)])
+    card.main()
+    return (folders / "docs" / "card.md").read_text()
+
+
+def test_the_card_has_the_figures(text: str):
+    assert "| 256x256 | 24 | 37 | 700 | 91.2% | 98.7% | 9.2 | 30.4 |" in text
+    assert "30.4 dB at 256 px, 34.2 dB at 512 px" in text
+    assert "right 70.0%, among three 90.0% of 90" in text
+    assert "| unet | 57.0 | 99,000 |" in text
+    assert "$" not in text
+
+
+def test_the_card_names_what_is_weak(text: str):
+    assert "- `oil` is right in 55.0% of 20; else it is nearest to `blur` (9)." in text
+    assert "- `vivid` ends 0.5 dB farther from its target than the photo is." in text
+    assert "`night` is right" not in text
+
+
+def test_the_card_has_a_row_for_every_family_with_an_exact_target(text: str):
+    for name, family in FAMILIES.items():
+        assert (f"\n| {name} | 20 |" in text) == (family.exact and name not in {"keep", "keep_reds"}), name
+    assert "\n| keep_reds | 0 | - | - |" in text
+    assert "\n| grain | 0.0123 |" in text
+
+
+def test_the_card_counts_licences_hashes_weights_and_shows_only_pictures_that_there_are(text: str, folders: Path):
+    counted = sum(picture.licence == "CC0-1.0" and not picture.held_out for picture in sources())
+    assert f"| CC0-1.0 | {counted} |" in text
+    assert f"`unet/model.safetensors` `{hashlib.sha256(b'unet' * 1_000_000).hexdigest()}`" in text
+    assert "![Every edit at 256 px](images/micro-256.jpg)" in text
+    assert (folders / "docs" / "images" / "micro-256.jpg").exists()
+    assert "micro-512.jpg" not in text

@@ -1,0 +1,166 @@
+"""The checkpoint's card: `card.md` with the figures of an evaluation, a training's log and the pictures' licences."""
+
+import argparse
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from training.edits import COMPOSABLE, FAMILIES
+from training.photos import trained_on
+from training.recipe import STAGES
+from training.sources import HERE
+
+WEAK = 0.85  # families that are right less often are named
+Figures = dict[str, Any]
+
+
+def fill(evaluation: Figures, checkpoint: Path, work: Path) -> dict[str, str]:
+    """What stands for each of `card.md`'s names but the pictures."""
+    weights = sorted(checkpoint.rglob("*.safetensors"))
+    sizes = evaluation["sizes"]
+    pictures = trained_on(work / "photos")
+    return {
+        "megabytes": f"{sum(file.stat().st_size for file in weights) / 1e6:.1f}",
+        "known": str(len(FAMILIES) - 1),
+        "pairs": str(len(COMPOSABLE)),
+        "pictures": str(len(pictures)),
+        "photos": str(sizes["256x256"]["photos"]),
+        "parameters": ", ".join(f"{name} {value}" for name, value in evaluation["parameters"].items()),
+        "sizes": size_table(sizes),
+        "compositions": f"right {percent(evaluation['compositions']['retrieval_at_1'])}, "
+        f"among three {percent(evaluation['compositions']['retrieval_at_3'])} "
+        f"of {evaluation['compositions']['counted']}",
+        "unchanged": unchanged(evaluation["unchanged"]),
+        "families": family_table(evaluation["families"]),
+        "statistics": statistics_table(evaluation["statistics"]),
+        "vae": number(sizes["256x256"]["vae"]),
+        "vae_512": number(sizes.get("512x512", {}).get("vae")),
+        "weak": weak(evaluation["families"], sizes["256x256"]["losses"]),
+        "stages": stage_table(work),
+        "hashes": "\n".join(f"- `{file.relative_to(checkpoint)}` `{sha256(file)}`" for file in weights),
+        "licences": table(("licence", "pictures"), sorted(Counter(p.licence for p in pictures).items())),
+    }
+
+
+def size_table(sizes: dict[str, Figures]) -> str:
+    header = ("size", "photos", "families", "counted", "right", "among three", "gain (dB)", "autoencoder (dB)")
+    return table(
+        header,
+        [
+            (
+                *(size, one["photos"], one["families"], one["counted"]),
+                *(percent(one["retrieval_at_1"]), percent(one["retrieval_at_3"])),
+                *(number(one["gain_where_input_is_at_most_20_dB"]), number(one["vae"])),
+            )
+            for size, one in sizes.items()
+        ],
+    )
+
+
+def family_table(families: dict[str, Figures]) -> str:
+    header = ("family", "counted", "right", "PSNR edit", "photo", "autoencoder", "SSIM edit", "photo", "autoencoder")
+    rows = [
+        (
+            *(name, one["counted"], percent(one["retrieval_at_1"])),
+            *(number(one[key]) for key in ("psnr", "psnr_input", "psnr_vae")),
+            *(number(one[key], ".2f") for key in ("ssim", "ssim_input", "ssim_vae")),
+        )
+        for name, one in families.items()
+        if FAMILIES[name].exact and name != "keep"
+    ]
+    return table(header, rows)
+
+
+def statistics_table(statistics: dict[str, dict[str, float | None]]) -> str:
+    header = ("family", "photo", "edit", "target", "target through the autoencoder")
+    return table(
+        header,
+        [
+            (name, *(number(one[w], ".3g") for w in ("input", "edit", "target", "vae")))
+            for name, one in statistics.items()
+        ],
+    )
+
+
+def stage_table(work: Path) -> str:
+    """How long each stage of a training took and how many samples it saw, by its logs."""
+    rows = []
+    for stage in STAGES:
+        log = work / f"{stage}.jsonl"
+        if log.exists():
+            last = json.loads(log.read_text().splitlines()[-1])
+            rows.append((stage, number(last["seconds"] / 60), f"{last['samples']:,}"))
+    return table(("stage", "minutes", "samples"), rows)
+
+
+def unchanged(figures: Figures) -> str:
+    cast = ", ".join(f"{shift:+.1f}" for shift in figures["colour_cast_of_255"])
+    return (
+        f"{number(figures['psnr'])} dB to the photo, where the autoencoder alone has {number(figures['psnr_vae'])} dB; "
+        f"mean change of red, green and blue {cast} of 255"
+    )
+
+
+def weak(families: dict[str, Figures], losses: dict[str, float]) -> str:
+    lines = [
+        f"- `{name}` is right in {percent(one['retrieval_at_1'])} of {one['counted']}; else it is nearest to "
+        f"{', '.join(f'`{other}` ({count})' for other, count in one['taken_for'].items())}."
+        for name, one in families.items()
+        if FAMILIES[name].exact and one["counted"] and one["retrieval_at_1"] < WEAK
+    ]
+    lines += [
+        f"- `{name}` ends {-gain:.1f} dB farther from its target than the photo is." for name, gain in losses.items()
+    ]
+    return "\n".join(lines)
+
+
+def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def number(value: float | None, form: str = ".1f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def copied(picture: Path, images: Path, name: str, caption: str) -> str:
+    """Markdown of a picture that is copied into `images`; nothing where there is none."""
+    if not picture.exists():
+        return ""
+    shutil.copy(picture, images / name)
+    return f"![{caption}]({images.name}/{name})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/micro"), help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="of training and evaluation (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/micro-checkpoint.md"), help="(%(default)s)")
+    arguments = parser.parse_args()
+    work, images = arguments.work, arguments.output.parent / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    evaluation = json.loads((work / "evaluation" / "evaluation.json").read_text())
+    pictures = {
+        "sheet_256": copied(work / "evaluation/sheet-256.jpg", images, "micro-256.jpg", "Every edit at 256 px"),
+        "sheet_512": copied(work / "evaluation/sheet-512.jpg", images, "micro-512.jpg", "Every edit at 512 px"),
+        "losses": copied(work / "losses.png", images, "micro-losses.png", "Losses by minutes"),
+    }
+    text = Template((HERE / "card.md").read_text()).substitute(fill(evaluation, arguments.checkpoint, work) | pictures)
+    arguments.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
