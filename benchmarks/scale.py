@@ -202,30 +202,39 @@ def curve(watched: Service, size: Size) -> list[dict[str, Any]]:
     return points
 
 
-def measure(size: Size) -> dict[str, Any]:
+def template_of(filled: Service) -> Job:
+    """A job as the web tier writes it, with its picture, to be written again and again."""
+    job = filled.store.get(filled.submit(picture()), LOCAL_TENANT)
+    assert job  # noqa: S101
+    return job
+
+
+def measure_records(size: Size) -> dict[str, Any]:
+    """Memory and latency: one service where ten jobs wait, beside one where all do."""
     with service() as few, service() as many:
-        image = picture()
-        template = many.store.get(many.submit(image), LOCAL_TENANT)
-        assert template  # noqa: S101
-        few.fill(9, replace(template, id=new_id()))
-        few.submit(image)
-        before = many.memory()
+        few.fill(9, template_of(few))
+        template, before = template_of(many), many.memory()
         took = many.fill(size.queued, template)
-        report: dict[str, Any] = {"machine": describe(), "queued": size.queued, "sleep_seconds": size.sleep}
-        report["bytes_a_job"] = (many.memory() - before) / size.queued
-        report["submit_script_per_second"] = size.queued / took
-        report["latency"] = latencies(few, many, size.requests)
+        report = {
+            "bytes_a_job": (many.memory() - before) / size.queued,
+            "submit_script_per_second": size.queued / took,
+            "latency": latencies(few, many, size.requests),
+        }
         idle = Watch(many)
         time.sleep(min(10.0, size.seconds))
-        report["idle_cores"] = idle.cores()
-        report["curve"] = curve(many, size)
-        report["megabytes"] = {"web tier": rss(many.api.pid), "keeper": rss(many.keeper.pid)}
-        many.dismiss()
-        time.sleep(1)
-        many.grow(8, SLEEP_SECONDS="0")
+        return report | {"idle_cores": idle.cores()}
+
+
+def measure_curve(size: Size) -> dict[str, Any]:
+    """Jobs a second by the number of workers, and at the machine's limit."""
+    with service() as filled:
+        filled.fill(size.queued, template_of(filled))
+        report: dict[str, Any] = {"curve": curve(filled, size)}
+        report["megabytes"] = {"web tier": rss(filled.api.pid), "keeper": rss(filled.keeper.pid)}
+        filled.dismiss()
+        filled.grow(max(size.workers) // 4, SLEEP_SECONDS="0")
         time.sleep(5)
-        report["limit"] = throughput(many, size.seconds) | {"workers": 8}
-    return report
+        return report | {"limit": throughput(filled, size.seconds) | {"workers": len(filled.workers)}}
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
@@ -250,36 +259,54 @@ def plot(report: dict[str, Any], file: Path) -> None:
 
 
 def show(report: dict[str, Any]) -> str:
-    latency = report["latency"]
-    lines = [
-        f"{report['bytes_a_job']:.0f} bytes of Redis a waiting job; "
-        f"{report['submit_script_per_second']:.0f} a second written by the submit script"
-    ]
-    for kind in ("submit", "status"):
-        few, many = latency[kind]["few"], latency[kind]["many"]
+    lines = []
+    if "latency" in report:
         lines.append(
-            f"{kind}: p50 {few['p50_ms']:.1f} ms at 10 queued, {many['p50_ms']:.1f} at {report['queued']} "
-            f"(x {latency[kind]['ratio_p50']:.2f}); p99 {few['p99_ms']:.1f} and {many['p99_ms']:.1f}"
+            f"{report['bytes_a_job']:.0f} bytes of Redis a waiting job; "
+            f"{report['submit_script_per_second']:.0f} a second written by the submit script"
         )
+        for kind in ("submit", "status"):
+            by_queue = report["latency"][kind]
+            few, many = by_queue["few"], by_queue["many"]
+            lines.append(
+                f"{kind}: p50 {few['p50_ms']:.1f} ms at 10 queued, {many['p50_ms']:.1f} at {report['queued']} "
+                f"(x {by_queue['ratio_p50']:.2f}); p99 {few['p99_ms']:.1f} and {many['p99_ms']:.1f}"
+            )
+        lines.append(f"cores while all wait: {_cores(report['idle_cores'])}")
     lines += [
-        f"{point['workers']:3} workers: {point['jobs_per_second']:6.2f} jobs/s, {point['linear']:.2f} x linear, cores "
-        + ", ".join(f"{name} {used:.2f}" for name, used in point["cores"].items())
-        for point in [*report["curve"], report["limit"] | {"linear": float("nan")}]
+        f"{point['workers']:3} workers: {point['jobs_per_second']:6.2f} jobs/s, {point['linear']:.2f} x linear; "
+        f"cores: {_cores(point['cores'])}"
+        for point in report.get("curve", [])
     ]
-    idle = ", ".join(f"{name} {used:.3f}" for name, used in report["idle_cores"].items())
-    return "\n".join([*lines, f"cores while all wait: {idle}"])
+    if "limit" in report:
+        limit = report["limit"]
+        lines.append(
+            f"{limit['workers']:3} workers that do not sleep: {limit['jobs_per_second']:.1f} jobs/s; "
+            f"cores: {_cores(limit['cores'])}"
+        )
+    return "\n".join(lines)
+
+
+def _cores(by_name: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {used:.3f}" for name, used in by_name.items())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2,000 jobs and four workers")
+    parser.add_argument("--part", choices=("records", "curve"), help="only that: 1 to 3, or 4 and 5")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, help="where to draw the curve")
     arguments = parser.parse_args()
     more_files()
-    report = measure(QUICK if arguments.quick else Size())
+    size = QUICK if arguments.quick else Size()
+    report = {"machine": describe(), "queued": size.queued, "sleep_seconds": size.sleep}
+    if arguments.part in (None, "records"):
+        report |= measure_records(size)
+    if arguments.part in (None, "curve"):
+        report |= measure_curve(size)
     print(json.dumps(report, indent=1) if arguments.json else show(report))
-    if arguments.plot:
+    if arguments.plot and "curve" in report:
         plot(report, arguments.plot)
 
 

@@ -217,6 +217,18 @@ def test_the_manifests_set_only_what_the_code_reads(overlay):
             assert set(each["data"]) <= SETTINGS | {"VALKEY_PASSWORD"}
 
 
+@pytest.mark.parametrize("process", ["api", "keeper", "worker"])
+def test_nobody_holds_a_secret_of_somebody_else(process):
+    """ADMIN_KEY is the web tier's, BACKUP_KEY the keeper's; the worker, which reads strangers' models, has neither."""
+    owners = {"ADMIN_KEY": "api", "BACKUP_KEY": "keeper"}
+    composed = services({"BACKUP_KEY": "b" * 32})[process]["environment"]
+    (container,) = pod(process)["containers"]
+    blank = {each["name"] for each in container["env"] if each.get("value") == ""}
+    for secret, owner in owners.items():
+        assert bool(composed[secret]) is (owner == process)
+        assert (secret in blank) is (owner != process)
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("name", ["api", "keeper", "worker"])
 def test_pods_are_locked_down(overlay, name):
