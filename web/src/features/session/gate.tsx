@@ -2,11 +2,9 @@ import { Button, Container, PasswordInput, Text, Title } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { useSession, useSignIn } from "@/shared/api/session";
 
-/** What is behind it needs a key where the service asks for keys. */
+/** What is behind it needs a key where the service asks for keys; it is shown at once, until the service says so. */
 export function Gate({ children }: { children: ReactNode }) {
-  const session = useSession();
-  if (session === undefined) return null;
-  return session ? children : <SignIn />;
+  return useSession() === null ? <SignIn /> : children;
 }
 
 function SignIn() {
