@@ -3,17 +3,23 @@
 import importlib
 import sys
 
+from chaos import scenarios
+
 WORDS = {
-    "pictures": ("chaos.corpus", "thousands of hostile pictures through the public API"),
+    "workers": "kills and freezes workers while thousands of jobs run",
+    "pictures": "thousands of hostile pictures through the public API",
 }
 
 
 def main() -> int:
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    if word not in WORDS:
-        print(__doc__, *(f"  {name:12} {what}" for name, (_, what) in WORDS.items()), sep="\n")
-        return 0 if word in ("", "-h", "--help") else 2
-    return int(importlib.import_module(WORDS[word][0]).main(sys.argv[2:]))
+    word, *options = sys.argv[1:] or [""]
+    if word in scenarios.SCENARIOS:
+        return scenarios.main([word, *options])
+    if word in WORDS:
+        return int(importlib.import_module(f"chaos.{word}").main(options))
+    about = WORDS | {name: scenario.about for name, scenario in scenarios.SCENARIOS.items()}
+    print(__doc__, *(f"  {name:14} {what}" for name, what in about.items()), sep="\n")
+    return 0 if word in ("", "-h", "--help") else 2
 
 
 if __name__ == "__main__":

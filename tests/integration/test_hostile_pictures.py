@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from api import decoder, photos
 from api.decoder import Limits, Refused, decode
 from api.photos import Photos
-from chaos.pictures import (
+from chaos.hostile import (
     MARKER,
     MOST_PIXELS,
     corpus,

@@ -1,0 +1,141 @@
+"""Editors for the harness, which write down each run in a ledger of their own: a fake one, and the real one watched.
+
+`EDITORS=chaos.engine:fake` answers by a hash of what it was given, after `CHAOS_SECONDS`; torch is not loaded. The
+ledger is the file that `CHAOS_LEDGER` names; the service knows nothing of it. The number of a job is in its prompt, and
+so is how it is to misbehave, if it is.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from jobs.settings import Settings
+from pipeline.catalogue import MODELS, Card
+from worker.editor import Editor, Editors
+
+SIDE = 8
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step of nothing."""
+
+    step: int
+    steps: int
+
+    def preview(self) -> Image.Image:
+        return Image.new("RGB", (SIDE, SIDE))
+
+    noisy = preview
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one job's edit, as the ledger has it; times are seconds since 1970, `ended` None if it never did."""
+
+    number: int
+    pid: int
+    started: float
+    ended: float | None = None
+
+
+def note(event: str, prompt: str) -> None:
+    """Append one line to the ledger, whole even when many processes write."""
+    line = json.dumps({"event": event, "number": number_of(prompt), "pid": os.getpid(), "at": time.time()}) + "\n"
+    ledger = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(ledger, line.encode())
+    finally:
+        os.close(ledger)
+
+
+def read_ledger(file: Path) -> list[Run]:
+    """All runs, in the order in which they began."""
+    runs: list[Run] = []
+    open_runs: dict[tuple[int, int], int] = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        entry = json.loads(line)
+        key = (entry["number"], entry["pid"])
+        if entry["event"] == "start":
+            open_runs[key] = len(runs)
+            runs.append(Run(entry["number"], entry["pid"], entry["at"]))
+        elif key in open_runs:
+            at = open_runs.pop(key)
+            runs[at] = Run(runs[at].number, runs[at].pid, runs[at].started, entry["at"])
+    return runs
+
+
+def number_of(prompt: str) -> int:
+    """The number behind the first word of a prompt, such as "job 17 hang"."""
+    return int(prompt.split()[1])
+
+
+def answer(pixels: bytes, prompt: str, seed: int) -> Image.Image:
+    """The picture that the fake engine makes of these."""
+    digest = hashlib.sha256(pixels + f"{prompt} {seed}".encode()).digest()
+    return Image.frombytes("RGB", (SIDE, SIDE), (digest * 6)[: 3 * SIDE * SIDE])
+
+
+class Fake:
+    """Takes its time and answers by a hash."""
+
+    def edit(
+        self, photo: Image.Image, prompt: str, *, on_step: Callable[[Done], None], seed: int, steps: int, **_others: Any
+    ) -> Image.Image:
+        note("start", prompt)
+        manners = prompt.split()[2:]
+        pause = float(manners[1] if manners[:1] == ["takes"] else os.environ.get("CHAOS_SECONDS", "0.2")) / steps
+        for step in range(1, steps + 1):
+            time.sleep(pause)
+            misbehave(manners)
+            on_step(Done(step, steps))
+        note("end", prompt)
+        return answer(photo.convert("RGB").tobytes(), prompt, seed)
+
+    def receipt(self) -> Mapping[str, Any]:
+        return {"checkpoint": "fake"}
+
+
+def misbehave(manners: list[str]) -> None:
+    """As the prompt says."""
+    if manners == ["hang"]:
+        time.sleep(3600)
+    if manners == ["poison"]:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fake(_: Settings) -> Editors:
+    """One fake editor for all models."""
+    return Editors(dict.fromkeys(MODELS, Fake()), Card("fake"))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A real editor whose runs are written down."""
+
+    editor: Editor
+
+    def edit(self, photo: Image.Image, prompt: str, **params: Any) -> Image.Image:
+        note("start", prompt)
+        edited = self.editor.edit(photo, prompt, **params)
+        note("end", prompt)
+        return edited
+
+    def receipt(self) -> Mapping[str, Any]:
+        return self.editor.receipt()
+
+
+def real(settings: Settings) -> Editors:
+    """The pipeline of the project, its first model watched."""
+    from worker import torch_editors  # loads torch
+
+    editors = torch_editors.load(settings)
+    return Editors({"pix2pix-full": Watched(editors.by_model["pix2pix-full"])}, editors.card, editors.worked_at)
