@@ -132,7 +132,7 @@ class Stack:
         for process in processes:
             self.supervisor.spawn(process)
         for process in processes:
-            process.wait_until_ready()
+            self.supervisor.wait_until_ready(process)
             self.say(f"  {process.name:<10} ready after {time.monotonic() - begin:.1f} s")
 
 
@@ -143,10 +143,14 @@ class Life:
     began: float
     short_lives: int = 0
     next_at: float | None = None
+    was_ready: bool = False
 
 
 class Supervisor:
-    """Starts again what has ended, with a growing pause if it ends at once, and gives up in clear words."""
+    """Starts again what has ended, with a growing pause if it ends at once.
+
+    What has never been ready is given up, in clear words; what has been comes back for as long as we live, for a job
+    may break its worker at once, and another one after it."""
 
     def __init__(self, processes: Sequence[Process], say: Say) -> None:
         self.processes = processes
@@ -157,6 +161,11 @@ class Supervisor:
         """Start a process that is looked after from now on."""
         process.spawn()
         self.lives.setdefault(process.name, Life(0)).began = time.monotonic()
+
+    def wait_until_ready(self, process: Process) -> None:
+        """Return when it is ready for the first time; raises as `Process.start` does."""
+        process.wait_until_ready()
+        self.lives[process.name].was_ready = True
 
     def check(self) -> None:
         """Look at every process once; to be called a few times a second."""
@@ -173,12 +182,12 @@ class Supervisor:
     def _mourn(self, process: Process, life: Life) -> None:
         at_once = time.monotonic() - life.began < LIVED_SECONDS
         life.short_lives = life.short_lives + 1 if at_once else 0
-        if life.short_lives > len(PAUSES):
+        if life.short_lives > len(PAUSES) and not life.was_ready:
             raise ProcessError(
                 f"{process.name} ended {life.short_lives} times at once, the last time with {process.ending}. "
                 f"Giving up; this is the end of its log:\n{process.tail()}"
             )
-        pause = PAUSES[max(life.short_lives - 1, 0)]
+        pause = PAUSES[min(max(life.short_lives - 1, 0), len(PAUSES) - 1)]
         life.next_at = time.monotonic() + pause
         when = f"in {pause:.0f} s" if pause else "now"
         self.say(f"{process.name} ended with {process.ending}; starting it again {when}.")

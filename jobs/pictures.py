@@ -10,6 +10,7 @@ What clients upload before they submit lies beside them for a day, as `_uploads/
 keeps for itself, as `_darkroom/*`. No tenant's name begins like that.
 """
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -27,6 +28,7 @@ from botocore.handlers import add_expect_header
 
 from jobs.errors import StorageUnavailable
 from jobs.job import Job, Picture
+from jobs.retries import Budget, full_jitter
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,11 +42,16 @@ UPLOADS = "_uploads"
 OWN_FOLDER = "_darkroom"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
-SOON = 0.5  #: seconds; a call that failed sooner met a closed connection, and is tried once more
+MOST_TRIES = 4
+PASSING = ("RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")  #: refusals that are not for good
 
 
 class NoSuchPicture(LookupError):
     """There is nothing under this key."""
+
+
+class Refused(StorageUnavailable):
+    """The storage does not want to; asking again at once would not help."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,11 @@ def reaching_s3() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code in ("NoSuchKey", "404"):
             raise NoSuchPicture(str(error)) from error
-        raise StorageUnavailable("The picture store (S3) refused the request.") from error
+        kind = StorageUnavailable if status >= 500 or code in PASSING else Refused
+        raise kind("The picture store (S3) refused the request.") from error
     except (BotoCoreError, HTTPClientError, OSError) as error:
         raise StorageUnavailable("The picture store (S3) does not answer.") from error
 
@@ -98,15 +107,20 @@ class PictureStore:
         NoSuchPicture: from the reading ones.
     """
 
-    def __init__(self, client: "S3Client", signer: "S3Client", bucket: str) -> None:
+    def __init__(self, client: "S3Client", signer: "S3Client", bucket: str, patience: float) -> None:
         self._s3 = client
         self._signer = signer
         self.bucket = bucket
-        self._failed_at = -AWAY
+        self._patience = patience
+        self._budget = Budget()
+        self._failed_at: float | None = None
 
     @classmethod
-    def connect(cls, settings: Settings, *, timeout: float) -> Self:
-        """A store on the settings' bucket; connecting and each answer may take `timeout` seconds."""
+    def connect(cls, settings: Settings, *, timeout: float, patience: float = 0.5) -> Self:
+        """A store on the settings' bucket; connecting and each answer may take `timeout` seconds.
+
+        What failed sooner than `patience` seconds after it was begun is tried again.
+        """
 
         def client(endpoint: str | None) -> "S3Client":
             made = boto3.client(
@@ -129,7 +143,7 @@ class PictureStore:
             return made
 
         public = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-        return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket)
+        return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket, patience)
 
     @property
     def events(self) -> Any:
@@ -137,29 +151,40 @@ class PictureStore:
         return self._s3.meta.events
 
     def _call(self, request: Callable[[], T]) -> T:
-        started = time.monotonic()
-        try:
-            with reaching_s3():
-                return request()
-        except StorageUnavailable:
-            if time.monotonic() - started > SOON:
-                self._failed_at = time.monotonic()
-                raise
-        try:
-            with reaching_s3():
-                return request()
-        except StorageUnavailable:
-            self._failed_at = time.monotonic()
-            raise
+        """Make a call, and again after a failure that may pass, within the patience and the budget."""
+        started, tries = time.monotonic(), 0
+        self._budget.earn()
+        while True:
+            try:
+                with reaching_s3():
+                    answer = request()
+            except StorageUnavailable as error:
+                tries += 1
+                late = time.monotonic() - started > self._patience
+                if late or tries == MOST_TRIES or isinstance(error, Refused) or not self._budget.spend():
+                    self._failed_at = time.monotonic()
+                    raise
+                time.sleep(full_jitter(tries, base=0.05, cap=1.0))
+            else:
+                self._failed_at = None
+                return answer
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last call failed, and none has succeeded since."""
+        return self._failed_at is not None
 
     def refuse_while_away(self) -> None:
         """Raises StorageUnavailable, without asking, when the storage failed a moment ago."""
-        if time.monotonic() - self._failed_at < AWAY:
+        failed_at = self._failed_at
+        if failed_at is not None and time.monotonic() - failed_at < AWAY:
             raise StorageUnavailable("The picture store (S3) did not answer a moment ago.")
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()  # S3 compares it
+        what: dict[str, Any] = {"Body": data, "ContentType": content_type, "ContentMD5": digest}
         try:
-            self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type))
+            self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=key, **what))
         except NoSuchPicture as error:  # whoever answered so is no S3
             raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
@@ -170,7 +195,11 @@ class PictureStore:
     def put_result(self, job: Job, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store a result under the job's fence, where no other attempt can write."""
         key = f"{job.folder}/{job.fence}/output.{EXTENSIONS[content_type]}"
-        return self._put_picture(key, data, content_type, size)
+        picture = self._put_picture(key, data, content_type, size)
+        head = self._call(lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
+        if head["ContentLength"] != len(data):
+            raise StorageUnavailable("The picture store (S3) did not keep the whole result.")
+        return picture
 
     def put_sprite(self, job: Job, jpeg: bytes, size: tuple[int, int]) -> Picture:
         """Store the small pictures of a job's way, beside its result."""
@@ -201,6 +230,13 @@ class PictureStore:
     def read(self, key: str) -> bytes:
         """A whole object."""
         return self._call(lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def read_picture(self, picture: Picture) -> bytes:
+        """A stored picture, as it was stored."""
+        data = self.read(picture.key)
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            raise StorageUnavailable("The picture store (S3) gave another picture than it was given.")
+        return data
 
     def link(self, key: str, *, filename: str, content_type: str, seconds: int) -> str:
         """A presigned address from which one picture can be downloaded for a while, and nothing else."""

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     worker_grace_seconds: Positive = Field(25, description="from SIGTERM until the worker is gone")
 
     lease_seconds: Positive = 30
+    patience_seconds: float = Field(60.0, gt=0, description="that a job may go without progress; or ten of its steps")
     max_crashes: Positive = Field(3, description="after so many crashed attempts a job fails as poison")
     deadline_seconds: Positive = Field(
         86_400, description="a job's time from acceptance to its end, unless it names one"

@@ -12,13 +12,12 @@ from typing import Any, Literal, Self, cast
 from uuid import uuid4
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
-from redis.retry import Retry
 
 from jobs import keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Frames, Job, Picture, Status
+from jobs.retries import RedisRetry
 
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
@@ -191,7 +190,7 @@ class JobStore:
             decode_responses=True,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 1),
+            retry=RedisRetry(),
             health_check_interval=0,
         )
         return cls(client)

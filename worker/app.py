@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -27,7 +28,9 @@ log = logging.getLogger("worker")
 
 REDIS_TIMEOUT = 5.0
 S3_TIMEOUT = 20.0
+S3_PATIENCE = 10.0
 PATROL = 10.0  #: seconds after which a free slot looks for work unasked
+PROBE = 2.0  #: and after which it looks whether the storage is back
 
 
 class Worker:
@@ -40,25 +43,25 @@ class Worker:
         self._free = threading.BoundedSemaphore(desk.slots)
 
     def work(self) -> None:
-        """Run jobs in a free slot until none is left; without a free slot there is nothing to do."""
+        """Run jobs in a free slot until none is left; who finds one has the next slot look, too."""
         if not self._free.acquire(blocking=False):
             return
         worked = False
         try:
-            while not self.draining and run_next(self.desk):
+            while not self.draining and run_next(self.desk, on_claim=lambda: in_background(self.work)):
                 worked = True
         except Unavailable as error:
             log.warning("no job claimed: %s", error)
         finally:
             self._free.release()
-        if worked and not self.desk.hands.in_hand():
+        if worked and self.desk.hands.are_empty():
             give_memory_back()
 
     def patrol(self) -> None:
         """Look for work at the start and now and then, for the broker may have lost every wake-up."""
         while not self.draining:
-            self.work()
-            time.sleep(PATROL)
+            in_background(self.work)
+            time.sleep(PROBE if self.desk.pictures.failing else PATROL)
 
     def drain(self, **_: Any) -> None:
         """Claim no more; finish what fits into the grace, give the rest back, be gone at its end."""
@@ -66,16 +69,19 @@ class Worker:
             return
         self.draining = True
         log.info("draining: %s jobs in hand, %s s", len(self.desk.hands.in_hand()), self._grace)
+        latest = threading.Timer(self._grace, os._exit, [0])  # should a thread hang, or Redis while we say goodbye
+        latest.daemon = True
+        latest.start()
         in_background(self._leave)
 
     def _leave(self) -> None:
         margin = min(3.0, self._grace / 2)
         ends = time.monotonic() + self._grace
-        while self.desk.hands.in_hand() and time.monotonic() < ends - margin:
+        while not self.desk.hands.are_empty() and time.monotonic() < ends - margin:
             time.sleep(0.05)
         for held in self.desk.hands.in_hand():
             held.stop = held.stop or Drained
-        while self.desk.hands.in_hand() and time.monotonic() < ends - margin / 3:
+        while not self.desk.hands.are_empty() and time.monotonic() < ends - margin / 3:
             time.sleep(0.05)
         self._go()
 
@@ -105,9 +111,16 @@ def load_desk(settings: Settings) -> Desk:
     editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    hands = Hands(store, name, about, lease_seconds=settings.lease_seconds, engine_worked_at=editors.worked_at)
-    pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT)
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"  # in a container, every life has the same pid
+    hands = Hands(
+        store,
+        name,
+        about,
+        lease_seconds=settings.lease_seconds,
+        engine_worked_at=editors.worked_at,
+        patience=settings.patience_seconds,
+    )
+    pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     return Desk(
         store,
         pictures,
@@ -143,8 +156,8 @@ def main() -> None:
     worker = Worker(load_desk(settings), settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)
-    worker.draining = True
-    worker._leave()
+    worker.drain()
+    time.sleep(settings.worker_grace_seconds + 1)  # the drain ends the process
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ class Drained(Stopped):
 class Held:
     """One claimed job in this worker's hands."""
 
-    def __init__(self, job: Job, engine_worked_at: Clock) -> None:
+    def __init__(self, job: Job, engine_worked_at: Clock, patience: float = PATIENCE) -> None:
         self.job = job
         self._engine_worked_at = engine_worked_at
         self._in_engine = False
-        self._patience = PATIENCE
+        self._usual_patience = self._patience = patience
         self.step = 0
         self.steps = 0
         self.stop: type[Stopped] | None = None
@@ -70,7 +70,7 @@ class Held:
             Stopped: the job is not to go on.
         """
         self._in_engine = engine
-        self._patience = patience or PATIENCE
+        self._patience = patience or self._usual_patience
         self._began = self._moved = time.monotonic()
         self.check()
 
@@ -121,13 +121,17 @@ class Hands:
         *,
         lease_seconds: int,
         engine_worked_at: Clock,
+        patience: float = PATIENCE,
     ) -> None:
-        """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock."""
+        """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock; `patience`,
+        for how many seconds a job without progress is still vouched for."""
         self.store = store
         self._engine_worked_at = engine_worked_at
         self.worker = worker
         self._about = about
         self._lease_seconds = lease_seconds
+        self._patience = patience
+        self._claims = 0
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._stir = threading.Event()
@@ -135,7 +139,7 @@ class Hands:
     @contextmanager
     def holding(self, job: Job) -> Iterator[Held]:
         """Keep the job's lease while it gets on."""
-        held = Held(job, self._engine_worked_at)
+        held = Held(job, self._engine_worked_at, self._patience)
         with self._lock:
             self._held[job.fence] = held
         self._stir.set()
@@ -144,6 +148,22 @@ class Hands:
         finally:
             with self._lock:
                 del self._held[job.fence]
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """While a claim is under way: what it brings is not in hand yet."""
+        with self._lock:
+            self._claims += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._claims -= 1
+
+    def are_empty(self) -> bool:
+        """Whether no job is held, and none on its way here."""
+        with self._lock:
+            return not self._held and not self._claims
 
     def in_hand(self) -> list[Held]:
         """The jobs held now."""

@@ -44,7 +44,7 @@ class Keeper:
     def tick(self) -> None:
         """One round. What fails is left for the next one."""
         now = time.monotonic()
-        if now - self._last_tick > self.settings.lease_seconds / 2:
+        if now - self._last_tick > self.settings.lease_seconds / 2 + 2 * TICK:
             # The keeper slept, or Redis did; then the workers could not renew either. They first get the chance.
             self._reclaims_from = now + self.settings.lease_seconds
             log.info("a gap of %.0f s: leases count again in one lease", now - self._last_tick)

@@ -2,9 +2,9 @@
 
 import io
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -14,6 +14,7 @@ from PIL import Image
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
 from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
+from jobs.retries import full_jitter
 from jobs.store import JobStore
 from pipeline.errors import PipelineError
 from worker.editor import Editor
@@ -52,14 +53,16 @@ class Desk:
         )
 
 
-def run_next(desk: Desk) -> bool:
-    """Carry the next job from queued to its end. False: there was none."""
-    token = uuid4().hex
-    job = insist(lambda: desk.claim(token), seconds=5)
-    if job is None:
-        return False
-    log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
-    with desk.hands.holding(job) as held:
+def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
+    """Carry the next job from queued to its end; `on_claim` is called when there is one. False: there was none."""
+    with ExitStack() as stack:
+        with desk.hands.claiming():
+            job = claim(desk)
+            if job is None:
+                return False
+            held = stack.enter_context(desk.hands.holding(job))
+        on_claim()
+        log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
         try:
             result = edit_job(desk, held)
         except Canceled:
@@ -70,7 +73,7 @@ def run_next(desk: Desk) -> bool:
             insist(lambda: desk.store.release(job, "drained"), seconds=5)
         except Unavailable as trouble:
             log.warning("job %s given back: %s", job.id, trouble)
-            wait = random.uniform(0, min(LONGEST_WAIT, 2 ** len(job.attempts)))  # noqa: S311 - jitter
+            wait = full_jitter(len(job.attempts), base=1.0, cap=LONGEST_WAIT)
             insist(lambda: desk.store.release(job, "storage-trouble", wait_seconds=wait), seconds=desk.lease_seconds)
         except NoSuchPicture:
             end_badly(desk, job, missing_input())
@@ -82,6 +85,18 @@ def run_next(desk: Desk) -> bool:
         else:
             end_well(desk, held, result)
     return True
+
+
+def claim(desk: Desk) -> Job | None:
+    """The next job, unless the storage is away: then nothing could be fetched.
+
+    Raises:
+        Unavailable
+    """
+    if desk.pictures.failing:
+        desk.pictures.ping()
+    token = uuid4().hex
+    return insist(lambda: desk.claim(token), seconds=5)
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,7 @@ def edit_job(desk: Desk, held: Held) -> Result:
     job = held.job
     params = {**job.params}
     began = time.monotonic()
-    photo = Image.open(io.BytesIO(desk.pictures.read(job.input.key)), formats=["PNG", "JPEG"])
+    photo = Image.open(io.BytesIO(desk.pictures.read_picture(job.input)), formats=["PNG", "JPEG"])
     photo.load()
     loaded = time.monotonic()
     held.enter(patience=LOADING_PATIENCE)
@@ -156,10 +171,12 @@ def insist(call: Callable[[], T], *, seconds: float) -> T:
         RecordsUnavailable: the keeper will take the job back when its lease runs out.
     """
     gives_up = time.monotonic() + seconds
+    tries = 0
     while True:
         try:
             return call()
         except RecordsUnavailable:
             if time.monotonic() > gives_up:
                 raise
-            time.sleep(random.uniform(0.1, 0.5))  # noqa: S311 - jitter
+            time.sleep(full_jitter(tries, base=0.2, cap=2.0))
+            tries += 1

@@ -54,3 +54,20 @@ def test_what_ends_again_and_again_is_given_up_with_its_log(tmp_path: Path, monk
     assert eventually(given_up, 10)
     assert len(said) == len(PAUSES)
     lifeline.close()
+
+
+def test_what_has_been_ready_is_never_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkroom.stack.PAUSES", (0.0, 0.0))
+    lifeline, said = Lifeline(), []
+    sleeper = Sleeper(tmp_path, lifeline)
+    supervisor = Supervisor([sleeper], said.append)
+    supervisor.spawn(sleeper)
+    supervisor.wait_until_ready(sleeper)
+    for _ in range(6):
+        sleeper.kill()
+        supervisor.check()
+        supervisor.check()
+    assert sleeper.running
+    assert len(said) == 6
+    sleeper.stop()
+    lifeline.close()
