@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -138,6 +139,7 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     app.task(worker.work, name=TASK)
     signals.worker_shutting_down.connect(worker.drain, weak=False)
     signals.setup_logging.connect(_leave_logging_alone)
+    signal.signal(signal.SIGTERM, lambda *_: worker.drain())  # until Celery, seconds from now, listens itself
     in_background(worker.desk.hands.pulse)
     in_background(worker.patrol)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]

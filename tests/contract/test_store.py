@@ -2,8 +2,9 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import uuid4
 
 import pytest
@@ -287,17 +288,26 @@ def test_a_canceling_job_can_only_become_canceled(store, way):
     assert read(store, job).status is Status.CANCELED
 
 
-def test_cancel_and_finish_race_to_exactly_one_end(store):
-    for _ in range(100):
-        job = claimed(store)
-        with ThreadPoolExecutor(2) as pool:
-            cancel = pool.submit(store.cancel, job.id, job.tenant)
-            answer = pool.submit(finish, store, job).result()
-            cancel.result()
-        if answer == "canceling":
-            store.canceled(job, 1)
-        expected = Status.SUCCEEDED if answer == "finished" else Status.CANCELED
-        assert read(store, job).status is expected
+def test_cancel_and_finish_race_to_exactly_one_end(store, request):
+    """A hundred times; 10,000 with --long."""
+    ends: Counter[Status] = Counter()
+    with ThreadPoolExecutor(2) as pool:
+        for round_ in range(10_000 if request.config.getoption("--long") else 100):
+            job = claimed(store)
+            calls = [(store.cancel, job.id, job.tenant), (finish, store, job)]
+            first, second = (pool.submit(*call) for call in calls[:: -1 if round_ % 2 else 1])
+            answer = (first if round_ % 2 else second).result()
+            wait([first, second])
+            if answer == "canceling":
+                store.canceled(job, 1)
+            expected = Status.SUCCEEDED if answer == "finished" else Status.CANCELED
+            ended = read(store, job)
+            events = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+            assert ended.status is expected
+            assert (ended.output is None, events.count("done")) == (expected is Status.CANCELED, 1)
+            ends[ended.status] += 1
+            store.delete(job.id, job.tenant)
+    assert len(ends) == 2, f"both ends are met: {ends}"
 
 
 def test_a_deadline_ends_a_job_wherever_it_is(store):

@@ -20,7 +20,7 @@ from jobs.store import JobStore
 from tests.integration.conftest import calling, submit
 from tests.web_tier import as_environment
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 class ObedientWorker(Process):
@@ -110,7 +110,7 @@ def read(store: JobStore, job: dict) -> Job:
     return found
 
 
-@pytest.mark.parametrize("word", ["break", "hang"])
+@pytest.mark.parametrize("word", ["break", pytest.param("hang", marks=pytest.mark.long)])
 def test_a_job_that_breaks_its_worker_fails_alone_and_its_mates_succeed(quick, store, jpeg, tmp_path, word):
     """It is in three workers that die, the third time without company; nobody else runs out of attempts."""
     with calling(quick) as client:
@@ -126,17 +126,17 @@ def test_a_job_that_breaks_its_worker_fails_alone_and_its_mates_succeed(quick, s
 
 
 def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(quick, store, jpeg, tmp_path):
-    patient = quick.model_copy(update={"patience_seconds": 60.0, "lease_seconds": 30})
+    patient = quick.model_copy(update={"patience_seconds": 60.0, "lease_seconds": 30, "worker_grace_seconds": 8})
     with calling(patient) as client:
         hung = submit(client, jpeg, prompt="hang", steps=20)
-        short = submit(client, jpeg, prompt="fine", steps=60)
+        short = submit(client, jpeg, prompt="fine", steps=5)
         lifeline = Lifeline()
         worker = ObedientWorker(tmp_path, lifeline, patient, store).start()
         until(lambda: read(store, short).status is Status.RUNNING and (read(store, hung).status == "running"), 60)
         started = time.monotonic()
         os.kill(worker.pid, signal.SIGTERM)
-        until(lambda: not worker.running, 10)
-        assert time.monotonic() - started < 5.5
+        until(lambda: not worker.running, 12)
+        assert time.monotonic() - started < 9
         worker.kill()
         lifeline.close()
     back = read(store, hung)
@@ -144,17 +144,18 @@ def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(qui
     assert read(store, short).status is Status.SUCCEEDED, "what fits is finished"
 
 
+@pytest.mark.long
 def test_rolling_restarts_cost_no_job_an_attempt(quick, store, jpeg, tmp_path):
     with calling(quick) as client:
-        jobs = [submit(client, jpeg, prompt="fine", steps=20) for _ in range(60)]
+        jobs = [submit(client, jpeg, prompt="fine", steps=20) for _ in range(400)]
     with crew(quick, store, tmp_path) as supervisor:
         worker = supervisor.processes[0]
-        for _ in range(3):
+        for _ in range(20):
             time.sleep(0.4)
             left = worker.pid
             os.kill(left, signal.SIGTERM)
             until(lambda: worker.pid != left and worker.running, 30)  # noqa: B023
-        until(lambda: all(read(store, job).status.is_over for job in jobs), 60)
+        until(lambda: all(read(store, job).status.is_over for job in jobs), 180)
     ended = [read(store, job) for job in jobs]
     assert {job.status for job in ended} == {Status.SUCCEEDED}
     assert sum(job.crashes for job in ended) == 0
