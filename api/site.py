@@ -49,8 +49,9 @@ class Site:
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The content of every built file by its path in the address."""
-        found = (path for path in self.folder.rglob("[!.]*") if path.is_file())
-        return {"/" + path.relative_to(self.folder).as_posix(): path.read_bytes() for path in found}
+        found = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+        return {f"/{path.as_posix()}": (self.folder / path).read_bytes() for path in shown}
 
     @cached_property
     def etags(self) -> dict[str, str]:

@@ -87,8 +87,8 @@ def build() -> None:
             )
         made_from = stamp()
         install(node)
-        _run(node, "node_modules/@hey-api/openapi-ts/bin/run.js")
-        _run(node, "node_modules/vite/bin/vite.js", "build", "--outDir", "dist", "--emptyOutDir", "--logLevel", "warn")
+        generate_client(node)
+        run(node, "node_modules/vite/bin/vite.js", "build", "--outDir", "dist", "--emptyOutDir", "--logLevel", "warn")
         compress(node, WEB / "dist")
         shutil.move(WEB / "dist", STATIC)
         STAMP.write_text(made_from)
@@ -104,8 +104,13 @@ def install(node: Path) -> None:
     installed = MODULES / ".stamp"
     if installed.is_file() and installed.read_text() == lock:
         return
-    _run(*_npm(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1")
+    run(*npm(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1")
     installed.write_text(lock)
+
+
+def generate_client(node: Path) -> None:
+    """Write the typed client of `openapi.json`."""
+    run(node, "node_modules/@hey-api/openapi-ts/bin/run.js")
 
 
 def compress(node: Path, folder: Path) -> None:
@@ -113,16 +118,16 @@ def compress(node: Path, folder: Path) -> None:
     texts = [path for path in folder.rglob("*") if path.suffix in COMPRESSED]
     for path in texts:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
-    _run(node, "-e", BROTLI, "--", *map(str, texts))
+    run(node, "-e", BROTLI, "--", *map(str, texts))
 
 
-def _npm(node: Path) -> tuple[str | Path, ...]:
+def npm(node: Path) -> tuple[str | Path, ...]:
     """npm by the script that it is: in a fresh environment its launcher can be a copy that finds nothing."""
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     return (node, script) if script.is_file() else (shutil.which("npm") or "npm",)
 
 
-def _run(*command: str | Path) -> None:
+def run(*command: str | Path) -> None:
     """Run a step in `web/`; its output is shown if it fails."""
     node_first = {"PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}", "NO_COLOR": "1"}
     try:

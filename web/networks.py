@@ -1,18 +1,20 @@
-"""Write src/pages/models/networks.json, what the page shows of the networks: `.venv/bin/python web/networks.py`.
+"""Write src/pages/models/networks.json, what that page shows of the code: `.venv/bin/python web/networks.py`.
 
-Each network is built without memory, in the size of the checkpoint that comes with the project and in Stable
-Diffusion's, and run once; the shapes are those that were seen.
+The models are the catalogue's. Each network is built without memory, in the size of the checkpoint that comes with the
+project and in Stable Diffusion's, and run once; the shapes are those that were seen.
 """
 
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, Model
 from pipeline.clip import CLIPTextEncoder
 from pipeline.kernels import Attend
 from pipeline.unet import Rows, UNet
@@ -26,10 +28,18 @@ Run = Callable[[Any], None]
 
 
 def document() -> str:
-    """The networks of both sizes, as JSON."""
+    """The models, and the networks of both sizes, as JSON."""
     sizes = {"micro": MICRO, "stable-diffusion": None}
-    whole = {"side": SIDE, "sizes": {name: size(folder) for name, folder in sizes.items()}}
+    networks = {name: size(folder) for name, folder in sizes.items()}
+    whole = {"models": [*map(told, MODELS.values())], "side": SIDE, "sizes": networks}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def told(model: Model) -> dict[str, Any]:
+    """What a model is made of."""
+    parameters = [parameter.name for parameter in model.parameters]
+    facts = {name: getattr(model, name) for name in ("id", "summary", "sampler", "guidance")}
+    return {**facts, "default": model.id == DEFAULT_MODEL, "made_of": asdict(model.made_of), "parameters": parameters}
 
 
 def size(checkpoint: Path | None) -> dict[str, Any]:

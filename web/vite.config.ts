@@ -21,12 +21,14 @@ export default defineConfig({
   build: {
     outDir: "../api/static",
     emptyOutDir: true,
+    manifest: true, // by which the tests weigh what a page loads
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1500,
     rolldownOptions: { input: [here("./index.html"), here("./docs/index.html")] }, // the site, and the API's /docs
   },
   server: { proxy: { "/v1": api, "/openapi.json": api }, fs: { allow: [".."] } },
   test: {
+    testTimeout: 20_000,
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       { extends: true, test: { name: "components", environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.tsx"] } },

@@ -18,9 +18,9 @@ export const theme = createTheme({
   primaryColor: "safelight",
   primaryShade: { light: 7, dark: 6 },
   black: "#241e1a",
-  fontFamily: "'Instrument Sans Variable', 'Instrument Sans Fallback', system-ui, sans-serif",
+  fontFamily: "'Instrument Sans Variable', system-ui, sans-serif",
   headings: {
-    fontFamily: "'Instrument Serif', 'Instrument Serif Fallback', Georgia, serif",
+    fontFamily: "'Instrument Serif', Georgia, serif",
     fontWeight: "400",
     sizes: {
       h1: { fontSize: "clamp(2.4rem, 5vw, 3.5rem)", lineHeight: "1.05" },

@@ -104,7 +104,8 @@ function NumberField(props: FieldProps) {
         max={scale.from(high)}
         step={scale.step ?? step}
         value={scale.from(number)}
-        thumbProps={{ "aria-label": nameOf(parameter), "aria-valuetext": String(number) }}
+        thumbLabel={nameOf(parameter)}
+        thumbProps={{ "aria-valuetext": String(number) }}
         onChange={(next) => onChange(round(scale.to(next), step, low, high))}
       />
       <Note {...props} id={`${id}-note`} />

@@ -1,5 +1,64 @@
-import { Title } from "@mantine/core";
+import { Anchor, Button, Container, Text, Title } from "@mantine/core";
+import { useState } from "react";
+import { Link } from "react-router";
+import { useTitle } from "@/shared/title";
+import classes from "./gallery.module.css";
+import { EDITS, type Edit, editorLink, photoUrl, pictureUrl } from "./gallery";
 
-export default function Page() {
-  return <Title>Gallery</Title>;
+export default function GalleryPage() {
+  useTitle("Gallery");
+  const made = EDITS[0]?.receipt;
+  return (
+    <Container size={1500} w="100%" className={classes.page}>
+      <Title order={1}>Gallery</Title>
+      <Text className={classes.lead}>
+        What the checkpoint that comes with Darkroom makes of the example photos, picked by nobody: every instruction on
+        two of them, one seed, {made && <>checkpoint {made.checkpoint}, revision {made.revision}</>}. Each opens in the
+        editor as it was made.
+      </Text>
+      <ul className={classes.grid}>
+        {EDITS.map((edit) => (
+          <Card key={edit.picture} edit={edit} />
+        ))}
+      </ul>
+    </Container>
+  );
 }
+
+function Card({ edit }: { edit: Edit }) {
+  const [before, setBefore] = useState(false);
+  const { prompt } = edit.params;
+  return (
+    <li className={classes.card}>
+      <div className={classes.frame} data-before={before || undefined} style={{ aspectRatio: `${edit.width} / ${edit.height}` }}>
+        <img src={pictureUrl(edit)} alt={`${nameOf(edit.photo)}: ${prompt}`} width={edit.width} height={edit.height} loading="lazy" />
+        <img src={photoUrl(edit)} alt="" className={classes.photo} loading="lazy" />
+        <Button size="compact-sm" className={classes.before} aria-pressed={before} onClick={() => setBefore(!before)}>
+          {before ? "After" : "Before"}
+          <span className={classes.hidden}>: {nameOf(edit.photo)}, {prompt}</span>
+        </Button>
+      </div>
+      <Title order={2} className={classes.prompt}>
+        {prompt}
+      </Title>
+      <Receipt edit={edit} />
+      <Anchor component={Link} to={editorLink(edit)} size="sm" underline="always">
+        Open in the editor<span className={classes.hidden}>: {nameOf(edit.photo)}, {prompt}</span>
+      </Anchor>
+    </li>
+  );
+}
+
+function Receipt({ edit }: { edit: Edit }) {
+  const { params, model } = edit;
+  const settings = [
+    model,
+    `${params.steps} steps`,
+    params.cfg_scale && `text CFG ${params.cfg_scale}`,
+    params.image_cfg_scale && `image CFG ${params.image_cfg_scale}`,
+    `seed ${params.seed}`,
+  ];
+  return <p className={classes.receipt}>{settings.filter(Boolean).join(" · ")}</p>;
+}
+
+const nameOf = (photo: string) => photo.replace(/\.\w+$/, "").replace(/^./, (letter) => letter.toUpperCase());

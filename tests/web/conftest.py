@@ -1,0 +1,29 @@
+"""The whole service as people start it, for a browser to use."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.test_stack import Up
+from web.browser import find_chromium
+from web.build import SiteError
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up(tmp_path_factory.mktemp("site") / "stack").start()
+    yield running
+    running.end(signal.SIGINT)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser. Without one, tests that need it fail on a build machine, and are left out elsewhere, which is told."""
+    try:
+        return find_chromium()
+    except SiteError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

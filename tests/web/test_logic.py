@@ -1,0 +1,24 @@
+"""The site's own tests, and its types."""
+
+import pytest
+
+from web.browser import node
+from web.build import SiteError, generate_client, run
+
+pytestmark = pytest.mark.timeout(200)
+
+
+def holds(*command: str) -> None:
+    generate_client(node())
+    try:
+        run(node(), *command)
+    except SiteError as error:
+        pytest.fail(str(error))
+
+
+def test_vitest_passes():
+    holds("node_modules/vitest/vitest.mjs", "run")
+
+
+def test_types_hold():
+    holds("node_modules/typescript/bin/tsc", "--noEmit")

@@ -1,0 +1,28 @@
+import { type BrowserContextOptions, devices, type Page } from "@playwright/test";
+
+/** Every page of the site, each as people come to it. */
+export const PAGES = ["/", "/compare", "/gallery", "/models", "/math", "/details", "/api", "/no/such/page"];
+
+const { defaultBrowserType: _, ...phone } = devices["Pixel 7"];
+
+/** The lights and screens in which every page has to be good. */
+export const LOOKS: Record<string, BrowserContextOptions> = {
+  light: { colorScheme: "light", viewport: { width: 1440, height: 900 } },
+  dark: { colorScheme: "dark", viewport: { width: 1440, height: 900 } },
+  phone: { ...phone, colorScheme: "light" },
+};
+
+/** What the browser complains of on a page from now on: errors in its console, exceptions, what its policy refused. */
+export function complaints(page: Page): string[] {
+  const heard: string[] = [];
+  page.on("console", (message) => message.type() === "error" && heard.push(message.text()));
+  page.on("pageerror", (error) => heard.push(String(error)));
+  return heard;
+}
+
+/** Until nothing more comes and everything that is to be seen has come. */
+export async function settled(page: Page): Promise<void> {
+  await page.getByRole("heading", { level: 1 }).first().waitFor();
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForFunction(() => [...document.images].every((image) => image.complete || image.loading === "lazy"));
+}
