@@ -7,6 +7,7 @@ JSON for every edit, an index of them all, and one picture for the README. CHECK
 import argparse
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def receipt(wish: Wish, job: Job) -> dict[str, Any]:
 
 
 def keep(jobs: dict[Wish, Job], folder: Path) -> None:
-    """A picture and a receipt for each edit, the index, and the sheet. Whatever was there before is replaced."""
+    """A picture and a receipt for each edit, the index, and the sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {wish: Image.open(io.BytesIO(job.result())).convert("RGB") for wish, job in jobs.items()}
     receipts = [receipt(wish, job) for wish, job in jobs.items()]
@@ -125,7 +126,10 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = tuple(wish for wish in WISHES if not arguments.only or wish.name in arguments.only.split(","))
     with service(arguments.url) as url, Client(url) as client:
-        keep(edit_all(client, chosen, arguments.size), arguments.output)
+        jobs = edit_all(client, chosen, arguments.size)
+        if not arguments.only:  # the site shows all that it finds there
+            shutil.rmtree(arguments.output, ignore_errors=True)
+        keep(jobs, arguments.output)
     print(f"{len(chosen)} edits in {arguments.output}")
 
 

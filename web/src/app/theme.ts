@@ -16,7 +16,7 @@ const gray: MantineColorsTuple = [
 export const theme = createTheme({
   colors: { safelight, dark, gray },
   primaryColor: "safelight",
-  primaryShade: { light: 7, dark: 6 },
+  primaryShade: 7,
   black: "#241e1a",
   fontFamily: "'Instrument Sans Variable', system-ui, sans-serif",
   headings: {

@@ -1,7 +1,9 @@
+import index from "@docs/gallery/index.json";
 import { expect, test } from "vitest";
 import { EDITS, editorLink, photoUrl, pictureUrl } from "./gallery";
 
 test("there is enough to see, and every edit has its photo, its picture and its receipt", () => {
+  expect(EDITS).toHaveLength(index.length);
   expect(EDITS.length).toBeGreaterThanOrEqual(12);
   for (const edit of EDITS) {
     expect(photoUrl(edit)).toMatch(/\.jpg/);

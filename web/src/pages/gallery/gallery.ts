@@ -1,23 +1,25 @@
-import edits from "@docs/gallery/gallery.json";
+import index from "@docs/gallery/index.json";
 
-/** A finished edit as `./dev bench gallery` wrote it down. */
+/** The account of one edit that `./dev bench gallery` keeps beside its picture. */
 export type Edit = {
+  name: string;
   photo: string;
-  picture: string;
-  width: number;
-  height: number;
   model: string;
   params: Record<string, string | number | null>;
+  output: { width: number; height: number };
   receipt: Record<string, string | number>;
 };
 
-export const EDITS = edits as Edit[];
-
+const receipts = byName(import.meta.glob<Edit>("../../../../docs/gallery/*.json", { eager: true, import: "default" }));
+const pictures = byName(
+  import.meta.glob<string>(["../../../../docs/gallery/*.jpg", "!**/gallery/gallery.jpg"], { eager: true, query: "?url", import: "default" }),
+);
 const photos = byName(import.meta.glob<string>("../../../../examples/*.jpg", { eager: true, query: "?url", import: "default" }));
-const pictures = byName(import.meta.glob<string>("../../../../docs/gallery/*.jpg", { eager: true, query: "?url", import: "default" }));
+
+export const EDITS = index.flatMap(({ name }) => receipts[`${name}.json`] ?? []);
 
 export const photoUrl = (edit: Edit) => photos[edit.photo] ?? "";
-export const pictureUrl = (edit: Edit) => pictures[edit.picture] ?? "";
+export const pictureUrl = (edit: Edit) => pictures[`${edit.name}.jpg`] ?? "";
 
 /** The editor with the edit's photo and settings. */
 export function editorLink(edit: Edit): string {

@@ -12,13 +12,12 @@ export default function GalleryPage() {
     <Container size={1500} w="100%" className={classes.page}>
       <Title order={1}>Gallery</Title>
       <Text className={classes.lead}>
-        What the checkpoint that comes with Darkroom makes of the example photos, picked by nobody: every instruction on
-        two of them, one seed, {made && <>checkpoint {made.checkpoint}, revision {made.revision}</>}. Each opens in the
+        What the checkpoint that comes with Darkroom makes of the example photos, picked by nobody: one seed for all, {made && <>checkpoint {made.checkpoint}, revision {made.revision}</>}. Each opens in the
         editor as it was made.
       </Text>
       <ul className={classes.grid}>
         {EDITS.map((edit) => (
-          <Card key={edit.picture} edit={edit} />
+          <Card key={edit.name} edit={edit} />
         ))}
       </ul>
     </Container>
@@ -28,10 +27,11 @@ export default function GalleryPage() {
 function Card({ edit }: { edit: Edit }) {
   const [before, setBefore] = useState(false);
   const { prompt } = edit.params;
+  const { width, height } = edit.output;
   return (
     <li className={classes.card}>
-      <div className={classes.frame} data-before={before || undefined} style={{ aspectRatio: `${edit.width} / ${edit.height}` }}>
-        <img src={pictureUrl(edit)} alt={`${nameOf(edit.photo)}: ${prompt}`} width={edit.width} height={edit.height} loading="lazy" />
+      <div className={classes.frame} data-before={before || undefined} style={{ aspectRatio: `${width} / ${height}` }}>
+        <img src={pictureUrl(edit)} alt={`${nameOf(edit.photo)}: ${prompt}`} width={width} height={height} loading="lazy" />
         <img src={photoUrl(edit)} alt="" className={classes.photo} loading="lazy" />
         <Button size="compact-sm" className={classes.before} aria-pressed={before} onClick={() => setBefore(!before)}>
           {before ? "After" : "Before"}
