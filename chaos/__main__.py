@@ -7,6 +7,7 @@ from chaos import scenarios
 
 WORDS = {
     "workers": "kills and freezes workers while thousands of jobs run",
+    "load": "three times what the workers can do; a tenant that floods; hoarding",
     "pictures": "thousands of hostile pictures through the public API",
 }
 

@@ -35,6 +35,7 @@ from worker.run import encode
 
 STEPS = 4
 SEED = 7
+PATIENCE = 300.0  #: seconds that a process may take to its start, on a machine that has much else to do
 PHOTO = Image.linear_gradient("L").resize((32, 24)).convert("RGB")
 
 
@@ -165,6 +166,7 @@ class House:
         self.pictures = PictureStore.connect(self.own_settings, timeout=30)
         ours: list[Process] = [self.api, self.keeper, *self.workers]
         for process in ours:
+            process.patience = PATIENCE
             self.supervisor.spawn(process)
         for process in ours:
             process.wait_until_ready()

@@ -15,6 +15,7 @@ import httpx
 
 from benchmarks._stack import servers, web_tier
 from chaos.hostile import MARKER, Sample, corpus
+from darkroom.services import Api
 
 PATIENCE = 2.0  #: seconds that a refusal may take
 
@@ -71,16 +72,24 @@ def attack(seed: int, count: int) -> Report:
     """Send `count` pictures to a web tier of its own."""
     report = Report(seed)
     started = time.monotonic()
-    with servers(MAX_QUEUED_JOBS="100000") as parts, web_tier(parts) as tier:
-        pid = tier.pid
-        with httpx.Client(base_url=tier.url, timeout=30, trust_env=False) as client:
-            for sample in corpus(seed, count):
-                post(client, sample, report)
-        report.web_tier_survived = tier.running and tier.pid == pid
-        report.web_tier_megabytes = peak_megabytes(pid)
-        report.decoders_ended = tier.log.read_text().count("has ended its decoder")
+    with servers(MAX_QUEUED_JOBS="100000") as parts:
+        tier = web_tier(parts)
+        tier.patience = 300.0
+        with tier:
+            send(tier, seed, count, report)
     report.seconds = round(time.monotonic() - started, 1)
     return report
+
+
+def send(tier: Api, seed: int, count: int, report: Report) -> None:
+    """Send the corpus, and look how the web tier is afterwards."""
+    pid = tier.pid
+    with httpx.Client(base_url=tier.url, timeout=30, trust_env=False) as client:
+        for sample in corpus(seed, count):
+            post(client, sample, report)
+    report.web_tier_survived = tier.running and tier.pid == pid
+    report.web_tier_megabytes = round(peak_megabytes(pid), 1)
+    report.decoders_ended = tier.log.read_text().count("has ended its decoder")
 
 
 def peak_megabytes(pid: int) -> float:

@@ -376,7 +376,7 @@ def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
     statuses: dict[str, int] = {}
     for sent_on in (False, True):
         for point in range(1, 40):
-            until(lambda: house.api.running and house.http.get("/readyz").status_code == 200, 60)
+            until(lambda: house.api.running and house.http.get("/readyz").status_code == 200, 300)
             house.http.close()
             house.http = httpx.Client(base_url=house.api.url, timeout=30, trust_env=False)
             warm = house.post("job 0")
@@ -401,7 +401,7 @@ def made_of(house: House) -> set[str]:
 
 def again_killed(house: House, rules: Rules) -> None:
     """As `again`, among jobs of other clients."""
-    until(lambda: house.http.get("/readyz").status_code == 200, 60)
+    until(lambda: house.http.get("/readyz").status_code == 200, 300)
     before = made_of(house)
     first, house.accepted = house.accepted, []
     for job in first:
