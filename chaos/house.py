@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -54,6 +54,7 @@ class Plan:
     seconds: float = 0.2  #: that a fake edit takes
     engine: str = "fake"
     without: str = ""  #: a guard of `chaos.altered`
+    disk_megabytes: int = 0  #: of Redis' and of S3's own small disk; 0: none of their own
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
@@ -117,6 +118,10 @@ class House:
         self._temporary = tempfile.TemporaryDirectory(prefix="darkroom-chaos-")
         self.folder = Path(self._temporary.name)
         self.ledger = self.folder / "ledger"
+        self.disks = [self.folder / name for name in ("valkey", "s3")] if plan.disk_megabytes else []
+        for disk in self.disks:
+            disk.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={plan.disk_megabytes}m", "tmpfs", disk], check=True)
         self.lifeline = Lifeline()
         self.valkey = Valkey(self.folder / "valkey", self.lifeline)
         self.seaweed = SeaweedFS(self.folder / "s3", self.lifeline)
@@ -151,7 +156,7 @@ class House:
         try:
             self._start()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
@@ -173,7 +178,7 @@ class House:
         self._supervising.start()
         self.http = httpx.Client(base_url=self.api.url, timeout=30, trust_env=False)
 
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.set()
         if self._supervising.is_alive():
             self._supervising.join(5)
@@ -182,11 +187,9 @@ class House:
         self.lifeline.close()
         for proxy in (self.web_to_redis, self.to_redis, self.to_s3):
             proxy.close()
-        if kind and os.environ.get("CHAOS_KEEP"):
-            print(f"kept: {self.folder}", file=sys.stderr)
-            self._temporary._finalizer.detach()  # type: ignore[attr-defined]
-        else:
-            self._temporary.cleanup()
+        for disk in self.disks:
+            subprocess.run(["umount", "--lazy", disk], check=True)
+        self._temporary.cleanup()
 
     def _supervise(self) -> None:
         while not self._closing.wait(0.1):
