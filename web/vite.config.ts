@@ -28,7 +28,6 @@ export default defineConfig({
   },
   server: { proxy: { "/v1": api, "/openapi.json": api }, fs: { allow: [".."] } },
   test: {
-    testTimeout: 20_000,
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       { extends: true, test: { name: "components", environment: "jsdom", setupFiles: "src/test/setup.ts", include: ["src/**/*.test.tsx"] } },

@@ -28,6 +28,6 @@ export function editorLink(edit: Edit): string {
   return `/?${new URLSearchParams([["photo", photoUrl(edit)], ["model", edit.model], ...settings])}`;
 }
 
-function byName(files: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(files).map(([path, url]) => [path.split("/").pop() ?? path, url]));
+function byName<T>(files: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(files).map(([path, content]) => [path.split("/").pop() ?? path, content]));
 }

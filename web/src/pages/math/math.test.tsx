@@ -17,6 +17,8 @@ const page = () =>
     ),
   );
 
+const PATIENCE = 30_000; // hundreds of formulas, on a busy machine
+
 test("every formula is set, and none is shown as its source", async () => {
   const { container } = await page();
   expect(container.querySelectorAll(".katex").length).toBeGreaterThan(100);
@@ -24,7 +26,7 @@ test("every formula is set, and none is shown as its source", async () => {
   expect(container.querySelectorAll(".katex-display")).toHaveLength((text.split("$$").length - 1) / 2);
   for (const annotation of container.querySelectorAll("annotation")) annotation.remove();
   expect(container.textContent).not.toMatch(/\\[a-z]{2,}|\$/);
-});
+}, PATIENCE);
 
 test("each figure stands in the section it belongs to", async () => {
   await page();
@@ -32,4 +34,4 @@ test("each figure stands in the section it belongs to", async () => {
     const section = screen.getByRole("region", { name: title });
     expect(within(section).getByRole("figure")).toBeTruthy();
   }
-});
+}, PATIENCE);
