@@ -7,9 +7,11 @@ autoencoder's own error.
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
@@ -27,6 +29,7 @@ from training.editor import Editor
 from training.edits import COMPOSABLE, FAMILIES, Picture, compose
 from training.metrics import gradient_energy, levels, noise_variance, psnr, ssim
 from training.photos import gather, held_out
+from training.sources import HERE
 from training.wordings import described, held_out_composition, held_out_wordings, training_wordings
 
 if TYPE_CHECKING:
@@ -35,8 +38,9 @@ if TYPE_CHECKING:
 FAIR = 2.0  # dB between the autoencoder's error and the nearest other picture
 COMPOSITIONS = 4  # per photo
 SHEET_PHOTOS = 4
-LABEL, GAP = 110, 2  # px, of a contact sheet
+LABEL, CELL, GAP = 110, 128, 2  # px, of a contact sheet
 STATISTICS = {"grain": noise_variance, "sharpen": gradient_energy, "posterize": levels}
+JUDGES = ("edits.py", "editor.py", "evaluation.py", "metrics.py", "wordings.py", "wordings.toml")
 Size = tuple[int, int]  # height, width
 
 
@@ -51,6 +55,11 @@ class Task:
     compositions: tuple[tuple[str, ...], ...] = ()
     show: bool = False  # keep the pictures for a contact sheet
 
+    @property
+    def name(self) -> str:
+        asked = zlib.crc32(repr((self.place, self.families, self.compositions, self.show)).encode())
+        return f"{self.photo}-{self.size[0]}x{self.size[1]}-{asked:08x}"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -62,6 +71,14 @@ class Run:
     steps: int | None = None
     wording: str = "held-out"
     seed: int = 0
+
+    def digest(self) -> str:
+        """Changes with the weights, with what is asked of them, and with the procedures and words to judge by."""
+        files = [*sorted(self.checkpoint.rglob("*.*")), *(HERE / name for name in JUDGES)]
+        digest = hashlib.sha256(repr((self.clip, self.steps, self.wording, self.seed)).encode())
+        for file in files:
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
 
 
 @dataclass
@@ -93,7 +110,7 @@ class Judged:
     edits: list[Edit]
     vae: float  # PSNR of the photo through the autoencoder
     shift: list[float]  # the unchanged photo's mean red, green and blue, less the photo's, of 255
-    pictures: dict[str, tuple[Picture, Picture]] = field(default_factory=dict)  # by family: the target and the edit
+    strip: Image.Image | None = None  # for each edit what it should be and, to its right, what it is
 
 
 # --- one photo -------------------------------------------------------------------------------------------------------
@@ -115,8 +132,9 @@ def judge(editor: Editor, photo: Picture, run: Run, task: Task) -> Judged:
             one.clip = _clip(run.clip)(photo, result, "a photo", f"a photo, {described(names)}")
     unchanged = [result for names, result in zip(asked, edited, strict=True) if names == ("keep",)]
     shift = [float(s) for result in unchanged for s in 255 * (result - photo).mean(axis=(0, 1))]
-    pictures = {"+".join(n): (candidates["+".join(n)], e) for n, e in zip(asked, edited, strict=True) if task.show}
-    return Judged(task, edits, psnr(editor.through_vae(photo), photo), shift, pictures)
+    targets = [candidates["+".join(names)] for names in asked]
+    strip = draw_strip(targets, edited) if task.show else None
+    return Judged(task, edits, psnr(editor.through_vae(photo), photo), shift, strip)
 
 
 def compare(
@@ -193,16 +211,35 @@ def tasks(photos: Path, count: int, large: int, families: Sequence[str]) -> list
     for place, name in enumerate(names[:large]):
         square = Task(name, place, (512, 512), tuple(families), show=True)
         found += [square, replace(square, size=(192, 320), show=False)]
-    return sorted(found, key=lambda task: -task.size[0] * task.size[1])
+    return found
 
 
-def evaluate(run: Run, todo: Sequence[Task], processes: int) -> list[Judged]:
-    """Every task, in processes of one thread each."""
+def evaluate(run: Run, wanted: Sequence[Task], processes: int, folder: Path) -> list[Judged]:
+    """Every task, in processes of one thread each; those that `folder` has the results of are not done again."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [task for task in wanted if not (folder / f"{task.name}.json").exists()]
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        running = [pool.submit(_judge_by_name, run, task) for task in todo]
-        done = [job.result() for job in track(as_completed(running), "Photos", total=len(running))]
-    return sorted(done, key=lambda judged: (judged.task.size, judged.task.place))
+        running = [pool.submit(_judge_by_name, run, task) for task in missing]
+        for job in track(as_completed(running), "Photos", total=len(running)):
+            keep(job.result(), folder)
+    return [kept(task, folder) for task in wanted]
+
+
+def keep(judged: Judged, folder: Path) -> None:
+    """What came of a task, as two files; the JSON is written last."""
+    if judged.strip:
+        judged.strip.save(folder / f"{judged.task.name}.png")
+    content = {"edits": [asdict(edit) for edit in judged.edits], "vae": judged.vae, "shift": judged.shift}
+    (folder / f"{judged.task.name}.json").write_text(json.dumps(content))
+
+
+def kept(task: Task, folder: Path) -> Judged:
+    """What `keep` kept."""
+    content = json.loads((folder / f"{task.name}.json").read_text())
+    edits = [Edit(**{**edit, "size": tuple(edit["size"])}) for edit in content["edits"]]
+    strip = Image.open(folder / f"{task.name}.png") if task.show else None
+    return Judged(task, edits, content["vae"], content["shift"], strip)
 
 
 def summarise(judged: Sequence[Judged]) -> dict[str, Any]:
@@ -296,17 +333,27 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
 # --- showing them ----------------------------------------------------------------------------------------------------
 
 
-def sheet(judged: Sequence[Judged], cell: int = 128) -> Image.Image:
-    """A row for each family: for each photo what the edit should be and, to its right, what the checkpoint made."""
-    names = list(judged[0].pictures)
-    canvas = Image.new("RGB", (LABEL + 2 * (cell + GAP) * len(judged), (cell + GAP) * len(names)), "white")
+def draw_strip(targets: Sequence[Picture], edited: Sequence[Picture]) -> Image.Image:
+    """A row for each edit: what it should be and, to its right, what it is."""
+    strip = Image.new("RGB", (2 * (CELL + GAP), len(edited) * (CELL + GAP)), "white")
+    for row, pair in enumerate(zip(targets, edited, strict=True)):
+        for column, picture in enumerate(pair):
+            small = Image.fromarray((picture * 255).round().astype(np.uint8)).resize((CELL, CELL))
+            strip.paste(small, (column * (CELL + GAP), row * (CELL + GAP)))
+    return strip
+
+
+def sheet(judged: Sequence[Judged]) -> Image.Image:
+    """The photos' strips side by side, as many rows as all of them have, behind the families' names."""
+    shared = [edit.family for edit in judged[0].edits if "+" not in edit.family]
+    height = len(shared) * (CELL + GAP)
+    canvas = Image.new("RGB", (LABEL + 2 * (CELL + GAP) * len(judged), height), "white")
     pen = ImageDraw.Draw(canvas)
-    for row, name in enumerate(names):
-        pen.text((4, row * (cell + GAP) + cell // 2 - 6), name.replace("+", " +\n"), fill="black")
-        for column, one in enumerate(judged):
-            for side, picture in enumerate(one.pictures.get(name, ())):
-                small = Image.fromarray((picture * 255).round().astype(np.uint8)).resize((cell, cell))
-                canvas.paste(small, (LABEL + (2 * column + side) * (cell + GAP), row * (cell + GAP)))
+    for row, name in enumerate(shared):
+        pen.text((4, row * (CELL + GAP) + CELL // 2 - 6), name, fill="black")
+    for column, one in enumerate(judged):
+        if one.strip:
+            canvas.paste(one.strip.crop((0, 0, one.strip.width, height)), (LABEL + column * one.strip.width, 0))
     return canvas
 
 
@@ -347,7 +394,8 @@ def main() -> None:
     unknown = set(families) - set(FAMILIES)
     if unknown:
         raise SystemExit(f"evaluate: no family is called {', '.join(sorted(unknown))}; they are {', '.join(FAMILIES)}")
-    judged = evaluate(run, tasks(run.photos, arguments.photos, arguments.large, families), arguments.processes)
+    wanted = tasks(run.photos, arguments.photos, arguments.large, families)
+    judged = evaluate(run, wanted, arguments.processes, arguments.out / run.digest())
     summary = summarise(judged)
     arguments.out.mkdir(parents=True, exist_ok=True)
     edits = [asdict(edit) for one in judged for edit in one.edits]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from training.edits import FAMILIES, Picture, compose
-from training.evaluation import Run, Task, judge, report, sheet, summarise
+from training.evaluation import Run, Task, judge, keep, kept, report, sheet, summarise
 from training.metrics import gradient_energy, levels, noise_variance, psnr, ssim
 from training.wordings import held_out_composition, held_out_wordings
 
@@ -76,11 +76,18 @@ def test_a_photo_does_not_count_where_the_family_changes_nothing_in_it(photo: Pi
     assert families["night"]["counted"] == 1
 
 
-def test_the_sheet_shows_every_edit_beside_what_it_should_be(photo: Picture):
+def test_a_result_is_kept_and_the_sheet_shows_every_edit_beside_what_it_should_be(photo: Picture, tmp_path: Path):
     judged = judge(KnownEditor(), photo, Run(Path(), Path()), TASK)  # type: ignore[arg-type]
-    picture = sheet([judged, judged], cell=32)
-    assert picture.height == 34 * (len(FAMILIES) + len(PAIRS))
-    assert picture.width == 110 + 4 * 34
+    keep(judged, tmp_path)
+    again = kept(TASK, tmp_path)
+    assert again.edits == judged.edits
+    assert summarise([again]) == summarise([judged])
+    picture = np.asarray(sheet([judged, again]), np.float32)
+    assert picture.shape == (130 * len(FAMILIES), 110 + 4 * 130, 3)
+    row = 130 * list(FAMILIES).index("night")
+    target, edit = picture[row : row + 128, 110:238], picture[row : row + 128, 240:368]
+    assert np.abs(target - edit).mean() < 8 < target.std(), "two pictures of the same night"
+    assert np.array_equal(picture[:, 110:368], picture[:, 370:628])
 
 
 def test_distances_are_the_textbook_ones(photo: Picture):
