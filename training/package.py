@@ -67,6 +67,7 @@ def card(recipe: Recipe, previews: dict[str, Any]) -> dict[str, Any]:
         "name": about["name"],
         "revision": about["revision"],
         "text_scale": about["text_scale"],
+        "instructions": about["instructions"],
         "defaults": defaults,
         "latent_rgb": previews,
     }
