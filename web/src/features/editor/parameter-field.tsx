@@ -98,14 +98,15 @@ function NumberField(props: FieldProps) {
       <Slider
         className={classes.slider}
         size={3}
-        thumbSize={16}
+        thumbSize={24}
+        classNames={{ thumb: classes.thumb }}
         label={null}
         min={scale.from(low)}
         max={scale.from(high)}
         step={scale.step ?? step}
         value={scale.from(number)}
         thumbLabel={nameOf(parameter)}
-        thumbProps={{ "aria-valuetext": String(number) }}
+        thumbValueText={String(number)}
         onChange={(next) => onChange(round(scale.to(next), step, low, high))}
       />
       <Note {...props} id={`${id}-note`} />

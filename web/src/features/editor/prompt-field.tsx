@@ -34,7 +34,7 @@ export function PromptField({ instructions, problem, onSubmit }: Props) {
         ref={input}
         id="prompt"
         label="What should change?"
-        description="Enter sends it, Alt ↑ brings back what you asked before"
+        description="Enter sends it, Alt ↑ brings back earlier ones, Esc cancels, J and K go through your edits"
         placeholder="make it look like night"
         autosize
         minRows={2}

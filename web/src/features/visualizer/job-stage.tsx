@@ -1,6 +1,7 @@
 import { Button, Group, Text, Title } from "@mantine/core";
 import { IconAdjustments, IconArrowRight, IconDownload, IconPlayerStop, IconRefresh, IconTrash } from "@tabler/icons-react";
 import { isActive, isOver, type Job, outputUrl, prompt, sentence } from "../jobs/job";
+import { useTitle } from "@/shared/title";
 import { useNow } from "../jobs/now";
 import { useJob, useJobActions } from "../jobs/queries";
 import { Developing } from "./developing";
@@ -32,6 +33,7 @@ export default function JobStage({ id, ...actions }: { id: string } & StageActio
 
 function Heading({ job }: { job: Job }) {
   const now = useNow(!isOver(job));
+  useTitle(job.progress ? `${Math.round(job.progress.fraction * 100)} % · ${prompt(job)}` : prompt(job));
   return (
     <header className={classes.heading}>
       <Title order={1} className={classes.title}>

@@ -1,4 +1,6 @@
 import { Button, Group, SegmentedControl, Text } from "@mantine/core";
+import { domAnimation, LazyMotion, MotionConfig } from "motion/react";
+import * as m from "motion/react-m";
 import { useState } from "react";
 import { ReactCompareSlider, ReactCompareSliderImage } from "react-compare-slider";
 import { aspect, inputUrl, type Job, outputUrl } from "../jobs/job";
@@ -6,6 +8,13 @@ import { Frame } from "./frame";
 import { Receipt } from "./receipt";
 import { Scrubber } from "./scrubber";
 import classes from "./visualizer.module.css";
+
+/** The print clears as it does in the tray. */
+const DEVELOPS = {
+  initial: { opacity: 0.5, filter: "blur(10px)" },
+  animate: { opacity: 1, filter: "blur(0px)" },
+  transition: { duration: 0.7, ease: "easeOut" as const },
+};
 
 type View = "slider" | "beside" | "result" | "steps";
 
@@ -20,7 +29,13 @@ export function Print({ job, onMove }: { job: Job; onMove: (direction: "less" | 
   ];
   return (
     <>
-      <View job={job} view={view} />
+      <LazyMotion features={domAnimation} strict>
+        <MotionConfig reducedMotion="user">
+          <m.div {...DEVELOPS}>
+            <View job={job} view={view} />
+          </m.div>
+        </MotionConfig>
+      </LazyMotion>
       <SegmentedControl
         data={views}
         value={view}

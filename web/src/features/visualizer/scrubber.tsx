@@ -53,7 +53,9 @@ export function Scrubber({ job }: { job: Job }) {
           step={1}
           value={at}
           label={null}
-          thumbProps={{ "aria-label": "Step", "aria-valuetext": `Step ${steps[at]} of ${steps[last]}` }}
+          thumbSize={24}
+          thumbLabel="Step"
+          thumbValueText={`Step ${steps[at]} of ${steps[last]}`}
           onChange={setAt}
         />
         <Text size="sm" c="dimmed" className={classes.stepCount}>

@@ -30,8 +30,10 @@ export function useShortcuts(current: string | null): void {
     const onKeyDown = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
       const mod = event.metaKey || event.ctrlKey;
-      const typing = target.closest("input, textarea, select, [role=menu], [role=dialog], [role=listbox]");
-      const action = mod && event.key === "Enter" ? send : !mod && !event.altKey && !typing ? bare[event.key] : undefined;
+      const typing = event.key !== "Escape" && target.closest("input, textarea, select");
+      const elsewhere = target.closest("[role=menu], [role=dialog], [role=listbox], [aria-expanded=true]");
+      const isBare = !mod && !event.altKey && !typing && !elsewhere;
+      const action = mod && event.key === "Enter" ? send : isBare ? bare[event.key] : undefined;
       if (!action || event.defaultPrevented) return;
       event.preventDefault();
       action();

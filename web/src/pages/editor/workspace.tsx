@@ -1,5 +1,5 @@
-import { useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect } from "react";
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useEffect, useMemo } from "react";
 import { useMatch, useNavigate, useSearchParams } from "react-router";
 import { moved } from "@/features/editor/advice";
 import { adopt, draft, setFile, setSource } from "@/features/editor/draft";
@@ -63,10 +63,16 @@ export function Workspace() {
 function useStageActions() {
   const navigate = useNavigate();
   const queries = useQueryClient();
-  const reuse = async (job: Job) => {
-    adopt(job.model, job.params);
-    setFile(await fetchFile(inputUrl(job), "The same photo"));
-  };
+  return useMemo(() => stageActions(navigate, queries), [navigate, queries]);
+}
+
+/** The settings and the photo of a job, for another edit like it. */
+async function reuse(job: Job): Promise<void> {
+  adopt(job.model, job.params);
+  setFile(await fetchFile(inputUrl(job), "The same photo"));
+}
+
+function stageActions(navigate: (to: string) => void, queries: QueryClient) {
   return {
     onOpen: (id: string) => navigate(`/jobs/${id}`),
     onGone: () => navigate("/"),
