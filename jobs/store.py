@@ -22,6 +22,7 @@ from jobs.retries import RedisRetry
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
+PAGE = 1000  #: jobs that the keeper tidies up after at a time
 RECORD = 1  #: the format of a job's record: raised where a worker of the version before could not do such a job right
 
 OWN = "default"  #: the endpoint that stands for the webhooks which jobs name themselves
@@ -465,9 +466,10 @@ class JobStore:
     def ended(self) -> list[Job]:
         """Ended jobs that the bucket does not know of yet, oldest first."""
         with reaching_redis():
-            ids = self.redis.zrange(keys.ENDED, 0, 99)
-            records = [self.redis.hgetall(keys.JOB + job_id) for job_id in ids]
-        return [Job.from_record(record) for record in records if record]
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in self.redis.zrange(keys.ENDED, 0, PAGE - 1):
+                pipe.hgetall(keys.JOB + job_id)
+            return [Job.from_record(record) for record in pipe.execute() if record]
 
     def forget_ended(self, job_id: str) -> None:
         """The bucket knows that this job is over."""
@@ -507,7 +509,7 @@ class JobStore:
     def trash(self) -> list[str]:
         """Folders of removed jobs that are still to be emptied."""
         with reaching_redis():
-            return list(self.redis.zrange(keys.TRASH, 0, 99))
+            return list(self.redis.zrange(keys.TRASH, 0, PAGE - 1))
 
     def forget_trash(self, folder: str) -> None:
         """The folder is empty."""

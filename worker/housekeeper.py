@@ -7,14 +7,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
 from jobs.errors import Unavailable
-from jobs.job import LONGEST_DEADLINE, Status
+from jobs.job import LONGEST_DEADLINE, Job, Status
 from jobs.pictures import OWN_FOLDER, Folder, PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -25,6 +26,7 @@ log = logging.getLogger("housekeeper")
 T = TypeVar("T")
 
 ROUND = 1.0  #: seconds
+HANDS = 8  #: calls of the storage that are under way at a time
 SAVING = 10.0  #: seconds between two looks for new API keys and webhooks
 CLEANING = 3600.0  #: seconds between two looks at everything in the bucket
 STALE_SECONDS = 900.0  #: after which a result that is no result is removed
@@ -81,17 +83,27 @@ class Housekeeper:
 
     def close_books(self) -> None:
         """Write `end.json` beside each ended job, so that the bucket alone tells which jobs are over."""
-        for job in self.store.ended():
-            end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
-            output = asdict(job.output) if job.output else None
-            self.pictures.put_document(job.folder, "end.json", {**end, "output": output, "error": job.error})
-            self.store.forget_ended(job.id)
+        self._for_each(self._close_book, self.store.ended())
+
+    def _close_book(self, job: Job) -> None:
+        end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
+        output = asdict(job.output) if job.output else None
+        self.pictures.put_document(job.folder, "end.json", {**end, "output": output, "error": job.error})
+        self.store.forget_ended(job.id)
 
     def empty_trash(self) -> None:
         """Empty the folders of removed jobs."""
-        for folder in self.store.trash():
-            self.pictures.empty(folder)
-            self.store.forget_trash(folder)
+        self._for_each(self._empty, self.store.trash())
+
+    def _empty(self, folder: str) -> None:
+        self.pictures.empty(folder)
+        self.store.forget_trash(folder)
+
+    def _for_each(self, step: Callable[[T], None], items: Sequence[T]) -> None:
+        """Some at a time, for each waits for the storage. The first failure ends it."""
+        with ThreadPoolExecutor(HANDS) as hands:
+            for _ in hands.map(step, items):
+                pass
 
     def drop_old_uploads(self) -> None:
         """Remove what was uploaded a day ago."""

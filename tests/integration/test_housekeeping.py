@@ -68,6 +68,16 @@ def finished(store: JobStore, pictures: PictureStore, job_id: str, *, ends: bool
     return job
 
 
+def test_one_round_tidies_up_after_more_jobs_than_a_second_brings(house, store, pictures):
+    jobs = [a_job() for _ in range(120)]
+    for job in jobs:
+        store.submit(job)
+        store.cancel(job.id, job.tenant)
+    house.close_books()
+    assert names(pictures) == {f"{job.folder}/end.json" for job in jobs}
+    assert store.ended() == []
+
+
 def test_results_of_attempts_that_lost_their_job_are_removed(bucket, jpeg, store, pictures, house):
     with calling(bucket) as client:
         job = submit(client, jpeg)
