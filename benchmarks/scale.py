@@ -15,8 +15,9 @@ import io
 import json
 import os
 import statistics
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -37,7 +38,9 @@ from jobs.store import JobStore
 
 ROOT = Path(__file__).parent.parent
 LIMITS = {"MAX_QUEUED_JOBS": "1000000", "MAX_QUEUE": "1000000", "MAX_WAIT_SECONDS": "1000000000"}
-WORKER = {"EDITORS": "benchmarks._sleeping:load", "WORKER_SLOTS": "4", "PYTHONPATH": str(ROOT)}
+SLOTS = 4
+WORKER = {"EDITORS": "benchmarks._sleeping:load", "WORKER_SLOTS": str(SLOTS), "PYTHONPATH": str(ROOT)}
+LIMIT_WORKERS = 4  #: that do not sleep: more than two cores have work for
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,7 +49,7 @@ class Size:
     """How much is measured."""
 
     queued: int = 100_000
-    requests: int = 300
+    requests: int = 600
     workers: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     seconds: float = 20.0
     sleep: float = 1.0
@@ -86,13 +89,13 @@ class Service:
         return int(self.store.redis.zcard(f"{keys.INDEX}{LOCAL_TENANT}:succeeded"))
 
     def grow(self, count: int, **environment: str) -> None:
-        """Start workers until there are so many, and wait until all are at work."""
+        """Start workers until there are so many, and wait until all their slots are at work."""
         while len(self.workers) < count:
             settings = {**self.parts.environment, **WORKER, **environment}
             worker = Worker(self.parts.folder / f"worker-{len(self.workers)}", self.parts.lifeline, settings, 0)
             worker.spawn()
             self.workers.append(worker)
-        while len(self.store.alive("worker")) < count:
+        while self.store.queue().running < count * SLOTS:
             time.sleep(0.2)
 
     def dismiss(self) -> None:
@@ -131,7 +134,7 @@ def cpu_seconds(process: Process) -> float:
 
 
 class Watch:
-    """What each kind of process used of the CPU, in cores, between its making and its reading."""
+    """What each kind of process used of the CPU between its making and its reading."""
 
     def __init__(self, watched: Service) -> None:
         self._processes = watched.processes()
@@ -141,9 +144,12 @@ class Watch:
     def _used(self) -> dict[str, float]:
         return {name: sum(map(cpu_seconds, many)) for name, many in self._processes.items()}
 
+    def seconds(self) -> dict[str, float]:
+        return {name: used - self._before[name] for name, used in self._used().items()}
+
     def cores(self) -> dict[str, float]:
-        seconds = time.monotonic() - self._began
-        return {name: (used - self._before[name]) / seconds for name, used in self._used().items()}
+        elapsed = time.monotonic() - self._began
+        return {name: used / elapsed for name, used in self.seconds().items()}
 
 
 def picture() -> bytes:
@@ -182,6 +188,23 @@ def latencies(few: Service, many: Service, requests: int) -> dict[str, Any]:
     return report
 
 
+def costs(watched: Service, requests: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of CPU that one submission and one status request take of each kind of process."""
+    image = picture()
+    job = watched.submit(image)
+    calls: dict[str, Callable[[], object]] = {
+        "submit": lambda: watched.submit(image),
+        "status": lambda: watched.http.get(f"/v1/jobs/{job}").raise_for_status(),
+    }
+    report = {}
+    for name, call in calls.items():
+        watch = Watch(watched)
+        for _ in range(requests):
+            call()
+        report[name] = {kind: 1000 * seconds / requests for kind, seconds in watch.seconds().items()}
+    return report
+
+
 def throughput(watched: Service, seconds: float) -> dict[str, Any]:
     """Jobs a second, and the cores that each kind of process used meanwhile."""
     watch, began, before = Watch(watched), time.monotonic(), watched.succeeded()
@@ -194,11 +217,11 @@ def curve(watched: Service, size: Size) -> list[dict[str, Any]]:
     points = []
     for count in size.workers:
         watched.grow(count, SLEEP_SECONDS=str(size.sleep))
-        time.sleep(2 * size.sleep + 2)
+        time.sleep(2 * size.sleep)
         point = throughput(watched, size.seconds)
         point |= {"workers": count, "linear": point["jobs_per_second"] * size.sleep / count}
         points.append(point)
-        print(f"  {count} workers: {point['jobs_per_second']:.2f} jobs/s", flush=True)
+        print(f"{count} workers: {point['jobs_per_second']:.2f} jobs/s", file=sys.stderr)
     return points
 
 
@@ -222,7 +245,7 @@ def measure_records(size: Size) -> dict[str, Any]:
         }
         idle = Watch(many)
         time.sleep(min(10.0, size.seconds))
-        return report | {"idle_cores": idle.cores()}
+        return report | {"idle_cores": idle.cores(), "cpu_ms": costs(many, size.requests)}
 
 
 def measure_curve(size: Size) -> dict[str, Any]:
@@ -232,9 +255,11 @@ def measure_curve(size: Size) -> dict[str, Any]:
         report: dict[str, Any] = {"curve": curve(filled, size)}
         report["megabytes"] = {"web tier": rss(filled.api.pid), "keeper": rss(filled.keeper.pid)}
         filled.dismiss()
-        filled.grow(max(size.workers) // 4, SLEEP_SECONDS="0")
-        time.sleep(5)
-        return report | {"limit": throughput(filled, size.seconds) | {"workers": len(filled.workers)}}
+        while filled.store.alive("worker") or filled.store.queue().running:
+            time.sleep(0.5)
+        filled.grow(LIMIT_WORKERS, SLEEP_SECONDS="0")
+        time.sleep(2)
+        return report | {"limit": throughput(filled, size.seconds) | {"workers": LIMIT_WORKERS}}
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
@@ -273,6 +298,7 @@ def show(report: dict[str, Any]) -> str:
                 f"(x {by_queue['ratio_p50']:.2f}); p99 {few['p99_ms']:.1f} and {many['p99_ms']:.1f}"
             )
         lines.append(f"cores while all wait: {_cores(report['idle_cores'])}")
+        lines += [f"ms of CPU for a {kind}: {_cores(spent)}" for kind, spent in report["cpu_ms"].items()]
     lines += [
         f"{point['workers']:3} workers: {point['jobs_per_second']:6.2f} jobs/s, {point['linear']:.2f} x linear; "
         f"cores: {_cores(point['cores'])}"
@@ -295,11 +321,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2,000 jobs and four workers")
     parser.add_argument("--part", choices=("records", "curve"), help="only that: 1 to 3, or 4 and 5")
+    parser.add_argument("--workers", help="how many to try instead, such as 16,32")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, help="where to draw the curve")
     arguments = parser.parse_args()
     more_files()
     size = QUICK if arguments.quick else Size()
+    if arguments.workers:
+        size = replace(size, workers=tuple(map(int, arguments.workers.split(","))))
     report = {"machine": describe(), "queued": size.queued, "sleep_seconds": size.sleep}
     if arguments.part in (None, "records"):
         report |= measure_records(size)

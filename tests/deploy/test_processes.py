@@ -2,17 +2,28 @@
 
 import asyncio
 import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute, random_serial_number
+from cryptography.x509.oid import NameOID
 
 from benchmarks._compose import Compose, production
 from benchmarks.compose import SERVICES, Outside, Size, slow_clients
+from tests.conftest import ROOT
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(not shutil.which("nginx", path="/usr/sbin:/usr/bin"), reason="needs nginx (apt: nginx-light)"),
+    pytest.mark.skipif(not NGINX, reason="needs nginx (apt: nginx-light)"),
 ]
 
 
@@ -57,6 +68,28 @@ def test_the_proxy_says_what_is_too_large_and_the_request_has_one_name_all_the_w
     log = outside.stack.containers["proxy"].log
     outside.http.get("/v1/queue", headers={"X-Request-Id": "named-by-the-client"})
     assert '"request_id":"named-by-the-client"' in log.read_text()
+
+
+@pytest.mark.parametrize("site", ["plain", "tls"])
+def test_nginx_understands_both_ways_in(site, tmp_path):
+    shutil.copytree(ROOT / "docker" / "nginx", tmp_path / "nginx")
+    certify(tmp_path)
+    file = tmp_path / "nginx" / f"{site}.conf"
+    file.write_text(file.read_text().replace("/etc/nginx/tls", str(tmp_path)))
+    tested = subprocess.run([NGINX, "-t", "-c", file], capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stderr
+
+
+def certify(folder: Path) -> None:
+    """A certificate for localhost, signed by itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), Name([NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = CertificateBuilder(name, name, key.public_key(), random_serial_number(), now, now + timedelta(days=1))
+    certificate = builder.sign(key, SHA256())
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "tls.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+    )
 
 
 def test_slow_clients_are_waited_for_at_the_proxy_and_nobody_else_notices(outside):
