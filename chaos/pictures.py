@@ -7,9 +7,11 @@ lives, and nothing that was hidden in a picture comes out again.
 import argparse
 import json
 import time
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import httpx
 
@@ -18,6 +20,8 @@ from chaos.hostile import MARKER, Sample, corpus
 from darkroom.services import Api
 
 PATIENCE = 2.0  #: seconds that a refusal may take
+AT_ONCE = 4
+LOCK = Lock()
 
 
 @dataclass
@@ -26,7 +30,7 @@ class Report:
 
     seed: int
     pictures: int = 0
-    statuses: Counter[int] = field(default_factory=Counter)
+    statuses: dict[int, int] = field(default_factory=dict)
     slowest_refusal_seconds: float = 0.0
     slowest_acceptance_seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -42,7 +46,7 @@ class Report:
     def note(self, sample: Sample, answer: httpx.Response, seconds: float) -> None:
         """Judge one answer."""
         self.pictures += 1
-        self.statuses[answer.status_code] += 1
+        self.statuses[answer.status_code] = self.statuses.get(answer.status_code, 0) + 1
         taken = answer.status_code == httpx.codes.ACCEPTED
         if taken:
             self.slowest_acceptance_seconds = max(self.slowest_acceptance_seconds, round(seconds, 3))
@@ -61,7 +65,9 @@ def post(client: httpx.Client, sample: Sample, report: Report) -> None:
     """Submit one picture, judge the answer, and look for what it hid."""
     started = time.monotonic()
     answer = client.post("/v1/jobs", files={"image": sample.data}, data={"prompt": "make it sepia"})
-    report.note(sample, answer, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    with LOCK:
+        report.note(sample, answer, seconds)
     if answer.status_code == httpx.codes.ACCEPTED and MARKER in sample.data:
         kept = client.get(answer.json()["urls"]["self"] + "/input", params={"proxy": 1})
         if MARKER in kept.content:
@@ -85,8 +91,10 @@ def send(tier: Api, seed: int, count: int, report: Report) -> None:
     """Send the corpus, and look how the web tier is afterwards."""
     pid = tier.pid
     with httpx.Client(base_url=tier.url, timeout=30, trust_env=False) as client:
-        for sample in corpus(seed, count):
-            post(client, sample, report)
+        pictures = corpus(seed, count)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while batch := list(islice(pictures, 8 * AT_ONCE)):
+                list(pool.map(lambda sample: post(client, sample, report), batch))
     report.web_tier_survived = tier.running and tier.pid == pid
     report.web_tier_megabytes = round(peak_megabytes(pid), 1)
     report.decoders_ended = tier.log.read_text().count("has ended its decoder")

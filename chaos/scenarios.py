@@ -131,7 +131,7 @@ def probing(house: House, every: float = 0.2) -> Iterator[Probes]:
 def resumed(house: House, seconds: float) -> float | None:
     """The seconds from now until a job begins to run, or None."""
     now = time.time()
-    return until(lambda: house.runs()[-1].started > now, seconds)
+    return until(lambda: any(run.started > now for run in house.runs()[-1:]), seconds)
 
 
 def holder(house: House, job: Accepted) -> NamedWorker | None:
@@ -196,7 +196,7 @@ def poison(house: House, _: random.Random, rules: Rules) -> Told:
 
 def hang(house: House, _: random.Random, rules: Rules) -> Told:
     """A step never ends; the worker's watchdog leaves the process, and its mates run again."""
-    jobs = [house.submit("takes 60") for _ in range(3)]
+    jobs = [house.submit("takes 30") for _ in range(3)]
     culprit = house.submit("hang")
     worker = house.workers[0]
     until(lambda: len(house.runs()) == 4, 30)
@@ -205,7 +205,7 @@ def hang(house: House, _: random.Random, rules: Rules) -> Told:
     left = round(time.monotonic() - started, 1)
     rules.must(left < 65, f"the worker left after {left} s")
     rules.must("no progress" in worker.log.read_text(), "it did not say why it left")
-    house.wait_for_all(300)
+    house.wait_for_all(900)
     rules.must(
         (house.job(culprit).error or {}).get("type") == "poison", f"the hung job ended as {house.job(culprit).error}"
     )

@@ -95,7 +95,7 @@ def look_at(
 
 def count_runs(house: House, ends: Mapping[int, float], verdict: Verdict) -> None:
     """How often each job ran, and whether any ran after its end."""
-    runs = house.runs()
+    runs = [run for run in house.runs() if run.number]  # 0: sent to see what is answered
     verdict.runs = len(runs)
     verdict.extra_runs = len(runs) - len({run.number for run in runs})
     verdict.ran_after_the_end = sum(run.started > ends[run.number] + CLOCK_SLACK for run in runs if run.number in ends)
