@@ -13,6 +13,7 @@ LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuse
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 
 Positive = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
 Network = IPv4Network | IPv6Network
 
 
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
     torch_threads: Positive | None = Field(
         None, description="of one worker; measured at its start, a core left, if absent"
     )
+    warm_up: str = Field(
+        "256x256", description="sizes that a worker makes one short edit of each before it is ready, in a row"
+    )
     worker_slots: Positive = Field(
         32, description="jobs that one worker holds at a time; the engine steps them together"
     )
@@ -89,6 +93,10 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(15.0, gt=0, description="of one attempt")
     webhook_circuit_seconds: float = Field(60.0, gt=0, description="rest of a receiver that keeps failing")
     webhook_senders: Positive = Field(64, description="deliveries that one keeper has under way at a time")
+
+    metrics_host: str = Field("127.0.0.1", description="where worker and keeper serve their metrics")
+    worker_metrics_port: Port = Field(0, description="of a worker's Prometheus metrics; 0: none")
+    keeper_metrics_port: Port = Field(0, description="of a keeper's Prometheus metrics; 0: none")
 
     max_upload_bytes: Positive = 20 * 1024 * 1024
     max_pixels: Positive = 40_000_000

@@ -79,8 +79,24 @@ class Request:
         self.done.set()
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What the device did for so many seconds: a call for one edit (no rows), or a step of `edits` edits.
+
+    The step computed `rows` rows of the `room` that are worth computing together at this size of picture.
+    """
+
+    seconds: float
+    edits: int = 1
+    rows: int = 0
+    room: int = 0
+
+
 class Engine:
-    """Serves the edits in flight. `predict` computes the noise in each branch of several edits in one pass."""
+    """Serves the edits in flight. `predict` computes the noise in each branch of several edits in one pass.
+
+    Whoever sets `on_turn` is told of each turn of the device, on the engine's thread.
+    """
 
     def __init__(self, predict: Predict) -> None:
         self._predict = predict
@@ -93,6 +109,7 @@ class Engine:
         self._closed = False
         self._thread: threading.Thread | None = None
         self.finished_at = time.monotonic()  # when the last piece of work ended
+        self.on_turn: Callable[[Turn], None] = lambda _: None
 
     @contextmanager
     def flight(self, steps: int, priority: int = 0) -> Iterator[Flight]:
@@ -139,12 +156,15 @@ class Engine:
 
     def _serve(self) -> None:
         while requests := self._next():
+            began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
             with torch.inference_mode():
                 if requests[0].call is not None:
                     requests[0].finish(requests[0].call)
                 else:
                     self._step(requests)
             self.finished_at = time.monotonic()
+            rows, room = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
+            self.on_turn(Turn(time.perf_counter() - began, len(requests), rows, max(rows, room)))
         for request in self._pending:
             request.finish(_refuse)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 from celery import Celery, signals
@@ -22,7 +23,9 @@ from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from worker.editor import load_editors
+from worker.engine_metrics import EngineMetrics
 from worker.hands import Drained, Hands
+from worker.metrics import registry_of, serve_metrics
 from worker.run import Desk, run_next
 
 log = logging.getLogger("worker")
@@ -112,7 +115,12 @@ def load_desk(settings: Settings) -> Desk:
     editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
+    about |= {"version": version("darkroom"), "started_ms": time.time_ns() // 1_000_000}
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"  # in a container, every life has the same pid
+    pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
+    registry = registry_of("worker", pictures)
+    engine = EngineMetrics(registry, editors.device, lambda: len(hands.in_hand()))
+    editors.watch(engine.note)
     hands = Hands(
         store,
         name,
@@ -120,8 +128,9 @@ def load_desk(settings: Settings) -> Desk:
         lease_seconds=settings.lease_seconds,
         engine_worked_at=editors.worked_at,
         patience=settings.patience_seconds,
+        vitals=engine.vitals,
     )
-    pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
+    serve_metrics(registry, settings.worker_metrics_port, settings)
     return Desk(
         store,
         pictures,

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import redis.asyncio
+from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from jobs import keys
@@ -22,6 +23,7 @@ from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
 from jobs.settings import Settings
 from jobs.signatures import SigningKey, sign
 from jobs.store import JobStore
+from worker.metrics import KeeperMetrics
 
 log = logging.getLogger("courier")
 
@@ -56,19 +58,22 @@ def judge(answer: Answer | None) -> Verdict:
 class Courier:
     """Takes what is due and sends it, so many at a time."""
 
-    def __init__(self, outbox: Outbox, fetcher: Fetcher, settings: Settings) -> None:
+    def __init__(
+        self, outbox: Outbox, fetcher: Fetcher, settings: Settings, metrics: KeeperMetrics | None = None
+    ) -> None:
         self.outbox = outbox
         self.settings = settings
+        self.metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._fetcher = fetcher
         self._lease_ms = round((settings.webhook_timeout_seconds + LEASE_MARGIN) * 1000)
         self._stir = asyncio.Event()
         self._flights: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def start(cls, settings: Settings) -> threading.Thread:
+    def start(cls, settings: Settings, metrics: KeeperMetrics) -> threading.Thread:
         """Deliver in the background for as long as the process lives."""
         store = JobStore.connect(settings.redis_url, timeout=5)
-        courier = cls(Outbox(store), Fetcher(settings), settings)
+        courier = cls(Outbox(store), Fetcher(settings), settings, metrics)
         thread = threading.Thread(target=lambda: asyncio.run(courier.run()), daemon=True, name="courier")
         thread.start()
         return thread
@@ -130,13 +135,15 @@ class Courier:
         key = await asyncio.to_thread(self.outbox.signing_key)
         at, started = time.time(), time.monotonic()
         answer = await self._ask(delivery, endpoint, key, int(at))
+        seconds, verdict = time.monotonic() - started, judge(answer)
+        self.metrics.deliveries.labels(verdict.outcome).observe(seconds)
         attempt = Attempt(
             at_ms=round(at * 1000),
-            ms=round((time.monotonic() - started) * 1000),
+            ms=round(seconds * 1000),
             status=answer.status if answer else None,
             answer=answer.body.decode(errors="replace") if answer else "no answer",
         )
-        await asyncio.to_thread(self._note, delivery, attempt, judge(answer))
+        await asyncio.to_thread(self._note, delivery, attempt, verdict)
 
     async def _ask(self, delivery: Delivery, endpoint: Endpoint, key: SigningKey, at: int) -> Answer | None:
         body = delivery.body(self.settings.public_url.rstrip("/"))

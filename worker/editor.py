@@ -62,6 +62,37 @@ class Editor(Protocol):
         """What an edit was computed with: the checkpoint, the device and the like."""
 
 
+class Turn(Protocol):
+    """What the device did for so many seconds: a step of `edits` edits together, or something else for one of them.
+
+    A step computed `rows` rows (0: it was none) of the `room` that are worth computing together.
+    """
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def edits(self) -> int: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def room(self) -> int: ...
+
+
+OnTurn = Callable[[Turn], None]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What computes, and the bytes of memory it has free and in all (None: it cannot tell)."""
+
+    name: str
+    free_bytes: int | None = None
+    total_bytes: int | None = None
+
+
 def never() -> float:
     """For engines whose jobs do not share a device: only a job's own steps vouch for it."""
     return 0.0
@@ -72,12 +103,15 @@ class Editors:
     """An editor for each model, and the card of the checkpoint that they serve.
 
     `worked_at` tells when the engine last finished a piece of work for anybody, by the monotonic clock: where jobs take
-    turns on one device, that vouches for those that wait for their turn.
+    turns on one device, that vouches for those that wait for their turn. For operators to see: `watch(observer)` has
+    the observer told of each turn, and `device` tells what computes.
     """
 
     by_model: Mapping[str, Editor]
     card: Card
     worked_at: Callable[[], float] = never
+    watch: Callable[[OnTurn], None] = lambda _: None
+    device: Callable[[], Device] = lambda: Device("unknown")
 
 
 def load_editors(settings: Settings) -> Editors:

@@ -122,13 +122,18 @@ class Hands:
         lease_seconds: int,
         engine_worked_at: Clock,
         patience: float = PATIENCE,
+        vitals: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock; `patience`,
-        for how many seconds a job without progress is still vouched for."""
+        for how many seconds a job without progress is still vouched for.
+
+        The worker says of itself what it is `about`, and at each pulse how it is, its `vitals`.
+        """
         self.store = store
         self._engine_worked_at = engine_worked_at
         self.worker = worker
         self._about = about
+        self._vitals = vitals
         self._lease_seconds = lease_seconds
         self._patience = patience
         self._claims = 0
@@ -198,7 +203,10 @@ class Hands:
     def beat(self, held: list[Held]) -> None:
         """Renew once, and hand each job what it is told."""
         answers = self.store.renew(
-            self.worker, self._about, [item.renewal() for item in held], lease_seconds=self._lease_seconds
+            self.worker,
+            {**self._about, **self._vitals()},
+            [item.renewal() for item in held],
+            lease_seconds=self._lease_seconds,
         )
         for item, answer in zip(held, answers, strict=True):
             if answer == "canceling":

@@ -46,9 +46,8 @@ class Housekeeper:
         self._backup = Backup(store, pictures, secret.get_secret_value()) if secret else None
 
     @classmethod
-    def start(cls, settings: Settings) -> threading.Thread:
+    def start(cls, settings: Settings, pictures: PictureStore) -> threading.Thread:
         """Keep house in the background for as long as the process lives."""
-        pictures = PictureStore.connect(settings, timeout=10)
         keeper = cls(JobStore.connect(settings.redis_url, timeout=5), pictures, settings)
         thread = threading.Thread(target=keeper.run, daemon=True, name="housekeeper")
         thread.start()

@@ -14,31 +14,39 @@ import sys
 import time
 from types import FrameType
 
+from prometheus_client import CollectorRegistry
+
 from jobs.errors import Unavailable
 from jobs.hints import Hints
+from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from worker.courier import Courier
 from worker.housekeeper import Housekeeper
+from worker.metrics import KeeperMetrics, registry_of, serve_metrics
 
 log = logging.getLogger("keeper")
 
 TICK = 1.0  #: seconds
 MENDING = 600.0  #: seconds between two looks at every record
+RECOUNTING = 60.0  #: seconds between two checks of the census
 MEMORY_ALARM = 0.7  #: of Redis' memory
 
 
 class Keeper:
     """Sees to it that every accepted job ends."""
 
-    def __init__(self, store: JobStore, hints: Hints, settings: Settings) -> None:
+    def __init__(
+        self, store: JobStore, hints: Hints, settings: Settings, metrics: KeeperMetrics | None = None
+    ) -> None:
         self.store = store
         self.hints = hints
         self.settings = settings
+        self.metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
-        self._mends_from = self._last_tick
+        self._mends_from = self._recounts_from = self._last_tick
         self._memory_is_short = False
 
     def tick(self) -> None:
@@ -50,11 +58,13 @@ class Keeper:
             log.info("a gap of %.0f s: leases count again in one lease", now - self._last_tick)
         try:
             self._mend(now)
+            self._recount(now)
             self._watch_memory()
             self.store.expire(self._name)
             if now >= self._reclaims_from:
                 for job_id in self.store.reclaim(self.settings.max_crashes):
                     log.warning("job %s taken back: its worker stopped answering", job_id)
+                    self.metrics.taken_back.inc()
         except Unavailable as error:
             log.warning("no round: %s", error)
             return
@@ -75,6 +85,13 @@ class Keeper:
             self._memory_is_short = not self._memory_is_short
             log.warning("Redis uses %.0f %% of its memory; from 80 %% on no job is accepted", 100 * used)
 
+    def _recount(self, now: float) -> None:
+        """Only where versions that do not count have stood beside this one is there ever anything to put right."""
+        if now >= self._recounts_from:
+            if self.store.recount():
+                log.info("the numbers of queued and running jobs were put right")
+            self._recounts_from = now + RECOUNTING
+
     def wait_for_young_redis(self) -> None:
         """A Redis that has just come back held no renewals while it was away: its leases wait one lease."""
         try:
@@ -88,7 +105,8 @@ class Keeper:
         self.wait_for_young_redis()
         while True:
             started = time.monotonic()
-            self.tick()
+            with self.metrics.rounds.time():
+                self.tick()
             time.sleep(max(0.05, TICK - (time.monotonic() - started)))
 
 
@@ -101,9 +119,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _leave)
     settings = Settings()
     store = JobStore.connect(settings.redis_url, timeout=5)
-    Courier.start(settings)
-    Housekeeper.start(settings)
-    Keeper(store, Hints.connect(settings, store, timeout=5), settings).run()
+    pictures = PictureStore.connect(settings, timeout=10)
+    registry = registry_of("keeper", pictures)
+    metrics = KeeperMetrics(registry)
+    serve_metrics(registry, settings.keeper_metrics_port, settings)
+    Courier.start(settings, metrics)
+    Housekeeper.start(settings, pictures)
+    Keeper(store, Hints.connect(settings, store, timeout=5), settings, metrics).run()
 
 
 if __name__ == "__main__":

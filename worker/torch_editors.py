@@ -3,13 +3,17 @@
 import logging
 import os
 import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from torch import set_num_threads
+import torch
+from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
 from pipeline.edit import Pipeline
-from worker.editor import Editor, Editors
+from worker.editor import Device, Editor, Editors, OnTurn
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +45,48 @@ def load(settings: Settings) -> Editors:
     if settings.torch_threads is None:
         set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
     editors = PipelineEditors(pipeline)
+    warm_up(pipeline, settings.warm_up.split())
     threading.Thread(target=editors.make_all, daemon=True, name="make_all").start()
     engine = pipeline.checkpoint.engine
-    return Editors(editors, pipeline.card, lambda: engine.finished_at)
+
+    def watch(observer: OnTurn) -> None:
+        engine.on_turn = observer
+
+    return Editors(editors, pipeline.card, lambda: engine.finished_at, watch, lambda: describe(pipeline))
+
+
+def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:
+    """Make an edit of each size, so that no client waits for what the first one of a size costs.
+
+    Raises:
+        PipelineError: there is no such size.
+    """
+    for size in sizes:
+        began = time.monotonic()
+        pipeline.edit(Image.new("RGB", (256, 256), "grey"), "make it sunset", steps=2, size=size, seed=0)
+        log.info("warmed up for %s in %.1f s", size, time.monotonic() - began)
+
+
+def describe(pipeline: Pipeline) -> Device:
+    """The device, and its memory now."""
+    device = pipeline.checkpoint.device
+    if device.type == "cuda":
+        return Device(pipeline.receipt()["device"], *torch.cuda.mem_get_info(device))
+    return Device(device.type, *system_memory())
+
+
+def system_memory() -> tuple[int | None, int | None]:
+    """Bytes that the machine could still give us, and all that it has; Linux tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None, None
+    said = dict(line.split(":", 1) for line in lines)
+    free, total = (int(said[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
+    return free, total
 
 
 def set_threads(count: int) -> None:
     """Of the engine's and every other thread's that starts from now on."""
-    set_num_threads(count)
+    torch.set_num_threads(count)
     log.info("computing with %s threads", count)

@@ -10,19 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry
 
 from jobs.errors import StorageUnavailable
 from jobs.hints import Hints
 from jobs.job import Job, Status
+from jobs.operator import Operator
 from jobs.pictures import NoSuchPicture, PictureStore
 from pipeline.edit import Pipeline, Progress
+from pipeline.engine import Turn
 from pipeline.errors import PipelineError
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
 from worker.app import Worker
+from worker.editor import Device
+from worker.engine_metrics import EngineMetrics
 from worker.hands import Drained, Hands
 from worker.housekeeper import Housekeeper
 from worker.keeper import Keeper
+from worker.metrics import KeeperMetrics
 from worker.run import Desk, run_next
 
 PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
@@ -301,3 +307,38 @@ def test_a_broker_that_is_away_never_fails_a_submit(settings, store):
     away = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
     store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
     assert Hints.connect(away, store, timeout=0.5).top_up() == 0
+
+
+def test_the_courier_and_the_keeper_count_what_they_did(client, store, pictures, settings):
+    registry = CollectorRegistry()
+    metrics = KeeperMetrics(registry)
+    keeper = Keeper(store, pictures, Hints.connect(settings, store, timeout=1), settings, metrics)
+    submit(client, PHOTO, steps=2)
+    job = store.claim("w", lease_seconds=1, token="t")
+    store.redis.zadd("dk:running", {job.id: 1})
+    store.redis.delete("dk:census")
+    keeper.tick()
+    assert registry.get_sample_value("darkroom_jobs_taken_back_total") == 1
+    assert store.census() == {("queued", "pix2pix-full", "normal"): 1}, "the keeper has put it right"
+
+
+def test_a_worker_tells_how_it_is(store):
+    """Its device and memory from the start, its step time once it has taken one."""
+    registry = CollectorRegistry()
+    engine = EngineMetrics(registry, lambda: Device("cpu", 2**30, 2**31), lambda: 3)
+    about = {"slots": 1, "checkpoint": {}}
+    hands = Hands(store, "w", about, lease_seconds=30, engine_worked_at=lambda: 0.0, vitals=engine.vitals)
+    hands.beat([])
+    assert Operator(store).workers()[0].about == {**about, "device": "cpu", "free_bytes": 2**30, "step_seconds": None}
+    for _ in range(3):
+        engine.note(Turn(seconds=0.25, edits=2, rows=6, room=12))
+    engine.note(Turn(seconds=1.5))
+    hands.beat([])
+    assert Operator(store).workers()[0].about["step_seconds"] == 0.25
+    value = registry.get_sample_value
+    assert value("darkroom_engine_step_rows_sum") == 18
+    assert value("darkroom_engine_batch_fill_bucket", {"le": "0.5"}) == 3
+    assert value("darkroom_engine_busy_seconds_total", {"work": "step"}) == 0.75
+    assert value("darkroom_engine_busy_seconds_total", {"work": "call"}) == 1.5
+    assert value("darkroom_worker_jobs") == 3
+    assert value("darkroom_device_memory_bytes", {"device": "cpu", "kind": "free"}) == 2**30

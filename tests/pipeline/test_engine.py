@@ -301,3 +301,21 @@ def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alon
             assert difference.max() <= 1
             same, count = same + (difference == 0).sum(), count + difference.size
     assert same / count >= 0.999
+
+
+def test_whoever_watches_is_told_of_each_turn_and_what_it_computed():
+    """Rows and steps add up to what the edits needed, and the device was busy for no longer than it took."""
+    engine, turns, began = Engine(predict), [], time.perf_counter()
+    engine.on_turn = turns.append
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda seed: fly(engine, edit(seed, 6)), range(4)))
+    with engine.flight(2) as flight:
+        flight.run(lambda: time.sleep(0.02))
+    took = time.perf_counter() - began
+    engine.close()
+    steps = [turn for turn in turns if turn.rows]
+    assert sum(turn.edits for turn in steps) == 4 * 6
+    assert sum(turn.rows for turn in steps) == 4 * 6 * 3
+    assert all(0 < turn.rows <= turn.room <= ROWS[-1] for turn in steps)
+    assert next(turn.seconds for turn in turns if not turn.rows) > 0.02
+    assert sum(turn.seconds for turn in turns) <= took
