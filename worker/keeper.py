@@ -36,9 +36,7 @@ MEMORY_ALARM = 0.7  #: of Redis' memory
 class Keeper:
     """Sees to it that every accepted job ends."""
 
-    def __init__(
-        self, store: JobStore, hints: Hints, settings: Settings, metrics: KeeperMetrics | None = None
-    ) -> None:
+    def __init__(self, store: JobStore, hints: Hints, settings: Settings, metrics: KeeperMetrics | None = None) -> None:
         self.store = store
         self.hints = hints
         self.settings = settings

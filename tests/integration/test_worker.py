@@ -309,10 +309,10 @@ def test_a_broker_that_is_away_never_fails_a_submit(settings, store):
     assert Hints.connect(away, store, timeout=0.5).top_up() == 0
 
 
-def test_the_courier_and_the_keeper_count_what_they_did(client, store, pictures, settings):
+def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, store, settings):
     registry = CollectorRegistry()
     metrics = KeeperMetrics(registry)
-    keeper = Keeper(store, pictures, Hints.connect(settings, store, timeout=1), settings, metrics)
+    keeper = Keeper(store, Hints.connect(settings, store, timeout=1), settings, metrics)
     submit(client, PHOTO, steps=2)
     job = store.claim("w", lease_seconds=1, token="t")
     store.redis.zadd("dk:running", {job.id: 1})

@@ -1,0 +1,71 @@
+"""The dashboard and the alerts ask for nothing that our processes do not tell."""
+
+import json
+import re
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks._compose import services
+from tests.conftest import ROOT
+from tests.integration.conftest import submit
+from worker.editor import Device
+from worker.engine_metrics import EngineMetrics
+from worker.metrics import KeeperMetrics, registry_of
+
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+OF_PROMETHEUS = {"up"}
+LISTENERS = {"keeper": "KEEPER", "worker": "WORKER", "worker-gpu": "WORKER"}  #: whose metrics each service has
+
+
+def series(text: str) -> set[str]:
+    """The names by which Prometheus knows what an exporter's text tells."""
+    families = text_string_to_metric_families(text)
+    return {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}
+
+
+def dashboard_queries() -> dict[str, str]:
+    board = json.loads((ROOT / "docker" / "grafana" / "dashboards" / "darkroom.json").read_text())
+    return {
+        f"{panel['title']}: {target['legendFormat']}": target["expr"]
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+    }
+
+
+def alert_queries() -> dict[str, str]:
+    (group,) = yaml.safe_load((ROOT / "docker" / "prometheus" / "alerts.yml").read_text())["groups"]
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+@pytest.fixture
+def told(client, jpeg, store, pictures) -> set[str]:
+    """What web tier, worker and keeper tell, once two jobs have gone through."""
+    store.renew("w", {"slots": 4, "checkpoint": {}}, [], lease_seconds=30)
+    for _ in range(2):
+        submit(client, jpeg)
+        job = store.claim("w", lease_seconds=30, token="t", slots=4)
+        store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {"run_ms": 700}, {})
+    submit(client, jpeg)
+    worker, keeper = registry_of("worker", pictures), registry_of("keeper", pictures)
+    EngineMetrics(worker, lambda: Device("cpu", 2**30, 2**31), lambda: 1)
+    KeeperMetrics(keeper)
+    texts = [client.get("/metrics").text, *(generate_latest(registry).decode() for registry in (worker, keeper))]
+    return set().union(*map(series, texts))
+
+
+def test_every_metric_of_the_dashboard_and_the_alerts_exists(told):
+    for name, query in {**dashboard_queries(), **alert_queries()}.items():
+        asked = set(re.findall(r"\b(?:darkroom_\w+|up)\b", query))
+        assert asked, name
+        assert asked <= told | OF_PROMETHEUS, f"{name}: {sorted(asked - told)}"
+
+
+def test_prometheus_scrapes_workers_and_keepers_where_compose_has_them_listen():
+    scraped = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {target for job in scraped for static in job["static_configs"] for target in static["targets"]}
+    described = services({})
+    ports = {name: described[name]["environment"][f"{process}_METRICS_PORT"] for name, process in LISTENERS.items()}
+    assert targets == {"api:8000", *(f"{name}:{port}" for name, port in ports.items())}
