@@ -44,9 +44,9 @@ def alert_queries() -> dict[str, str]:
 def told(client, jpeg, store, pictures) -> set[str]:
     """What web tier, worker and keeper tell, once two jobs have gone through."""
     store.renew("w", {"slots": 4, "checkpoint": {}}, [], lease_seconds=30)
-    for _ in range(2):
+    for token in "ab":
         submit(client, jpeg)
-        job = store.claim("w", lease_seconds=30, token="t", slots=4)
+        job = store.claim("w", lease_seconds=30, token=token, slots=4)
         store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {"run_ms": 700}, {})
     submit(client, jpeg)
     worker, keeper = registry_of("worker", pictures), registry_of("keeper", pictures)

@@ -311,13 +311,11 @@ def test_a_broker_that_is_away_never_fails_a_submit(settings, store):
 
 def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, store, settings):
     registry = CollectorRegistry()
-    metrics = KeeperMetrics(registry)
-    keeper = Keeper(store, Hints.connect(settings, store, timeout=1), settings, metrics)
     submit(client, PHOTO, steps=2)
     job = store.claim("w", lease_seconds=1, token="t")
     store.redis.zadd("dk:running", {job.id: 1})
     store.redis.delete("dk:census")
-    keeper.tick()
+    Keeper(store, Hints.connect(settings, store, timeout=1), settings, KeeperMetrics(registry)).tick()
     assert registry.get_sample_value("darkroom_jobs_taken_back_total") == 1
     assert store.census() == {("queued", "pix2pix-full", "normal"): 1}, "the keeper has put it right"
 
