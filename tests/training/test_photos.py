@@ -96,3 +96,10 @@ def test_gathering_again_changes_nothing(folder: Path):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     gather(folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_shipped_attribution_names_every_picture_that_is_not_held_out_and_no_other():
+    """Some come twice, at two scales, and have two lines."""
+    wanted = sorted(f"- {picture.credit()}" for picture in sources() if not picture.held_out)
+    for shipped in (HERE.parent / "checkpoints").glob("*/ATTRIBUTION.md"):
+        assert sorted(line for line in shipped.read_text().splitlines() if line.startswith("- ")) == wanted, shipped
