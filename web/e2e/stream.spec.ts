@@ -1,0 +1,84 @@
+import { expect, type Page, test } from "@playwright/test";
+
+const ID = "00000000000000000000000001";
+
+const JOB = {
+  id: ID, object: "job", status: "running", status_text: "", model: "pix2pix-full", params: { prompt: "make it night", size: "512x512" },
+  input: { width: 512, height: 512, sha256: "" }, output: null, frames: null, queue: null, progress: null, error: null,
+  cancellation: null, attempts: [], timing: {}, receipt: null, priority: "normal", deadline_seconds: 86400, metadata: {}, parent: null,
+  urls: { self: "", events: "", cancel: "", output: "" }, created_at: "2026-01-01T00:00:00Z", started_at: new Date().toISOString(),
+  finished_at: null, expires_at: null,
+};
+
+/** The service's answers for these jobs, and a stream that says what `window.say` is told. */
+async function stub(page: Page, jobs: (typeof JOB)[]): Promise<void> {
+  await page.addInitScript(() => {
+    const real = window.fetch;
+    const encoder = new TextEncoder();
+    let id = 0;
+    window.fetch = (input, init) => {
+      if (input !== "/v1/events") return real(input, init);
+      const body = new ReadableStream({
+        start(line) {
+          window.say = (type, data) => line.enqueue(encoder.encode(`event: ${type}\nid: ${++id}-0\ndata: ${JSON.stringify(data)}\n\n`));
+        },
+      });
+      return Promise.resolve(new Response(body));
+    };
+  });
+  await page.route(/\/v1\/jobs\?/, (route) => {
+    const wanted = route.request().url().includes("status=queued") ? [] : jobs;
+    return route.fulfill({ json: { object: "list", data: wanted, has_more: false, next: null } });
+  });
+  await page.route(/\/v1\/jobs\/\w+$/, (route) => route.fulfill({ json: jobs.find(({ id }) => route.request().url().endsWith(id)) }));
+  await page.route(/\/(input|thumbnail)\?/, (route) => route.fulfill({ path: "../examples/pagoda.jpg" }));
+}
+
+test("sixty previews at 50 ms: it keeps moving, is never blank, and asks for one at a time", async ({ page }) => {
+  let flying = 0;
+  let most = 0;
+  let asked = 0;
+  await stub(page, [JOB]);
+  await page.route(/\/preview\?/, async (route) => {
+    asked++;
+    most = Math.max(most, ++flying);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    flying--;
+    await route.fulfill({ path: "../examples/dandelion.jpg" });
+  });
+  await page.goto(`/jobs/${ID}`);
+  await page.locator("article canvas").waitFor();
+  const seen = await page.evaluate(async (job) => {
+    const canvas = document.querySelector<HTMLCanvasElement>("article canvas") as HTMLCanvasElement;
+    const blank = () => !canvas.getContext("2d")?.getImageData(canvas.width >> 1, canvas.height >> 1, 1, 1).data[3];
+    const drawings = new Set<string>();
+    let blanks = 0;
+    let over = false;
+    const watch = () => {
+      const drawn = canvas.dataset.drawn ?? "0";
+      if (drawn !== "0" && blank()) blanks++;
+      drawings.add(drawn);
+      if (!over) requestAnimationFrame(watch);
+    };
+    watch();
+    for (let step = 1; step <= 60; step++) {
+      window.say("progress", { job, step, steps: 60 });
+      window.say("preview", { job, step });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    over = true;
+    return { drawings: drawings.size - 1, blanks };
+  }, ID);
+  expect(most).toBe(1);
+  expect(seen.blanks).toBe(0);
+  expect(seen.drawings).toBeGreaterThanOrEqual(10);
+  expect(asked).toBeLessThan(60);
+  await expect(page.getByRole("progressbar")).toHaveAttribute("aria-valuenow", "60");
+});
+
+declare global {
+  interface Window {
+    say: (type: string, data: object) => void;
+  }
+}
