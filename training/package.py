@@ -50,6 +50,7 @@ def package(
         for weights in (folder / name).glob("*.safetensors"):
             halves = {key: tensor.half() for key, tensor in load_file(weights).items() if "position_ids" not in key}
             save_file(halves, weights, {"format": "pt"})
+            weights.chmod(0o644)
     shutil.copytree(TOKENIZER, folder / "tokenizer", dirs_exist_ok=True)
     write(folder / "model_index.json", PIPELINE)
     write(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
