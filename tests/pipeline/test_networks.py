@@ -56,13 +56,21 @@ def test_unets_of_every_kind_predict_the_same_noise(settings, size):
 def test_the_micro_unet_predicts_the_same_noise(base):
     theirs = base.checkpoint.library.unet
     ours = build(UNet, UNetConfig.read(MICRO / "unet" / "config.json"), from_module(theirs))
-    x, text, timesteps = torch.randn(2, ours.config.in_channels, 24, 40), torch.randn(2, 77, 128), torch.tensor([999.0, 1.5])
+    x, text, timesteps = (
+        torch.randn(2, ours.config.in_channels, 24, 40),
+        torch.randn(2, 77, 128),
+        torch.tensor([999.0, 1.5]),
+    )
     close(ours(x, timesteps, ours.read(text)), theirs(x, timesteps, text).sample)
 
 
 def test_rows_that_share_their_input_need_it_once(base):
     ours = build(UNet, UNetConfig.read(MICRO / "unet" / "config.json"), from_module(base.checkpoint.library.unet))
-    x, text, timesteps = torch.randn(2, ours.config.in_channels, 16, 16), torch.randn(3, 77, 128), torch.tensor([999.0, 1.5])
+    x, text, timesteps = (
+        torch.randn(2, ours.config.in_channels, 16, 16),
+        torch.randn(3, 77, 128),
+        torch.tensor([999.0, 1.5]),
+    )
     source = torch.tensor([0, 0, 1])
     close(ours(x, timesteps, ours.read(text), source), ours(x[source], timesteps[source], ours.read(text)))
 
