@@ -317,7 +317,8 @@ def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, 
     store.redis.delete("dk:census")
     Keeper(store, Hints.connect(settings, store, timeout=1), settings, KeeperMetrics(registry)).tick()
     assert registry.get_sample_value("darkroom_jobs_taken_back_total") == 1
-    assert store.census() == {("queued", "pix2pix-full", "normal"): 1}, "the keeper has put it right"
+    counted = {kind: number for kind, number in store.census().items() if number}
+    assert counted == {("queued", "pix2pix-full", "normal"): 1}, "the keeper has put it right"
 
 
 def test_a_worker_tells_how_it_is(store):
