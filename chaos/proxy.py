@@ -58,9 +58,20 @@ class Proxy:
 
     def _run(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512))
+        listen = asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
+        server = self._loop.run_until_complete(listen)
         ready.set()
         self._loop.run_forever()
+        server.close()
+        self._loop.run_until_complete(self._leave())
+        self._loop.close()
+
+    async def _leave(self) -> None:
+        self._cut()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _cut(self) -> None:
         for writer in list(self._writers):

@@ -1,6 +1,7 @@
 """What became of all jobs, told from the ledger, the records, the bucket and the webhook log; nobody is asked."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ class Verdict:
     double_results: int = 0
     stale_results: int = 0
     wrong_pictures: int = 0
-    ran_after_the_end: int = 0
+    ran_after_the_end: int = 0  #: claimed when it was over
+    woke_after_the_end: int = 0  #: claimed before, by a worker that was frozen until it was over; its result is refused
     runs: int = 0
     extra_runs: int = 0
     orphans: int = 0
@@ -44,7 +46,7 @@ def judge(house: House, *, exact: bool = True, heard: Mapping[str, set[str]] | N
     """
     verdict = Verdict(jobs=len(house.accepted))
     bucket = objects(house)
-    ends = {}
+    ended: dict[int, Job] = {}
     for accepted in house.accepted:
         record = house.redis.hgetall(keys.JOB + accepted.id)
         job = Job.from_record(record) if record else None
@@ -53,12 +55,12 @@ def judge(house: House, *, exact: bool = True, heard: Mapping[str, set[str]] | N
         if job is None or not job.status.is_over:
             verdict.lost += 1
             continue
-        ends[accepted.number] = (job.finished_ms or 0) / 1000
+        ended[accepted.number] = job
         look_at(house, accepted, job, bucket.get(job.folder, {}), verdict, exact)
         if heard is not None and job.webhook:
             verdict.webhooks += 1
             verdict.webhooks_missing += len(heard.get(job.id, ())) != 1
-    count_runs(house, ends, verdict)
+    count_runs(house, ended, verdict)
     verdict.left_in_redis = left(house)
     verdict.judge("an accepted job did not end", verdict.lost)
     verdict.judge("a job has two results", verdict.double_results)
@@ -93,12 +95,25 @@ def look_at(
         verdict.orphans += len(outputs)
 
 
-def count_runs(house: House, ends: Mapping[int, float], verdict: Verdict) -> None:
+def count_runs(house: House, ended: Mapping[int, Job], verdict: Verdict) -> None:
     """How often each job ran, and whether any ran after its end."""
     runs = [run for run in house.runs() if run.number]  # 0: sent to see what is answered
     verdict.runs = len(runs)
     verdict.extra_runs = len(runs) - len({run.number for run in runs})
-    verdict.ran_after_the_end = sum(run.started > ends[run.number] + CLOCK_SLACK for run in runs if run.number in ends)
+    for run in runs:
+        job = ended.get(run.number)
+        if job and run.started > (job.finished_ms or 0) / 1000 + CLOCK_SLACK:
+            verdict.woke_after_the_end += had_claimed(job, run.pid)
+            verdict.ran_after_the_end += not had_claimed(job, run.pid)
+
+
+def had_claimed(job: Job, pid: int) -> bool:
+    """Whether a worker of this process id had claimed the job before it ended."""
+    of_the_process = re.compile(rf"-{pid}(-|$)")
+    return any(
+        of_the_process.search(attempt["worker"]) and attempt["started_ms"] <= (job.finished_ms or 0)
+        for attempt in job.attempts
+    )
 
 
 def objects(house: House) -> dict[str, dict[str, str]]:

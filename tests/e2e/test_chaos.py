@@ -15,8 +15,10 @@ from chaos import engine
 from chaos.altered import GUARDS
 from chaos.house import Plan
 from chaos.proxy import Mode, Proxy
+from chaos.verdict import had_claimed
 from chaos.workers import run
 from jobs.store import SCRIPTS, script_source
+from tests.jobs_of import a_job
 
 
 @pytest.mark.slow
@@ -56,6 +58,17 @@ def test_the_ledger_pairs_ends_with_starts(tmp_path, monkeypatch):
         engine.note(event, prompt)
     runs = engine.read_ledger(tmp_path / "ledger")
     assert [(run.number, run.ended is not None) for run in runs] == [(1, True), (2, False), (1, False)]
+
+
+def test_only_who_had_claimed_a_job_may_still_begin_it_after_its_end():
+    """A worker that was frozen between its claim and its first step cannot know; who claims an ended job is wrong."""
+    frozen = {"worker": "host-77", "started_ms": 1000, "outcome": "crashed"}
+    winner = {"worker": "host-8-ab12", "started_ms": 5000, "outcome": "succeeded"}
+    job = a_job(attempts=(frozen, winner), finished_ms=6000)
+    assert had_claimed(job, 77)
+    assert had_claimed(job, 8)
+    assert not had_claimed(job, 7)
+    assert not had_claimed(a_job(attempts=({**frozen, "started_ms": 7000},), finished_ms=6000), 77)
 
 
 # ---- the proxy
