@@ -141,6 +141,7 @@ def test_what_is_no_longer_kept_is_told_by_a_reset_with_a_snapshot(http, jpeg, a
 
 
 def test_a_deleted_job_is_told_to_whoever_follows_all_jobs(http, jpeg, store):
+    submit(http, jpeg)  # whose events stay, so that the feed still begins before `latest`
     job = submit(http, jpeg)
     http.post(job["urls"]["cancel"])
     latest = store.redis.xinfo_stream(keys.FEED + "default")["last-generated-id"]

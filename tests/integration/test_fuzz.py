@@ -65,5 +65,6 @@ def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, 
                 capture_output=True,
                 text=True,
             )
-        assert http.get(theirs).status_code == 200, "the other tenant's job was not touched"
+        if who == "user":  # an operator may prune anybody's ended jobs
+            assert http.get(theirs).status_code == 200, "the other tenant's job was not touched"
     assert run.returncode == 0, run.stdout + run.stderr

@@ -28,6 +28,7 @@ COMMON = {
     ("get", "/metrics"),
     ("get", "/v1/models"),
     ("get", "/v1/queue"),
+    ("get", "/v1/queue/scale"),
     ("get", "/v1/jobs"),
     ("post", "/v1/jobs"),
     STREAM,
