@@ -19,7 +19,7 @@ import httpx
 from chaos.house import Accepted, House, NamedWorker, Plan, stopped, until
 from chaos.proxy import Mode, Proxy
 from chaos.report import finish
-from chaos.verdict import Verdict, judge
+from chaos.verdict import Verdict, judge, left
 from jobs import keys
 
 Told = dict[str, Any]
@@ -54,6 +54,7 @@ def run(name: str, seed: int) -> Told:
     with House(scenario.plan) as house:
         told = scenario.story(house, random.Random(seed), rules)
         ended = house.wait_for_all(scenario.afterwards)
+        until(lambda: not sum(left(house).values()), scenario.afterwards)  # those that only a probe had sent
         verdict = judge(house)
     rules.must(ended is not None, f"not all jobs had ended after {scenario.afterwards:.0f} s")
     seconds = round(time.monotonic() - started, 1)
