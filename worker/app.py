@@ -116,7 +116,7 @@ def load_desk(settings: Settings) -> Desk:
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     about |= {"version": version("darkroom"), "started_ms": time.time_ns() // 1_000_000}
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"  # in a container, every life has the same pid
+    name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # in a container, every life has the same pid
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     registry = registry_of("worker", pictures)
     engine = EngineMetrics(registry, editors.device, lambda: len(hands.in_hand()))

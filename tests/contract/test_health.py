@@ -16,7 +16,7 @@ def test_a_keeper_is_alive_from_its_first_round_on(store: JobStore):
 
 
 def test_a_worker_is_alive_while_it_renews_whatever_its_machine_is_called(store: JobStore):
-    store.renew("worker-6d5f-x2-7", {"slots": 1}, [], lease_seconds=1)
+    store.renew("worker-6d5f-x2-7.a0b1", {"slots": 1}, [], lease_seconds=1)
     assert is_alive(store, "worker", "worker-6d5f-x2")
     assert not is_alive(store, "worker", "worker-6d5f")
 
