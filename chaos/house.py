@@ -126,24 +126,24 @@ class House:
         self.valkey = Valkey(self.folder / "valkey", self.lifeline)
         self.seaweed = SeaweedFS(self.folder / "s3", self.lifeline)
         self.web_to_redis, self.to_redis = Proxy(self.valkey.port), Proxy(self.valkey.port)
-        self.to_s3 = Proxy(self.seaweed.ports[0])
+        self.web_to_s3, self.to_s3 = Proxy(self.seaweed.ports[0]), Proxy(self.seaweed.ports[0])
         self.accepted: list[Accepted] = []
         self.said: list[str] = []
         self._closing = threading.Event()
         settings = settings_for([self.valkey, self.seaweed]) | plan.environment()
         self.direct = settings | {"CHAOS_LEDGER": str(self.ledger)}
-        self.settings = self.direct | self._by(self.to_redis)
-        web = self.direct | self._by(self.web_to_redis)
+        self.settings = self.direct | self._by(self.to_redis, self.to_s3)
+        web = self.direct | self._by(self.web_to_redis, self.web_to_s3)
         self.api = Api(self.folder / "logs", self.lifeline, web, free_ports(1)[0])
         self.keeper = ChaosKeeper(self, self.settings)
         self.workers = [NamedWorker(number, self, self.settings) for number in range(plan.workers)]
         self.supervisor = Supervisor([self.valkey, self.api, self.keeper, *self.workers], self.said.append)
         self._supervising = threading.Thread(target=self._supervise, daemon=True, name="supervisor")
 
-    def _by(self, redis: Proxy) -> dict[str, str]:
+    def _by(self, redis: Proxy, s3: Proxy) -> dict[str, str]:
         """The settings of a process that reaches Redis and S3 by proxies."""
         url = self.direct["REDIS_URL"].replace(f":{self.valkey.port}/", f":{redis.port}/")
-        return {"REDIS_URL": url, "S3_ENDPOINT_URL": f"http://127.0.0.1:{self.to_s3.port}"}
+        return {"REDIS_URL": url, "S3_ENDPOINT_URL": f"http://127.0.0.1:{s3.port}"}
 
     def program(self, module: str) -> list[str]:
         """The command line of one of our programs, without a guard if the plan says so."""
@@ -185,7 +185,7 @@ class House:
         for process in (*self.workers, self.keeper, self.api, self.seaweed, self.valkey):
             process.kill()
         self.lifeline.close()
-        for proxy in (self.web_to_redis, self.to_redis, self.to_s3):
+        for proxy in (self.web_to_redis, self.to_redis, self.web_to_s3, self.to_s3):
             proxy.close()
         for disk in self.disks:
             subprocess.run(["umount", "--lazy", disk], check=True)

@@ -417,7 +417,7 @@ class Bullet:
     def __init__(self, house: House, point: int, sent_on: bool) -> None:
         self.house, self.left, self.sent_on, self.hit = house, point, sent_on, False
         self._lock = threading.Lock()
-        self._proxies: tuple[Proxy, ...] = (house.web_to_redis, house.to_s3)
+        self._proxies: tuple[Proxy, ...] = (house.web_to_redis, house.web_to_s3)
         self._pid = house.api.pid
         for proxy in self._proxies:
             proxy.watch = self.count
@@ -453,14 +453,13 @@ def s3_trouble(house: House, _: random.Random, rules: Rules) -> Told:
         probes = Probes()
         with load(house, 0.5):
             time.sleep(4)
-            house.to_s3.seconds = 1.2
-            house.to_s3.be(mode)
+            be(house, mode)
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
                 started = time.monotonic()
                 probes.note(str(house.post("job 0").status_code), time.monotonic() - started)
                 time.sleep(1)
-            house.to_s3.be(Mode.THROUGH)
+            be(house, Mode.THROUGH)
             back = resumed(house, 60)
         rules.must(back is not None, f"after {mode} workers were not at work again")
         rules.must(probes.slowest <= 8, f"during {mode} a submission took {probes.slowest} s")
@@ -468,6 +467,13 @@ def s3_trouble(house: House, _: random.Random, rules: Rules) -> Told:
         told |= {f"{mode}: submissions": probes.statuses, f"{mode}: slowest": probes.slowest}
         told |= {f"{mode}: at work again": back and round(back, 1)}
     return told
+
+
+def be(house: House, mode: Mode) -> None:
+    """Whatever lies before S3."""
+    for proxy in (house.web_to_s3, house.to_s3):
+        proxy.seconds = 1.2
+        proxy.be(mode)
 
 
 def disk_full(house: House, _: random.Random, rules: Rules) -> Told:

@@ -109,7 +109,7 @@ def count_runs(house: House, ended: Mapping[int, Job], verdict: Verdict) -> None
 
 def had_claimed(job: Job, pid: int) -> bool:
     """Whether a worker of this process id had claimed the job before it ended."""
-    of_the_process = re.compile(rf"-{pid}(-|$)")
+    of_the_process = re.compile(rf"-{pid}(\.|$)")
     return any(
         of_the_process.search(attempt["worker"]) and attempt["started_ms"] <= (job.finished_ms or 0)
         for attempt in job.attempts

@@ -54,7 +54,9 @@ class Pruning(BaseModel):
         None, description="only those that ended so"
     )
     tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only this tenant's")
-    older_than_seconds: int = Field(ge=0, le=10 * 366 * 86_400, description="only those that ended before that")
+    older_than_seconds: int = Field(
+        strict=True, ge=0, le=10 * 366 * 86_400, description="only those that ended before that"
+    )
 
 
 class Pruned(BaseModel):

@@ -63,7 +63,7 @@ def test_the_ledger_pairs_ends_with_starts(tmp_path, monkeypatch):
 def test_only_who_had_claimed_a_job_may_still_begin_it_after_its_end():
     """A worker that was frozen between its claim and its first step cannot know; who claims an ended job is wrong."""
     frozen = {"worker": "host-77", "started_ms": 1000, "outcome": "crashed"}
-    winner = {"worker": "host-8-ab12", "started_ms": 5000, "outcome": "succeeded"}
+    winner = {"worker": "host-8.ab12", "started_ms": 5000, "outcome": "succeeded"}
     job = a_job(attempts=(frozen, winner), finished_ms=6000)
     assert had_claimed(job, 77)
     assert had_claimed(job, 8)
