@@ -77,6 +77,37 @@ test("sixty previews at 50 ms: it keeps moving, is never blank, and asks for one
   await expect(page.getByRole("progressbar")).toHaveAttribute("aria-valuenow", "60");
 });
 
+test.describe.configure({ timeout: 90_000 });
+
+test("a hundred jobs at work on the list stay smooth", async ({ page }) => {
+  const jobs = Array.from({ length: 100 }, (_, n) => ({ ...JOB, id: String(9999 - n).padStart(26, "0") }));
+  await stub(page, jobs);
+  await page.goto("/");
+  await expect(page.locator("[data-job]")).toHaveCount(100);
+  const frames = await page.evaluate(async (ids) => {
+    const gaps: number[] = [];
+    let last = performance.now();
+    let over = false;
+    const watch = (now: number) => {
+      gaps.push(now - last);
+      last = now;
+      if (!over) requestAnimationFrame(watch);
+    };
+    requestAnimationFrame(watch);
+    for (let round = 1; round <= 12; round++) {
+      for (const job of ids) window.say("progress", { job, step: round, steps: 40 });
+      await new Promise((resolve) => setTimeout(resolve, 250)); // four a second for each job: as often as the service tells
+    }
+    over = true;
+    return gaps.sort((a, b) => a - b);
+  }, jobs.map(({ id }) => id));
+  const at = (share: number) => frames[Math.floor(frames.length * share)] ?? Number.POSITIVE_INFINITY;
+  console.log(`frames: ${frames.length}, median ${at(0.5).toFixed(0)} ms, 95% ${at(0.95).toFixed(0)} ms, worst ${frames.at(-1)?.toFixed(0)} ms`);
+  expect(at(0.5)).toBeLessThan(50);
+  expect(at(0.95)).toBeLessThan(250);
+  await expect(page.locator(`[data-job="${jobs[0]?.id}"]`)).toContainText("Step 12 of 40");
+});
+
 declare global {
   interface Window {
     say: (type: string, data: object) => void;
