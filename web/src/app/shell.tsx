@@ -5,7 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useMatch } from "react-router";
 import { connection, followJobs } from "@/features/jobs/live";
-import { useSession, useSignOut } from "@/shared/api/session";
+import { endSession, useSession } from "@/shared/api/session";
 import { useStore } from "@/shared/store";
 import classes from "./shell.module.css";
 
@@ -98,10 +98,9 @@ function Line() {
 
 function SignOut() {
   const session = useSession();
-  const signOut = useSignOut();
   if (!session?.keys_needed) return null;
   return (
-    <Button variant="subtle" color="gray" size="compact-sm" onClick={signOut}>
+    <Button variant="subtle" color="gray" size="compact-sm" onClick={endSession}>
       Sign out
     </Button>
   );

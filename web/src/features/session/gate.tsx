@@ -34,6 +34,7 @@ function SignIn() {
           withAsterisk={false}
           value={key}
           error={problem}
+          aria-invalid={problem !== null}
           onChange={(event) => setKey(event.currentTarget.value)}
         />
         <Button type="submit" mt="md" fullWidth loading={busy} disabled={!key.trim()}>

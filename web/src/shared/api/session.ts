@@ -25,13 +25,8 @@ export function useSignIn(): (key: string) => Promise<void> {
   };
 }
 
-export function useSignOut(): () => Promise<void> {
-  const queries = useQueryClient();
-  return async () => {
-    await signOut({ throwOnError: true });
-    queries.clear();
-    queries.setQueryData(KEY, null);
-  };
+/** End the session, and start the page afresh, so that nothing of it is left in memory for who comes next. */
+export async function endSession(): Promise<void> {
+  await signOut({ throwOnError: true });
+  window.location.assign("/");
 }
-
-export const sessionKey = KEY;

@@ -1,0 +1,62 @@
+import AxeBuilder from "@axe-core/playwright";
+import { type APIRequestContext, expect, type Page, test } from "@playwright/test";
+import { develop, prepare, row } from "../editing";
+
+const ADMIN = { Authorization: `Bearer ${process.env.KEY}` };
+
+/** A new key of a tenant. */
+async function keyOf(tenant: string, request: APIRequestContext): Promise<string> {
+  const made = await request.post("/v1/admin/keys", { headers: ADMIN, data: { tenant, scopes: ["read", "submit"], name: "a browser" } });
+  expect(made.status()).toBe(201);
+  return (await made.json()).key;
+}
+
+async function signIn(page: Page, key: string): Promise<void> {
+  await page.getByLabel("API key").fill(key);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+test("a key opens the editor, is kept out of the page's reach, and the session ends when it is told to", async ({ page, context, request }) => {
+  const key = await keyOf("studio", request);
+  await page.goto("/");
+  await expect(page.getByRole("heading", { name: "Come in" })).toBeVisible();
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+
+  await signIn(page, "dk_000000000000_no-such-key");
+  await expect(page.getByRole("form", { name: "Sign in" })).toContainText(/key/i);
+  await expect(page.getByLabel("API key")).toHaveAttribute("aria-invalid", "true");
+
+  await signIn(page, key);
+  await prepare(page, "make it sunset");
+  const id = await develop(page);
+  await expect(row(page, id)).toBeVisible();
+  expect(await page.evaluate(() => document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage))).not.toContain(key);
+  for (const cookie of await context.cookies()) {
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: "Strict" });
+    expect(cookie.value).not.toContain(key);
+  }
+
+  await page.reload();
+  await expect(row(page, id)).toBeVisible();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("heading", { name: "Come in" })).toBeVisible();
+  await page.goto(`/jobs/${id}`);
+  await expect(page.getByRole("heading", { name: "Come in" })).toBeVisible();
+});
+
+test("another tenant's edits are nowhere to be seen, and the pages that explain need no key", async ({ page, request }) => {
+  await page.goto("/");
+  await signIn(page, await keyOf("studio", request));
+  await prepare(page, "make it night");
+  const id = await develop(page);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await signIn(page, await keyOf("press", request));
+  await expect(page.getByLabel("Choose a photo")).toBeAttached();
+  await expect(page.locator("[data-job]")).toHaveCount(0);
+  await page.goto(`/jobs/${id}`);
+  await expect(page.getByRole("heading", { name: "This edit is gone" })).toBeVisible();
+  await page.goto("/");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.goto("/math");
+  await expect(page.getByRole("heading", { level: 1 })).not.toHaveText("Come in");
+});
