@@ -45,7 +45,8 @@ for (const [look, options] of Object.entries(LOOKS)) {
       const id = await develop(page);
       await until(page, "succeeded");
       await shoot(page, "done");
-      await page.getByText("Steps", { exact: true }).last().click();
+      await page.locator("article").getByText("Steps", { exact: true }).first().click();
+      await page.getByRole("slider", { name: "Step", exact: true }).waitFor();
       await shoot(page, "steps");
       await page.goto(`/compare?jobs=${id}`);
       await page.getByAltText("The edit").waitFor();

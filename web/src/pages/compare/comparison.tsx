@@ -102,7 +102,7 @@ function CancelThese({ ids }: { ids: string[] }) {
   return (
     <div className={classes.bar}>
       <Text size="sm" c="dimmed" role="status">
-        {pending.length ? `${ids.length - pending.length} of ${ids.length} done` : `${ids.length} edits. Open one to look at it closely.`}
+        {pending.length ? `${ids.length - pending.length} of ${ids.length} done` : `${ids.length === 1 ? "One edit" : `${ids.length} edits`}. Open one to look at it closely.`}
       </Text>
       {pending.length > 0 && (
         <Button variant="default" size="compact-sm" onClick={() => pending.forEach((id) => cancel.mutate(id))}>
