@@ -299,4 +299,5 @@ def test_no_sequence_of_calls_losses_and_crashes_surprises_the_oracle(server: Va
         database=None,
     )
     run_state_machine_as_test(Life, settings=quick)
+    assert Life.kills or examples < 100, "Redis was never killed"
     assert Path(server.folder, "appendonlydir").exists(), "what was killed had its file"

@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from benchmarks._compose import Compose, production
 from benchmarks.compose import SERVICES, Outside, Size, slow_clients
 from tests.conftest import ROOT
+from tests.darkroom.sleepers import eventually
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
 
@@ -71,7 +72,7 @@ def test_the_proxy_says_what_is_too_large_and_the_request_has_one_name_all_the_w
     assert answer.status_code == 413
     log = outside.stack.containers["proxy"].log
     outside.http.get("/v1/queue", headers={"X-Request-Id": "named-by-the-client"})
-    assert '"request_id":"named-by-the-client"' in log.read_text()
+    assert eventually(lambda: '"request_id":"named-by-the-client"' in log.read_text(), seconds=5)
 
 
 @pytest.mark.parametrize("site", ["plain", "tls"])

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from PIL import Image
@@ -88,7 +88,7 @@ def echo() -> Iterator[int]:
             threading.Thread(target=shout, args=(line,), daemon=True).start()
 
     def shout(line: socket.socket) -> None:
-        with line:
+        with line, suppress(ConnectionResetError):
             while data := line.recv(10_000):
                 line.sendall(data.upper())
 

@@ -207,9 +207,10 @@ def test_an_edit_that_fails_leaves_its_neighbours_alone():
 
 
 def test_a_batch_that_does_not_fit_in_memory_is_split_and_stays_small():
-    too_large = []
+    too_large, together = [], threading.Barrier(4)
 
     def narrow(edits):
+        time.sleep(0.01)  # so that the four edits meet
         if sum(one.rows for one in edits) > 6:
             too_large.append(len(edits))
             raise torch.OutOfMemoryError
@@ -218,7 +219,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_split_and_stays_small():
     engine = Engine(narrow)
     engine._sizes.rows = lambda edit, rows=engine._sizes.rows: min(12, engine._sizes._ceiling.get(edit.x.shape, 12))
     with ThreadPoolExecutor(4) as threads:
-        results = list(threads.map(lambda seed: fly(engine, edit(seed, 20)), range(4)))
+        results = list(threads.map(lambda seed: (together.wait(), fly(engine, edit(seed, 20)))[1], range(4)))
     engine.close()
     assert len(too_large) == 1
     for seed, result in enumerate(results):
