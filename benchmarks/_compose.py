@@ -30,6 +30,9 @@ CONFIGURATION = (".conf", ".yml", ".yaml")  # files in which services and ports 
 #: What other people's images put before `command`.
 ENTRYPOINTS = {"chrislusf/seaweedfs": ["weed"]}
 
+#: Debian's packages of programs that are called otherwise.
+DEBIAN = {"nginx": "nginx-light"}
+
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^${}]*))?\}")
 
 
@@ -153,7 +156,7 @@ class Compose:
         self.folder = folder
         self.lifeline = Lifeline()
         self.programs = folder / "bin"
-        self._link_programs()
+        self._link_programs(names.split())
         described = services(variables)
         self.ports = self._choose_ports(described)
         published = {"HTTP_PORT": self.ports["proxy", 8080], "PICTURES_PORT": self.ports["proxy", 8081]}
@@ -161,16 +164,19 @@ class Compose:
         self._described = services(self.variables)
         self.containers = {name: Container(name, self._described[name], self) for name in names.split()}
 
-    def _link_programs(self) -> None:
+    def _link_programs(self, services: list[str]) -> None:
         self.programs.mkdir(parents=True)
-        for name, program in {
+        programs: dict[str, Path | str | None] = {
             "python": sys.executable,
             "valkey-server": valkey_binary(),
             "weed": weed_binary(),
             "nginx": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"),
-        }.items():
+        }
+        if "prometheus" in services:
+            programs["prometheus"] = shutil.which("prometheus")
+        for name, program in programs.items():
             if program is None:
-                raise ProcessError(f"There is no {name} here: install it (apt install nginx-light).")
+                raise ProcessError(f"There is no {name} here: install it (apt install {DEBIAN.get(name, name)}).")
             if name == "python":  # a link would not find its virtual environment
                 (self.programs / name).write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
                 (self.programs / name).chmod(0o755)

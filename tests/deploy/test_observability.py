@@ -1,6 +1,5 @@
 """The dashboard and the alerts ask for nothing that our processes do not tell."""
 
-import json
 import re
 
 import pytest
@@ -9,6 +8,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks._compose import services
+from benchmarks._questions import alerts, panels
 from jobs import keys
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
@@ -25,20 +25,6 @@ def series(text: str) -> set[str]:
     """The names by which Prometheus knows what an exporter's text tells."""
     families = text_string_to_metric_families(text)
     return {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}
-
-
-def dashboard_queries() -> dict[str, str]:
-    board = json.loads((ROOT / "docker" / "grafana" / "dashboards" / "darkroom.json").read_text())
-    return {
-        f"{panel['title']}: {target['legendFormat']}": target["expr"]
-        for panel in board["panels"]
-        for target in panel.get("targets", [])
-    }
-
-
-def alert_queries() -> dict[str, str]:
-    (group,) = yaml.safe_load((ROOT / "docker" / "prometheus" / "alerts.yml").read_text())["groups"]
-    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
 
 
 @pytest.fixture
@@ -59,7 +45,8 @@ def told(client, jpeg, store, pictures) -> set[str]:
 
 
 def test_every_metric_of_the_dashboard_and_the_alerts_exists(told):
-    for name, query in {**dashboard_queries(), **alert_queries()}.items():
+    shown = {f"{title}: {legend}": query for title, each in panels().items() for legend, query in each.items()}
+    for name, query in {**shown, **alerts()}.items():
         asked = set(re.findall(r"\b(?:darkroom_\w+|up)\b", query))
         assert asked, name
         assert asked <= told | OF_PROMETHEUS, f"{name}: {sorted(asked - told)}"

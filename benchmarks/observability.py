@@ -1,0 +1,198 @@
+"""Every panel and alert of ours, asked of a real Prometheus while the service works.
+
+`./dev bench observability [--minutes N] [--plot FILE] [--json]` starts what docker-compose.yml describes, Prometheus
+included (`apt install prometheus nginx-light`), and gives it work: edits with webhooks whose receiver sometimes fails,
+cancellations, errors of clients, a worker that is killed. Then it asks everything that the dashboard and the alerts
+ask, draws the answers, and fails if a question had none. An alert's condition is asked with `bool`, so that one that
+does not fire answers too: with 0.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks._compose import Compose, production
+from benchmarks._machine import describe
+from benchmarks._questions import alerts, panels
+from benchmarks.compose import ASKED, PHOTO, SERVICES, Outside
+
+STEP = 5  #: seconds between two points of an answer
+EVERY = 1.5  #: seconds between two submissions
+COLUMNS = 4
+COMPARISON = re.compile(r"(==|!=|>=|<=|>|<)(?=[^{}]*(?:\{|$))")
+
+Points = list[tuple[float, float]]
+Answer = dict[str, Points]  # by the name of each line
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes webhooks, and fails at every fifth."""
+
+    count = 0
+
+    def do_POST(self) -> None:
+        Receiver.count += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(500 if Receiver.count % 5 == 0 else 204)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def receiver() -> Iterator[int]:
+    """The port of a server that takes webhooks."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+
+
+def work(outside: Outside, hook: str, seconds: float) -> None:
+    """What clients do: submit, look, sometimes cancel or ask for what is not there; and one worker dies."""
+    began, worker, killed = time.monotonic(), outside.stack.containers["worker"], False
+    for number in range(round(seconds / EVERY)):
+        time.sleep(max(0.0, began + number * EVERY - time.monotonic()))
+        with PHOTO.open("rb") as photo:
+            answer = outside.http.post("/v1/jobs", files={"image": photo}, data=ASKED | {"webhook": hook})
+        job = answer.raise_for_status().json()["id"]
+        outside.http.get(f"/v1/jobs/{job}").raise_for_status()
+        outside.http.get("/v1/jobs/00000000000000000000000000")
+        if number % 7 == 0:
+            outside.http.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+        if not killed and time.monotonic() - began > seconds / 3:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.start()
+            killed = True
+
+
+class Prometheus:
+    """Answers questions about the time since it was made."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self.began = time.time()
+
+    def ask(self, query: str, legend: str) -> Answer:
+        """The lines of a query; those without a single number are left out."""
+        span = {"start": self.began, "end": time.time(), "step": STEP}
+        told = self.http.get("/api/v1/query_range", params={"query": query, **span}).json()
+        if told["status"] != "success":
+            raise SystemExit(f"Prometheus refuses {query!r}: {told['error']}")
+        lines = {}
+        for line in told["data"]["result"]:
+            name = re.sub(r"{{\s*(\w+)\s*}}", lambda found: line["metric"].get(found[1], ""), legend)  # noqa: B023
+            points = [(at - self.began, float(value)) for at, value in line["values"] if value != "NaN"]
+            if points:
+                lines[name] = points
+        return lines
+
+    def fired(self) -> list[str]:
+        return sorted(
+            {alert["labels"]["alertname"] for alert in self.http.get("/api/v1/alerts").json()["data"]["alerts"]}
+        )
+
+
+def measure(minutes: float) -> dict[str, Any]:
+    """The answers to every question, by panel and by alert."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-seen-") as folder, receiver() as port:
+        variables = production(Path(folder))
+        variables |= {"DARKROOM_MODE": "local", "ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "FETCH_PORTS": str(port)}
+        with Compose(Path(folder) / "stack", variables, f"{SERVICES} prometheus") as stack:
+            outside = Outside(stack)
+            prometheus = Prometheus(f"http://127.0.0.1:{stack.ports['prometheus', 9090]}")
+            work(outside, f"http://127.0.0.1:{port}/", 60 * minutes)
+            time.sleep(15)  # one more scrape
+            return {
+                "machine": describe(),
+                "panels": {
+                    title: {legend: prometheus.ask(query, legend) for legend, query in queries.items()}
+                    for title, queries in panels().items()
+                },
+                "alerts": {name: prometheus.ask(always(query), name) for name, query in alerts().items()},
+                "fired": prometheus.fired(),
+            }
+
+
+def always(condition: str) -> str:
+    """A condition as a number: 1 where all parts of it hold, 0 where one does not."""
+    parts = re.split(r"\band\b", COMPARISON.sub(r"\1 bool", condition))
+    return " * ".join(f"({part})" for part in parts)
+
+
+def unanswered(report: dict[str, Any]) -> list[str]:
+    """The questions to which there was no answer."""
+    asked = [
+        (f"{title}: {legend}", lines) for title, each in report["panels"].items() for legend, lines in each.items()
+    ]
+    return [name for name, lines in [*asked, *report["alerts"].items()] if not lines]
+
+
+def plot(report: dict[str, Any], file: Path) -> None:
+    """A small plot for each panel, and below them when each alert's condition held."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(report["panels"]) // COLUMNS)
+    figure = plt.figure(figsize=(4.4 * COLUMNS, 2.6 * rows + 0.3 * len(report["alerts"]) + 1), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[2.6 * rows, 0.3 * len(report["alerts"]) + 1])
+    for axes, (title, queries) in zip(above.subplots(rows, COLUMNS).flat, report["panels"].items(), strict=False):
+        axes.set_title(title, fontsize=9)
+        for lines in queries.values():
+            for name, points in lines.items():
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+        axes.tick_params(labelsize=7)
+        axes.legend(fontsize=5, loc="upper left", ncols=2)
+    for axes in above.axes[len(report["panels"]) :]:
+        axes.set_axis_off()
+    axes = below.subplots()
+    for row, (name, lines) in enumerate(report["alerts"].items()):
+        for points in lines.values():
+            axes.scatter(
+                [at for at, _ in points], [row] * len(points), c=["crimson" if v else "silver" for _, v in points], s=5
+            )
+        axes.text(-1, row, name, ha="right", va="center", fontsize=7)
+    axes.set_yticks([])
+    axes.set_xlabel("seconds; red: the alert's condition holds, grey: it does not", fontsize=8)
+    axes.invert_yaxis()
+    figure.savefig(file, dpi=80)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--plot", type=Path, help="where to draw the answers")
+    arguments = parser.parse_args()
+    report = measure(arguments.minutes)
+    if arguments.plot:
+        plot(report, arguments.plot)
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    missing = unanswered(report)
+    asked = sum(map(len, report["panels"].values())) + len(report["alerts"])
+    fired = ", ".join(report["fired"]) or "none"
+    print(f"{asked - len(missing)} of {asked} questions were answered; alerts that fired: {fired}")
+    if missing:
+        raise SystemExit("Nothing was there for:\n" + "\n".join(missing))
+
+
+if __name__ == "__main__":
+    main()
