@@ -11,6 +11,7 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from api.guards import own_origin
 from api.photos import Photos
 from api.waiters import Seats, Waiters
+from jobs import logs
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.hints import Hints
@@ -96,6 +97,7 @@ class Parts:
         job = self.store.get(job_id, caller.tenant) if is_id(job_id) else None
         if job is None:
             raise no_job()
+        logs.note(job_id=job.id)
         return job
 
 
@@ -136,6 +138,7 @@ class Needs:
             Unauthorized, Forbidden, TooManyRequests
         """
         caller = _identify(request, service, bearer.credentials if bearer else None, cookie)
+        logs.note(tenant=caller.tenant)
         if self.scope not in caller.scopes:
             raise Forbidden(f"This needs a key with the scope `{self.scope}`.")
         if caller.key_id:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from api.access import HEADER, Access
 from api.deps import Parts
 from api.guards import LoopbackOnly, SecurityHeaders
 from api.metrics import RequestMetrics, leave, own_registry
@@ -17,6 +18,7 @@ from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import events, jobs, keys, operations, pictures, service, session, uploads, webhooks
 from api.site import Site
+from jobs import logs, traces
 from jobs.settings import Settings
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
@@ -26,14 +28,24 @@ BASE64_GROWTH = 1.4
 COMPRESSED_BYTES = 2048  #: a list of jobs is worth it, one job is not
 CORS: dict[str, Any] = {  # without credentials: another site's page sends a key, never our cookie
     "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer"],
-    "expose_headers": ["ETag", "Idempotent-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
+    "allow_headers": ["Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", HEADER],
+    "expose_headers": [
+        "ETag",
+        "Idempotent-Replayed",
+        "Location",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        HEADER,
+    ],
 }
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The web app over the settings' Redis and S3, neither of which it contacts before the first request."""
     settings = settings or Settings()
+    logs.set_up(settings.log_format)
+    traces.set_up("api")
     app = DocumentedApp(
         title="Darkroom",
         description=DESCRIPTION,
@@ -57,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # streams of events excepted
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
+    app.add_middleware(Access)
     return app
 
 
@@ -73,3 +86,4 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.wait([listening], timeout=1)
         await waiters.close()
         leave()
+        traces.flush()

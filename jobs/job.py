@@ -130,6 +130,8 @@ class Job:
     parent: str | None = None
     webhook: str | None = None
     webhook_events: tuple[str, ...] = ()
+    request_id: str | None = None
+    traceparent: str | None = None
 
     status: Status = Status.QUEUED
     version: int = 0
@@ -169,7 +171,7 @@ class Job:
             "retention_seconds": str(self.retention_seconds),
             "metadata": json.dumps(self.metadata),
             "folder": self.folder,
-            **({"parent": self.parent} if self.parent else {}),
+            **{name: value for name in ORIGINS if (value := getattr(self, name))},
             **({"webhook": self.webhook, "webhook_events": " ".join(self.webhook_events)} if self.webhook else {}),
         }
 
@@ -178,6 +180,7 @@ class Job:
         """The job that a record holds."""
         number: dict[str, Any] = {name: int(record[name]) for name in NUMBERS if name in record}
         document = {name: json.loads(record[name]) for name in DOCUMENTS if name in record}
+        origins: dict[str, Any] = {name: record.get(name) for name in ORIGINS}
         return cls(
             id=record["id"],
             tenant=record["tenant"],
@@ -186,7 +189,6 @@ class Job:
             priority=Priority(record["priority"]),
             status=Status(record["status"]),
             fence=record.get("fence", ""),
-            parent=record.get("parent"),
             webhook=record.get("webhook"),
             webhook_events=tuple(record.get("webhook_events", "").split()),
             input=Picture(**json.loads(record["input"])),
@@ -195,9 +197,11 @@ class Job:
             attempts=tuple(json.loads(record.get("attempts", "[]"))),
             **number,
             **document,
+            **origins,
         )
 
 
+ORIGINS = ("parent", "request_id", "traceparent")
 NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
     "finished_ms expires_ms cancel_ms"

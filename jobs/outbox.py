@@ -94,6 +94,8 @@ class Delivery:
     metadata: str
     ticket: str
     attempts: tuple[Attempt, ...]
+    request_id: str | None = None
+    traceparent: str | None = None
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> Self:
@@ -107,6 +109,8 @@ class Delivery:
             job=record.get("job"),
             job_status=record.get("job_status"),
             ticket=record.get("ticket", ""),
+            request_id=record.get("request_id") or None,
+            traceparent=record.get("traceparent") or None,
             attempts=tuple(Attempt(**attempt) for attempt in json.loads(record.get("attempts", "[]"))),
         )
 

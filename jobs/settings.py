@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     darkroom_mode: Literal["local", "production"] = "local"
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of what processes log: text, or one JSON object a line"
+    )
 
     auth: Literal["off", "on"] = Field("off", description="off: one tenant without keys, on loopback only")
     admin_key: SecretStr | None = Field(None, min_length=32, description="makes the first keys; may be emptied then")

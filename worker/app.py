@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from jobs import logs, traces
 from jobs.errors import Unavailable
 from jobs.hints import QUEUE, TASK, celery_app
 from jobs.pictures import PictureStore
@@ -96,6 +96,7 @@ class Worker:
             self.desk.store.retire(self.desk.hands.worker)
         except Unavailable as error:
             log.warning("left without a goodbye: %s", error)
+        traces.flush()
         logging.shutdown()
         os._exit(0)
 
@@ -160,10 +161,9 @@ def _leave_logging_alone(**_: Any) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
-    for chatty in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
+    logs.set_up(settings.log_format)
+    traces.set_up("worker")
     worker = Worker(load_desk(settings), settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)

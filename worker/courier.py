@@ -16,7 +16,7 @@ import redis.asyncio
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
-from jobs import keys
+from jobs import keys, logs, traces
 from jobs.errors import Unavailable
 from jobs.fetch import Answer, Fetcher, FetchError
 from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
@@ -132,6 +132,13 @@ class Courier:
         endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
         if endpoint is None:  # deleted a moment ago: the next courier to look gives it up
             return
+        with (
+            logs.about(job_id=delivery.job, tenant=delivery.tenant, request_id=delivery.request_id),
+            traces.span("webhook", delivery.traceparent, delivery=delivery.id, attempt=delivery.tries + 1),
+        ):
+            await self._attempt(delivery, endpoint)
+
+    async def _attempt(self, delivery: Delivery, endpoint: Endpoint) -> None:
         key = await asyncio.to_thread(self.outbox.signing_key)
         at, started = time.time(), time.monotonic()
         answer = await self._ask(delivery, endpoint, key, int(at))

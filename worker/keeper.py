@@ -10,12 +10,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from types import FrameType
 
 from prometheus_client import CollectorRegistry
 
+from jobs import logs, traces
 from jobs.errors import Unavailable
 from jobs.hints import Hints
 from jobs.pictures import PictureStore
@@ -113,9 +113,10 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _leave)
     settings = Settings()
+    logs.set_up(settings.log_format)
+    traces.set_up("keeper")
     store = JobStore.connect(settings.redis_url, timeout=5)
     pictures = PictureStore.connect(settings, timeout=10)
     registry = registry_of("keeper", pictures)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from PIL import Image
 
+from jobs import logs, traces
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
 from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
@@ -61,6 +62,8 @@ def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
             if job is None:
                 return False
             held = stack.enter_context(desk.hands.holding(job))
+        stack.enter_context(logs.about(job_id=job.id, tenant=job.tenant, request_id=job.request_id))
+        stack.enter_context(traces.span("job", job.traceparent, job_id=job.id, attempt=len(job.attempts)))
         on_claim()
         log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
         try:
@@ -113,18 +116,21 @@ def edit_job(desk: Desk, held: Held) -> Result:
     job = held.job
     params = {**job.params}
     began = time.monotonic()
-    photo = Image.open(io.BytesIO(desk.pictures.read_picture(job.input)), formats=["PNG", "JPEG"])
-    photo.load()
+    with traces.span("fetch"):
+        photo = Image.open(io.BytesIO(desk.pictures.read_picture(job.input)), formats=["PNG", "JPEG"])
+        photo.load()
     loaded = time.monotonic()
     held.enter(patience=LOADING_PATIENCE)
     editor = desk.editors[job.model]
     held.enter(engine=True)
-    edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
+    with traces.span("edit", model=job.model, steps=params["steps"]):
+        edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
-    data, content_type = encode(edited, job.format)
-    output = desk.pictures.put_result(job, data, content_type, edited.size)
-    frames = put_frames(desk, held)
+    with traces.span("store"):
+        data, content_type = encode(edited, job.format)
+        output = desk.pictures.put_result(job, data, content_type, edited.size)
+        frames = put_frames(desk, held)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
     return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()})

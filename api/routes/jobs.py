@@ -18,6 +18,7 @@ from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
 from api.views import JobListView, JobView, view_job, view_jobs
+from jobs import logs, traces
 from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, QueueFull, TooManyJobs, TooManyStreams
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
@@ -155,6 +156,8 @@ def _uploaded(upload: str, caller: Caller, service: Parts) -> bytes:
 
 
 def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
+    job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
+    logs.note(job_id=job.id)
     document = {"id": job.id, "tenant": job.tenant, **job.request(), "once": asdict(once) if once else None}
     service.pictures.put_document(job.folder, "job.json", document)
     try:

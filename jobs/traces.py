@@ -1,0 +1,71 @@
+"""Traces by OpenTelemetry, from a client's request through the worker to its webhook.
+
+They are on where `OTEL_EXPORTER_OTLP_ENDPOINT` says where to send them (by OTLP over HTTP; the library reads its other
+variables, too). Otherwise nothing of that is imported, and a span costs a comparison.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+MISSING = f"{ENDPOINT} is set, but OpenTelemetry is not installed: pip install 'darkroom[tracing]'."
+
+_tracer: Any = None
+
+
+def set_up(process: str) -> None:
+    """Send this process's spans, if anybody wants them.
+
+    Raises:
+        SystemExit: somebody does, and the packages are missing.
+    """
+    global _tracer
+    if not os.environ.get(ENDPOINT):
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise SystemExit(MISSING) from None
+    named = {"service.name": f"darkroom-{process}", "service.version": version("darkroom")}
+    provider = TracerProvider(resource=Resource.create(named))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    _tracer = provider.get_tracer("darkroom")
+
+
+@contextmanager
+def span(name: str, parent: str | None = None, **attributes: str | int) -> Iterator[Any]:
+    """One piece of work: within the span around it, or as a part of what a W3C `traceparent` names.
+
+    Gives the library's span, or None while there are no traces.
+    """
+    if _tracer is None:
+        yield None
+        return
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = TraceContextTextMapPropagator().extract({"traceparent": parent}) if parent else None
+    with _tracer.start_as_current_span(name, context, attributes=attributes) as current:
+        yield current
+
+
+def traceparent() -> str | None:
+    """The present span's name for others (W3C Trace Context), None while there are no traces."""
+    if _tracer is None:
+        return None
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent")
+
+
+def flush() -> None:
+    """Send what is not sent yet: before a process ends without saying so."""
+    if _tracer is not None:
+        _tracer.span_processor.force_flush(2000)
