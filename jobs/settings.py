@@ -26,10 +26,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    darkroom_mode: Literal["local", "production"] = "local"
-    log_format: Literal["text", "json"] = Field(
-        "text", description="of what processes log: text, or one JSON object a line"
-    )
+    darkroom_mode: Literal["local", "production"] = Field("local", description="production refuses default secrets")
+    log_format: Literal["text", "json"] = Field("text", description="of the log: text, or json, one object a line")
 
     auth: Literal["off", "on"] = Field("off", description="off: one tenant without keys, on loopback only")
     admin_key: SecretStr | None = Field(None, min_length=32, description="makes the first keys; may be emptied then")
@@ -43,21 +41,25 @@ class Settings(BaseSettings):
     max_queue: Positive = Field(100_000, description="jobs of all tenants that may wait at a time")
     max_wait_seconds: Positive = Field(14_400, description="jobs are refused while a new one would wait longer")
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 7 or newer, of the jobs' records")
     broker_url: str | None = Field(None, description="Redis of the wake-ups; REDIS_URL if absent")
     redis_timeout_seconds: float = Field(0.8, gt=0, description="of the web tier, for connecting and for each answer")
 
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: str | None = Field(None, description="the S3 service; Amazon's if absent")
     s3_public_endpoint_url: str | None = Field(None, description="what clients reach; S3_ENDPOINT_URL if absent")
-    s3_region: str = "us-east-1"
-    s3_bucket: str = "darkroom"
-    s3_access_key_id: str = "darkroom"
-    s3_secret_access_key: SecretStr = SecretStr(LOCAL_SECRET)
+    s3_region: str = Field("us-east-1", description="its region")
+    s3_bucket: str = Field("darkroom", description="the bucket of all pictures")
+    s3_access_key_id: str = Field(
+        "darkroom", description="of a key that may read, write, list and delete in the bucket"
+    )
+    s3_secret_access_key: SecretStr = Field(SecretStr(LOCAL_SECRET), description="and its secret")
     s3_timeout_seconds: float = Field(1.5, gt=0, description="of the web tier, for each answer")
 
     editors: str = Field("worker.torch_editors:load", description="what edits: module:factory (worker/editor.py)")
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, an original single file, or a hub id")
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="of what the networks compute in; float32 if absent"
+    )
     compile: bool = Field(False, description="compile the UNet, on a GPU into CUDA graphs; first steps take a minute")
     torch_threads: Positive | None = Field(
         None, description="of one worker; measured at its start, a core left, if absent"
@@ -70,14 +72,14 @@ class Settings(BaseSettings):
     )
     worker_grace_seconds: Positive = Field(25, description="from SIGTERM until the worker is gone")
 
-    lease_seconds: Positive = 30
+    lease_seconds: Positive = Field(30, description="after which a silent worker's jobs are given to another")
     patience_seconds: float = Field(60.0, gt=0, description="that a job may go without progress; or ten of its steps")
     max_crashes: Positive = Field(3, description="after so many crashed attempts a job fails as poison")
     deadline_seconds: Positive = Field(
         86_400, description="a job's time from acceptance to its end, unless it names one"
     )
     retention_seconds: Positive = Field(86_400, description="how long an ended job and its pictures are kept")
-    presign_seconds: int = Field(900, gt=0, le=900)
+    presign_seconds: int = Field(900, gt=0, le=900, description="how long a link to a picture works")
 
     backup_key: SecretStr | None = Field(
         None, min_length=32, description="encrypts the copy of keys and webhooks in the bucket; none is made without"
@@ -101,8 +103,8 @@ class Settings(BaseSettings):
     worker_metrics_port: Port = Field(0, description="of a worker's Prometheus metrics; 0: none")
     keeper_metrics_port: Port = Field(0, description="of a keeper's Prometheus metrics; 0: none")
 
-    max_upload_bytes: Positive = 20 * 1024 * 1024
-    max_pixels: Positive = 40_000_000
+    max_upload_bytes: Positive = Field(20 * 1024 * 1024, description="of an uploaded picture")
+    max_pixels: Positive = Field(40_000_000, description="of an uploaded picture")
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
     decoders: Positive = Field(2, description="pictures that one web process decodes at a time, up to 1 GB each")
     input_side: Positive = Field(1024, description="an input is kept with its longest side at most this, pixels")

@@ -1,6 +1,7 @@
 """Settings: all of them documented, and no default secret in production."""
 
 import re
+import runpy
 
 import pytest
 from pydantic import ValidationError
@@ -18,6 +19,11 @@ def test_every_setting_is_in_the_example_with_its_default():
         plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
         assert documented.pop(name.upper()) == ("" if plain is None else str(plain))
     assert documented == {}, "documented, but not there"
+
+
+def test_the_page_of_all_settings_is_the_one_that_the_code_makes():
+    made = runpy.run_path(str(ROOT / "docs" / "configuration.py"))
+    assert made["PAGE"].read_text() == made["page"](), "run: python docs/configuration.py"
 
 
 def test_production_refuses_default_secrets(monkeypatch):
