@@ -142,7 +142,7 @@ class Needs:
         if self.scope not in caller.scopes:
             raise Forbidden(f"This needs a key with the scope `{self.scope}`.")
         if caller.key_id:
-            count(request, service, caller.key_id)
+            count(request, service, caller.key_id, caller.tenant)
         return caller
 
 
@@ -183,7 +183,7 @@ def refuse_other_sites(request: Request, *friends: str, must: bool = False) -> N
         raise Forbidden("Without a key in its header, this takes requests of its own pages only (the Origin header).")
 
 
-def count(request: Request, service: Parts, key_id: str) -> None:
+def count(request: Request, service: Parts, key_id: str, tenant: str) -> None:
     """Take one request off the key's allowance, and tell in the answer's headers what is left.
 
     Raises:
@@ -191,10 +191,12 @@ def count(request: Request, service: Parts, key_id: str) -> None:
     """
     safe = request.method in SAFE_METHODS
     per_minute = service.settings.reads_per_minute if safe else service.settings.writes_per_minute
-    allowance = service.throttle.take(key_id, "reads" if safe else "writes", per_minute)
+    allowance = service.throttle.take(key_id, "reads" if safe else "writes", per_minute, tenant)
     request.state.headers.update(allowance.headers())
     if not allowance.allowed:
-        raise TooManyRequests(f"A key may make {per_minute} such requests a minute.", retry_after=allowance.retry_after)
+        raise TooManyRequests(
+            f"A key may make {allowance.limit} such requests a minute.", retry_after=allowance.retry_after
+        )
 
 
 class NeedsOperator(Needs):

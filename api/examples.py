@@ -123,7 +123,10 @@ DEAD_LETTER: dict[str, Any] = {
     "finished_at": AT,
     "expires_at": "2026-11-24T09:00:00Z",
 }
-TENANT: dict[str, Any] = {"tenant": "acme", "object": "tenant", "queued": 3, "running": 2, "kept": 120, "keys": 1}
+LIMITS: dict[str, Any] = {"queued": 500, "running": 8, "reads_per_minute": None, "writes_per_minute": None}
+TENANT: dict[str, Any] = {"tenant": "acme", "object": "tenant", "queued": 3, "running": 2, "kept": 120, "keys": 1} | {
+    "limits": LIMITS
+}
 STREAM = f"""event: status
 id: 1795424400000-0
 data: {{"job": "{JOB_ID}", "at": 1795424400000, "status": "running"}}
@@ -241,6 +244,8 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
         {"id": "01krx2v0n8w5tq4e6c9d3hj7mb", "parent": JOB_ID, "tenant": "acme"},
     ),
     ("get", "/v1/admin/tenants"): ("List the tenants", _list(TENANT)),
+    ("put", "/v1/admin/tenants/{tenant}/limits"): ("Limit a tenant", LIMITS),
+    ("delete", "/v1/admin/tenants/{tenant}/limits"): ("Remove a tenant's limits", None),
     ("get", "/v1/models"): (
         "List the models",
         {
@@ -279,5 +284,6 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
 REQUESTS: dict[tuple[str, str], Any] = {
     ("post", "/v1/webhooks"): {"url": "https://you.example/darkroom", "events": ["job.completed"]},
     ("post", "/v1/admin/queue/prune"): {"status": "succeeded", "older_than_seconds": 3600},
+    ("put", "/v1/admin/tenants/{tenant}/limits"): {"queued": 500, "running": 8},
     ("post", "/v1/admin/keys"): {"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"},
 }

@@ -132,7 +132,42 @@ def list_tenants(url: Url = None, data: Data = HERE, as_json: AsJson = False) ->
     with Client(url, data) as client:
         tenants = client.admin.tenants()
     columns = ("tenant", "queued", "running", "kept", "keys")
-    table(tenants, as_json, columns, lambda tenant: [str(tenant[name]) for name in columns])
+    table(
+        tenants,
+        as_json,
+        (*columns, "limits"),
+        lambda tenant: [*(str(tenant[name]) for name in columns), limits_line(tenant["limits"])],
+    )
+
+
+def limits_line(limits: dict[str, int | None]) -> str:
+    """`queued 500, running 8`; nothing where the settings hold."""
+    return ", ".join(f"{name} {number}" for name, number in limits.items() if number is not None)
+
+
+@app.command("limits")
+@errors_are_sentences
+def limit_tenant(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Its name; it need not exist yet.")],
+    queued: Annotated[int | None, typer.Option(help="Jobs that may wait at a time; 0: none is accepted.")] = None,
+    running: Annotated[int | None, typer.Option(help="Jobs that may run at a time; 0: none is begun.")] = None,
+    reads: Annotated[int | None, typer.Option("--reads-per-minute", help="GET requests of each key.")] = None,
+    writes: Annotated[int | None, typer.Option("--writes-per-minute", help="Other requests of each key.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="As the settings say for all.")] = False,
+    url: Url = None,
+    data: Data = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Allow a tenant more or less than the settings do; what is not named is as they say."""
+    wanted = {"queued": queued, "running": running, "reads_per_minute": reads, "writes_per_minute": writes}
+    if clear == any(number is not None for number in wanted.values()):
+        raise typer.BadParameter("Name limits, or say --clear.")
+    with Client(url, data) as client:
+        if clear:
+            client.admin.unlimit(tenant)
+        else:
+            wanted = client.admin.limit(tenant, **wanted)
+    return print_json(wanted) if as_json else typer.echo(f"{tenant}: {limits_line(wanted) or 'as the settings say'}")
 
 
 @dead.command("list")

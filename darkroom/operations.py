@@ -70,6 +70,33 @@ class OperationCalls(Side):
         """All tenants, and how much they use."""
         return list((yield from self.ask("GET", "/v1/admin/tenants")).json()["data"])
 
+    @call
+    def limit(
+        self,
+        tenant: str,
+        *,
+        queued: int | None = None,
+        running: int | None = None,
+        reads_per_minute: int | None = None,
+        writes_per_minute: int | None = None,
+    ) -> Asking[Said]:
+        """Allow a tenant this instead of what the settings say for all; what is not named is as they say.
+
+        `queued` and `running` are jobs, `reads_per_minute` and `writes_per_minute` requests of each of its keys.
+        """
+        limits = {"queued": queued, "running": running}
+        limits |= {"reads_per_minute": reads_per_minute, "writes_per_minute": writes_per_minute}
+        return dict((yield from self.ask("PUT", limits_path(tenant), json=limits)).json())
+
+    @call
+    def unlimit(self, tenant: str) -> Asking[None]:
+        """Allow a tenant what the settings say for all."""
+        yield from self.ask("DELETE", limits_path(tenant))
+
+
+def limits_path(tenant: str) -> str:
+    return f"/v1/admin/tenants/{quote(tenant, safe='')}/limits"
+
 
 def letter_path(job_id: str) -> str:
     return f"/v1/admin/dead-letters/{quote(job_id, safe='')}"

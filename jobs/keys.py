@@ -27,6 +27,7 @@
     dk:paused               string  while it exists nothing is claimed; since when
     dk:draining             set     workers that are to claim no more
     dk:tenants              set     tenants that have ever submitted
+    dk:limits:{tenant}      hash    what an operator allows a tenant instead of what the settings say
     dk:stats                hash    running means, for estimates, and the present turn
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
@@ -81,6 +82,7 @@ CHECKPOINT = "dk:checkpoint"
 PAUSED = "dk:paused"
 DRAINING = "dk:draining"
 TENANTS = "dk:tenants"
+LIMITS = "dk:limits:"
 STATS = "dk:stats"
 PROMISES = "dk:promises"
 CENSUS = "dk:census"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs import keys
@@ -26,13 +26,24 @@ class WorkerView:
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """What an operator allows one tenant; None: what the settings say for all."""
+
+    queued: int | None = None
+    running: int | None = None
+    reads_per_minute: int | None = None
+    writes_per_minute: int | None = None
+
+
+@dataclass(frozen=True)
 class TenantView:
-    """A tenant's jobs that wait and run, and all that are kept."""
+    """A tenant's jobs that wait and run, and all that are kept; and what it is allowed."""
 
     tenant: str
     queued: int
     running: int
     kept: int
+    limits: Allowed
 
 
 class Operator:
@@ -130,8 +141,22 @@ class Operator:
             for name in names:
                 for suffix in (":queued", ":running", ":canceling", ""):
                     pipe.zcard(keys.INDEX + name + suffix)
-            numbers = iter(pipe.execute())
-        return [TenantView(name, next(numbers), next(numbers) + next(numbers), next(numbers)) for name in names]
+                pipe.hgetall(keys.LIMITS + name)
+            told = iter(pipe.execute())
+        return [
+            TenantView(name, next(told), next(told) + next(told), next(told), _limits(next(told))) for name in names
+        ]
+
+    def limit(self, tenant: str, limits: Allowed) -> None:
+        """Allow a tenant this from now on, known or not yet; without any limit, what the settings say for all."""
+        given = {name: number for name, number in asdict(limits).items() if number is not None}
+        with reaching_redis():
+            pipe = self.redis.pipeline()
+            pipe.delete(keys.LIMITS + tenant)
+            if given:
+                pipe.hset(keys.LIMITS + tenant, mapping=given)
+                pipe.sadd(keys.TENANTS, tenant)
+            pipe.execute()
 
     def _job(self, job_id: str) -> Job | None:
         with reaching_redis():
@@ -141,3 +166,7 @@ class Operator:
     def _now_ms(self) -> int:
         seconds, micros = self.redis.time()
         return int(seconds * 1000 + micros // 1000)
+
+
+def _limits(record: Mapping[str, str]) -> Allowed:
+    return Allowed(**{name: int(number) for name, number in record.items()})

@@ -39,8 +39,13 @@ class Throttle:
     def __init__(self, client: Any) -> None:
         self._script = client.register_script(script_source("throttle"))
 
-    def take(self, caller: str, kind: str, per_minute: int) -> Allowance:
-        """Count one request of a caller; one that is not allowed costs nothing."""
+    def take(self, caller: str, kind: str, per_minute: int, tenant: str = "") -> Allowance:
+        """Count one request of a caller; one that is not allowed costs nothing.
+
+        `per_minute` holds unless an operator has given the caller's tenant another number.
+        """
         with reaching_redis():
-            allowed, remaining, full_ms, retry_ms = self._script(args=(f"{caller}:{kind}", per_minute))
-        return Allowance(kind, per_minute, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))
+            allowed, remaining, full_ms, retry_ms, limit = self._script(
+                args=(f"{caller}:{kind}", per_minute, tenant, f"{kind}_per_minute")
+            )
+        return Allowance(kind, limit, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))

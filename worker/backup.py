@@ -89,6 +89,7 @@ class Backup:
         owners = {self._redis.hget(keys.KEY + key_id, "tenant") for key_id in key_ids}
         tenants = sorted({LOCAL_TENANT, *self._redis.smembers(keys.TENANTS), *filter(None, owners)})
         names = [keys.KEYS, keys.TENANTS, keys.SIGNING_KEY, *(keys.KEY + key_id for key_id in key_ids)]
+        names += [keys.LIMITS + tenant for tenant in tenants]
         for tenant in tenants:
             endpoints = self._redis.zrange(keys.ENDPOINTS + tenant, 0, -1)
             names += [keys.ENDPOINTS + tenant, f"{keys.ENDPOINT}{OWN}:{tenant}"]

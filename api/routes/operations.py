@@ -14,7 +14,7 @@ from api.views import AttemptView, JobErrorView, moment, view_attempt
 from jobs.errors import NotFound
 from jobs.job import Job, Status
 from jobs.keyring import TENANT
-from jobs.operator import WorkerView
+from jobs.operator import Allowed, WorkerView
 
 router = APIRouter(prefix="/v1/admin", tags=["operations"])
 
@@ -122,8 +122,23 @@ class Redriven(BaseModel):
     tenant: str
 
 
+Jobs = Annotated[int | None, Field(strict=True, ge=0, le=10**9)]
+Requests = Annotated[int | None, Field(strict=True, ge=1, le=10**6)]
+
+
+class TenantLimits(BaseModel):
+    """What one tenant is allowed; null: what the service's settings say for all."""
+
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+    queued: Jobs = Field(None, description="jobs that may wait at a time; 0: none is accepted")
+    running: Jobs = Field(None, description="jobs that may run at a time; 0: none is begun")
+    reads_per_minute: Requests = Field(None, description="GET requests of each of its keys")
+    writes_per_minute: Requests = Field(None, description="other requests of each of its keys")
+
+
 class TenantState(BaseModel):
-    """A tenant: its jobs that wait, run and are kept, and its keys."""
+    """A tenant: its jobs that wait, run and are kept, its keys, and what it is allowed."""
 
     tenant: str
     object: Literal["tenant"] = "tenant"
@@ -131,6 +146,7 @@ class TenantState(BaseModel):
     running: int
     kept: int
     keys: int
+    limits: TenantLimits
 
 
 class TenantList(BaseModel):
@@ -280,3 +296,19 @@ def list_tenants(_: Operating, service: Service) -> TenantList:
         keys[key.tenant] = keys.get(key.tenant, 0) + 1
     tenants = service.operator.tenants(list(keys))
     return TenantList(data=[TenantState(**asdict(tenant), keys=keys.get(tenant.tenant, 0)) for tenant in tenants])
+
+
+TenantName = Annotated[str, PathParameter(pattern=f"^{TENANT}$", description="its name")]
+
+
+@router.put("/tenants/{tenant}/limits")
+def limit_tenant(_: Operating, service: Service, tenant: TenantName, limits: TenantLimits) -> TenantLimits:
+    """Allow a tenant more or less than the service's settings do. What is left out is as the settings say."""
+    service.operator.limit(tenant, Allowed(**dict(limits)))
+    return limits
+
+
+@router.delete("/tenants/{tenant}/limits", status_code=204)
+def unlimit_tenant(_: Operating, service: Service, tenant: TenantName) -> None:
+    """Allow a tenant what the settings say for all."""
+    service.operator.limit(tenant, Allowed())

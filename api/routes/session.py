@@ -33,7 +33,7 @@ def sign_in(request: Request, response: Response, service: Service, bearer: Bear
     """Trade the key in `Authorization` for a session cookie, which ends with the key or after `SESSION_SECONDS`."""
     _refuse_without_keys(service)
     key = find_key(service, bearer.credentials if bearer else "")
-    count(request, service, key.id)
+    count(request, service, key.id, key.tenant)
     seconds = service.settings.session_seconds
     response.set_cookie(
         COOKIE,

@@ -1,6 +1,8 @@
--- Whether one more job of a tenant may wait: limits are jobs of the tenant, jobs in all, and ms of estimated wait.
+-- Whether one more job of a tenant may wait: limits are jobs of the tenant (unless an operator gave it one of its own),
+-- jobs in all, and ms of estimated wait.
 -- Returns nil, or why not and the ms after which asking again makes sense.
 local function refusal(tenant, most_own, most, longest_ms)
+  most_own = tonumber(redis.call('HGET', LIMITS .. tenant, 'queued') or most_own)
   local interval = tonumber(redis.call('HGET', STATS, 'interval_ms') or 1000)
   local queued, wait = waiting(), estimate(waiting(), 0)
   if memory_used() > 0.8 then return 'memory', 30000 end

@@ -56,8 +56,8 @@ local function is_alone_with_one()
 end
 
 local function is_crowded(tenant)
-  local index = INDEX .. tenant
-  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= tonumber(ARGV[8])
+  local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running') or ARGV[8]
+  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= tonumber(most)
 end
 
 -- Takes the first job that this worker may have off the queue; those that it may not are passed over, or put aside.

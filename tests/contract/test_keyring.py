@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from jobs.keyring import KEY, Keyring, Scope, checksum
+from jobs.operator import Allowed, Operator
 from jobs.throttle import Throttle
 from tests.conftest import everything_in
 
@@ -125,3 +126,13 @@ def test_a_bucket_leaves_nothing_behind(store):
     Throttle(store.redis).take("a", "reads", 6000)
     time.sleep(0.1)
     assert store.redis.keys() == []
+
+
+def test_a_tenants_own_number_of_requests_counts_instead(store):
+    throttle = Throttle(store.redis)
+    Operator(store).limit("acme", Allowed(reads_per_minute=3))
+    taken = [throttle.take("k", "reads", 600, "acme") for _ in range(4)]
+    assert [allowance.allowed for allowance in taken] == [True, True, True, False]
+    assert taken[0].headers()["RateLimit-Policy"] == '"reads";q=3;w=60'
+    assert throttle.take("k", "writes", 600, "acme").limit == 600
+    assert throttle.take("l", "reads", 600, "globex").limit == 600

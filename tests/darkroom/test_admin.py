@@ -81,6 +81,17 @@ def test_ended_jobs_are_pruned_and_tenants_listed(client):
     assert said(client, "prune", "--older-than", "0s", "--status", "canceled")["removed"] == 2
 
 
+def test_a_tenants_limits_are_set_shown_and_cleared(client):
+    assert said(client, "limits", "acme", "--queued", "5", "--running", "2")["queued"] == 5
+    row = admin(client, "tenants").output
+    assert "acme" in row
+    assert "queued 5, running 2" in row
+    assert admin(client, "limits", "acme").exit_code == 2
+    assert admin(client, "limits", "acme", "--queued", "-1").exit_code != 0
+    assert "as the settings say" in admin(client, "limits", "acme", "--clear").output
+    assert said(client, "tenants")["data"][0]["limits"]["queued"] is None
+
+
 def test_where_keys_are_asked_for_only_an_admins_will_do(locked):  # noqa: F811
     with serving(locked) as http, Client(str(http.base_url).rstrip("/"), key=ADMIN_KEY) as client:
         assert admin(client, "queue").exit_code == 6

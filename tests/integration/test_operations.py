@@ -164,3 +164,39 @@ def test_a_job_of_a_newer_version_waits_for_a_worker_that_can_read_it(client, jp
     assert client.get(newer["urls"]["self"]).json()["status"] == "queued"
     store.redis.hdel(keys.JOB + newer["id"], "record")  # as records of the first version are
     assert claim(store).id == newer["id"]
+
+
+def test_a_tenant_may_be_allowed_less_or_more_than_the_settings_say(client, jpeg, store):
+    limits = "/v1/admin/tenants/default/limits"
+    own = {"queued": 2, "running": 1, "reads_per_minute": None, "writes_per_minute": None}
+    assert client.put(limits, json={"queued": 2, "running": 1}).json() == own
+    (tenant,) = client.get("/v1/admin/tenants").json()["data"]
+    assert tenant["limits"] == own
+    for _ in range(2):
+        submit(client, jpeg)
+    refused = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "make it sepia"})
+    assert (refused.status_code, refused.json()["type"].rsplit(":")[-1]) == (429, "too-many-jobs")
+    assert claim(store) is not None
+    assert claim(store) is None, "one may run"
+    assert client.delete(limits).status_code == 204
+    store.expire()
+    assert claim(store) is not None
+    submit(client, jpeg)
+
+
+@pytest.mark.parametrize(
+    ("limits", "field"),
+    [
+        ({"queued": -1}, "queued"),
+        ({"running": "many"}, "running"),
+        ({"reads_per_minute": 0}, "reads_per_minute"),
+        ({"writes_per_minute": 10**7}, "writes_per_minute"),
+        ({"walking": 1}, "walking"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused_by_name(client, limits, field):
+    answer = client.put("/v1/admin/tenants/acme/limits", json=limits)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert client.get("/v1/admin/tenants").json()["data"] == []
+    assert client.put("/v1/admin/tenants/No Such Name/limits", json={}).status_code == 422
