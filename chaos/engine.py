@@ -22,6 +22,7 @@ from pipeline.catalogue import MODELS, Card
 from worker.editor import Editor, Editors
 
 SIDE = 8
+CURED = "cured"
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,10 @@ class Fake:
 
 
 def misbehave(manners: list[str]) -> None:
-    """As the prompt says."""
+    """As the prompt says; poison does no harm once somebody has mended what it breaks (`CURED` beside the ledger)."""
     if manners == ["hang"]:
         time.sleep(3600)
-    if manners == ["poison"]:
+    if manners == ["poison"] and not Path(os.environ["CHAOS_LEDGER"]).with_name(CURED).exists():
         os.kill(os.getpid(), signal.SIGSEGV)
 
 

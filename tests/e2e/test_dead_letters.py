@@ -1,0 +1,44 @@
+"""A job that kills its workers, from its last crash to the picture that it comes to in the end, for an operator."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaos.engine import CURED
+from chaos.house import House, Plan
+
+DARKROOM = Path(sys.executable).with_name("darkroom")
+
+
+def admin(house: House, *words: str) -> Any:
+    """What `darkroom admin` says of this, as JSON."""
+    command = [DARKROOM, "admin", *words, "--url", house.api.url, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_job_that_kills_its_workers_is_a_dead_letter_until_they_are_mended_and_it_is_run_again():
+    with House(Plan(workers=1, settings={"MAX_CRASHES": "2", "LEASE_SECONDS": "2"})) as house:
+        culprit, mate = house.submit("poison"), house.submit()
+        assert house.wait_for_all(120) is not None
+        assert house.job(mate).status.value == "succeeded"
+
+        (letter,) = admin(house, "dead-letters", "list")["data"]
+        assert (letter["id"], letter["error"]["type"].rsplit(":")[-1]) == (culprit.id, "poison")
+        shown = admin(house, "dead-letters", "show", culprit.id)
+        assert [attempt["outcome"] for attempt in shown["attempts"]] == ["crashed"] * 2
+        assert admin(house, "queue")["dead_letters"] == 1
+
+        house.ledger.with_name(CURED).touch()
+        (again,) = admin(house, "dead-letters", "retry", "--all")["data"]
+        assert again["parent"] == culprit.id
+        job = house.http.get(f"/v1/jobs/{again['id']}?wait=60").json()
+        assert job["status"] == "succeeded"
+        assert house.http.get(f"/v1/jobs/{again['id']}/output?proxy=1").content == house.expected(culprit)
+        assert admin(house, "dead-letters", "list")["data"] == []
