@@ -1,9 +1,13 @@
 """The web tier, put together: `uvicorn api.main:create_app --factory --http api.protocol:BoundedHttp`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,6 +22,7 @@ from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import events, jobs, keys, operations, pictures, service, session, uploads, webhooks
 from api.site import Site
+from api.waiters import Waiters
 from jobs import logs, traces
 from jobs.settings import Settings
 
@@ -77,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _run(app: FastAPI) -> AsyncIterator[None]:
     app.state.parts.photos.start()
     waiters = app.state.parts.waiters
+    _warn_before_the_end(waiters)
     listening = asyncio.create_task(waiters.listen())
     try:
         yield
@@ -87,3 +93,25 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
         await waiters.close()
         leave()
         traces.flush()
+
+
+def _warn_before_the_end(waiters: Waiters) -> None:
+    """Let those who wait go when the server is told to end: it waits for them, and then breaks off who is left."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        servers = signal.getsignal(number)
+        if callable(servers):
+            signal.signal(number, partial(_end, loop, waiters, servers))
+
+
+def _end(
+    loop: asyncio.AbstractEventLoop,
+    waiters: Waiters,
+    servers: Callable[[int, FrameType | None], Any],
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    loop.call_soon_threadsafe(waiters.leave)
+    servers(number, frame)

@@ -44,6 +44,7 @@ class Waiters:
         )
         self._streams: Any = redis.asyncio.Redis.from_pool(pool)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.leaving = False  #: this process is to end, so nobody is to wait any longer
 
     @contextmanager
     def watching(self, topic: str) -> Iterator["Watch"]:
@@ -103,6 +104,11 @@ class Waiters:
             facts = await self._streams.xinfo_stream(stream)
         whole = facts["entries-added"] == facts["length"] or not facts["first-entry"]
         return "0-0" if whole else facts["first-entry"][0], facts["last-generated-id"]
+
+    def leave(self) -> None:
+        """Have all who wait answer now with what there is; clients ask again, of another process."""
+        self.leaving = True
+        self._wake(*self._waiting)
 
     async def close(self) -> None:
         await self._channel.aclose()

@@ -69,7 +69,7 @@ async def _follow(
         if await _misses(service, stream, after):
             after = (await service.waiters.bounds(stream))[1]
             yield ServerSentEvent(event="reset", id=after, data=await _snapshot(service, caller, job_id))
-        while (left := ends - time.monotonic()) > 0:
+        while (left := ends - time.monotonic()) > 0 and not service.waiters.leaving:
             events = await service.waiters.read(stream, after)
             for event in events:
                 after = event.id

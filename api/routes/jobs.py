@@ -227,7 +227,8 @@ async def _wait(
         while True:
             job, place = await run_in_threadpool(_read, service, caller, job_id)
             left = ends - time.monotonic()
-            if job.status.is_over or left <= 0 or (known and _etag(job, place) != known):
+            late = left <= 0 or service.waiters.leaving
+            if job.status.is_over or late or (known and _etag(job, place) != known):
                 return job, place
             if await request.is_disconnected():
                 return job, place

@@ -195,6 +195,23 @@ def refused(answer: bytes) -> bool:
     return not answer or answer.startswith(b"HTTP/1.1 4")
 
 
+def test_who_waits_when_the_web_tier_is_told_to_end_is_answered_and_not_broken_off(tier, jpeg):
+    url = {"base_url": tier.url, "timeout": 60, "trust_env": False}
+    with httpx.Client(**url) as http, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        job = http.post("/v1/jobs", files={"image": jpeg}, data=PICTURE).json()
+        with http.stream("GET", job["urls"]["events"]) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: ")
+            waiting = pool.submit(httpx.get, f"{tier.url}/v1/jobs/{job['id']}?wait=50", timeout=60, trust_env=False)
+            time.sleep(1)
+            began = time.monotonic()
+            stopping = pool.submit(tier.stop)
+            assert (waiting.result().status_code, waiting.result().json()["status"]) == (200, "queued")
+            assert not [line for line in lines if line.startswith("event: done")], "it ends, and as it should"
+        stopping.result()
+        assert time.monotonic() - began < 4
+
+
 def test_what_is_not_http_is_refused_and_costs_nothing(tier, store):
     for data in list(ABUSE.values())[:3]:
         exchange(tier, data)
