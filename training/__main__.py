@@ -13,7 +13,7 @@ import torch
 
 from training import photos
 from training.autoencoder import train_autoencoder, train_decoder
-from training.diffusion import train_unet
+from training.diffusion import guesser, train_unet
 from training.language import train_reader
 from training.package import package
 from training.plots import plot_losses
@@ -39,7 +39,7 @@ def main() -> None:
     with stage("UNet"):
         unet = train_unet(recipe, samples, vae, reader, work)
     with stage("decoder"):
-        train_decoder(recipe, samples, vae, work)
+        train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))

@@ -1,5 +1,6 @@
 """The VAE's training: pictures, half of them edited, through a few numbers and back."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from training.hogwild import train
 from training.initial import start_autoencoder
 from training.recipe import Recipe
-from training.samples import Samples
+from training.samples import Pairs, Samples
 
 STARTING_PICTURES = 96
 LOG_VARIANCE = (-12.0, 4.0)
@@ -46,36 +47,51 @@ def train_autoencoder(recipe: Recipe, samples: Samples, folder: Path, name: str 
         latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         made = vae.decoder(vae.post_quant_conv(latents))
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-        value, psnr = difference(made, pictures)
-        value = value + table["kl"] * divergence
-        return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr}
+        value = difference(made, pictures) + table["kl"] * divergence
+        return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr(made, pictures)}
 
     train(vae, loss, recipe.plan("vae"), folder, name)
     vae.register_to_config(scaling_factor=scaling_factor(vae, samples))
     return vae.eval().requires_grad_(False)
 
 
-def train_decoder(recipe: Recipe, samples: Samples, vae: AutoencoderKL, folder: Path) -> None:
-    """Train the decoder on, on latents as edits use them: the mean, and from an encoder that no longer moves."""
+def train_decoder(
+    recipe: Recipe,
+    samples: Samples,
+    vae: AutoencoderKL,
+    guess: Callable[[Pairs, np.random.Generator], Tensor],
+    folder: Path,
+) -> None:
+    """Train the decoder on behind what no longer moves: on the encoder's means, and on latents as edits make them.
+
+    `guess` makes the latter, (B, C, H / 8, W / 8) or whatever the factor is, unscaled.
+    """
     table = recipe["decoder"]
     decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
 
     def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
-        pictures = samples.pictures(rng, table["batch"], table["size"], table["edited"])
+        pairs = samples.pairs(rng, table["guessed"], (table["size"], table["size"]))
+        pictures = samples.pictures(rng, table["batch"] - table["guessed"], table["size"], table["edited"])
         with torch.no_grad():
-            latents = vae.encode(pictures).latent_dist.mode()
-        value, psnr = difference(vae.decoder(vae.post_quant_conv(latents)), pictures)
-        return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr}
+            latents = torch.cat([guess(pairs, rng), vae.encode(pictures).latent_dist.mode()])
+        made = vae.decoder(vae.post_quant_conv(latents))
+        value = difference(made, torch.cat([pairs.after, pictures]))
+        parts = made.split([len(pairs.after), len(pictures)])
+        figures = {"psnr": psnr(parts[1], pictures), "guessed": psnr(parts[0], pairs.after)}
+        return value, len(latents), {"loss": float(value.detach()), **figures}
 
     train(decoder, loss, recipe.plan("decoder"), folder, "decoder")
     decoder.requires_grad_(False)
 
 
-def difference(made: Tensor, pictures: Tensor) -> tuple[Tensor, float]:
-    """What is to become small: absolute and squared errors, and those of edges; and the PSNR in dB."""
-    squared = mse_loss(made, pictures)
-    value = l1_loss(made, pictures) + 4 * squared + 0.5 * edge_loss(made, pictures)
-    return value, float(10 * (4 / squared.detach()).log10())
+def difference(made: Tensor, pictures: Tensor) -> Tensor:
+    """What is to become small: absolute and squared errors, and those of edges."""
+    return l1_loss(made, pictures) + 4 * mse_loss(made, pictures) + 0.5 * edge_loss(made, pictures)
+
+
+def psnr(made: Tensor, pictures: Tensor) -> float:
+    """Of pictures in [-1, 1], in dB."""
+    return float(10 * (4 / mse_loss(made.detach(), pictures)).log10())
 
 
 def edge_loss(made: Tensor, pictures: Tensor) -> Tensor:

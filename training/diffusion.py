@@ -1,6 +1,6 @@
 """The UNet's training: from noise, a picture and an instruction, towards the edited picture (Brooks et al. 2023)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from training.hogwild import train
 from training.initial import start_unet
 from training.language import TOKENIZER, Reader
 from training.recipe import Recipe
-from training.samples import Samples
+from training.samples import Pairs, Samples
 
 STEPS = 1000
 FIRST_BETA, LAST_BETA = 0.00085, 0.012
@@ -25,6 +25,7 @@ SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": STEPS,
     "prediction_type": "v_prediction",
 }
+LATE = (150, 450)  # steps
 MOST_WEIGHT = 5.0  # of the error in the predicted clean latents
 
 
@@ -78,6 +79,31 @@ def train_unet(
 
     train(unet, loss, recipe.plan("unet"), folder, "unet")
     return unet.eval().requires_grad_(False)
+
+
+def guesser(
+    vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
+) -> Callable[[Pairs, np.random.Generator], Tensor]:
+    """Makes the clean latents of edits as they come of an edit in few steps, with the errors that the UNet makes late.
+
+    They are guessed at one step between `LATE`; guidance makes errors larger, so they are stretched up to twofold.
+    """
+    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(), vae.config.scaling_factor
+
+    @torch.no_grad()
+    def guess(pairs: Pairs, rng: np.random.Generator) -> Tensor:
+        before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
+        clean, steps = after * scale, torch.from_numpy(rng.integers(*LATE, len(pairs.prompts)))
+        alpha = alphas[steps][:, None, None, None]
+        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * torch.randn_like(clean)
+        text = reader.encoder(tokenizer(pairs.prompts)).last_hidden_state
+        velocity = unet(torch.cat([noisy, before], dim=1), steps, text).sample
+        error = alpha.sqrt() * noisy - (1 - alpha).sqrt() * velocity - clean
+        stretch = torch.from_numpy(rng.uniform(1, 2, len(error)).astype(np.float32))[:, None, None, None]
+        made: Tensor = (clean + stretch * error) / scale
+        return made
+
+    return guess
 
 
 def training_alphas() -> Tensor:

@@ -94,6 +94,7 @@ FILLERS = frozenset("the a an it this my please make to of can you i want me loo
 TURNING = frozenset("not no less more only but except than without don't remove reduce lower from into".split())
 TURNING |= frozenset("increase decrease raise too light dark".split())
 JOINTS = (" and ", " and then ", ", then ", ", ", " and also ", " then ", " plus ", ", and ")
+PAIRINGS = (" and ", " and ", " and ", ", ", " and also ", " as well as ", ", and also ", " but also ")  # of adjectives
 
 Random = np.random.Generator
 
@@ -181,9 +182,7 @@ def _joined(names: Sequence[str], rng: Random) -> str:
     """Adjectives in one sentence ("make it sepia and blurry"), or a sentence for each."""
     if rng.random() < 0.6:
         adjectives = [_one(_vocabulary()[name]["adjectives"], rng) for name in names]
-        return _set(
-            _one((" and ", ", ", " and also ", " and "), rng).join(adjectives), _one(PATTERNS["adjectives"], rng)
-        )
+        return _set(_one(PAIRINGS, rng).join(adjectives), _one(PATTERNS["adjectives"], rng))
     sentences = [_one(training_wordings(name), rng) for name in names]
     return ("first " if rng.random() < 0.1 else "") + _one(JOINTS, rng).join(sentences)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.edit import Pipeline
 from training.autoencoder import train_autoencoder, train_decoder
-from training.diffusion import build, dropped, train_unet, weight_of
+from training.diffusion import build, dropped, guesser, train_unet, weight_of
 from training.hogwild import rate, train
 from training.language import train_reader
 from training.package import package
@@ -29,7 +29,7 @@ def recipe():
     tables |= {
         "workers": 2,
         "vae": {**tables["vae"], "minutes": 0.03, "batch": 2, "size": 32, "network": network},
-        "decoder": {**tables["decoder"], "minutes": 0.03, "batch": 2, "size": 32},
+        "decoder": {**tables["decoder"], "minutes": 0.03, "batch": 2, "guessed": 1, "size": 32},
         "text": {**tables["text"], "minutes": 0.03, "batch": 4},
         "unet": {
             **tables["unet"],
@@ -60,7 +60,7 @@ def checkpoint(recipe, samples, tmp_path_factory):
     vae = train_autoencoder(recipe, samples, work)
     reader = train_reader(recipe, samples, work)
     unet = train_unet(recipe, samples, vae, reader, work)
-    train_decoder(recipe, samples, vae, work)
+    train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
     package(recipe, samples, vae, reader, unet, folder)
     return folder
 
