@@ -79,7 +79,7 @@ def test_diffusers_loads_it_without_being_told_a_dtype_and_edits(checkpoint):
 
 def test_the_service_loads_it_with_its_defaults_and_edits(checkpoint):
     pipe = Pipeline.load(checkpoint)
-    assert pipe.card.defaults["pix2pix-full"]["steps"] == 10
+    assert pipe.card.defaults["pix2pix-full"]["steps"] == Recipe.read()["card"]["models"]["pix2pix-full"]["steps"]
     assert pipe.previews.weight.shape == (LATENTS, 3)
     photo = Image.open(EXAMPLES / "pagoda.jpg")
     assert pipe.edit(photo, "make it blue", size="256x256", seed=1).size == (256, 256)
