@@ -403,7 +403,7 @@ def main() -> None:
     for side in (256, 512):
         shown = [one for one in judged if one.task.size == (side, side) and one.task.show]
         if shown:
-            sheet(shown).save(arguments.out / f"sheet-{side}.jpg", quality=85)
+            sheet(shown).save(arguments.out / f"sheet-{side}.jpg", quality=75)
     print(report(summary))
 
 
