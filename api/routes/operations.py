@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Query, Response
 from fastapi import Path as PathParameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Caller, JobId, Operating, Parts, Service
 from api.routes.jobs import run_again
@@ -17,6 +17,16 @@ from jobs.keyring import TENANT
 from jobs.operator import Allowed, WorkerView
 
 router = APIRouter(prefix="/v1/admin", tags=["operations"])
+
+
+def whole(value: object) -> object:
+    """JSON knows no integers: 3.0 is one, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(whole), Field(strict=True)]
+Jobs = Annotated[Whole, Field(ge=0, le=10**9)] | None
+Requests = Annotated[Whole, Field(ge=1, le=10**6)] | None
 
 
 class KindCount(BaseModel):
@@ -54,9 +64,7 @@ class Pruning(BaseModel):
         None, description="only those that ended so"
     )
     tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only this tenant's")
-    older_than_seconds: int = Field(
-        strict=True, ge=0, le=10 * 366 * 86_400, description="only those that ended before that"
-    )
+    older_than_seconds: Whole = Field(ge=0, le=10 * 366 * 86_400, description="only those that ended before that")
 
 
 class Pruned(BaseModel):
@@ -120,10 +128,6 @@ class Redriven(BaseModel):
     id: str
     parent: str
     tenant: str
-
-
-Jobs = Annotated[int | None, Field(strict=True, ge=0, le=10**9)]
-Requests = Annotated[int | None, Field(strict=True, ge=1, le=10**6)]
 
 
 class TenantLimits(BaseModel):

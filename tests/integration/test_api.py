@@ -12,7 +12,12 @@ import pytest
 from PIL import Image
 
 from jobs.job import Picture, new_id
+from pipeline.catalogue import Card
+from tests.conftest import ROOT
 from tests.integration.conftest import encoded, submit
+
+CARD = Card.read(ROOT / "checkpoints" / "micro")
+MICRO = CARD.defaults
 
 OUTPUT = Image.new("RGB", (64, 64), "teal")
 
@@ -36,7 +41,7 @@ def test_a_submission_is_accepted_with_its_whole_story(client, jpeg):
     assert answer.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
     assert (job["status"], job["queue"]["position"], job["priority"]) == ("queued", 0, "high")
     assert (job["params"]["steps"], job["params"]["seed"], job["metadata"]) == (4, 7, {"mine": [1]})
-    assert job["params"]["cfg_scale"] == 2.5, "the checkpoint's own default"
+    assert job["params"]["cfg_scale"] == MICRO["pix2pix-full"]["cfg_scale"], "the checkpoint's own default"
     assert (job["input"]["width"], job["input"]["height"]) == (96, 64)
     assert job["status_text"]
 
@@ -217,9 +222,9 @@ def test_models_tell_their_parameters_and_the_checkpoints_defaults(client):
     assert len(answer["data"]) == 6
     full, text_only = (next(m for m in answer["data"] if m["id"] == name) for name in ("pix2pix-full", "pix2pix-1"))
     steps = next(parameter for parameter in full["parameters"] if parameter["name"] == "steps")
-    assert (steps["minimum"], steps["maximum"], steps["default"]) == (2, 1000, 10)
+    assert (steps["minimum"], steps["maximum"], steps["default"]) == (2, 1000, MICRO["pix2pix-full"]["steps"])
     assert "cfg_scale" not in {parameter["name"] for parameter in text_only["parameters"]}
-    assert (full["text_scale"], text_only["text_scale"]) == (None, 2.5)
+    assert (full["text_scale"], text_only["text_scale"]) == (None, CARD.text_scale)
     assert answer["checkpoint"]["name"] == "micro"
     assert "make it sunset" in answer["checkpoint"]["instructions"]
     assert [model["default"] for model in answer["data"]].count(True) == 1

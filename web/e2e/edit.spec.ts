@@ -30,8 +30,10 @@ test("a photo and a sentence become an edit, seen step by step", async ({ page }
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
   expect(download.suggestedFilename()).toMatch(/\.png$/);
 
+  const held = page.getByRole("textbox", { name: "Image CFG" });
+  const more = String(Number((Number(await held.inputValue()) + 0.3).toFixed(1)));
   await page.getByRole("button", { name: "It changed too much" }).click();
-  await expect(page.getByRole("textbox", { name: "Image CFG" })).toHaveValue("1.5");
+  await expect(held).toHaveValue(more);
   await page.getByRole("button", { name: "Go on from this" }).click();
   await expect(page.getByAltText("To be edited")).toHaveAttribute("src", new RegExp(`${id}/output`));
   await settings(page, 2);

@@ -1,4 +1,4 @@
-import { Text } from "@mantine/core";
+import { Text, VisuallyHidden } from "@mantine/core";
 import { Link } from "react-router";
 import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { LivePicture } from "@/shared/pictures/live-picture";
@@ -68,17 +68,18 @@ function Cell({ id, named = false }: { id: string; named?: boolean }) {
   if (job === null) return <Text size="sm">This edit is gone.</Text>;
   if (!job) return <Frame ratio={1} />;
   return (
-    <Link to={`/jobs/${id}`} className={classes.cell} data-status={job.status} aria-label={title(job)}>
+    <Link to={`/jobs/${id}`} className={classes.cell} data-status={job.status}>
       <Frame ratio={aspect(job)} over={isOver(job) && !job.output}>
         <Picture job={job} />
       </Frame>
-      {named && <span className={classes.name}>{job.model}</span>}
+      {named ? <span className={classes.name}>{job.model}</span> : <VisuallyHidden>{job.model}</VisuallyHidden>}
+      <VisuallyHidden>{strengths(job)}</VisuallyHidden>
       <Doing job={job} />
     </Link>
   );
 }
 
-const title = (job: Job) => `${job.model}, text CFG ${job.params.cfg_scale ?? "fixed"}, image CFG ${job.params.image_cfg_scale ?? "none"}`;
+const strengths = (job: Job) => `, text CFG ${job.params.cfg_scale ?? "fixed"}, image CFG ${job.params.image_cfg_scale ?? "none"}, `;
 
 function Picture({ job }: { job: Job }) {
   const step = usePreviewStep(job);
