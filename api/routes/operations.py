@@ -24,9 +24,9 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(whole), Field(strict=True)]
-Jobs = Annotated[Whole, Field(ge=0, le=10**9)] | None
-Requests = Annotated[Whole, Field(ge=1, le=10**6)] | None
+Seconds = Annotated[int, Field(strict=True, ge=0, le=10 * 366 * 86_400), BeforeValidator(whole)]
+Jobs = Annotated[int, Field(strict=True, ge=0, le=10**9), BeforeValidator(whole)] | None
+Requests = Annotated[int, Field(strict=True, ge=1, le=10**6), BeforeValidator(whole)] | None
 
 
 class KindCount(BaseModel):
@@ -64,7 +64,7 @@ class Pruning(BaseModel):
         None, description="only those that ended so"
     )
     tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only this tenant's")
-    older_than_seconds: Whole = Field(ge=0, le=10 * 366 * 86_400, description="only those that ended before that")
+    older_than_seconds: Seconds = Field(description="only those that ended before that")
 
 
 class Pruned(BaseModel):
