@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,7 @@ def overload(minutes: float, seed: int) -> Told:
         over.set()
         watching.join()
         all_ended = house.wait_for_all(120)
+        promises = house.store.promises()
         verdict = judge(house)
     early, late = (statistics.mean(part) for part in (memory[: len(memory) // 4], memory[-len(memory) // 4 :]))
     slow = client.read.percentile(0.99)
@@ -175,6 +176,7 @@ def overload(minutes: float, seed: int) -> Told:
         "read_p99_ms": slow,
         "reads": len(client.read.seconds),
         "longest_queue": max(longest),
+        "promises": promises and asdict(promises),
         "web_tier_mb": [round(early, 1), round(late, 1)],
         "wrong": rules.wrong + verdict.wrong,
     }
