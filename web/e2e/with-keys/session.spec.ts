@@ -16,6 +16,12 @@ async function signIn(page: Page, key: string): Promise<void> {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
+/** Sign in with a key that is valid, and be inside. */
+async function enter(page: Page, key: string): Promise<void> {
+  await signIn(page, key);
+  await expect(page.getByRole("button", { name: "Sign out" })).toBeVisible();
+}
+
 test("a key opens the editor, is kept out of the page's reach, and the session ends when it is told to", async ({ page, context, request }) => {
   const key = await keyOf("studio", request);
   await page.goto("/");
@@ -26,7 +32,7 @@ test("a key opens the editor, is kept out of the page's reach, and the session e
   await expect(page.getByRole("form", { name: "Sign in" })).toContainText(/key/i);
   await expect(page.getByLabel("API key")).toHaveAttribute("aria-invalid", "true");
 
-  await signIn(page, key);
+  await enter(page, key);
   await prepare(page, "make it sunset");
   const id = await develop(page);
   await expect(row(page, id)).toBeVisible();
@@ -46,17 +52,18 @@ test("a key opens the editor, is kept out of the page's reach, and the session e
 
 test("another tenant's edits are nowhere to be seen, and the pages that explain need no key", async ({ page, request }) => {
   await page.goto("/");
-  await signIn(page, await keyOf("studio", request));
+  await enter(page, await keyOf("studio", request));
   await prepare(page, "make it night");
   const id = await develop(page);
   await page.getByRole("button", { name: "Sign out" }).click();
-  await signIn(page, await keyOf("press", request));
+  await enter(page, await keyOf("press", request));
   await expect(page.getByLabel("Choose a photo")).toBeAttached();
   await expect(page.locator("[data-job]")).toHaveCount(0);
   await page.goto(`/jobs/${id}`);
   await expect(page.getByRole("heading", { name: "This edit is gone" })).toBeVisible();
   await page.goto("/");
   await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("heading", { name: "Come in" })).toBeVisible();
   await page.goto("/math");
   await expect(page.getByRole("heading", { level: 1 })).not.toHaveText("Come in");
 });
