@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,13 +14,27 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Self
 
+import httpx
+
 from darkroom import lifeline
 
 LOG_BYTES = 10 * 2**20  # a larger log is put aside at the next start; one such is kept
+STARTS = 3  # on ports that turn out to be taken
+PORT_TAKEN = re.compile(r"address already in use|port \d+ .*not available", re.IGNORECASE)
 
 
 class ProcessError(Exception):
     """A process that could not be started; the text says which one, why, and shows the end of its log."""
+
+
+class PortTaken(ProcessError):
+    """It wanted a port that was free when it was chosen, and is another program's now."""
+
+
+@functools.cache
+def http_client() -> httpx.Client:
+    """The client that asks processes how they are: made once, because to read the list of authorities takes 25 ms."""
+    return httpx.Client(timeout=2, trust_env=False)
 
 
 class Lifeline:
@@ -150,7 +166,8 @@ class Process(ABC):
     def start(self) -> Self:
         """Start the process and return when it is ready.
 
-        Raises ProcessError if it ends before that, or takes longer than its patience."""
+        Raises ProcessError if it ends before that (PortTaken where its log says so), or takes longer than its
+        patience."""
         self.spawn()
         self.wait_until_ready()
         return self
@@ -158,11 +175,11 @@ class Process(ABC):
     def wait_until_ready(self) -> None:
         """Return when the process that was started is ready; raises as `start` does."""
         over = time.monotonic() + self.patience
-        while not self.ready():
+        while not (self.running and self.ready()):
             if not self.running:
-                raise ProcessError(
-                    f"{self.name} ended with {self.ending} at its start. The end of its log:\n{self.tail()}"
-                )
+                end = self.tail()
+                kind = PortTaken if PORT_TAKEN.search(end) else ProcessError
+                raise kind(f"{self.name} ended with {self.ending} at its start. The end of its log:\n{end}")
             if time.monotonic() > over:
                 self.kill()
                 raise ProcessError(
@@ -187,7 +204,14 @@ class Process(ABC):
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join([*(f"  {line}" for line in text.splitlines()[-lines:]), f"  (from {self.log})"])
 
+    def move(self) -> None:  # noqa: B027 - many have none
+        """Choose other ports, where it has any, before somebody is told of these."""
+
     def __enter__(self) -> Self:
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(PortTaken):
+                return self.start()
+            self.move()
         return self.start()
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from darkroom.ports import free_ports, is_free
-from darkroom.process import Lifeline, Process, ProcessError
+from darkroom.process import Lifeline, Process, ProcessError, http_client
 
 REGION = "us-east-1"
 STREAM_NODE_BYTES = 512  # each job has a stream of few events, for which Valkey would set 4 kB aside
@@ -33,6 +33,9 @@ class Valkey(Process):
         super().__init__(folder, lifeline)
         self.maxmemory = maxmemory
         self.password = remembered(self.folder / "password", lambda: secrets.token_urlsafe(24))
+        self.move()
+
+    def move(self) -> None:
         (self.port,) = remembered_ports(self.folder / "ports", 1)
 
     @property
@@ -71,6 +74,9 @@ class SeaweedFS(Process):
         self.bucket = bucket
         self.access_key = remembered(self.folder / "access_key", lambda: "DK" + secrets.token_hex(9).upper())
         self.secret_key = remembered(self.folder / "secret_key", lambda: secrets.token_urlsafe(30))
+        self.move()
+
+    def move(self) -> None:
         self.ports = remembered_ports(self.folder / "ports", 2 * len(self.PARTS))
 
     @property
@@ -96,8 +102,8 @@ class SeaweedFS(Process):
         url = f"{self.endpoint_url}/{self.bucket}"
         signed = signed_head(url, self.access_key, self.secret_key)
         try:
-            answer = httpx.head(url, headers=signed, timeout=1, trust_env=False)
-            topology = httpx.get(f"http://127.0.0.1:{self.ports[2]}/dir/status", timeout=1, trust_env=False)
+            answer = http_client().head(url, headers=signed)
+            topology = http_client().get(f"http://127.0.0.1:{self.ports[2]}/dir/status")
         except httpx.HTTPError:
             return False
         return answer.status_code == httpx.codes.OK and '"PublicUrl"' in topology.text

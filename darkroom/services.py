@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from darkroom.process import Lifeline, Process
+from darkroom.ports import free_ports
+from darkroom.process import Lifeline, Process, http_client
 
 # glibc gives large tensors back to the system after each use and page-faults them in again, unless it is told to keep
 # them: blocks under 256 MB come from the heap, which is trimmed only beyond 512 MB and grows by 64 MB at a time.
@@ -41,7 +42,7 @@ class Service(Process):
     def ask(self, path: str) -> dict[str, Any]:
         """What the API answers to a GET, empty when that is no success."""
         try:
-            answer = httpx.get(self.url + path, headers=self._authorization(), timeout=2, trust_env=False)
+            answer = http_client().get(self.url + path, headers=self._authorization())
         except httpx.HTTPError:
             return {}
         return dict(answer.json()) if answer.status_code == httpx.codes.OK else {}
@@ -63,6 +64,9 @@ class Api(Service):
 
     def ready(self) -> bool:
         return bool(self.ask("/readyz"))
+
+    def move(self) -> None:
+        (self.port,) = free_ports(1)
 
 
 class Worker(Service):

@@ -21,7 +21,7 @@ import darkroom
 from darkroom.client import KEY_FILE
 from darkroom.data_folder import SETTINGS_FILE, DataFolder
 from darkroom.ports import free_ports, is_free
-from darkroom.process import Lifeline, Process, ProcessError
+from darkroom.process import STARTS, Lifeline, PortTaken, Process, ProcessError
 from darkroom.progress import plain_console, print_json
 from darkroom.sample import Sample, find_photo, shown
 from darkroom.servers import REGION, SeaweedFS, Valkey, remembered
@@ -51,7 +51,7 @@ def up(
     `auth`: ask for keys, and make an admin key in the data folder.
     Raises DataFolderError or ProcessError, with a sentence, when it cannot start or go on."""
     console = plain_console(stderr=as_json)
-    with DataFolder(data) as folder, interruptible(), Stack(folder, choose_port(port), console.print, auth) as stack:
+    with DataFolder(data) as folder, interruptible(), Stack(folder, port, console.print, auth) as stack:
         try:
             stack.start()
             report = print_json if as_json else (lambda _: None)
@@ -80,21 +80,27 @@ def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
 class Stack:
     """The embedded servers and our three processes, in the order in which they are started."""
 
-    def __init__(self, folder: DataFolder, port: int, say: Say, auth: bool = False) -> None:
+    def __init__(self, folder: DataFolder, port: int | None, say: Say, auth: bool = False) -> None:
+        """`port`: the API's, which must be free; None for the usual one, or any."""
         self.folder = folder
+        self.asked = port
         self.say = say
         self.lifeline = Lifeline(inherits=(folder.lock,))
-        self.servers = embedded_servers(folder.path, self.lifeline)
-        settings = settings_for(self.servers) | {"BACKUP_KEY": backup_key(folder.path)}
         self.key: str | None = admin_key(folder.path) if auth or configured("AUTH") == "on" else None
+        self._choose()
+
+    def _choose(self) -> None:
+        """Choose every port, and tell each of our processes where it finds the others."""
+        self.servers = embedded_servers(self.folder.path, self.lifeline)
+        settings = settings_for(self.servers) | {"BACKUP_KEY": backup_key(self.folder.path)}
         if self.key:
             settings |= {"AUTH": "on", "ADMIN_KEY": self.key}
         self.settings = settings
-        logs = folder.path / "logs"
+        logs, port = self.folder.path / "logs", choose_port(self.asked)
         self.api = Api(logs, self.lifeline, settings, port)
         self.keeper = Keeper(logs, self.lifeline, settings, port)
         self.worker = Worker(logs, self.lifeline, settings, port)
-        self.supervisor = Supervisor([*self.servers, self.api, self.keeper, self.worker], say)
+        self.supervisor = Supervisor([*self.servers, self.api, self.keeper, self.worker], self.say)
 
     def __enter__(self) -> Stack:
         return self
@@ -110,8 +116,7 @@ class Stack:
     def start(self) -> None:
         """Start all of it and return when the first job could be taken."""
         self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
-        self._start(self.servers[:1])  # the records, which all the others ask for at once
-        self._start([*self.servers[1:], self.api, self.keeper, self.worker])
+        self._start_all(STARTS)
         self.folder.settings.touch(mode=0o600)
         self.folder.settings.write_text(json.dumps(self.settings))
         self.folder.address.write_text(self.api.url + "\n")
@@ -124,8 +129,23 @@ class Stack:
     def stop(self) -> None:
         """End all of it: the worker first, so that it can give back what it holds, and the servers last."""
         self.say("Stopping (Ctrl-C again kills) …")
+        self._stop()
+
+    def _stop(self) -> None:
         for process in (self.worker, self.keeper, self.api, *reversed(self.servers)):
             process.stop()
+
+    def _start_all(self, starts: int) -> None:
+        try:
+            self._start(self.servers[:1])  # the records, which all the others ask for at once
+            self._start([*self.servers[1:], self.api, self.keeper, self.worker])
+        except PortTaken as taken:
+            if starts == 1:
+                raise
+            self.say(f"{taken}\nOnce more, on other ports.")
+            self._stop()
+            self._choose()
+            self._start_all(starts - 1)
 
     def _start(self, processes: Sequence[Process]) -> None:
         begin = time.monotonic()

@@ -33,6 +33,19 @@ def test_valkey_keeps_its_data_its_password_and_its_port_across_kill_9(tmp_path:
     assert Valkey(tmp_path).url == server.url
 
 
+@pytest.mark.parametrize("kind", [Valkey, SeaweedFS])
+def test_a_server_moves_when_its_port_is_taken_before_it_starts(tmp_path: Path, kind: type[Valkey | SeaweedFS]) -> None:
+    server = kind(tmp_path)
+    chosen = port_of(server)
+    with socket.create_server(("127.0.0.1", chosen)), server:
+        assert port_of(server) != chosen
+        assert server.ready()
+
+
+def port_of(server: Valkey | SeaweedFS) -> int:
+    return server.port if isinstance(server, Valkey) else server.ports[2]
+
+
 def test_valkey_refuses_to_drop_data_when_it_is_full(valkey: Valkey) -> None:
     config = redis.Redis.from_url(valkey.url).config_get("*")
     wanted = {"maxmemory-policy": "noeviction", "maxmemory": str(512 * 2**20), "appendonly": "yes", "save": ""}

@@ -13,6 +13,9 @@ import httpx
 import pytest
 
 from darkroom.client import Client
+from darkroom.data_folder import DataFolder
+from darkroom.servers import SeaweedFS
+from darkroom.stack import Stack
 from tests.darkroom.sleepers import eventually, group_is_gone
 
 UP = [sys.executable, "-m", "darkroom.cli", "up"]
@@ -147,6 +150,16 @@ def test_a_part_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Pat
     assert answer.returncode == 1
     assert "darkroom: api ended with status 1 at its start. The end of its log:" in answer.stderr
     assert "max_pixels" in answer.stderr
+
+
+def test_a_port_taken_after_it_was_chosen_costs_a_second_start(tmp_path: Path) -> None:
+    said: list[str] = []
+    with DataFolder(tmp_path) as folder, Stack(folder, None, said.append) as stack:
+        taken = next(server.ports[2] for server in stack.servers if isinstance(server, SeaweedFS))
+        with socket.create_server(("127.0.0.1", taken)):
+            stack.start()
+        assert ready(stack.api.url)
+    assert "Once more, on other ports." in "\n".join(said)
 
 
 def test_with_auth_it_asks_for_keys_and_keeps_the_first_for_its_owner(tmp_path: Path) -> None:

@@ -33,19 +33,19 @@ def hasty(settings: Settings, tmp_path: Path) -> Iterator[WebTier]:
 def test_one_key_is_one_job_though_the_web_tier_dies_in_between(tier, store, jpeg):
     """Fifty clients post at once under one key and try again until they are answered; twice the tier is killed."""
     answered: list[str] = []
+    http = httpx.Client(
+        base_url=tier.url,
+        headers={"Idempotency-Key": "order-7"},
+        timeout=10,
+        limits=httpx.Limits(max_connections=POSTS, max_keepalive_connections=0),
+        trust_env=False,
+    )
 
     def post(_: int) -> tuple[str, int]:
         failures = 0
         for _ in range(400):
             try:
-                answer = httpx.post(
-                    f"{tier.url}/v1/jobs",
-                    files={"image": jpeg},
-                    data=PICTURE,
-                    headers={"Idempotency-Key": "order-7"},
-                    timeout=10,
-                    trust_env=False,
-                )
+                answer = http.post("/v1/jobs", files={"image": jpeg}, data=PICTURE)
             except httpx.HTTPError:
                 failures += 1
                 time.sleep(0.05)
@@ -61,7 +61,7 @@ def test_one_key_is_one_job_though_the_web_tier_dies_in_between(tier, store, jpe
         tier.kill()
         tier.start()
 
-    with concurrent.futures.ThreadPoolExecutor(POSTS) as pool:
+    with http, concurrent.futures.ThreadPoolExecutor(POSTS) as pool:
         posts = [pool.submit(post, number) for number in range(POSTS)]
         while not store.redis.keys("*queue*") and not answered:  # the first is being written at this moment
             time.sleep(0.001)
