@@ -1,5 +1,6 @@
 """Training samples made on the fly: a crop of a photo, an instruction in some wording, and the crop after it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 
 from training import photos, wordings
-from training.edits import COMPOSABLE, FAMILIES, compose
+from training.edits import COMPOSABLE, FAMILIES, Picture, compose
 
 NO_OP = "keep"
-KINDS = sorted(set(FAMILIES) - {NO_OP})
+KINDS = tuple(sorted(set(FAMILIES) - {NO_OP}))
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,17 @@ class Samples:
     folder: Path
     composed: float
     unchanged: float
+    kinds: Sequence[str] = KINDS
 
     def pictures(self, rng: np.random.Generator, count: int, size: int, edited: float) -> Tensor:
         """Crops (count, 3, size, size) in [-1, 1], a share of them edited."""
         crops = photos.train_crops(self.folder, rng, size, count)
-        return to_tensor([FAMILIES[rng.choice(KINDS)].apply(crop) if rng.random() < edited else crop for crop in crops])
+        return to_tensor(
+            [FAMILIES[rng.choice(self.kinds)].apply(crop) if rng.random() < edited else crop for crop in crops]
+        )
+
+    def _any_edit(self, rng: np.random.Generator) -> Callable[[Picture], Picture]:
+        return FAMILIES[rng.choice(self.kinds)].apply
 
     def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> Pairs:
         """Pairs of crops of (height, width), each with its instruction."""
@@ -54,7 +61,7 @@ class Samples:
         if chance < self.composed:
             names = tuple(COMPOSABLE[rng.integers(len(COMPOSABLE))])
             return names, wordings.sample_composition(names, rng)
-        name = NO_OP if chance < self.composed + self.unchanged else str(rng.choice(KINDS))
+        name = NO_OP if chance < self.composed + self.unchanged else str(rng.choice(self.kinds))
         return (name,), wordings.sample(name, rng)
 
 
