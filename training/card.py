@@ -10,12 +10,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from PIL import Image
+
 from training.edits import COMPOSABLE, FAMILIES
 from training.photos import trained_on
 from training.recipe import STAGES
 from training.sources import HERE
 
 WEAK = 0.85  # families that are right less often are named
+SHEET_SCALE, SHEET_QUALITY = 0.5, 50
 Figures = dict[str, Any]
 
 
@@ -42,6 +45,9 @@ def fill(evaluation: Figures, checkpoint: Path, work: Path) -> dict[str, str]:
         "vae_512": number(sizes.get("512x512", {}).get("vae")),
         "weak": weak(evaluation["families"], sizes["256x256"]["losses"]),
         "stages": stage_table(work),
+        "speed": speed_table(work / "edit.json"),
+        "many_steps": many_steps(evaluation, work / "evaluation-50" / "evaluation.json"),
+        "short_run": short_run(work / "short"),
         "hashes": "\n".join(f"- `{file.relative_to(checkpoint)}` `{sha256(file)}`" for file in weights),
         "licences": table(("licence", "pictures"), sorted(Counter(p.licence for p in pictures).items())),
     }
@@ -98,6 +104,45 @@ def stage_table(work: Path) -> str:
     return table(("stage", "minutes", "samples"), rows)
 
 
+def speed_table(file: Path) -> str:
+    """Seconds of an edit of 512 x 512, by `./dev bench edit -o FILE`; nothing where that was not run."""
+    if not file.exists():
+        return ""
+    measured = json.loads(file.read_text())
+    rows = [
+        (one["steps"], *(number(s, ".2f") for s in one["seconds"]), number(one["ratio"], ".2f"))
+        for one in measured["entries"]
+    ]
+    return table(("steps", "diffusers (s)", "Darkroom (s)", "ratio"), rows)
+
+
+def many_steps(evaluation: Figures, file: Path) -> str:
+    """How edits with the default steps compare with those of many, on the photos of an evaluation with more steps."""
+    if not file.exists():
+        return ""
+    other = json.loads(file.read_text())
+    mine = {(e["family"], e["photo"], tuple(e["size"])): e["psnr"] for e in evaluation["edits"]}
+    both = [
+        (mine[key], e["psnr"])
+        for e in other["edits"]
+        if e["fair"] and (key := (e["family"], e["photo"], tuple(e["size"]))) in mine
+    ]
+    few, many = (sum(column) / len(both) for column in zip(*both, strict=True))
+    return (
+        f"Of {len(both)} edits, those in {evaluation['parameters']['steps']} steps came as near as {number(few)} dB to "
+        f"their targets, those in {other['parameters']['steps']} steps {number(many)} dB."
+    )
+
+
+def short_run(work: Path) -> str:
+    """The stages and figures of a shorter training; nothing where there was none."""
+    file = work / "evaluation" / "evaluation.json"
+    if not file.exists():
+        return ""
+    figures = json.loads(file.read_text())
+    return f"{stage_table(work)}\n\n{size_table(figures['sizes'])}"
+
+
 def unchanged(figures: Figures) -> str:
     cast = ", ".join(f"{shift:+.1f}" for shift in figures["colour_cast_of_255"])
     return (
@@ -144,6 +189,16 @@ def copied(picture: Path, images: Path, name: str, caption: str) -> str:
     return f"![{caption}]({images.name}/{name})"
 
 
+def reduced(sheet: Path, images: Path, name: str, caption: str) -> str:
+    """Markdown of a contact sheet that is kept small, because every clone carries all that there ever were."""
+    if not sheet.exists():
+        return ""
+    with Image.open(sheet) as picture:
+        smaller = picture.resize((round(picture.width * SHEET_SCALE), round(picture.height * SHEET_SCALE)))
+    smaller.save(images / name, quality=SHEET_QUALITY, method=6)
+    return f"![{caption}]({images.name}/{name})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/micro"), help="(%(default)s)")
@@ -154,8 +209,8 @@ def main() -> None:
     images.mkdir(parents=True, exist_ok=True)
     evaluation = json.loads((work / "evaluation" / "evaluation.json").read_text())
     pictures = {
-        "sheet_256": copied(work / "evaluation/sheet-256.jpg", images, "micro-256.jpg", "Every edit at 256 px"),
-        "sheet_512": copied(work / "evaluation/sheet-512.jpg", images, "micro-512.jpg", "Every edit at 512 px"),
+        "sheet_256": reduced(work / "evaluation/sheet-256.jpg", images, "micro-256.webp", "Every edit at 256 px"),
+        "sheet_512": reduced(work / "evaluation/sheet-512.jpg", images, "micro-512.webp", "Every edit at 512 px"),
         "losses": copied(work / "losses.png", images, "micro-losses.png", "Losses by minutes"),
     }
     text = Template((HERE / "card.md").read_text()).substitute(fill(evaluation, arguments.checkpoint, work) | pictures)

@@ -85,6 +85,27 @@ def test_the_card_counts_licences_hashes_weights_and_shows_only_pictures_that_th
     counted = sum(picture.licence == "CC0-1.0" and not picture.held_out for picture in sources())
     assert f"| CC0-1.0 | {counted} |" in text
     assert f"`unet/model.safetensors` `{hashlib.sha256(b'unet' * 1_000_000).hexdigest()}`" in text
-    assert "![Every edit at 256 px](images/micro-256.jpg)" in text
-    assert (folders / "docs" / "images" / "micro-256.jpg").exists()
-    assert "micro-512.jpg" not in text
+    assert "![Every edit at 256 px](images/micro-256.webp)" in text
+    assert (folders / "docs" / "images" / "micro-256.webp").exists()
+    assert "micro-512.webp" not in text
+
+
+def test_the_card_has_what_was_measured_beside_the_library_and_after_a_short_run(folders: Path, evaluation):
+    work = folders / "work"
+    edits = [
+        {"family": name, "photo": "p", "size": [256, 256], "psnr": 25.0, "fair": True} for name in ("sepia", "oil")
+    ]
+    many = {"parameters": {"steps": 50}, "edits": [edits[0] | {"psnr": 24.0}, edits[1] | {"fair": False}]}
+    for place, content in (
+        ("edit.json", {"entries": [{"steps": 5, "seconds": [2.5, 1.25], "ratio": 2.0}]}),
+        ("evaluation-50/evaluation.json", many),
+        ("short/evaluation/evaluation.json", evaluation),
+    ):
+        (work / place).parent.mkdir(parents=True, exist_ok=True)
+        (work / place).write_text(json.dumps(content))
+    few = evaluation | {"parameters": {"steps": 5}, "edits": edits}
+    filled = card.fill(few, folders / "checkpoint", work)
+    assert "| 5 | 2.50 | 1.25 | 2.00 |" in filled["speed"]
+    assert filled["many_steps"].startswith("Of 1 edits, those in 5 steps came as near as 25.0 dB to their targets")
+    assert filled["many_steps"].endswith("those in 50 steps 24.0 dB.")
+    assert "| 256x256 | 24 | 37 | 700 | 91.2% |" in filled["short_run"]
