@@ -12,6 +12,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,14 @@ class Outside:
         made = self.http.post("/v1/admin/keys", headers=admin, json={"name": "outside", "scopes": ["submit", "read"]})
         return str(made.raise_for_status().json()["key"])
 
-    def submit(self) -> str:
+    def submit(self, asked: Mapping[str, str] = ASKED) -> str:
         with PHOTO.open("rb") as photo:
-            answer = self.http.post("/v1/jobs", files={"image": photo}, data=ASKED)
+            answer = self.http.post("/v1/jobs", files={"image": photo}, data=asked)
         return str(answer.raise_for_status().json()["id"])
 
-    def edit(self) -> dict[str, Any]:
+    def edit(self, steps: int = 4) -> dict[str, Any]:
         """One edit as a client sees it: submitted, followed, fetched by its link without a key."""
-        job, arrivals, began = self.submit(), [], time.monotonic()
+        job, arrivals, began = self.submit(ASKED | {"steps": str(steps)}), [], time.monotonic()
         with self.http.stream("GET", f"/v1/jobs/{job}/events") as events:
             for line in events.iter_lines():
                 if line.startswith("event:"):
