@@ -79,12 +79,12 @@ def keep(jobs: dict[Wish, Job], folder: Path) -> None:
     pictures = {wish: Image.open(io.BytesIO(job.result())).convert("RGB") for wish, job in jobs.items()}
     receipts = [receipt(wish, job) for wish, job in jobs.items()]
     for wish, picture in pictures.items():
-        picture.save(folder / f"{wish.name}.jpg", quality=90)
+        picture.save(folder / f"{wish.name}.jpg", quality=80)
     for one in receipts:
         (folder / f"{one['name']}.json").write_text(json.dumps(one, indent=1) + "\n")
     index = [{key: one[key] for key in ("name", "photo")} | {"prompt": one["params"]["prompt"]} for one in receipts]
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
-    sheet(pictures).save(folder / "gallery.jpg", quality=88)
+    sheet(pictures).save(folder / "gallery.jpg", quality=75)
 
 
 def sheet(pictures: dict[Wish, Image.Image]) -> Image.Image:

@@ -65,7 +65,7 @@ def main() -> None:
     with Client(arguments.url, arguments.data) as client:
         jobs = edit_all(client, arguments.photo, arguments.size)
         print(f"{len(jobs)} edits in {time.monotonic() - began:.1f} s")
-        draw(jobs).save(arguments.output, quality=88)
+        draw(jobs).save(arguments.output, quality=75)
     print(f"saved {arguments.output}")
 
 

@@ -17,6 +17,7 @@ from training.samples import Pairs, Samples
 
 STARTING_PICTURES = 96
 LOG_VARIANCE = (-12.0, 4.0)
+LOG_WEIGHT = 0.02  # of the logarithm of the squared error, which makes a smooth picture's few errors count
 
 
 def build(settings: dict[str, Any]) -> AutoencoderKL:
@@ -70,15 +71,19 @@ def train_decoder(
     decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
 
     def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
-        pairs = samples.pairs(rng, table["guessed"], (table["size"], table["size"]))
-        pictures = samples.pictures(rng, table["batch"] - table["guessed"], table["size"], table["edited"])
+        size = int(rng.choice(list(table["sizes"])))
+        count = table["sizes"][str(size)]
+        guessed = round(count * table["guessed"])
+        pairs = samples.pairs(rng, guessed, (size, size))
+        pictures = samples.pictures(rng, count - guessed, size, table["edited"])
         with torch.no_grad():
             latents = torch.cat([guess(pairs, rng), vae.encode(pictures).latent_dist.mode()])
         made = vae.decoder(vae.post_quant_conv(latents))
+        of_edits, of_pictures = made.split([guessed, count - guessed])
         value = difference(made, torch.cat([pairs.after, pictures]))
-        parts = made.split([len(pairs.after), len(pictures)])
-        figures = {"psnr": psnr(parts[1], pictures), "guessed": psnr(parts[0], pairs.after)}
-        return value, len(latents), {"loss": float(value.detach()), **figures}
+        value = value + LOG_WEIGHT * log_error(of_pictures, pictures)
+        figures = {"psnr": psnr(of_pictures, pictures), "guessed": psnr(of_edits, pairs.after)}
+        return value, count, {"loss": float(value.detach()), **figures}
 
     train(decoder, loss, recipe.plan("decoder"), folder, "decoder")
     decoder.requires_grad_(False)
@@ -87,6 +92,11 @@ def train_decoder(
 def difference(made: Tensor, pictures: Tensor) -> Tensor:
     """What is to become small: absolute and squared errors, and those of edges."""
     return l1_loss(made, pictures) + 4 * mse_loss(made, pictures) + 0.5 * edge_loss(made, pictures)
+
+
+def log_error(made: Tensor, pictures: Tensor) -> Tensor:
+    """The mean over pictures of the natural logarithm of the squared error: PSNR but for sign, factor and offset."""
+    return ((made - pictures).square().mean((1, 2, 3)) + 1e-5).log().mean()
 
 
 def psnr(made: Tensor, pictures: Tensor) -> float:

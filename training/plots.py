@@ -24,5 +24,5 @@ def plot_losses(work: Path, picture: Path) -> None:
         panel.set(title=stage, xlabel="minutes", yscale="log" if stage == "unet" else "linear")
         panel.legend(fontsize="small")
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=80)
     plt.close(figure)

@@ -29,7 +29,7 @@ def recipe():
     tables |= {
         "workers": 2,
         "vae": {**tables["vae"], "minutes": 0.03, "batch": 2, "size": 32, "network": network},
-        "decoder": {**tables["decoder"], "minutes": 0.03, "batch": 2, "guessed": 1, "size": 32},
+        "decoder": {**tables["decoder"], "minutes": 0.03, "guessed": 0.5, "sizes": {"32": 2}},
         "text": {**tables["text"], "minutes": 0.03, "batch": 4},
         "unet": {
             **tables["unet"],
