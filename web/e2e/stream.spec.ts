@@ -34,6 +34,12 @@ async function stub(page: Page, jobs: (typeof JOB)[]): Promise<void> {
   await page.route(/\/(input|thumbnail)\?/, (route) => route.fulfill({ path: "../examples/pagoda.jpg" }));
 }
 
+/** Open a page, and wait until it listens. */
+async function open(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await page.waitForFunction(() => "say" in window);
+}
+
 test("sixty previews at 50 ms: it keeps moving, is never blank, and asks for one at a time", async ({ page }) => {
   let flying = 0;
   let most = 0;
@@ -46,7 +52,7 @@ test("sixty previews at 50 ms: it keeps moving, is never blank, and asks for one
     flying--;
     await route.fulfill({ path: "../examples/dandelion.jpg" });
   });
-  await page.goto(`/jobs/${ID}`);
+  await open(page, `/jobs/${ID}`);
   await page.locator("article canvas").waitFor();
   const seen = await page.evaluate(async (job) => {
     const canvas = document.querySelector<HTMLCanvasElement>("article canvas") as HTMLCanvasElement;
@@ -82,7 +88,7 @@ test.describe.configure({ timeout: 90_000 });
 test("a hundred jobs at work on the list stay smooth", async ({ page }) => {
   const jobs = Array.from({ length: 100 }, (_, n) => ({ ...JOB, id: String(9999 - n).padStart(26, "0") }));
   await stub(page, jobs);
-  await page.goto("/");
+  await open(page, "/");
   await expect(page.locator("[data-job]")).toHaveCount(100);
   const frames = await page.evaluate(async (ids) => {
     const gaps: number[] = [];
