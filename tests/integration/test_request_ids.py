@@ -52,7 +52,7 @@ def test_the_log_names_request_job_and_tenant_and_no_secret(settings, jpeg, tmp_
         job = http.post("/v1/jobs", headers=headers, files={"image": jpeg}, data={"prompt": prompt}).json()
         http.get(f"/v1/jobs/{job['id']}/input?key={key}", headers=headers)
         http.get("/healthz")
-        told = tier.log.read_text()
+    told = tier.log.read_text()  # whole once it has stopped: a request is logged after it is answered
     lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     (submitted,) = [line for line in lines if line.get("path") == "/v1/jobs"]
     assert (submitted["request_id"], submitted["job_id"], submitted["tenant"]) == ("found-again", job["id"], "acme")
