@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -128,6 +129,7 @@ class House:
         self.web_to_redis, self.to_redis = Proxy(self.valkey.port), Proxy(self.valkey.port)
         self.web_to_s3, self.to_s3 = Proxy(self.seaweed.ports[0]), Proxy(self.seaweed.ports[0])
         self.accepted: list[Accepted] = []
+        self.numbers = itertools.count(1_000_000)  # for jobs of many threads at once; `submit` counts from 1
         self.said: list[str] = []
         self._closing = threading.Event()
         settings = settings_for([self.valkey, self.seaweed]) | plan.environment()
