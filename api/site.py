@@ -32,7 +32,7 @@ npm registry the first time.</p>"""
 
 
 class Site:
-    """Serves the built files, and the site's one page under every address that is a page.
+    """Serves the built files, and the site's frame under every address that is a page.
 
     The files are read once, so that a new build beside a running service cannot mix with the old one. What is
     neither file nor page goes to `otherwise`.
@@ -100,4 +100,4 @@ def _page(path: str, headers: Headers) -> str | None:
         return None
     if "." in path.rsplit("/", 1)[-1] or "text/html" not in headers.get("accept", ""):
         return None
-    return "/index.html"
+    return "/frame.html"

@@ -89,6 +89,7 @@ def build() -> None:
         install(node)
         generate_client(node)
         run(node, "node_modules/vite/bin/vite.js", "build", "--outDir", "dist", "--emptyOutDir", "--logLevel", "warn")
+        prerender(node, "dist")
         compress(node, WEB / "dist")
         shutil.move(WEB / "dist", STATIC)
         STAMP.write_text(made_from)
@@ -111,6 +112,14 @@ def install(node: Path) -> None:
 def generate_client(node: Path) -> None:
     """Write the typed client of `openapi.json`."""
     run(node, "node_modules/@hey-api/openapi-ts/bin/run.js")
+
+
+def prerender(node: Path, folder: str) -> None:
+    """Write into a build's pages what is seen of them before their code has come."""
+    written = "node_modules/.prerender"
+    vite = ("node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
+    run(node, *vite, "--ssr", "src/app/prerender.tsx", "--outDir", written, "--emptyOutDir")
+    run(node, f"{written}/prerender.js", folder)
 
 
 def compress(node: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ def built(tmp_path):
     """A folder as the build leaves it."""
     files = {
         "index.html": b"<!doctype html><title>Darkroom</title>",
+        "frame.html": b"<!doctype html><title>Darkroom</title><p>Any other page",
         "docs/index.html": b"<!doctype html><title>The API</title>",
         "robots.txt": b"User-agent: *",
         "assets/app-1a2b.js": SCRIPT,
@@ -39,10 +40,11 @@ def site(settings, built):
 
 
 @pytest.mark.parametrize("path", ["/", "/math", "/jobs/01JD0000000000000000000000", "/no/such/page"])
-def test_every_page_is_the_one_page_and_asked_for_anew(site, path):
+def test_every_page_is_of_the_one_site_and_asked_for_anew(site, path):
     answer = site.get(path, headers=BROWSER)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "<title>Darkroom" in answer.text
+    assert ("Any other page" in answer.text) == (path != "/")
     assert answer.headers["cache-control"] == "no-cache"
     again = site.get(path, headers=BROWSER | {"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")

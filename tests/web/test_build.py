@@ -33,7 +33,7 @@ def test_a_site_that_is_current_needs_no_node(checkout):
     assert (checkout / "api/static/index.html").is_file()
 
 
-@pytest.mark.parametrize("source", ["web/src/main.tsx", "docs/math.md", "web/package-lock.json", "web/src/new.ts"])
+@pytest.mark.parametrize("source", ["web/src/main.ts", "docs/math.md", "web/package-lock.json", "web/src/new.ts"])
 def test_a_changed_source_leaves_no_older_site_behind(checkout, source):
     with (checkout / source).open("a") as file:
         file.write("\n")

@@ -1,12 +1,13 @@
 """What a visitor loads before the first page stands there, compressed as for the oldest browser: gzip."""
 
 import json
+import re
 
 import pytest
 
 from web.build import STATIC
 
-FIRST = ("index.html", "src/pages/editor/index.tsx")  # the frame, and the page that is at the front
+FIRST = ("index.html", "src/app/site.tsx", "src/pages/editor/index.tsx")  # the frame, and the page that is at the front
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,15 @@ def test_the_first_page_is_light(manifest):
     first = needed(manifest, *FIRST)
     assert kilobytes(manifest, first, ".js") <= 230
     assert kilobytes(manifest, first, ".css") <= 40
+
+
+def test_what_is_seen_first_stands_in_the_pages_without_a_script_in_them():
+    front, frame = ((STATIC / name).read_text() for name in ("index.html", "frame.html"))
+    assert "Say it, and watch" in front
+    assert "Say it, and watch" not in frame
+    for page in (front, frame):
+        assert "Darkroom, to the editor" in page
+        assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
 
 
 @pytest.mark.parametrize("page", ["compare", "gallery", "models", "math", "details", "api"])

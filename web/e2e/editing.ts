@@ -1,10 +1,17 @@
 import { type APIRequestContext, expect, type Locator, type Page } from "@playwright/test";
+import { alive } from "./looks";
 
 export const PHOTO = "../examples/pagoda.jpg";
 
+/** A page once it answers: until then it is only shown, and a file that is given to it is lost. */
+export async function visit(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await alive(page);
+}
+
 /** The editor with a photo in it, set to small pictures and so many steps. */
 export async function prepare(page: Page, prompt: string, steps = 4): Promise<void> {
-  await page.goto("/");
+  await visit(page, "/");
   await page.getByLabel("Choose a photo").setInputFiles(PHOTO);
   await expect(page.getByAltText("To be edited")).toBeVisible();
   await settings(page, steps);

@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { develop, drawn, ENDLESS, prepare, row, stopAll, until } from "./editing";
+import { develop, drawn, ENDLESS, prepare, row, stopAll, until, visit } from "./editing";
 
 test.describe.configure({ timeout: 150_000 });
 test.afterEach(({ request }) => stopAll(request));
@@ -71,7 +71,7 @@ test("a model has only its own controls, and says what it is made of", async ({ 
 });
 
 test("what is no photo is refused in words, and a pasted one is taken", async ({ page }) => {
-  await page.goto("/");
+  await visit(page, "/");
   await page.getByLabel("Choose a photo").setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("a") });
   await expect(page.getByRole("alert")).toHaveText("notes.txt is no JPEG, PNG or WebP picture.");
   await page.evaluate(async () => {
@@ -97,7 +97,7 @@ test("addresses lead where they say: an edit with settings, an edit that is gone
 });
 
 test("the service's own words are shown where it refuses", async ({ page }) => {
-  await page.goto("/");
+  await visit(page, "/");
   await page.getByLabel("Choose a photo").setInputFiles({ name: "a.png", mimeType: "image/png", buffer: Buffer.from("no png") });
   await page.getByLabel("What should change?").fill("make it night");
   await page.getByRole("button", { name: /^Develop/ }).click();

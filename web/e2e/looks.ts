@@ -20,8 +20,14 @@ export function complaints(page: Page): string[] {
   return heard;
 }
 
+/** Until the site's code has taken the place of what was prerendered. */
+export async function alive(page: Page): Promise<void> {
+  await page.locator("#root > [inert]").waitFor({ state: "detached" });
+}
+
 /** Until nothing more comes and everything that is to be seen has come. */
 export async function settled(page: Page): Promise<void> {
+  await alive(page);
   await page.getByRole("heading", { level: 1 }).first().waitFor();
   await page.evaluate(() => document.fonts.ready);
   await page.waitForFunction(() => [...document.images].every((image) => image.complete || image.loading === "lazy"));

@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test } from "@playwright/test";
-import { complaints, LOOKS, PAGES, settled } from "./looks";
+import { alive, complaints, LOOKS, PAGES, settled } from "./looks";
 
 const STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
@@ -22,6 +22,35 @@ for (const [look, options] of Object.entries(LOOKS)) {
     }
   });
 }
+
+test.describe("before the site's code has come", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("the front page is shown, and answers nothing yet", async ({ page }) => {
+    await page.goto("/");
+    await expect(page.getByText("Say it, and watch")).toBeVisible();
+    await expect(page.locator("#root > [inert]")).toBeVisible();
+  });
+
+  test("every other page has its frame", async ({ page }) => {
+    await page.goto("/math");
+    await expect(page.getByText("Darkroom", { exact: true })).toBeVisible();
+    await expect(page.getByText("Say it, and watch")).toHaveCount(0);
+  });
+});
+
+test("the site takes the place of what was prerendered without a move", async ({ page }) => {
+  const title = page.getByText("Say it, and watch");
+  let before: unknown;
+  await page.route("**/assets/site-*.js", async (route) => {
+    await page.evaluate(() => document.fonts.ready);
+    before = await title.boundingBox();
+    await route.continue();
+  });
+  await page.goto("/");
+  await alive(page);
+  expect(before).toEqual(await title.boundingBox());
+});
 
 test("the API can be clicked through at /docs, with nothing from elsewhere", async ({ page, baseURL }) => {
   const heard = complaints(page);

@@ -1,4 +1,4 @@
-import { createBrowserRouter } from "react-router";
+import type { DataRouter, RouteObject } from "react-router";
 import { Shell } from "./shell";
 
 /** A page of its own chunk: its module's `default` is the page. */
@@ -6,7 +6,7 @@ function page(load: () => Promise<{ default: React.ComponentType }>) {
   return async () => ({ Component: (await load()).default });
 }
 
-export const router = createBrowserRouter([
+export const routes: RouteObject[] = [
   {
     Component: Shell,
     children: [
@@ -21,4 +21,16 @@ export const router = createBrowserRouter([
       { path: "*", lazy: page(() => import("@/pages/absent")) },
     ],
   },
-]);
+];
+
+/** Until a router has loaded its first page. */
+export function begun(router: DataRouter): Promise<void> {
+  return new Promise((resolve) => {
+    if (router.state.initialized) return resolve();
+    const stop = router.subscribe(({ initialized }) => {
+      if (!initialized) return;
+      stop();
+      resolve();
+    });
+  });
+}

@@ -9,10 +9,11 @@ const SOON_MS = 200;
 export function usePending(): string[] {
   const queries = useQueryClient();
   const subscribe = useCallback((listener: () => void) => seldom(listener, (often) => queries.getQueryCache().subscribe(often)), [queries]);
-  const told = useSyncExternalStore(subscribe, () => {
+  const look = () => {
     const ids = queries.getQueryData<JobList>(LIST)?.ids ?? [];
     return ids.filter((id) => isPending(jobOf(queries, id))).join(" "); // a text: the same while they are the same
-  });
+  };
+  const told = useSyncExternalStore(subscribe, look, look);
   return told ? told.split(" ") : [];
 }
 

@@ -1,0 +1,13 @@
+import "@mantine/core/styles.css";
+import "./app/fonts.css";
+import "./app/global.css";
+
+/** The site's code, and that of its front page at the same time. */
+function begin(): void {
+  import("./app/site");
+  if (/^\/(jobs\/|$)/.test(location.pathname)) import("@/pages/editor");
+}
+
+// After the first paint, for which the prerendered page has all it needs; a hidden tab paints nothing.
+if (document.hidden) begin();
+else requestAnimationFrame(() => setTimeout(begin));
