@@ -50,8 +50,9 @@ class Drained(Stopped):
 class Held:
     """One claimed job in this worker's hands."""
 
-    def __init__(self, job: Job, engine_worked_at: Clock, patience: float = PATIENCE) -> None:
+    def __init__(self, job: Job, claimed: float, engine_worked_at: Clock, patience: float = PATIENCE) -> None:
         self.job = job
+        self.renewed = claimed  #: when its lease was last asked for, by the monotonic clock
         self._engine_worked_at = engine_worked_at
         self._in_engine = False
         self._usual_patience = self._patience = patience
@@ -142,9 +143,9 @@ class Hands:
         self._stir = threading.Event()
 
     @contextmanager
-    def holding(self, job: Job) -> Iterator[Held]:
-        """Keep the job's lease while it gets on."""
-        held = Held(job, self._engine_worked_at, self._patience)
+    def holding(self, job: Job, claimed: float) -> Iterator[Held]:
+        """Keep the lease of a job that was `claimed` then, by the monotonic clock, while it gets on."""
+        held = Held(job, claimed, self._engine_worked_at, self._patience)
         with self._lock:
             self._held[job.fence] = held
         self._stir.set()
@@ -155,12 +156,12 @@ class Hands:
                 del self._held[job.fence]
 
     @contextmanager
-    def claiming(self) -> Iterator[None]:
-        """While a claim is under way: what it brings is not in hand yet."""
+    def claiming(self) -> Iterator[float]:
+        """While a claim is under way: what it brings is not in hand yet. Tells when it began, by the monotonic clock."""
         with self._lock:
             self._claims += 1
         try:
-            yield
+            yield time.monotonic()
         finally:
             with self._lock:
                 self._claims -= 1
@@ -200,8 +201,20 @@ class Hands:
         faulthandler.dump_traceback()
         os._exit(STUCK)
 
+    def confirm(self, held: Held) -> None:
+        """Ask whose the job is if its lease may have run out unseen, as while the process was stopped.
+
+        Raises:
+            Stopped: the job is not to go on.
+            Unavailable
+        """
+        if time.monotonic() - held.renewed > self._lease_seconds:
+            self.beat([held])
+            held.check()
+
     def beat(self, held: list[Held]) -> None:
         """Renew once, and hand each job what it is told."""
+        asked = time.monotonic()
         answers = self.store.renew(
             self.worker,
             {**self._about, **self._vitals()},
@@ -209,6 +222,7 @@ class Hands:
             lease_seconds=self._lease_seconds,
         )
         for item, answer in zip(held, answers, strict=True):
+            item.renewed = asked
             if answer == "canceling":
                 item.stop = Canceled
             elif answer == "lost":

@@ -57,11 +57,11 @@ class Desk:
 def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
     """Carry the next job from queued to its end; `on_claim` is called when there is one. False: there was none."""
     with ExitStack() as stack:
-        with desk.hands.claiming():
+        with desk.hands.claiming() as began:
             job = claim(desk)
             if job is None:
                 return False
-            held = stack.enter_context(desk.hands.holding(job))
+            held = stack.enter_context(desk.hands.holding(job, began))
         stack.enter_context(logs.about(job_id=job.id, tenant=job.tenant, request_id=job.request_id))
         stack.enter_context(traces.span("job", job.traceparent, job_id=job.id, attempt=len(job.attempts)))
         on_claim()
@@ -123,6 +123,7 @@ def edit_job(desk: Desk, held: Held) -> Result:
     held.enter(patience=LOADING_PATIENCE)
     editor = desk.editors[job.model]
     held.enter(engine=True)
+    insist(lambda: desk.hands.confirm(held), seconds=desk.lease_seconds)
     with traces.span("edit", model=job.model, steps=params["steps"]):
         edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()

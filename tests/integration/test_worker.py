@@ -63,10 +63,10 @@ def micro() -> Pipeline:
 def desk(store, pictures) -> Callable[..., Desk]:
     """A desk whose every model is one editor."""
 
-    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0) -> Desk:
+    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> Desk:
         about = {"slots": 1, "checkpoint": {}}
-        hands = Hands(store, "w", about, lease_seconds=30, engine_worked_at=lambda: 0.0, patience=patience)
-        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=30)
+        hands = Hands(store, "w", about, lease_seconds=lease, engine_worked_at=lambda: 0.0, patience=patience)
+        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=lease)
 
     return make
 
@@ -149,6 +149,38 @@ def test_a_canceled_job_stops_at_the_next_step(client, desk, store):
     assert done["status"] == "canceled"
     assert done["cancellation"]["step"] == 5
     assert done["output"] is None
+
+
+class Interrupted:
+    """A picture store in whose every reading something happens first."""
+
+    def __init__(self, pictures: PictureStore, happens: Callable[[], object]) -> None:
+        self.pictures, self.happens = pictures, happens
+
+    def read_picture(self, picture: Any) -> bytes:
+        self.happens()
+        return self.pictures.read_picture(picture)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.pictures, name)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_worker_that_was_stopped_begins_only_what_is_still_its_own(client, desk, store, pictures, taken):
+    """For longer than its lease, while it fetched the photo; another ended the job meanwhile, or nobody took it."""
+    job, begun = submit(client, PHOTO, steps=2), []
+
+    def stop() -> None:
+        time.sleep(1.1)
+        if taken:
+            store.redis.zadd("dk:running", {job["id"]: 1})
+            assert store.reclaim(3) == [job["id"]]
+            assert run_next(desk(Step()))
+
+    run_next(desk(Step(begun.append), Interrupted(pictures, stop), lease=1))
+    assert begun == ([] if taken else [1, 2])
+    assert read(store, job).status is Status.SUCCEEDED
+    assert len(read(store, job).attempts) == (2 if taken else 1)
 
 
 def test_a_job_canceled_while_its_result_was_stored_is_canceled(client, desk, store):
