@@ -32,7 +32,7 @@ npm registry the first time.</p>"""
 
 
 class Site:
-    """Serves the built files, and the site's frame under every address that is a page.
+    """Serves the built files, and the site's front page, and its frame under every other address of a page.
 
     The files are read once, so that a new build beside a running service cannot mix with the old one. What is
     neither file nor page goes to `otherwise`.

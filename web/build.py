@@ -88,7 +88,7 @@ def build() -> None:
         made_from = stamp()
         install(node)
         generate_client(node)
-        run(node, "node_modules/vite/bin/vite.js", "build", "--outDir", "dist", "--emptyOutDir", "--logLevel", "warn")
+        run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
         prerender(node, "dist")
         compress(node, WEB / "dist")
         shutil.move(WEB / "dist", STATIC)
@@ -118,7 +118,7 @@ def prerender(node: Path, folder: str) -> None:
     """Write into a build's pages what is seen of them before their code has come."""
     written = "node_modules/.prerender"
     vite = ("node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
-    run(node, *vite, "--ssr", "src/app/prerender.tsx", "--outDir", written, "--emptyOutDir")
+    run(node, *vite, "--ssr", "src/app/prerender.tsx", "--outDir", written)
     run(node, f"{written}/prerender.js", folder)
 
 

@@ -19,8 +19,6 @@ export default defineConfig({
   plugins: [react(), oneFontFormat],
   resolve: { alias: { "@": here("./src"), "@docs": here("../docs"), "@examples": here("../examples") } },
   build: {
-    outDir: "../api/static",
-    emptyOutDir: true,
     manifest: true, // by which the tests weigh what a page loads
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1500,

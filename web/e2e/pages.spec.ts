@@ -52,6 +52,13 @@ test("the site takes the place of what was prerendered without a move", async ({
   expect(before).toEqual(await title.boundingBox());
 });
 
+test("a page whose code does not come says so", async ({ page }) => {
+  await page.route("**/assets/site-*.js", (route) => route.abort());
+  await page.goto("/");
+  await expect(page.getByText("Please load it again")).toBeVisible();
+  await expect(page.locator("[inert]")).toHaveCount(0);
+});
+
 test("the API can be clicked through at /docs, with nothing from elsewhere", async ({ page, baseURL }) => {
   const heard = complaints(page);
   const elsewhere: string[] = [];

@@ -4,7 +4,10 @@ import "./app/global.css";
 
 /** The site's code, and that of its front page at the same time. */
 function begin(): void {
-  import("./app/site");
+  import("./app/site").catch(() => {
+    const root = document.getElementById("root") as HTMLElement;
+    root.textContent = "The rest of this page did not come. Please load it again.";
+  });
   if (/^\/(jobs\/|$)/.test(location.pathname)) import("@/pages/editor");
 }
 

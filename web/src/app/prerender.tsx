@@ -10,7 +10,7 @@ import { Providers } from "./providers";
 import { begun, routes } from "./router";
 import { Shell } from "./shell";
 
-const folder = process.argv[2] ?? "dist";
+const [folder = ""] = process.argv.slice(2);
 const page = readFileSync(join(folder, "index.html"), "utf8");
 const manifest: Manifest = JSON.parse(readFileSync(join(folder, ".vite/manifest.json"), "utf8"));
 
