@@ -157,7 +157,7 @@ class Hands:
 
     @contextmanager
     def claiming(self) -> Iterator[float]:
-        """While a claim is under way: what it brings is not in hand yet. Tells when it began, by the monotonic clock."""
+        """While a claim is under way: what it brings is not in hand yet. Yields its start by the monotonic clock."""
         with self._lock:
             self._claims += 1
         try:
