@@ -92,9 +92,6 @@ def together(texts: Sequence[Text]) -> Text:
     if len(texts) == 1:
         return texts[0]
     return {
-        module: (
-            torch.cat([text[module][0] for text in texts]),
-            torch.cat([text[module][1] for text in texts]),
-        )
+        module: tuple(torch.cat(rows) for rows in zip(*(text[module] for text in texts), strict=True))
         for module in texts[0]
     }

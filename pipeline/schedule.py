@@ -17,6 +17,7 @@ from pipeline.errors import PipelineError
 Spacing = Literal["trailing", "linspace", "leading"]
 Floats = NDArray[np.float64]
 
+ALL_BUT_NOTHING = 2.0**-24
 PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names: whether it is v
 
 
@@ -74,6 +75,8 @@ class Schedule:
             case other:
                 raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
         alphas = torch.cumprod(1 - betas, dim=0).double().numpy()
+        if settings.get("rescale_betas_zero_snr", False):
+            alphas = _ending_in_noise(alphas)
         return cls(alphas, settings.get("set_alpha_to_one", True), PREDICTIONS[prediction])
 
     def levels(self, steps: int, temperature: float = 1.0, spacing: Spacing = "trailing") -> Levels:
@@ -103,3 +106,14 @@ class Schedule:
     def _final(self, timesteps: Floats) -> float:
         """Where DDIM stops: clean, or the first training step's level if the schedule says so and is not there yet."""
         return 1.0 if self.clean_end or timesteps[-1] <= 0 else float(self.alphas[0])
+
+
+def _ending_in_noise(alphas: Floats) -> Floats:
+    """The schedule stretched so that its last step holds nothing of the picture (Lin et al. 2024, algorithm 1).
+
+    Nothing is `ALL_BUT_NOTHING`, as in the library, so that a ratio of noise to signal stays a number.
+    """
+    signal = np.sqrt(alphas)
+    stretched: Floats = ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2
+    stretched[-1] = ALL_BUT_NOTHING
+    return stretched

@@ -20,10 +20,11 @@ from pipeline.errors import PipelineError
 from pipeline.kernels import Attend, Linear, Pointwise
 
 KeysAndValues = tuple[Tensor, Tensor]
-Text = Mapping[nn.Module, KeysAndValues]  # what each cross-attention makes of the prompts
+Text = Mapping[nn.Module, tuple[Tensor, ...]]  # what each part that reads the prompts makes of them
 TRANSFORMER_EPS = 1e-6  # of the group norm before a transformer; all other norms have the config's
 
 PLAIN, ATTENDING = ("DownBlock2D", "UpBlock2D"), ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
+CHOICES = {"addition_embed_type": (None, "text"), "resnet_time_scale_shift": ("default", "scale_shift")}
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ class UNetConfig(NetworkConfig):
     norm_eps: float = 1e-5
     flip_sin_to_cos: bool = True
     freq_shift: float = 0
+    addition_embed_type: str | None = None
+    addition_embed_type_num_heads: int = 64
+    resnet_time_scale_shift: str = "default"
 
     only: ClassVar = {
         "act_fn": "silu",
-        "addition_embed_type": None,
         "attention_type": "default",
         "center_input_sample": False,
         "class_embed_type": None,
@@ -62,7 +65,6 @@ class UNetConfig(NetworkConfig):
         "mid_block_type": "UNetMidBlock2DCrossAttn",
         "resnet_out_scale_factor": 1.0,
         "resnet_skip_time_act": False,
-        "resnet_time_scale_shift": "default",
         "reverse_transformer_layers_per_block": None,
         "time_cond_proj_dim": None,
         "time_embedding_act_fn": None,
@@ -75,6 +77,9 @@ class UNetConfig(NetworkConfig):
         for kind in (*self.down_block_types, *self.up_block_types):
             if kind not in PLAIN + ATTENDING:
                 raise PipelineError(f"UNet: block type {kind!r} is not supported", field="checkpoint")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise PipelineError(f"UNet: {name} {getattr(self, name)!r} is not supported", field="checkpoint")
 
     @property
     def levels(self) -> int:
@@ -95,6 +100,20 @@ class UNetConfig(NetworkConfig):
         """Transformer blocks in each level's transformers."""
         return _each(self.transformer_layers_per_block, self)
 
+    @property
+    def time_width(self) -> int:
+        return 4 * self.block_out_channels[0]
+
+    @property
+    def summarized(self) -> bool:
+        """Whether the text as a whole comes in beside the time."""
+        return self.addition_embed_type == "text"
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the time scales features as well as shifting them."""
+        return self.resnet_time_scale_shift == "scale_shift"
+
 
 T = TypeVar("T")
 
@@ -112,7 +131,9 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths = config.block_out_channels
-        self.time = nn.Sequential(Linear(widths[0], 4 * widths[0]), nn.SiLU(), Linear(4 * widths[0], 4 * widths[0]))
+        width = config.time_width
+        self.time = nn.Sequential(Linear(widths[0], width), nn.SiLU(), Linear(width, width))
+        self.summary = Summary(config) if config.summarized else None
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Down(config, i) for i in range(config.levels))
         self.middle = Middle(config)
@@ -130,7 +151,7 @@ class UNet(nn.Module):
 
     def read(self, text: Tensor) -> Text:
         """Hidden states of prompts (B, n, D) as keys and values for each cross-attention; good for every step."""
-        return {module: module.read(text) for module in self.modules() if isinstance(module, CrossAttention)}
+        return {module: module.read(text) for module in self.modules() if isinstance(module, CrossAttention | Summary)}
 
     def forward(self, x: Tensor, timesteps: Tensor, text: Text, source: Tensor | None = None) -> Tensor:
         """The noise in each row.
@@ -147,9 +168,13 @@ class UNet(nn.Module):
         """
         config = self.config
         time = sinusoids(timesteps, config.block_out_channels[0], config.flip_sin_to_cos, config.freq_shift)
-        time = silu(self.time(time.to(x.dtype)))
+        time = self.time(time.to(x.dtype))
         x = self.conv_in(x)
         rows = Rows(x, time, [x], source)
+        if self.summary is not None:
+            rows.multiply()
+            rows.time = rows.time + text[self.summary][0]
+        rows.time = silu(rows.time)
         for level in self.down:
             level(rows, text)
         self.middle(rows, text)
@@ -264,21 +289,27 @@ class Up(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around the time's shift, added to the input."""
+    """Two convolutions around the time's shift (or scale and shift, behind the norm), added to the input."""
 
     def __init__(self, config: UNetConfig, before: int, after: int) -> None:
         super().__init__()
         groups, eps = config.norm_num_groups, config.norm_eps
         self.norm1 = nn.GroupNorm(groups, before, eps)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.time = Linear(4 * config.block_out_channels[0], after)
+        self.scaled = config.scaled
+        self.time = Linear(config.time_width, 2 * after if self.scaled else after)
         self.norm2 = nn.GroupNorm(groups, after, eps)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = Pointwise(before, after) if before != after else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        h = self.conv1(silu(self.norm1(x))) + self.time(time)[:, :, None, None]
-        return self.shortcut(x) + self.conv2(silu(self.norm2(h)))
+        h, told = self.conv1(silu(self.norm1(x))), self.time(time)[:, :, None, None]
+        if self.scaled:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + told)
+        return self.shortcut(x) + self.conv2(silu(h))
 
 
 class Transformer(nn.Module):
@@ -360,6 +391,28 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, text: Text) -> Tensor:
         return self.out(self.attend(self.query(x), *text[self]))
+
+
+class Summary(nn.Module):
+    """A text as one vector beside the time: what its mean, by attention, draws from its tokens (IF's text pooling)."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        width = config.cross_attention_dim
+        self.norm1 = nn.LayerNorm(width)
+        self.mean = nn.Parameter(torch.empty(1, width))  # added to the mean, to tell it from the tokens
+        self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
+        self.attend = Attend(config.addition_embed_type_num_heads, width)
+        self.out = Linear(width, config.time_width)
+        self.norm2 = nn.LayerNorm(config.time_width)
+
+    def read(self, text: Tensor) -> tuple[Tensor]:
+        """Hidden states (B, n, D) as vectors (B, time_width)."""
+        tokens = self.norm1(text)
+        mean = tokens.mean(dim=1, keepdim=True) + self.mean
+        tokens = torch.cat([mean, tokens], dim=1)
+        drawn = self.attend(self.query(mean), self.key(tokens), self.value(tokens))
+        return (self.norm2(self.out(drawn[:, 0])),)
 
 
 def _transformers(config: UNetConfig, level: int, cross_only: bool, count: int) -> nn.ModuleList:

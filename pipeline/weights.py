@@ -55,6 +55,9 @@ TRANSFORMER: Rules = [
 ]
 
 UNET: Rules = [
+    (r"^add_embedding\.pool\.positional_embedding$", "summary.mean"),
+    (r"^add_embedding\.proj\.", "summary.out."),
+    (r"^add_embedding\.(?:pool\.)?", "summary."),
     (r"^time_embedding\.linear_1\.", "time.0."),
     (r"^time_embedding\.linear_2\.", "time.2."),
     (r"^conv_norm_out\.", "norm_out."),

@@ -24,6 +24,9 @@ UNETS = {
     "sixteen latent channels": {"down_block_types": DOWN, "up_block_types": UP, "in_channels": 32, "out_channels": 16},
     "two blocks deep, mostly text": {"down_block_types": DOWN, "up_block_types": UP, "only_cross_attention": True}
     | {"transformer_layers_per_block": 2},
+    "the text as a whole beside the time": {"down_block_types": DOWN, "up_block_types": UP}
+    | {"addition_embed_type": "text", "addition_embed_type_num_heads": 4},
+    "time that scales": {"down_block_types": DOWN, "up_block_types": UP, "resnet_time_scale_shift": "scale_shift"},
     "sine first": {"down_block_types": DOWN, "up_block_types": UP, "flip_sin_to_cos": False, "freq_shift": 1},
 }
 

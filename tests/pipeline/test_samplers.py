@@ -1,20 +1,20 @@
 """Schedules and samplers by what must hold for each, whatever the network."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
 
 from pipeline.errors import PipelineError
 from pipeline.samplers import SAMPLERS, ddim, ddpm, euler_ancestral
 from pipeline.schedule import Schedule
 
-CONFIG = Path(__file__).parents[2] / "checkpoints" / "micro" / "scheduler" / "scheduler_config.json"
-SCHEDULE = dataclasses.replace(Schedule.parse(json.loads(CONFIG.read_text())), velocity=False)
-TO_CLEAN = Schedule(SCHEDULE.alphas, clean_end=True)
+SCHEDULE = Schedule.parse({"set_alpha_to_one": False})
+TO_CLEAN = dataclasses.replace(SCHEDULE, clean_end=True)
+TO_NOISE = Schedule.parse({"set_alpha_to_one": False, "rescale_betas_zero_snr": True})
+TO_NOISE_IN_V = dataclasses.replace(TO_NOISE, clean_end=True, velocity=True)
 ODD_STEPS = (2, 3, 9, 333, 334, 500, 501, 999, 1000)
 TEMPERATURES = (0.1, 0.5, 1.0)
 
@@ -30,9 +30,10 @@ def run(table, start, predict_noise, generator):
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("spacing", ["trailing", "linspace"])
-def test_every_number_of_steps_starts_at_the_right_level_and_only_gets_cleaner(spacing, temperature):
+@pytest.mark.parametrize("schedule", [SCHEDULE, TO_NOISE], ids=["as usual", "to noise alone"])
+def test_every_number_of_steps_starts_at_the_right_level_and_only_gets_cleaner(spacing, temperature, schedule):
     for steps in range(2, 1001):
-        levels = SCHEDULE.levels(steps, temperature, spacing)
+        levels = schedule.levels(steps, temperature, spacing)
         assert len(levels) == steps
         assert levels.timesteps[0] == pytest.approx(round(999 * temperature))
         assert levels.timesteps[-1] >= 0
@@ -53,16 +54,30 @@ def test_the_training_levels_are_scaled_linear():
     np.testing.assert_allclose(SCHEDULE.alphas, np.cumprod(1 - betas), rtol=1e-4)
 
 
+def test_a_schedule_that_ends_in_noise_alone_is_the_librarys():
+    settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    theirs = EulerAncestralDiscreteScheduler(**settings, rescale_betas_zero_snr=True).alphas_cumprod.double().numpy()
+    ours = Schedule.parse(settings | {"rescale_betas_zero_snr": True}).alphas
+    np.testing.assert_allclose(np.sqrt(ours), np.sqrt(theirs), atol=1e-6)
+    assert ours[-1] == theirs[-1] > 0
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("steps", ODD_STEPS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_a_perfect_denoiser_is_recovered_from_any_noise(name, steps, temperature):
+@pytest.mark.parametrize("schedule", [TO_CLEAN, TO_NOISE_IN_V], ids=["by noise", "by v from noise alone"])
+def test_a_perfect_denoiser_is_recovered_from_any_noise(name, steps, temperature, schedule):
     """A network that always knows the clean latents must lead to them, by every sampler, from every level."""
     torch.manual_seed(0)
     clean, generator = torch.randn(1, 4, 3, 3), torch.Generator().manual_seed(1)
-    table = SAMPLERS[name](TO_CLEAN.levels(steps, temperature))
+
+    def answer(x, step):
+        signal, noise = step.alpha**0.5, (1 - step.alpha) ** 0.5
+        return (signal * x - clean if step.velocity else x - signal * clean) / noise
+
+    table = SAMPLERS[name](schedule.levels(steps, temperature))
     start = table.start(torch.randn(1, 4, 3, 3), generator)
-    result = run(table, start, lambda x, step: (x - step.alpha**0.5 * clean) / (1 - step.alpha) ** 0.5, generator)
+    result = run(table, start, answer, generator)
     torch.testing.assert_close(result, clean, atol=2e-3, rtol=0)
 
 
@@ -89,7 +104,7 @@ def test_a_network_that_predicts_v_leads_where_one_that_predicts_noise_does(name
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("steps", ODD_STEPS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("schedule", [SCHEDULE, TO_CLEAN], ids=["as trained", "to clean"])
+@pytest.mark.parametrize("schedule", [SCHEDULE, TO_CLEAN, TO_NOISE], ids=["as usual", "to clean", "to noise alone"])
 def test_tables_are_finite_and_keep_the_noise_at_its_level(name, steps, temperature, schedule):
     """With a network that finds no picture (x_0 = 0 and unit noise), latents are as noisy as each level says."""
     levels = schedule.levels(steps, temperature)
