@@ -100,9 +100,12 @@ class Pair:
         )
 
     def _theirs(self, cell: Cell, picture: Image.Image, prompt: str) -> torch.Tensor:
-        self.theirs.scheduler = SCHEDULERS[cell.sampler].from_config(
+        scheduler = SCHEDULERS[cell.sampler].from_config(
             self.theirs.scheduler.config, timestep_spacing=cell.spacing, clip_sample=False
         )
+        # Where a schedule ends in noise alone, the library has 2^-24 there for Euler and DPM-Solver, as we do, else 0.
+        scheduler.alphas_cumprod[-1] = float(self.schedule.alphas[-1])
+        self.theirs.scheduler = scheduler
         return self.theirs(
             prompt,
             image=picture,

@@ -306,7 +306,7 @@ class ResidualBlock(nn.Module):
         h, told = self.conv1(silu(self.norm1(x))), self.time(time)[:, :, None, None]
         if self.scaled:
             scale, shift = told.chunk(2, dim=1)
-            h = self.norm2(h) * (1 + scale) + shift
+            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + told)
         return self.shortcut(x) + self.conv2(silu(h))
