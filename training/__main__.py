@@ -18,7 +18,7 @@ from training.language import train_reader
 from training.package import package
 from training.plots import plot_losses
 from training.recipe import MICRO, Recipe
-from training.samples import Samples
+from training.samples import KINDS, Samples
 
 log = logging.getLogger("training")
 
@@ -31,7 +31,8 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     with stage("photos"):
         photos.gather(work / "photos")
-    samples = Samples(work / "photos", recipe["unet"]["composed"], recipe["unet"]["unchanged"])
+    asked = recipe["unet"]
+    samples = Samples(work / "photos", asked["composed"], asked["unchanged"], (*KINDS, *2 * asked["harder"]))
     with stage("autoencoder"):
         vae = train_autoencoder(recipe, samples, work)
     with stage("text encoder"):
@@ -39,7 +40,7 @@ def main() -> None:
     with stage("UNet"):
         unet = train_unet(recipe, samples, vae, reader, work)
     with stage("decoder"):
-        train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
+        train_decoder(recipe, samples, vae, guesser(recipe, vae, reader, unet), work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))

@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from pipeline.schedule import Schedule
 from pipeline.tokenizer import Tokenizer
 from training.hogwild import train
 from training.initial import start_unet
@@ -30,7 +31,10 @@ MOST_WEIGHT = 5.0  # of the error in the predicted clean latents
 
 
 def build(settings: Mapping[str, Any], latents: int, text_width: int) -> UNet2DConditionModel:
-    """An untrained UNet: no attention at the finest level, to the text below, to the picture itself at the coarsest."""
+    """An untrained UNet: no attention at the finest level, to the text below, to the picture itself at the coarsest.
+
+    `settings` are the recipe's `[unet.network]`, in diffusers' words.
+    """
     levels = len(settings["block_out_channels"])
     down = ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * (levels - 1)
     return UNet2DConditionModel(
@@ -56,7 +60,7 @@ def train_unet(
     unet = build(table["network"], latents, reader.encoder.config.hidden_size)
     start_unet(unet, scale)
     unet = unet.to(memory_format=torch.channels_last)
-    tokenizer, alphas = Tokenizer.read(TOKENIZER), training_alphas()
+    tokenizer, alphas = Tokenizer.read(TOKENIZER), training_alphas(recipe)
 
     def loss(rng: np.random.Generator, share: float) -> tuple[Tensor, int, dict[str, float]]:
         size, count = choose_size(table["phases"], rng, share)
@@ -68,7 +72,7 @@ def train_unet(
             before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
         before = before * torch.tensor(~pictureless)[:, None, None, None]
         clean = after * scale
-        steps = torch.tensor((STEPS * rng.random(count) ** table["early_steps"]).astype(np.int64))
+        steps = torch.from_numpy(choose_steps(rng, count, table["early_steps"], table["first_steps"]))
         alpha = alphas[steps][:, None, None, None]
         noise = torch.randn_like(clean)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
@@ -82,13 +86,13 @@ def train_unet(
 
 
 def guesser(
-    vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
+    recipe: Recipe, vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
 ) -> Callable[[Pairs, np.random.Generator], Tensor]:
     """Makes the clean latents of edits as they come of an edit in few steps, with the errors that the UNet makes late.
 
     They are guessed at one step between `LATE`; guidance makes errors larger, so they are stretched up to twofold.
     """
-    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(), vae.config.scaling_factor
+    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(recipe), vae.config.scaling_factor
 
     @torch.no_grad()
     def guess(pairs: Pairs, rng: np.random.Generator) -> Tensor:
@@ -106,10 +110,14 @@ def guesser(
     return guess
 
 
-def training_alphas() -> Tensor:
-    """The cumulative products of 1 - beta, (1000,)."""
-    betas = torch.linspace(FIRST_BETA**0.5, LAST_BETA**0.5, STEPS) ** 2
-    return torch.cumprod(1 - betas, dim=0)
+def schedule(recipe: Recipe) -> dict[str, Any]:
+    """The noise schedule in diffusers' words; by the recipe it ends in noise alone (Lin et al. 2024)."""
+    return {**SCHEDULE, "rescale_betas_zero_snr": recipe["unet"]["ends_in_noise"]}
+
+
+def training_alphas(recipe: Recipe) -> Tensor:
+    """The cumulative products of 1 - beta, (1000,), as an edit will have them."""
+    return torch.from_numpy(Schedule.parse(schedule(recipe)).alphas).float()
 
 
 def weight_of(alpha: Tensor) -> Tensor:
@@ -127,6 +135,13 @@ def choose_size(phases: list[dict[str, Any]], rng: np.random.Generator, share: f
     size = str(rng.choice(list(sizes)))
     height, _, width = size.partition("x")
     return (int(height), int(width or height)), sizes[size]
+
+
+def choose_steps(rng: np.random.Generator, count: int, early: float, first: float) -> np.ndarray:
+    """Training steps, (count,): a share at the noisiest, where every edit begins, the rest at 1000 u^early."""
+    steps = (STEPS * rng.random(count) ** early).astype(np.int64)
+    steps[rng.random(count) < first] = STEPS - 1
+    return steps
 
 
 def dropped(rng: np.random.Generator, count: int, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -395,6 +395,7 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
+SELECTIVE = ("keep_reds", "keep_greens", "keep_blues")
 TONES = ("bw", "sepia", "invert", "brighter", "darker", "warmer", "cooler", "vivid", "night", "sunset", "vintage")
 FINISHES = ("blur", "pixelate", "vignette", "frame", "fog")
 COMPOSABLE: tuple[tuple[str, str], ...] = tuple(

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from training import photos, wordings
-from training.edits import COMPOSABLE, FAMILIES, Picture, compose
+from training.edits import COMPOSABLE, FAMILIES, SELECTIVE, Picture, compose
 
 NO_OP = "keep"
+CANDIDATES = 3
 KINDS = tuple(sorted(set(FAMILIES) - {NO_OP}))
 
 
@@ -49,11 +50,18 @@ class Samples:
         befores, afters, prompts, families = [], [], [], []
         for crop in photos.train_crops(self.folder, rng, size, count):
             names, prompt = self.instruction(rng)
+            if names[0] in SELECTIVE:
+                crop = self.telling(names[0], rng, size)
             befores.append(crop)
             afters.append(compose(names)(crop))
             prompts.append(prompt)
             families.append(names)
         return Pairs(to_tensor(befores), to_tensor(afters), prompts, families)
+
+    def telling(self, name: str, rng: np.random.Generator, size: tuple[int, int]) -> Picture:
+        """Of a few crops the one that a selective edit leaves most color in: most photos have none to keep."""
+        crops = photos.train_crops(self.folder, rng, size, CANDIDATES)
+        return max(crops, key=lambda crop: float(np.ptp(FAMILIES[name].apply(crop), axis=2).mean()))
 
     def instruction(self, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
         """Which edits to ask for, and one way of asking."""

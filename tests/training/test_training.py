@@ -11,10 +11,12 @@ from torch import nn
 
 from pipeline.edit import Pipeline
 from training.autoencoder import train_autoencoder, train_decoder
-from training.diffusion import build, dropped, guesser, train_unet, weight_of
+from training.diffusion import STEPS, build, choose_steps, dropped, guesser, train_unet, training_alphas, weight_of
+from training.edits import FAMILIES
 from training.hogwild import rate, train
 from training.language import train_reader
 from training.package import package
+from training.photos import train_crops
 from training.recipe import MICRO, STAGES, Plan, Recipe
 from training.samples import Samples
 
@@ -35,7 +37,15 @@ def recipe():
             **tables["unet"],
             "minutes": 0.03,
             "phases": [{"until": 1.0, "sizes": {"32": 2, "32x48": 1}}],
-            "network": {"block_out_channels": [32, 64], "attention_head_dim": [1, 2], "norm_num_groups": 4},
+            "ends_in_noise": True,
+            "network": {
+                "resnet_time_scale_shift": "scale_shift",
+                "addition_embed_type": "text",
+                "addition_embed_type_num_heads": 4,
+                "block_out_channels": [32, 64],
+                "attention_head_dim": [1, 2],
+                "norm_num_groups": 4,
+            },
         },
     }
     return Recipe(tables)
@@ -60,7 +70,7 @@ def checkpoint(recipe, samples, tmp_path_factory):
     vae = train_autoencoder(recipe, samples, work)
     reader = train_reader(recipe, samples, work)
     unet = train_unet(recipe, samples, vae, reader, work)
-    train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
+    train_decoder(recipe, samples, vae, guesser(recipe, vae, reader, unet), work)
     package(recipe, samples, vae, reader, unet, folder)
     return folder
 
@@ -72,6 +82,7 @@ def test_diffusers_loads_it_without_being_told_a_dtype_and_edits(checkpoint):
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(checkpoint)
     assert {module.dtype for module in (pipe.unet, pipe.vae, pipe.text_encoder)} == {torch.float32}
     assert pipe.scheduler.config.prediction_type == "v_prediction"
+    assert pipe.scheduler.config.rescale_betas_zero_snr
     pipe.set_progress_bar_config(disable=True)
     edited = pipe("make it blue", Image.new("RGB", (64, 64)), num_inference_steps=2).images[0]
     assert edited.size == (64, 64)
@@ -134,6 +145,32 @@ def test_each_kind_of_condition_is_dropped_as_often_as_the_recipe_says():
     wordless, pictureless = dropped(np.random.default_rng(0), 100_000, 0.05)
     for share in (wordless & ~pictureless, pictureless & ~wordless, wordless & pictureless):
         assert share.mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_what_keeps_one_color_is_learnt_where_there_is_more_of_it(samples):
+    rng, size, keep = np.random.default_rng(0), (48, 48), FAMILIES["keep_reds"].apply
+
+    def left(crop):
+        return float(np.ptp(keep(crop), axis=2).mean())
+
+    chosen = [left(samples.telling("keep_reds", rng, size)) for _ in range(40)]
+    usual = [left(crop) for crop in train_crops(samples.folder, rng, size, 40)]
+    assert np.mean(chosen) > 1.2 * np.mean(usual)
+
+
+def test_a_share_of_samples_is_noise_alone_and_the_rest_are_mostly_noisy():
+    steps = choose_steps(np.random.default_rng(0), 100_000, early=0.6, first=0.1)
+    assert (steps == STEPS - 1).mean() == pytest.approx(0.1, abs=0.01)
+    assert ((steps >= 0) & (steps < STEPS)).all()
+    assert np.median(steps[steps < STEPS - 1]) > 0.6 * STEPS
+
+
+@pytest.mark.parametrize(("ends_in_noise", "left"), [(True, 2**-24), (False, 0.0047)])
+def test_a_schedule_ends_in_noise_alone_where_the_recipe_says_so(ends_in_noise, left):
+    alphas = training_alphas(Recipe({"unet": {"ends_in_noise": ends_in_noise}}))
+    assert alphas.shape == (STEPS,)
+    assert (alphas.diff() < 0).all()
+    assert float(alphas[-1]) == pytest.approx(left, rel=0.01)
 
 
 def test_no_step_weighs_more_than_the_noisiest():
