@@ -76,4 +76,5 @@ def everything_in(client: redis.Redis) -> str:
         "string": client.get,
         "zset": lambda name: client.zrange(name, 0, -1),
     }
-    return str({name: read[client.type(name)](name) for name in client.scan_iter()})
+    kinds = ((name, client.type(name)) for name in client.scan_iter())
+    return str({name: read[kind](name) for name, kind in kinds if kind != "none"})  # none: expired since
