@@ -40,7 +40,7 @@ def main() -> None:
     with stage("UNet"):
         unet = train_unet(recipe, samples, vae, reader, work)
     with stage("decoder"):
-        train_decoder(recipe, samples, vae, guesser(recipe, vae, reader, unet), work)
+        train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))

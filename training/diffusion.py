@@ -25,6 +25,7 @@ SCHEDULE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
     "num_train_timesteps": STEPS,
     "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,  # ends in noise alone (Lin et al. 2024)
 }
 LATE = (150, 450)  # steps
 MOST_WEIGHT = 5.0  # of the error in the predicted clean latents
@@ -57,14 +58,16 @@ def train_unet(
     table = recipe["unet"]
     torch.manual_seed(recipe["seed"])
     latents, scale = vae.config.latent_channels, vae.config.scaling_factor
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
     unet = build(table["network"], latents, reader.encoder.config.hidden_size)
     start_unet(unet, scale)
     unet = unet.to(memory_format=torch.channels_last)
-    tokenizer, alphas = Tokenizer.read(TOKENIZER), training_alphas(recipe)
+    tokenizer, alphas = Tokenizer.read(TOKENIZER), training_alphas()
 
     def loss(rng: np.random.Generator, share: float) -> tuple[Tensor, int, dict[str, float]]:
         size, count = choose_size(table["phases"], rng, share)
-        pairs = samples.pairs(rng, count, size)
+        noise = torch.randn(count, latents, *(length // factor for length in size))
+        pairs = samples.pairs(rng, count, size, noise)
         wordless, pictureless = dropped(rng, count, table["drop"])
         prompts = ["" if gone else prompt for prompt, gone in zip(pairs.prompts, wordless, strict=True)]
         with torch.no_grad():
@@ -74,7 +77,6 @@ def train_unet(
         clean = after * scale
         steps = torch.from_numpy(choose_steps(rng, count, table["early_steps"], table["first_steps"]))
         alpha = alphas[steps][:, None, None, None]
-        noise = torch.randn_like(clean)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
         wanted = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
         error = (unet(torch.cat([noisy, before], dim=1), steps, text).sample - wanted).square().mean((1, 2, 3))
@@ -86,13 +88,13 @@ def train_unet(
 
 
 def guesser(
-    recipe: Recipe, vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
+    vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
 ) -> Callable[[Pairs, np.random.Generator], Tensor]:
     """Makes the clean latents of edits as they come of an edit in few steps, with the errors that the UNet makes late.
 
     They are guessed at one step between `LATE`; guidance makes errors larger, so they are stretched up to twofold.
     """
-    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(recipe), vae.config.scaling_factor
+    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(), vae.config.scaling_factor
 
     @torch.no_grad()
     def guess(pairs: Pairs, rng: np.random.Generator) -> Tensor:
@@ -110,14 +112,9 @@ def guesser(
     return guess
 
 
-def schedule(recipe: Recipe) -> dict[str, Any]:
-    """The noise schedule in diffusers' words; by the recipe it ends in noise alone (Lin et al. 2024)."""
-    return {**SCHEDULE, "rescale_betas_zero_snr": recipe["unet"]["ends_in_noise"]}
-
-
-def training_alphas(recipe: Recipe) -> Tensor:
+def training_alphas() -> Tensor:
     """The cumulative products of 1 - beta, (1000,), as an edit will have them."""
-    return torch.from_numpy(Schedule.parse(schedule(recipe)).alphas).float()
+    return torch.from_numpy(Schedule.parse(SCHEDULE).alphas).float()
 
 
 def weight_of(alpha: Tensor) -> Tensor:

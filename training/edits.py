@@ -22,6 +22,7 @@ Apply = Callable[[Picture], Picture]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 RED, GREEN, BLUE = 0.0, 120.0, 240.0  # hues in degrees
+GRAIN_SIZE = 2  # px
 GRAIN_TILE = 512  # px; larger pictures repeat it
 BLOCK = 16  # px, of pixelate
 
@@ -301,16 +302,21 @@ def _watercolour(image: Picture) -> Picture:
 
 @lru_cache(maxsize=1)
 def _grain_tile() -> Picture:
-    noise = np.random.default_rng(1839).standard_normal((GRAIN_TILE, GRAIN_TILE)).astype(np.float32)
-    soft = cv2.GaussianBlur(noise, (0, 0), 0.6)
-    unit: Picture = soft / soft.std()
-    return unit
+    side = GRAIN_TILE // GRAIN_SIZE
+    return np.random.default_rng(1839).standard_normal((side, side)).astype(np.float32)
 
 
 def _grain(image: Picture) -> Picture:
+    rows, columns = (-(-length // GRAIN_SIZE) for length in image.shape[:2])
+    side = GRAIN_TILE // GRAIN_SIZE
+    return film_grain(image, np.tile(_grain_tile(), (-(-rows // side), -(-columns // side)))[:rows, :columns])
+
+
+def film_grain(image: Picture, grains: Picture) -> Picture:
+    """The picture with film grain: one grain, of a standard normal strength, in each cell of a grid over it."""
     height, width = image.shape[:2]
-    tiles = np.tile(_grain_tile(), (-(-height // GRAIN_TILE), -(-width // GRAIN_TILE)))
-    return _clip(image + 0.09 * tiles[:height, :width, None])
+    soft = cv2.resize(grains, (width, height), interpolation=cv2.INTER_CUBIC)
+    return _clip(image + 0.07 * (soft / soft.std())[..., None])
 
 
 # --- borders ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
-from training.diffusion import schedule
+from training.diffusion import SCHEDULE
 from training.language import TOKENIZER, Reader
 from training.recipe import Recipe
 from training.samples import Samples
@@ -51,7 +51,7 @@ def package(
             weights.chmod(0o644)
     shutil.copytree(TOKENIZER, folder / "tokenizer", dirs_exist_ok=True)
     write(folder / "model_index.json", PIPELINE)
-    write(folder / "scheduler" / "scheduler_config.json", {**SCHEDULER, **schedule(recipe)})
+    write(folder / "scheduler" / "scheduler_config.json", {**SCHEDULER, **SCHEDULE})
     write(folder / "darkroom.json", card(recipe, preview_map(samples, vae)))
 
 

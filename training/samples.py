@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle
 
 from training import photos, wordings
-from training.edits import COMPOSABLE, FAMILIES, SELECTIVE, Picture, compose
+from training.edits import COMPOSABLE, FAMILIES, SELECTIVE, Picture, compose, film_grain
 
-NO_OP = "keep"
+NO_OP, GRAIN = "keep", "grain"
 CANDIDATES = 3
 KINDS = tuple(sorted(set(FAMILIES) - {NO_OP}))
 
@@ -45,15 +46,22 @@ class Samples:
     def _any_edit(self, rng: np.random.Generator) -> Callable[[Picture], Picture]:
         return FAMILIES[rng.choice(self.kinds)].apply
 
-    def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> Pairs:
-        """Pairs of crops of (height, width), each with its instruction."""
+    def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int], noise: Tensor | None = None) -> Pairs:
+        """Pairs of crops of (height, width), each with its instruction.
+
+        Film grain is that of the latent noise, (B, C, h, w), that an edit begins with, where it is given: what a seed
+        decides can be guessed from it in one step, and of any other grain only the mean, which is none.
+        """
         befores, afters, prompts, families = [], [], [], []
-        for crop in photos.train_crops(self.folder, rng, size, count):
+        for place, crop in enumerate(photos.train_crops(self.folder, rng, size, count)):
             names, prompt = self.instruction(rng)
             if names[0] in SELECTIVE:
                 crop = self.telling(names[0], rng, size)
             befores.append(crop)
-            afters.append(compose(names)(crop))
+            if names == (GRAIN,) and noise is not None:
+                afters.append(film_grain(crop, grains_of(noise[place])))
+            else:
+                afters.append(compose(names)(crop))
             prompts.append(prompt)
             families.append(names)
         return Pairs(to_tensor(befores), to_tensor(afters), prompts, families)
@@ -71,6 +79,12 @@ class Samples:
             return names, wordings.sample_composition(names, rng)
         name = NO_OP if chance < self.composed + self.unchanged else str(rng.choice(self.kinds))
         return (name,), wordings.sample(name, rng)
+
+
+def grains_of(noise: Tensor) -> Picture:
+    """The strengths of grains, (2h, 2w): the first four channels of latent noise (C, h, w), spread out."""
+    grains: Picture = pixel_shuffle(noise[:4], 2)[0].numpy()
+    return grains
 
 
 def to_tensor(pictures: list[np.ndarray]) -> Tensor:

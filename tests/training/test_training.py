@@ -1,6 +1,7 @@
 """The whole way from photos to a checkpoint, with networks so small that seconds are enough to go it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn.functional import avg_pool2d, pixel_shuffle
 
 from pipeline.edit import Pipeline
 from training.autoencoder import train_autoencoder, train_decoder
@@ -37,7 +39,6 @@ def recipe():
             **tables["unet"],
             "minutes": 0.03,
             "phases": [{"until": 1.0, "sizes": {"32": 2, "32x48": 1}}],
-            "ends_in_noise": True,
             "network": {
                 "resnet_time_scale_shift": "scale_shift",
                 "addition_embed_type": "text",
@@ -70,7 +71,7 @@ def checkpoint(recipe, samples, tmp_path_factory):
     vae = train_autoencoder(recipe, samples, work)
     reader = train_reader(recipe, samples, work)
     unet = train_unet(recipe, samples, vae, reader, work)
-    train_decoder(recipe, samples, vae, guesser(recipe, vae, reader, unet), work)
+    train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
     package(recipe, samples, vae, reader, unet, folder)
     return folder
 
@@ -158,6 +159,17 @@ def test_what_keeps_one_color_is_learnt_where_there_is_more_of_it(samples):
     assert np.mean(chosen) > 1.2 * np.mean(usual)
 
 
+def test_the_grain_of_a_sample_is_that_of_the_noise_that_its_edit_begins_with(samples):
+    noise = torch.randn(4, LATENTS, 12, 12, generator=torch.manual_seed(0))
+    grainy = replace(samples, composed=0.0, unchanged=0.0, kinds=("grain",))
+    pairs = grainy.pairs(np.random.default_rng(0), 4, (48, 48), noise)
+    grain = avg_pool2d((pairs.after - pairs.before).mean(1), 2)
+    strengths = pixel_shuffle(noise[:, :4], 2)[:, 0]
+    alike = np.corrcoef(grain.flatten(1), strengths.flatten(1))[:4, 4:]
+    assert np.diag(alike).min() > 0.7
+    assert np.abs(alike - np.diag(np.diag(alike))).max() < 0.2
+
+
 def test_a_share_of_samples_is_noise_alone_and_the_rest_are_mostly_noisy():
     steps = choose_steps(np.random.default_rng(0), 100_000, early=0.6, first=0.1)
     assert (steps == STEPS - 1).mean() == pytest.approx(0.1, abs=0.01)
@@ -165,12 +177,11 @@ def test_a_share_of_samples_is_noise_alone_and_the_rest_are_mostly_noisy():
     assert np.median(steps[steps < STEPS - 1]) > 0.6 * STEPS
 
 
-@pytest.mark.parametrize(("ends_in_noise", "left"), [(True, 2**-24), (False, 0.0047)])
-def test_a_schedule_ends_in_noise_alone_where_the_recipe_says_so(ends_in_noise, left):
-    alphas = training_alphas(Recipe({"unet": {"ends_in_noise": ends_in_noise}}))
+def test_the_schedule_ends_in_noise_alone():
+    alphas = training_alphas()
     assert alphas.shape == (STEPS,)
     assert (alphas.diff() < 0).all()
-    assert float(alphas[-1]) == pytest.approx(left, rel=0.01)
+    assert float(alphas[-1]) == pytest.approx(2**-24)
 
 
 def test_no_step_weighs_more_than_the_noisiest():
