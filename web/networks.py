@@ -95,9 +95,17 @@ def _node(name: str, module: nn.Module, seen: dict[nn.Module, list[int]]) -> dic
         "note": _note(module),
         "parameters": sum(weights.numel() for weights in module.parameters()),
         "shape": seen.get(module),
-        "parts": [_node(child, part, seen) for child, part in children],
+        "parts": [*(_own(module) if children else ()), *(_node(child, part, seen) for child, part in children)],
     }
     return {key: value for key, value in facts.items() if value or key == "name"}
+
+
+def _own(module: nn.Module) -> list[dict[str, Any]]:
+    """The weights that a module holds beside those of its parts."""
+    return [
+        {"name": name, "kind": "Parameter", "note": " x ".join(map(str, weights.shape)), "parameters": weights.numel()}
+        for name, weights in module.named_parameters(recurse=False)
+    ]
 
 
 def _note(module: nn.Module) -> str:
