@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 PHOTO = ROOT / "examples" / "mountains.jpg"
 DARKROOM = Path(sys.executable).with_name("darkroom")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def until(true: Callable[[], object], seconds: float, what: str) -> None:
@@ -125,7 +125,7 @@ def test_edits_survive_kills_and_restarts(up):
     waiting = [up.submit(steps=4) for _ in range(3)]
     up.until_running(struck)
     up.kill(r"-m worker\.app")
-    ended = up.until_over(struck, 120)
+    ended = up.until_over(struck, 60)
     assert ended["status"] == "succeeded"
     assert [attempt["outcome"] for attempt in ended["attempts"]] == ["crashed", "succeeded"]
     assert {up.until_over(job)["status"] for job in waiting} == {"succeeded"}
