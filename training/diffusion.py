@@ -18,10 +18,9 @@ from training.recipe import Recipe
 from training.samples import Pairs, Samples
 
 STEPS = 1000
-FIRST_BETA, LAST_BETA = 0.00085, 0.012
 SCHEDULE: dict[str, Any] = {
-    "beta_start": FIRST_BETA,
-    "beta_end": LAST_BETA,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
     "num_train_timesteps": STEPS,
     "prediction_type": "v_prediction",

@@ -308,8 +308,8 @@ def _grain_tile() -> Picture:
 
 def _grain(image: Picture) -> Picture:
     rows, columns = (-(-length // GRAIN_SIZE) for length in image.shape[:2])
-    side = GRAIN_TILE // GRAIN_SIZE
-    return film_grain(image, np.tile(_grain_tile(), (-(-rows // side), -(-columns // side)))[:rows, :columns])
+    tile = _grain_tile()
+    return film_grain(image, np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))[:rows, :columns])
 
 
 def film_grain(image: Picture, grains: Picture) -> Picture:
