@@ -20,6 +20,7 @@ from jobs.settings import Settings
 log = logging.getLogger(__name__)
 
 SECONDS = 5.0  #: that one picture may take, of the clock's time and of the processor's
+WAKING = 10.0  #: seconds until a child must answer, though all were killed just now
 PATIENCE = 5.0  #: seconds that a picture waits for its turn
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
 BYTES_PER_PIXEL = 16  #: four copies of a picture
@@ -45,15 +46,16 @@ class Decoders:
         Raises:
             Unavailable: no child answers.
         """
-        for _ in range(2):  # a child may have been killed since its last picture
+        ends = time.monotonic() + WAKING
+        while time.monotonic() < ends:
             ours, theirs = socket.socketpair()
             ours.settimeout(SECONDS)
             with theirs, self._lock:
-                if not _handed_over(self._running(), theirs):
-                    ours.close()
-                    continue
-            if _answers(ours):
+                handed_over = _handed_over(self._running(), theirs)
+            if handed_over and _answers(ours):
                 return ours
+            ours.close()
+            time.sleep(0.02)  # what has been killed takes a moment to be gone
         raise Unavailable("Pictures cannot be read right now.")
 
     def _running(self) -> socket.socket:
@@ -76,12 +78,9 @@ def _handed_over(calls: socket.socket, line: socket.socket) -> bool:
 
 def _answers(line: socket.socket) -> bool:
     try:
-        if line.recv(1) == decoder.ALIVE:
-            return True
+        return line.recv(1) == decoder.ALIVE
     except OSError:
-        pass
-    line.close()
-    return False
+        return False
 
 
 @cache
