@@ -71,10 +71,11 @@ def events(http: httpx.Client, path: str, last: str | None = None) -> Iterator[d
 
 @pytest.fixture
 def advance(store) -> Callable[[int], None]:
-    """Claims the next job and takes it to so many steps; afterwards cancels it."""
+    """Claims the next job, once there is one, and takes it to so many steps; afterwards cancels it."""
 
     def run(steps: int, pause: float = 0.0) -> None:
-        job = store.claim("w", lease_seconds=30, token="t")
+        while not (job := store.claim("w", lease_seconds=30, token="t")):
+            time.sleep(0.01)
         for step in range(1, steps + 1):
             renewal = Renewal(job.id, job.fence, True, step, steps)
             store.renew("w", {"slots": 1, "checkpoint": {}}, [renewal], lease_seconds=30)
