@@ -1,7 +1,8 @@
 """The real parts, started once for all tests: Valkey and SeaweedFS on free ports, their data in a temporary folder."""
 
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from jobs.store import JobStore
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
+ROOM, DOOR = Path(__file__), ROOT / "pyproject.toml"  # files that are there anyhow, to lock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +26,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """No other test runs beside one that is marked `alone`; the wait for that is not a part of any test's time."""
+    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with ROOM.open() as room:
+        with DOOR.open() as door:  # who waits to be alone stands in it, or the others would never all be out
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(room, kind)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(room, fcntl.LOCK_UN)  # a child that the test has forked may have it open still
 
 
 @pytest.fixture(scope="session")

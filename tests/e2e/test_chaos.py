@@ -22,6 +22,7 @@ from tests.jobs_of import a_job
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_killed_and_frozen_workers_lose_nothing():
     """The long form is `./dev chaos workers`, with 300 faults over 5,000 jobs and two controls that have to fail."""

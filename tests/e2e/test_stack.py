@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 PHOTO = ROOT / "examples" / "mountains.jpg"
 DARKROOM = Path(sys.executable).with_name("darkroom")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 def until(true: Callable[[], object], seconds: float, what: str) -> None:
