@@ -1,9 +1,9 @@
 """The edits that are taught: each family is a procedure that makes, of any photo, what its instruction asks for.
 
 A picture is (H, W, 3) float32 RGB in [0, 1], and so is what an edit returns. Lengths are in pixels of the picture as it
-is processed: a blur of 4 px is one of 4 px at any size. Everything is local (what a pixel becomes depends on its
-surroundings and on the nearest border, at most about 60 px away), so that a small network trained at one size does the
-same at another.
+is processed: a blur of 4 px is one of 4 px at any size. Everything but the levels of `posterize` is local (what a pixel
+becomes depends on its surroundings and on the nearest border, at most about 60 px away), so that a small network trained
+at one size does the same at another.
 """
 
 from collections.abc import Callable, Sequence
@@ -254,7 +254,17 @@ def _pixelate(image: Picture) -> Picture:
 
 
 def _posterize(image: Picture) -> Picture:
-    return np.round(_blurred(image, 1.0) * 3) / np.float32(3)
+    """Black, white and what lies between, each color as strong as its level has room for.
+
+    Where the levels part is decided by how the picture's own lumas spread, so that each picture has all three.
+    """
+    smooth = _blurred(image, 1.5)
+    luma = _luma(smooth)[..., None]
+    far = (luma - luma.mean()) / max(float(luma.std()), 0.05)
+    level = np.where(np.abs(far) < 0.5, 0.5, far > 0).astype(np.float32)
+    color = smooth - luma
+    room = np.where(color > 0, 1 - level, level) / np.maximum(np.abs(color), np.float32(1e-6))
+    return _clip(level + color * np.minimum(room.min(axis=2, keepdims=True), 1))
 
 
 def _sketch(image: Picture) -> Picture:
@@ -316,7 +326,7 @@ def film_grain(image: Picture, grains: Picture) -> Picture:
     """The picture with film grain: one grain, of a standard normal strength, in each cell of a grid over it."""
     height, width = image.shape[:2]
     soft = cv2.resize(grains, (width, height), interpolation=cv2.INTER_CUBIC)
-    return _clip(image + 0.07 * (soft / soft.std())[..., None])
+    return _clip(image + 0.1 * (soft / soft.std())[..., None])
 
 
 # --- borders ---------------------------------------------------------------------------------------------------------
@@ -401,7 +411,10 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-SELECTIVE = ("keep_reds", "keep_greens", "keep_blues")
+SELECTIVE = {  # edits of what has a certain color, and the edit that keeps just that
+    **{name: name for name in ("keep_reds", "keep_greens", "keep_blues")},
+    "autumn": "keep_greens",
+}
 TONES = ("bw", "sepia", "invert", "brighter", "darker", "warmer", "cooler", "vivid", "night", "sunset", "vintage")
 FINISHES = ("blur", "pixelate", "vignette", "frame", "fog")
 COMPOSABLE: tuple[tuple[str, str], ...] = tuple(

@@ -27,7 +27,7 @@ from rich.progress import track
 from pipeline.catalogue import DEFAULT_MODEL
 from training.editor import Editor
 from training.edits import COMPOSABLE, FAMILIES, Picture, compose
-from training.metrics import gradient_energy, levels, noise_variance, psnr, ssim
+from training.metrics import gradient_energy, grain_variance, levels, psnr, ssim
 from training.photos import gather, held_out
 from training.sources import HERE
 from training.wordings import described, held_out_composition, held_out_wordings, training_wordings
@@ -39,7 +39,7 @@ FAIR = 2.0  # dB between the autoencoder's error and the nearest other picture
 COMPOSITIONS = 4  # per photo
 SHEET_PHOTOS = 4
 LABEL, CELL, GAP = 110, 128, 2  # px, of a contact sheet
-STATISTICS = {"grain": noise_variance, "sharpen": gradient_energy, "posterize": levels}
+STATISTICS = {"grain": grain_variance, "sharpen": gradient_energy, "posterize": levels}
 JUDGES = ("edits.py", "editor.py", "evaluation.py", "metrics.py", "wordings.py", "wordings.toml")
 Size = tuple[int, int]  # height, width
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from training.edits import Picture
+from training.edits import GRAIN_SIZE, Picture
 
 ALIKE = 60.0  # dB; nearer pictures count as this near
 
@@ -26,8 +26,13 @@ def ssim(a: Picture, b: Picture) -> float:
     return float(np.mean(lightness * structure))
 
 
+def grain_variance(picture: Picture) -> float:
+    """Variance of the luma's detail of a grain's size, which is what film grain adds to."""
+    return noise_variance(cv2.resize(picture, None, fx=1 / GRAIN_SIZE, fy=1 / GRAIN_SIZE, interpolation=cv2.INTER_AREA))
+
+
 def noise_variance(picture: Picture) -> float:
-    """Variance of the luma's finest detail, which is what film grain adds to (Immerkaer 1996)."""
+    """Variance of the luma's finest detail (Immerkaer 1996)."""
     laplacian = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     detail = cv2.filter2D(_luma(picture), cv2.CV_32F, laplacian)[1:-1, 1:-1]
     return float(np.pi / 2 * (np.abs(detail).mean() / 6) ** 2)
@@ -40,12 +45,10 @@ def gradient_energy(picture: Picture) -> float:
 
 
 def levels(picture: Picture) -> float:
-    """How many of 64 shades a channel makes use of: exp of its histogram's entropy, the mean of the channels."""
-    counts = (
-        np.bincount((channel * 63.999).astype(int).ravel(), minlength=64) for channel in np.moveaxis(picture, 2, 0)
-    )
-    shares = (count[count > 0] / count.sum() for count in counts)
-    return float(np.mean([np.exp(-(share * np.log(share)).sum()) for share in shares]))
+    """How many of 64 shades the luma makes use of: exp of its histogram's entropy."""
+    counts = np.bincount((np.clip(_luma(picture), 0, 1) * 63.999).astype(int).ravel())
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _luma(picture: Picture) -> Picture:

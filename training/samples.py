@@ -56,7 +56,7 @@ class Samples:
         for place, crop in enumerate(photos.train_crops(self.folder, rng, size, count)):
             names, prompt = self.instruction(rng)
             if names[0] in SELECTIVE:
-                crop = self.telling(names[0], rng, size)
+                crop = self.telling(SELECTIVE[names[0]], rng, size)
             befores.append(crop)
             if names == (GRAIN,) and noise is not None:
                 afters.append(film_grain(crop, grains_of(noise[place])))
@@ -67,7 +67,7 @@ class Samples:
         return Pairs(to_tensor(befores), to_tensor(afters), prompts, families)
 
     def telling(self, name: str, rng: np.random.Generator, size: tuple[int, int]) -> Picture:
-        """Of a few crops the one that a selective edit leaves most color in: most photos have none to keep."""
+        """Of a few crops the one that `name`, which keeps one color, leaves most in: most photos have none of it."""
         crops = photos.train_crops(self.folder, rng, size, CANDIDATES)
         return max(crops, key=lambda crop: float(np.ptp(FAMILIES[name].apply(crop), axis=2).mean()))
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.edits import FAMILIES, Picture, compose
 from training.evaluation import Run, Task, judge, keep, kept, report, sheet, summarise
-from training.metrics import gradient_energy, levels, noise_variance, psnr, ssim
+from training.metrics import gradient_energy, grain_variance, levels, noise_variance, psnr, ssim
 from training.wordings import held_out_composition, held_out_wordings
 
 PAIRS = (("sepia", "blur"), ("night", "frame"))
@@ -99,6 +99,7 @@ def test_distances_are_the_textbook_ones(photo: Picture):
 
 def test_statistics_tell_grain_sharpening_and_few_levels_from_the_photo(photo: Picture):
     assert noise_variance(FAMILIES["grain"].apply(photo)) > 1.5 * noise_variance(photo)
+    assert grain_variance(FAMILIES["grain"].apply(photo)) > 1.5 * grain_variance(photo)
     assert gradient_energy(FAMILIES["sharpen"].apply(photo)) > 1.5 * gradient_energy(photo)
     assert gradient_energy(FAMILIES["blur"].apply(photo)) < gradient_energy(photo)
     assert levels(FAMILIES["posterize"].apply(photo)) <= 4 < levels(photo)
