@@ -2,8 +2,8 @@
 
 A picture is (H, W, 3) float32 RGB in [0, 1], and so is what an edit returns. Lengths are in pixels of the picture as it
 is processed: a blur of 4 px is one of 4 px at any size. Everything but the levels of `posterize` is local (what a pixel
-becomes depends on its surroundings and on the nearest border, at most about 60 px away), so that a small network trained
-at one size does the same at another.
+becomes depends on its surroundings and on the nearest border, at most about 60 px away), so that a small network that
+was trained at one size does the same at another.
 """
 
 from collections.abc import Callable, Sequence
