@@ -1,6 +1,6 @@
 """Training samples made on the fly: a crop of a photo, an instruction in some wording, and the crop after it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +42,6 @@ class Samples:
         return to_tensor(
             [FAMILIES[rng.choice(self.kinds)].apply(crop) if rng.random() < edited else crop for crop in crops]
         )
-
-    def _any_edit(self, rng: np.random.Generator) -> Callable[[Picture], Picture]:
-        return FAMILIES[rng.choice(self.kinds)].apply
 
     def pairs(self, rng: np.random.Generator, count: int, size: tuple[int, int], noise: Tensor | None = None) -> Pairs:
         """Pairs of crops of (height, width), each with its instruction.
