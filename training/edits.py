@@ -1,9 +1,9 @@
 """The edits that are taught: each family is a procedure that makes, of any photo, what its instruction asks for.
 
 A picture is (H, W, 3) float32 RGB in [0, 1], and so is what an edit returns. Lengths are in pixels of the picture as it
-is processed: a blur of 4 px is one of 4 px at any size. Everything but the levels of `posterize` is local (what a pixel
-becomes depends on its surroundings and on the nearest border, at most about 60 px away), so that a small network that
-was trained at one size does the same at another.
+is processed: a blur of 4 px is one of 4 px at any size. Everything is local (what a pixel becomes depends on its
+surroundings and on the nearest border, at most about 60 px away), so that a small network that was trained at one size
+does the same at another.
 """
 
 from collections.abc import Callable, Sequence
@@ -253,18 +253,19 @@ def _pixelate(image: Picture) -> Picture:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def _posterize(image: Picture) -> Picture:
-    """Black, white and what lies between, each color as strong as its level has room for.
+def _shade(smooth: Picture) -> Picture:
+    """0 in the dark parts of a luma, 1 in the light ones: parted half by the middle grey, half by what is around."""
+    return _smoothstep(-0.03, 0.03, smooth - (0.23 + 0.5 * _blurred(smooth, 14.0)))
 
-    Where the levels part is decided by how the picture's own lumas spread, so that each picture has all three.
-    """
+
+def _posterize(image: Picture) -> Picture:
+    """A screen print: one dark and one light shade, each in the photo's colors as strong as the shade has room for."""
     smooth = _blurred(image, 1.5)
-    luma = _luma(smooth)[..., None]
-    far = (luma - luma.mean()) / max(float(luma.std()), 0.05)
-    level = np.where(np.abs(far) < 0.5, 0.5, far > 0).astype(np.float32)
-    color = smooth - luma
-    room = np.where(color > 0, 1 - level, level) / np.maximum(np.abs(color), np.float32(1e-6))
-    return _clip(level + color * np.minimum(room.min(axis=2, keepdims=True), 1))
+    luma = _luma(smooth)
+    shade = (0.2 + 0.65 * _shade(luma))[..., None]
+    color = 1.5 * (smooth - luma[..., None])
+    room = np.where(color > 0, 1 - shade, shade) / np.maximum(np.abs(color), np.float32(1e-6))
+    return _clip(shade + color * np.minimum(room.min(axis=2, keepdims=True), 1))
 
 
 def _sketch(image: Picture) -> Picture:
@@ -275,10 +276,8 @@ def _sketch(image: Picture) -> Picture:
 
 
 def _stencil(image: Picture) -> Picture:
-    """Black and white alone, parted half by the middle grey and half by what is around."""
-    luma = _blurred(_luma(image), 1.5)
-    threshold = 0.23 + 0.5 * _blurred(luma, 14.0)
-    return _clip(cv2.cvtColor(_smoothstep(-0.03, 0.03, luma - threshold), cv2.COLOR_GRAY2RGB))
+    """Black and white alone."""
+    return _clip(cv2.cvtColor(_shade(_blurred(_luma(image), 1.5)), cv2.COLOR_GRAY2RGB))
 
 
 def _neon(image: Picture) -> Picture:
