@@ -1,4 +1,4 @@
-"""Makes a checkpoint: photos, autoencoder, text encoder, UNet, and the folder that a service loads.
+"""Makes a checkpoint: photos, autoencoder, text encoder, UNet, the folder that a service loads, its figures, its card.
 
 Each stage leaves its result in the working folder and is skipped when that is there; one that was cut off goes on from
 its last minute.
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 
-from training import photos
+from training import card, photos
 from training.autoencoder import train_autoencoder, train_decoder
 from training.diffusion import guesser, train_unet
+from training.edits import FAMILIES
+from training.evaluation import LARGE, PHOTOS, Run, assess, report, tasks
 from training.language import train_reader
 from training.package import package
 from training.plots import plot_losses
@@ -45,7 +47,13 @@ def main() -> None:
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))
         plot_losses(work, work / "losses.png")
-    log.info("%s is ready", arguments.out)
+    with stage("evaluation"):
+        wanted = tasks(work / "photos", PHOTOS, LARGE, tuple(FAMILIES))
+        run = Run(arguments.out, work / "photos")
+        log.info("%s", report(assess(run, wanted, recipe["workers"], work / "evaluation")))
+    with stage("card"):
+        card.write(arguments.out, work, work / "card.md")
+    log.info("%s is ready; %s says how good it is", arguments.out, work / "card.md")
 
 
 def read_arguments() -> argparse.Namespace:

@@ -19,6 +19,9 @@ from training.sources import HERE
 
 WEAK = 0.85  # families that are right less often are named
 SHEET_SCALE, SHEET_QUALITY = 0.5, 50
+SHORT_RUN = """\
+What the first minutes bring: `./dev train --minutes 20` on two cores, judged by `./dev evaluate --photos 6 --large 1`.
+Minutes are of the clock; how fast the machine was, the samples tell."""
 Figures = dict[str, Any]
 
 
@@ -140,7 +143,7 @@ def short_run(work: Path) -> str:
     if not file.exists():
         return ""
     figures = json.loads(file.read_text())
-    return f"{stage_table(work)}\n\n{size_table(figures['sizes'])}"
+    return "\n\n".join((SHORT_RUN, stage_table(work), size_table(figures["sizes"])))
 
 
 def unchanged(figures: Figures) -> str:
@@ -199,13 +202,9 @@ def reduced(sheet: Path, images: Path, name: str, caption: str) -> str:
     return f"![{caption}]({images.name}/{name})"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/micro"), help="(%(default)s)")
-    parser.add_argument("--work", type=Path, default=Path(".training"), help="of training and evaluation (%(default)s)")
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/micro-checkpoint.md"), help="(%(default)s)")
-    arguments = parser.parse_args()
-    work, images = arguments.work, arguments.output.parent / "images"
+def write(checkpoint: Path, work: Path, output: Path) -> None:
+    """The card of a checkpoint whose training and evaluation are in `work`; its pictures go into `images` beside it."""
+    images = output.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     evaluation = json.loads((work / "evaluation" / "evaluation.json").read_text())
     pictures = {
@@ -213,8 +212,17 @@ def main() -> None:
         "sheet_512": reduced(work / "evaluation/sheet-512.jpg", images, "micro-512.webp", "Every edit at 512 px"),
         "losses": copied(work / "losses.png", images, "micro-losses.png", "Losses by minutes"),
     }
-    text = Template((HERE / "card.md").read_text()).substitute(fill(evaluation, arguments.checkpoint, work) | pictures)
-    arguments.output.write_text(text)
+    text = Template((HERE / "card.md").read_text()).substitute(fill(evaluation, checkpoint, work) | pictures)
+    output.write_text(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/micro"), help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path(".training"), help="of training and evaluation (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/micro-checkpoint.md"), help="(%(default)s)")
+    arguments = parser.parse_args()
+    write(arguments.checkpoint, arguments.work, arguments.output)
 
 
 if __name__ == "__main__":

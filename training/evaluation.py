@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from training.clip_scores import ClipScores
 
 FAIR = 2.0  # dB between the autoencoder's error and the nearest other picture
+PHOTOS, LARGE = 24, 3  # at 256 px; at 512 px and not square
 COMPOSITIONS = 4  # per photo
 SHEET_PHOTOS = 4
 LABEL, CELL, GAP = 110, 128, 2  # px, of a contact sheet
@@ -330,6 +331,31 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
     return {value: found.count(value) for value in sorted(set(found), key=lambda v: -found.count(v))}
 
 
+def assess(run: Run, wanted: Sequence[Task], processes: int, folder: Path) -> dict[str, Any]:
+    """Evaluate, and leave figures (`evaluation.json`) and contact sheets in `folder`; returns the summary."""
+    judged = evaluate(run, wanted, processes, folder / run.digest())
+    summary = summarise(judged)
+    edits = [asdict(edit) for one in judged for edit in one.edits]
+    (folder / "evaluation.json").write_text(json.dumps({**_described(run), **summary, "edits": edits}, indent=1))
+    for side in (256, 512):
+        shown = [one for one in judged if one.task.size == (side, side) and one.task.show]
+        if shown:
+            sheet(shown).save(folder / f"sheet-{side}.jpg", quality=75)
+    return summary
+
+
+def _described(run: Run) -> dict[str, Any]:
+    editor = _editor(run.checkpoint)
+    used = editor.parameters("-", run.steps, run.seed)
+    card = editor.checkpoint.card
+    return {
+        "checkpoint": {"name": card.name, "revision": card.revision, "model": DEFAULT_MODEL},
+        "parameters": {name: used[name] for name in ("steps", "cfg_scale", "image_cfg_scale", "sampler", "seed")},
+        "wording": run.wording,
+        "torch": torch.__version__,
+    }
+
+
 # --- showing them ----------------------------------------------------------------------------------------------------
 
 
@@ -395,35 +421,14 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"evaluate: no family is called {', '.join(sorted(unknown))}; they are {', '.join(FAMILIES)}")
     wanted = tasks(run.photos, arguments.photos, arguments.large, families)
-    judged = evaluate(run, wanted, arguments.processes, arguments.out / run.digest())
-    summary = summarise(judged)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    edits = [asdict(edit) for one in judged for edit in one.edits]
-    (arguments.out / "evaluation.json").write_text(json.dumps({**_described(run), **summary, "edits": edits}, indent=1))
-    for side in (256, 512):
-        shown = [one for one in judged if one.task.size == (side, side) and one.task.show]
-        if shown:
-            sheet(shown).save(arguments.out / f"sheet-{side}.jpg", quality=75)
-    print(report(summary))
-
-
-def _described(run: Run) -> dict[str, Any]:
-    editor = _editor(run.checkpoint)
-    used = editor.parameters("-", run.steps, run.seed)
-    card = editor.checkpoint.card
-    return {
-        "checkpoint": {"name": card.name, "revision": card.revision, "model": DEFAULT_MODEL},
-        "parameters": {name: used[name] for name in ("steps", "cfg_scale", "image_cfg_scale", "sampler", "seed")},
-        "wording": run.wording,
-        "torch": torch.__version__,
-    }
+    print(report(assess(run, wanted, arguments.processes, arguments.out)))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev evaluate", description="Judge a checkpoint on held-out photos.")
     parser.add_argument("checkpoint", nargs="?", type=Path, default=Path("checkpoints/micro"), help="(%(default)s)")
-    parser.add_argument("--photos", type=int, default=24, help="at 256 px (%(default)s)")
-    parser.add_argument("--large", type=int, default=3, help="photos at 512 px and not square (%(default)s)")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="at 256 px (%(default)s)")
+    parser.add_argument("--large", type=int, default=LARGE, help="photos at 512 px and not square (%(default)s)")
     parser.add_argument("--families", help="some of them, parted by commas (all)")
     parser.add_argument("--wording", choices=("held-out", "training"), default="held-out")
     parser.add_argument("--steps", type=int, help="instead of the checkpoint's default")

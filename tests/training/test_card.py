@@ -66,6 +66,7 @@ def test_the_card_has_the_figures(text: str):
     assert "right 70.0%, among three 90.0% of 90" in text
     assert "| unet | 57.0 | 99,000 |" in text
     assert "$" not in text
+    assert "first minutes" not in text, "there was no short run"
 
 
 def test_the_card_names_what_is_weak(text: str):

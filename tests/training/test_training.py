@@ -15,10 +15,11 @@ from pipeline.edit import Pipeline
 from training.autoencoder import train_autoencoder, train_decoder
 from training.diffusion import STEPS, build, choose_steps, dropped, guesser, train_unet, training_alphas, weight_of
 from training.edits import FAMILIES
+from training.evaluation import Run, Task, assess
 from training.hogwild import rate, train
 from training.language import train_reader
 from training.package import package
-from training.photos import train_crops
+from training.photos import held_out_names, train_crops
 from training.recipe import MICRO, STAGES, Plan, Recipe
 from training.samples import Samples
 
@@ -95,6 +96,26 @@ def test_the_service_loads_it_with_its_defaults_and_edits(checkpoint):
     assert pipe.previews.weight.shape == (LATENTS, 3)
     photo = Image.open(EXAMPLES / "pagoda.jpg")
     assert pipe.edit(photo, "make it blue", size="256x256", seed=1).size == (256, 256)
+
+
+def test_a_checkpoint_is_judged_and_its_figures_and_sheet_are_left(checkpoint, tmp_path):
+    """Asked a second time, for one photo more, it judges that one alone."""
+    photos, out = tmp_path / "photos", tmp_path / "evaluation"
+    (photos / "pictures").mkdir(parents=True)
+    for name in held_out_names():
+        Image.open(EXAMPLES / "pagoda.jpg").convert("RGB").save(photos / "pictures" / f"{name}.jpg")
+    asked = [Task(name, 0, (256, 256), ("sepia", "keep"), show=True) for name in held_out_names()[:2]]
+    run = Run(checkpoint, photos)
+    assess(run, asked[:1], 1, out)
+    (first,) = out.glob("*/*.json")
+    judged_at = first.stat().st_mtime_ns
+    summary = assess(run, asked, 1, out)
+    written = json.loads((out / "evaluation.json").read_text())
+    assert written["sizes"] == summary["sizes"]
+    assert [edit["photo"] for edit in written["edits"]] == [task.photo for task in asked for _ in range(2)]
+    assert written["parameters"]["steps"] == Recipe.read()["card"]["models"]["pix2pix-full"]["steps"]
+    assert Image.open(out / "sheet-256.jpg").height == 2 * 130
+    assert first.stat().st_mtime_ns == judged_at
 
 
 def test_a_stage_that_was_cut_off_goes_on_where_it_was(tmp_path):
