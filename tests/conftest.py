@@ -20,12 +20,12 @@ ROOM, DOOR = Path(__file__), ROOT / "pyproject.toml"  # files that are there any
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="also what takes minutes, and more rounds of the rest")
+    parser.addoption("--slow", action="store_true", help="also what takes minutes, and more rounds of the rest")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    if not config.getoption("--slow"):
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

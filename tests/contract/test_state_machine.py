@@ -1,6 +1,6 @@
 """Any sequence of what clients, workers, the keeper and bad luck do, on a real Valkey, beside an oracle.
 
-Every call may be made twice, as after a lost reply, by whoever holds a fence or held one once. `./dev test --long
+Every call may be made twice, as after a lost reply, by whoever holds a fence or held one once. `./dev test --slow
 tests/contract/test_state_machine.py` tries 5,000 sequences.
 """
 
@@ -290,7 +290,7 @@ class Life(RuleBasedStateMachine):
 
 def test_no_sequence_of_calls_losses_and_crashes_surprises_the_oracle(server: Valkey, request) -> None:
     Life.server, Life.kills = server, 0
-    examples = 5000 if request.config.getoption("--long") else 25
+    examples = 5000 if request.config.getoption("--slow") else 25
     quick = settings(
         max_examples=examples,
         stateful_step_count=30,

@@ -289,10 +289,10 @@ def test_a_canceling_job_can_only_become_canceled(store, way):
 
 
 def test_cancel_and_finish_race_to_exactly_one_end(store, request):
-    """A hundred times; 10,000 with --long."""
+    """A hundred times; 10,000 with --slow."""
     ends: Counter[Status] = Counter()
     with ThreadPoolExecutor(2) as pool:
-        for round_ in range(10_000 if request.config.getoption("--long") else 100):
+        for round_ in range(10_000 if request.config.getoption("--slow") else 100):
             job = claimed(store)
             calls = [(store.cancel, job.id, job.tenant), (finish, store, job)]
             first, second = (pool.submit(*call) for call in calls[:: -1 if round_ % 2 else 1])

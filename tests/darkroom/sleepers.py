@@ -1,8 +1,6 @@
 """Children that only sleep, and how to see what is left of them."""
 
 import subprocess
-import time
-from collections.abc import Callable
 
 from darkroom.process import Process
 
@@ -50,13 +48,3 @@ def group_is_gone(leader: int) -> bool:
     listing = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
     groups = map(str.split, listing.splitlines())
     return not any(group == str(leader) and not state.startswith("Z") for group, state in groups)
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    """Whether something comes true in time."""
-    over = time.monotonic() + seconds
-    while time.monotonic() < over:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return holds()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from darkroom.process import Lifeline
-from tests.darkroom.sleepers import Sleeper, Stubborn, eventually, group_is_gone
+from tests.darkroom.sleepers import Sleeper, Stubborn, group_is_gone
+from tests.waiting import eventually
 
 PARENT = """
 import sys, time

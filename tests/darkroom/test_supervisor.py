@@ -6,7 +6,8 @@ import pytest
 
 from darkroom.process import Lifeline, Process, ProcessError
 from darkroom.stack import PAUSES, Supervisor
-from tests.darkroom.sleepers import Sleeper, eventually
+from tests.darkroom.sleepers import Sleeper
+from tests.waiting import eventually
 
 
 class Fainting(Process):

@@ -16,7 +16,8 @@ from darkroom.client import Client
 from darkroom.data_folder import DataFolder
 from darkroom.servers import SeaweedFS
 from darkroom.stack import Stack
-from tests.darkroom.sleepers import eventually, group_is_gone
+from tests.darkroom.sleepers import group_is_gone
+from tests.waiting import eventually
 
 UP = [sys.executable, "-m", "darkroom.cli", "up"]
 PHOTO = Path(__file__).parent.parent.parent / "examples" / "mountains.jpg"

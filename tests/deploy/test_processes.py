@@ -18,12 +18,11 @@ from cryptography.x509.oid import NameOID
 from benchmarks._compose import Compose, production
 from benchmarks.compose import SERVICES, Outside, Size, slow_clients
 from tests.conftest import ROOT
-from tests.darkroom.sleepers import eventually
+from tests.waiting import eventually
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not NGINX, reason="needs nginx (apt: nginx-light)"),
 ]

@@ -21,7 +21,6 @@ from jobs.store import SCRIPTS, script_source
 from tests.jobs_of import a_job
 
 
-@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_killed_and_frozen_workers_lose_nothing():

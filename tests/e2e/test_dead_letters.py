@@ -21,7 +21,6 @@ def admin(house: House, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_job_that_kills_its_workers_is_a_dead_letter_until_they_are_mended_and_it_is_run_again():

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,18 +14,12 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.waiting import until
 
 PHOTO = ROOT / "examples" / "mountains.jpg"
 DARKROOM = Path(sys.executable).with_name("darkroom")
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
-
-
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
 
 
 def parents() -> dict[int, int]:

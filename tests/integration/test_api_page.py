@@ -13,8 +13,9 @@ from PIL import Image
 from pipeline.edit import Pipeline
 from tests.conftest import ROOT
 from tests.integration.test_events import serving
-from tests.integration.test_webhooks import keeper, until
+from tests.integration.test_webhooks import keeper
 from tests.integration.test_webhooks_page import blocks as webhook_blocks
+from tests.waiting import until
 from worker.hands import Hands
 from worker.run import Desk, run_next
 

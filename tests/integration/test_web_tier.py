@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from jobs.settings import Settings
-from tests.integration.test_webhooks import until
+from tests.waiting import until
 from tests.web_tier import WebTier, web_tier
 
 POSTS = 50

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tests.integration.conftest import submit
 from tests.integration.test_events import serving
 from tests.jobs_of import A_PICTURE, a_job
 from tests.receivers import Receiver, Request, receiving
+from tests.waiting import until
 from worker.courier import judge
 
 SCHEDULE = Settings(_env_file=None).webhook_delays
@@ -53,13 +54,6 @@ def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subproc
     finally:
         process.kill()
         process.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.02)
 
 
 def check(request: Request, secret: str, key: dict) -> dict:

@@ -12,8 +12,9 @@ from standardwebhooks import Webhook
 from jobs.settings import Settings
 from tests.conftest import ROOT
 from tests.integration.test_events import serving
-from tests.integration.test_webhooks import keeper, until
+from tests.integration.test_webhooks import keeper
 from tests.receivers import receiving
+from tests.waiting import until
 
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from jobs.job import Job, Status
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.integration.conftest import calling, submit
+from tests.waiting import until
 from tests.web_tier import as_environment
 
 pytestmark = pytest.mark.timeout(400)
@@ -89,13 +90,6 @@ def crew(settings: Settings, store: JobStore, folder: Path) -> Iterator[Supervis
         lifeline.close()
 
 
-def until(true: Callable[[], object], seconds: float) -> None:
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
     """A service in which everything that must be waited for is short."""
@@ -110,7 +104,7 @@ def read(store: JobStore, job: dict) -> Job:
     return found
 
 
-@pytest.mark.parametrize("word", ["break", pytest.param("hang", marks=pytest.mark.long)])
+@pytest.mark.parametrize("word", ["break", pytest.param("hang", marks=pytest.mark.slow)])
 def test_a_job_that_breaks_its_worker_fails_alone_and_its_mates_succeed(quick, store, jpeg, tmp_path, word):
     """It is in three workers that die, the third time without company; nobody else runs out of attempts."""
     with calling(quick) as client:
@@ -144,7 +138,7 @@ def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(qui
     assert read(store, short).status is Status.SUCCEEDED, "what fits is finished"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_rolling_restarts_cost_no_job_an_attempt(quick, store, jpeg, tmp_path):
     with calling(quick) as client:
         jobs = [submit(client, jpeg, prompt="fine", steps=20) for _ in range(400)]

@@ -14,7 +14,7 @@ from web.build import WEB
 E2E = WEB / "e2e"
 KEY = "the admin key of these tests, 32+"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 
 
 def holds(url: str, spec: Path, **environment: str) -> None:

@@ -1,0 +1,19 @@
+"""How tests wait: for what they name, and no longer than they say."""
+
+import time
+from collections.abc import Callable
+
+
+def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
+    """Whether something comes true in time."""
+    ends = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > ends:
+            return bool(holds())
+        time.sleep(0.02)
+    return True
+
+
+def until(holds: Callable[[], object], seconds: float = 20, what: str = "it") -> None:
+    """Wait until something is true; the test fails if that takes too long."""
+    assert eventually(holds, seconds), f"not within {seconds} s: {what}"
