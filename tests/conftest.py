@@ -1,7 +1,9 @@
 """The real parts, started once for all tests: Valkey and SeaweedFS on free ports, their data in a temporary folder."""
 
 import fcntl
+import json
 import os
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -16,16 +18,41 @@ from jobs.store import JobStore
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
+DURATIONS = "tests/durations.json"
 ROOM, DOOR = Path(__file__), ROOT / "pyproject.toml"  # files that are there anyhow, to lock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also what takes minutes, and more rounds of the rest")
+    parser.addoption("--record-durations", action="store_true", help=f"write the seconds of each file to {DURATIONS}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slow"):
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    put_longest_first(items)
+
+
+def put_longest_first(items: list[pytest.Item]) -> None:
+    """Sort the files by their recorded seconds: a long file that starts last would leave the other processes idle.
+
+    A new file comes first, because its length is not known.
+    """
+    seconds = json.loads((ROOT / DURATIONS).read_text(encoding="utf-8"))
+    items.sort(key=lambda item: -seconds.get(file_of(item.nodeid), float("inf")))
+
+
+def file_of(node_id: str) -> str:
+    return node_id.partition("::")[0]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--record-durations"):
+        seconds: dict[str, float] = defaultdict(float)
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports(""):
+            seconds[file_of(report.nodeid)] += report.duration
+        rounded = {name: round(spent, 1) for name, spent in sorted(seconds.items())}
+        (ROOT / DURATIONS).write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
