@@ -88,7 +88,7 @@ async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
 
 async def on_surprise(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
-    surprise = DarkroomError("It has been logged. Nothing was accepted.")
+    surprise = DarkroomError("It has been logged.")
     return await on_darkroom_error(request, surprise)
 
 

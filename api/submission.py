@@ -14,6 +14,7 @@ from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from api import strict_json
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
@@ -75,10 +76,7 @@ async def read_submission(request: Request) -> Submission:
 
 
 async def _json_fields(request: Request) -> dict[str, Any]:
-    try:
-        fields = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise MalformedBody("The body is not JSON.", FieldError("body", "must be JSON")) from error
+    fields = strict_json.loads(await request.body())
     if not isinstance(fields, dict):
         raise MalformedBody("The body must be a JSON object.", FieldError("body", "must be a JSON object"))
     return fields
@@ -92,21 +90,17 @@ async def _form_fields(request: Request) -> dict[str, Any]:
         detail = getattr(error, "detail", "it does not follow its boundary")
         raise MalformedBody(f"The form cannot be read: {detail}.", FieldError("body", "must be a form")) from error
     for name, value in form.multi_items():
+        strict_json.check_text(name, "body")
+        if isinstance(value, str):
+            strict_json.check_text(value, name)
         if name in fields:
             raise invalid(name, "must be given once")
         fields[name] = await value.read() if isinstance(value, UploadFile) else value
         if isinstance(value, UploadFile) and name != "image":
             raise invalid(name, "must be text; the one file is `image`")
     if isinstance(fields.get("metadata"), str):
-        fields["metadata"] = _json_text("metadata", fields["metadata"])
+        fields["metadata"] = strict_json.loads(fields["metadata"], "metadata")
     return fields
-
-
-def _json_text(field: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise invalid(field, "must be a JSON object") from None
 
 
 def _from_fields(fields: dict[str, Any]) -> Submission:

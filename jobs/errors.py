@@ -17,6 +17,7 @@
     │   └── TooManyJobs
     └── Unavailable               ours to mend; asking again helps
         ├── RecordsUnavailable    Redis
+        │   └── ScriptFailed      one of our scripts threw: no use in asking again
         ├── StorageUnavailable    S3
         └── QueueFull
 
@@ -171,6 +172,17 @@ class RecordsUnavailable(Unavailable):
     """Redis does not answer."""
 
     slug = "records-unavailable"
+
+
+class ScriptFailed(RecordsUnavailable):
+    """One of our Redis scripts threw: a fault of ours, which asking again does not mend."""
+
+    slug = DarkroomError.slug
+    title = DarkroomError.title
+    status = DarkroomError.status
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retry_after=0)
 
 
 class StorageUnavailable(Unavailable):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -179,7 +180,7 @@ class Job:
     def from_record(cls, record: Mapping[str, str]) -> Self:
         """The job that a record holds."""
         number: dict[str, Any] = {name: int(record[name]) for name in NUMBERS if name in record}
-        document = {name: json.loads(record[name]) for name in DOCUMENTS if name in record}
+        document = {name: _document(record[name]) for name in DOCUMENTS if name in record}
         origins: dict[str, Any] = {name: record.get(name) for name in ORIGINS}
         return cls(
             id=record["id"],
@@ -201,6 +202,16 @@ class Job:
         )
 
 
+def _document(text: str) -> Any:
+    """What a JSON field of a record says. Half of a surrogate pair, which no answer could carry, becomes U+FFFD."""
+    value = json.loads(text)
+    if SURROGATE.search(text):
+        whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return json.loads(whole)
+    return value
+
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  #: as JSON escapes it
 ORIGINS = ("parent", "request_id", "traceparent")
 NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "

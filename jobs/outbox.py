@@ -142,7 +142,7 @@ class Outbox:
         self._scripts = {name: self.redis.register_script(script_source(name)) for name in SCRIPTS}
 
     def _run(self, script: str, *args: str | int) -> Any:
-        with reaching_redis():
+        with reaching_redis(script):
             return self._scripts[script](args=args)
 
     # ---- the web tier's side

@@ -1,7 +1,9 @@
 """The records of all jobs, in Redis. Each transition is one Lua script in `lua/`; this is their Python face."""
 
 import json
+import logging
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,12 +14,14 @@ from typing import Any, Literal, Self, cast
 from uuid import uuid4
 
 import redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from jobs import keys
-from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
+from jobs.errors import JobError, QueueFull, RecordsUnavailable, ScriptFailed, TooManyJobs
 from jobs.job import Frames, Job, Picture, Status
 from jobs.retries import RedisRetry
+
+log = logging.getLogger(__name__)
 
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
@@ -65,14 +69,24 @@ def script_source(name: str) -> str:
 
 
 @contextmanager
-def reaching_redis() -> Iterator[None]:
-    """Turns what redis-py raises into our own words."""
+def reaching_redis(script: str = "") -> Iterator[None]:
+    """Turns what redis-py raises into our own words; `script` names the script that runs."""
     try:
         yield
     except OutOfMemoryError as error:
         raise QueueFull("The record store is full; nothing was accepted.", retry_after=30) from error
+    except ResponseError as error:
+        if is_fault_of_script(error):
+            log.exception("the script %s failed", script)
+            raise ScriptFailed("It has been logged.") from error
+        raise RecordsUnavailable("The job records (Redis) do not answer.") from error
     except (RedisError, OSError) as error:
         raise RecordsUnavailable("The job records (Redis) do not answer.") from error
+
+
+def is_fault_of_script(error: ResponseError) -> bool:
+    """Whether a script threw, rather than Redis refused to run it: such a refusal begins with its name in capitals."""
+    return "user_script" in str(error) and re.match(r"[A-Z]{4,} ", str(error)) is None
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,18 @@ FULL = {
     "wait": "A new job would wait for more than {0.wait_seconds:.0f} s; nothing was accepted.",
 }
 NO_LIMITS = Limits()
+
+
+def readable_jobs(records: Iterable[Mapping[str, str]]) -> list[Job]:
+    """The jobs that the records hold. An unreadable one is logged and left out: it may not hide the others."""
+    jobs = []
+    for record in filter(None, records):
+        try:
+            jobs.append(Job.from_record(record))
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("the record of job %s cannot be read: %r", record.get("id"), error)
+    return jobs
+
 
 Answer = Literal["held", "canceling", "lost"]
 PreviewKind = Literal["predicted", "noisy"]
@@ -197,7 +223,7 @@ class JobStore:
         return cls(client)
 
     def _run(self, script: str, *args: str | float) -> Any:
-        with reaching_redis():
+        with reaching_redis(script):
             return self._scripts[script](args=args)
 
     # ---- the web tier's side
@@ -254,7 +280,7 @@ class JobStore:
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
                 pipe.hgetall(keys.JOB + job_id)
-            return [Job.from_record(record) for record in pipe.execute() if record]
+            return readable_jobs(pipe.execute())
 
     def places(self, jobs: Sequence[Job]) -> dict[str, Place]:
         """Where those of the jobs that are queued stand, by their id."""
@@ -469,7 +495,7 @@ class JobStore:
             pipe = self.redis.pipeline(transaction=False)
             for job_id in self.redis.zrange(keys.ENDED, 0, PAGE - 1):
                 pipe.hgetall(keys.JOB + job_id)
-            return [Job.from_record(record) for record in pipe.execute() if record]
+            return readable_jobs(pipe.execute())
 
     def forget_ended(self, job_id: str) -> None:
         """The bucket knows that this job is over."""

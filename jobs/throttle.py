@@ -44,7 +44,7 @@ class Throttle:
 
         `per_minute` holds unless an operator has given the caller's tenant another number.
         """
-        with reaching_redis():
+        with reaching_redis("throttle"):
             allowed, remaining, full_ms, retry_ms, limit = self._script(
                 args=(f"{caller}:{kind}", per_minute, tenant, f"{kind}_per_minute")
             )

@@ -8,10 +8,11 @@ from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Admin, Service
+from api.strict_json import StrictRoute
 from jobs.errors import NotFound
 from jobs.keyring import LOCAL_TENANT, TENANT, Key, Scope
 
-router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/admin/keys", tags=["keys"], route_class=StrictRoute)
 
 
 class NewKey(BaseModel):

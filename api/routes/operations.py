@@ -10,13 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Caller, JobId, Operating, Parts, Service
 from api.routes.jobs import run_again
+from api.strict_json import StrictRoute
 from api.views import AttemptView, JobErrorView, moment, view_attempt
 from jobs.errors import NotFound
 from jobs.job import Job, Status
 from jobs.keyring import TENANT
 from jobs.operator import Allowed, WorkerView
 
-router = APIRouter(prefix="/v1/admin", tags=["operations"])
+router = APIRouter(prefix="/v1/admin", tags=["operations"], route_class=StrictRoute)
 
 
 def whole(value: object) -> object:

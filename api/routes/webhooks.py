@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from api.deps import Caller, Parts, Reader, Service, Submitter
+from api.strict_json import StrictRoute
 from api.submission import LONGEST_URL, invalid
 from api.views import moment
 from jobs.errors import Conflict, NotFound
 from jobs.fetch import FetchError
 from jobs.outbox import MOST_ENDPOINTS, Delivery, Endpoint, Event
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
 
 
 class NewWebhook(BaseModel, extra="forbid"):

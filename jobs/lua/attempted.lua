@@ -5,11 +5,11 @@ local row, outcome = ARGV[1], ARGV[3]
 local lane, endpoint, ticket = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'endpoint', 'ticket'))
 if not lane or ticket ~= ARGV[2] then return nil end
 local at = now()
-redis.call('HDEL', DELIVERY .. row, 'ticket')
-redis.call('ZREM', FLYING .. lane, row)
-local attempts = cjson.decode(redis.call('HGET', DELIVERY .. row, 'attempts') or '[]')
+local attempts = decode(redis.call('HGET', DELIVERY .. row, 'attempts'), {})
 if #attempts == 20 then table.remove(attempts, 1) end
 attempts[#attempts + 1] = cjson.decode(ARGV[4])
+redis.call('HDEL', DELIVERY .. row, 'ticket')
+redis.call('ZREM', FLYING .. lane, row)
 redis.call('HSET', DELIVERY .. row, 'attempts', cjson.encode(attempts))
 redis.call('HINCRBY', DELIVERY .. row, 'tries', 1)
 

@@ -17,6 +17,12 @@ local function memory_used()
   return limit > 0 and tonumber(memory:match('used_memory:(%d+)')) / limit or 0
 end
 
+-- What a JSON text of a record says; `otherwise` when it cannot be read, so that a broken record stops no script.
+local function decode(text, otherwise)
+  local readable, value = pcall(cjson.decode, text)
+  return readable and value or otherwise
+end
+
 local function get(id, field)
   return redis.call('HGET', JOB .. id, field)
 end

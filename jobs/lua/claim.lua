@@ -95,7 +95,7 @@ local id = next_job()
 if not id then return nil end
 begin_turn(id)
 local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
-local attempts = cjson.decode(get(id, 'attempts'))
+local attempts = decode(get(id, 'attempts'), {})
 if #attempts == 20 then table.remove(attempts, 1) end
 attempts[#attempts + 1] = {number = number, worker = worker, started_ms = at}
 local first_start = redis.call('HSETNX', JOB .. id, 'started_ms', at) == 1

@@ -22,7 +22,7 @@ local function estimate(ahead, steps)
 end
 
 local function steps_of(id)
-  return tonumber(cjson.decode(get(id, 'params') or '{}').steps) or 1
+  return tonumber(decode(get(id, 'params'), {}).steps) or 1
 end
 
 local function waiting()

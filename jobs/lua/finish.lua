@@ -6,6 +6,6 @@ if answer == 'again' then return 'finished' end
 if answer ~= 'held' then return answer end
 settle(id, fence, 'finish')
 end_job(id, 'succeeded', 'succeeded', {unpack(ARGV, 3)})
-for name, ms in pairs(cjson.decode(get(id, 'timing'))) do observe((name:gsub('_ms$', '')), ms) end
+for name, ms in pairs(decode(get(id, 'timing'), {})) do observe((name:gsub('_ms$', '')), ms) end
 learn(id)
 return 'finished'

@@ -23,7 +23,7 @@ local function move(id, tenant, from, to)
 end
 
 local function end_attempt(id, outcome, at)
-  local attempts = cjson.decode(get(id, 'attempts') or '[]')
+  local attempts = decode(get(id, 'attempts'), {})
   local last = attempts[#attempts]
   if last and not last.outcome then
     last.outcome = outcome

@@ -12,14 +12,22 @@ if known and redis.call('EXISTS', JOB .. known) == 1 then
 end
 local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
 if why then return {why, math.floor(ms)} end
+-- Whatever can throw comes before the first write: a script that stops half-way leaves what it has written.
+local asked = {}
+for i = 12, #ARGV, 2 do asked[ARGV[i]] = ARGV[i + 1] end
+for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
+assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
+local deadline = at + tonumber(ARGV[4]) * 1000
+head_start = head_start * 1000
+
+redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD, 'fences', 0,
+  'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
 if once then
   redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
   redis.call('EXPIRE', once, ARGV[8])
 end
-redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD, 'fences', 0,
-  'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
-local turn, deadline = take_turn(tenant, get(id, 'priority')), at + tonumber(ARGV[4]) * 1000
-local order = turn - head_start * 1000
+local turn = take_turn(tenant, asked.priority)
+local order = turn - head_start
 redis.call('HSET', JOB .. id, 'deadline_ms', deadline, 'turn', turn, 'order', order, 'once', once or '')
 redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
@@ -27,6 +35,6 @@ redis.call('ZADD', INDEX .. tenant, 0, id)
 redis.call('SADD', TENANTS, tenant)
 promise(id)
 move(id, tenant, nil, 'queued')
-count('submitted', unpack(redis.call('HMGET', JOB .. id, 'model', 'priority')))
+count('submitted', asked.model, asked.priority)
 emit(id, tenant, 'status', {status = 'queued'})
 return {'accepted', id}

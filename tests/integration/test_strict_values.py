@@ -1,0 +1,138 @@
+"""Values that are valid JSON to some readers and break others: refused by name, and nothing is left of them."""
+
+import base64
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from jobs import keys
+from jobs.errors import ScriptFailed
+from jobs.job import Job, Picture, new_id
+from jobs.settings import Settings
+from jobs.store import JobStore
+from tests.conftest import everything_in
+from tests.integration.conftest import calling, submit
+
+VALUES = {
+    "half of a character": '"\\ud800"',
+    "the other half": '"caf\\u00e9 \\udfff"',
+    "halves in the wrong order": '"\\udc00\\ud83d"',
+    "not a number": "NaN",
+    "infinity": "-Infinity",
+    "a number beyond all doubles": "1e999",
+    "a number of five thousand digits": "9" * 5000,
+    "too deep": "[" * 40 + "]" * 40,
+    "far too deep": "[" * 20_000 + "]" * 20_000,
+    "a name twice": '{"a": 1, "a": 2}',
+    "half of a character in a name": '{"\\ud800": 1}',
+    "half of a character far inside": '{"a": [{"b": ["\\ud800"]}]}',
+}
+FIELDS = "prompt negative_prompt model metadata webhook webhook_events seed size image other".split()
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with calling(settings) as client:
+        yield client
+
+
+def post(client: TestClient, path: str, body: str | bytes):
+    return client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_no_field_of_a_submission_takes_it(client, store, jpeg, value):
+    picture = base64.b64encode(jpeg).decode()
+    others = f'"image": "data:image/jpeg;base64,{picture}", "prompt": "make it sepia"'
+    for field in FIELDS:
+        given = others.replace(f'"{field}"', '"steps"') if field in ("image", "prompt") else others
+        refused = post(client, "/v1/jobs", f'{{{given}, "{field}": {value}}}')
+        assert refused.status_code in (400, 422), (field, refused.text)
+        assert refused.json()["errors"], "it names what is wrong"
+    assert client.get("/v1/jobs").json()["data"] == []
+    assert not [name for name in store.redis.scan_iter() if name.startswith(keys.JOB)]
+    accepted = submit(client, jpeg)
+    assert [job["id"] for job in client.get("/v1/jobs").json()["data"]] == [accepted["id"]]
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_nor_does_the_metadata_of_a_form(client, jpeg, value):
+    fields = {"prompt": "make it sepia", "metadata": f'{{"mine": {value}}}'}
+    refused = client.post("/v1/jobs", files={"image": jpeg}, data=fields)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"].startswith("metadata")
+
+
+def test_nor_a_forms_text_in_an_encoding_that_has_halves_of_characters(client, jpeg):
+    boundary = "----------0123456789"
+    head = f"--{boundary}\r\nContent-Disposition: form-data; name=".encode()
+    parts = [
+        head + b'"image"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' + jpeg,
+        head + b'"prompt"\r\n\r\nmake it +2AA-',  # UTF-7 for U+D800
+        f"--{boundary}--\r\n".encode(),
+    ]
+    kind = f"multipart/form-data; boundary={boundary}; charset=utf-7"
+    refused = client.post("/v1/jobs", content=b"\r\n".join(parts), headers={"Content-Type": kind})
+    assert refused.status_code in (400, 422)
+    assert client.get("/v1/jobs").json()["data"] == []
+
+
+SMALL_ROUTES = {
+    "/v1/webhooks": '{"url": "https://example.com/hook", "events": %s}',
+    "/v1/admin/keys": '{"tenant": "acme", "name": %s}',
+    "/v1/admin/queue/prune": '{"older_than_seconds": 1, "tenant": %s}',
+}
+
+
+@pytest.mark.parametrize("path", SMALL_ROUTES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_nor_do_the_other_routes(client, store, path, value):
+    before = everything_in(store.redis)
+    assert post(client, path, SMALL_ROUTES[path] % value).status_code in (400, 413, 422)
+    assert everything_in(store.redis) == before
+
+
+@pytest.mark.parametrize("path", SMALL_ROUTES)
+def test_a_large_body_is_refused_where_a_small_one_is_meant(client, path):
+    refused = post(client, path, "[" + ",".join(["{}"] * 6000) + "]")
+    assert refused.status_code == 413
+    assert refused.json()["errors"] == [{"field": "body", "detail": "must be at most 16384 bytes"}]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe", b'{"prompt": "\xed\xa0\x80"}', "{'prompt': 1}", "", "[]", "1", "nul"])
+def test_what_is_no_json_object_is_said_to_be_none(client, body):
+    refused = post(client, "/v1/jobs", body)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "body")
+
+
+def test_a_submission_that_throws_leaves_nothing(store: JobStore):
+    """Whatever a job lacks, the script writes none of it."""
+    picture = Picture("acme/x/input", "image/png", 1, 1, 1, "00")
+    whole = Job(id=new_id(), tenant="acme", model="pix2pix-full", params={"steps": 2}, input=picture)
+    arguments = whole.request()
+    for missing in ("model", "priority", "params", "folder", "retention_seconds"):
+        pairs = [part for name, value in arguments.items() if name != missing for part in (name, value)]
+        refuse_whole(store, whole, pairs)
+    refuse_whole(store, whole, [part for pair in arguments.items() for part in pair][:-1])
+
+
+def refuse_whole(store: JobStore, job: Job, pairs: list[str]) -> None:
+    before = everything_in(store.redis)
+    with pytest.raises(ScriptFailed):
+        store._run("submit", job.id, job.tenant, 0, 60, "", "a key", "its print", 60, 9, 9, 9000, *pairs)
+    assert everything_in(store.redis) == before
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(client, store, jpeg):
+    """Half a surrogate pair in a record's parameters stops no script, and half a record no list."""
+    broken, whole = submit(client, jpeg), submit(client, jpeg)
+    halved = submit(client, jpeg)
+    store.redis.hset(keys.JOB + broken["id"], "params", '{"prompt": "\\ud800", "steps": 2}')
+    store.redis.hdel(keys.JOB + halved["id"], "status")
+    listed = client.get("/v1/jobs")
+    assert listed.status_code == 200, listed.text
+    assert [job["id"] for job in listed.json()["data"]] == [whole["id"], broken["id"]]
+    assert listed.json()["data"][1]["params"]["prompt"] == "�"
+    claimed = [store.claim("here-1", lease_seconds=9, token=f"token {turn}", slots=4) for turn in range(2)]
+    assert [job and job.id for job in claimed] == [broken["id"], whole["id"]]
