@@ -62,7 +62,7 @@ def read_ledger(file: Path) -> list[Run]:
     """All runs, in the order in which they began."""
     runs: list[Run] = []
     open_runs: dict[tuple[int, int], int] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         entry = json.loads(line)
         key = (entry["number"], entry["pid"])
         if entry["event"] == "start":

@@ -183,7 +183,7 @@ def overload(minutes: float, seed: int) -> Told:
 
 def rss(pid: int) -> float:
     """Resident megabytes of a process (Linux)."""
-    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+    return int(Path(f"/proc/{pid}/status").read_text(encoding="utf-8").split("VmRSS:")[1].split()[0]) / 1024
 
 
 def flood(minutes: float, _seed: int) -> Told:

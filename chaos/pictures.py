@@ -97,13 +97,13 @@ def send(tier: Api, seed: int, count: int, report: Report) -> None:
                 list(pool.map(lambda sample: post(client, sample, report), batch))
     report.web_tier_survived = tier.running and tier.pid == pid
     report.web_tier_megabytes = round(peak_megabytes(pid), 1)
-    report.decoders_ended = tier.log.read_text().count("has ended its decoder")
+    report.decoders_ended = tier.log.read_text(encoding="utf-8").count("has ended its decoder")
 
 
 def peak_megabytes(pid: int) -> float:
     """The most memory that a process ever held (Linux)."""
     status = Path(f"/proc/{pid}/status")
-    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024 if status.exists() else 0.0
+    return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1024 if status.exists() else 0.0
 
 
 def main(words: list[str]) -> int:

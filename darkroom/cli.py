@@ -7,6 +7,7 @@ canceled, 10 it is still running, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,15 @@ app.add_typer(admin_app, name="admin")
 
 def main() -> None:
     """The console script."""
+    speak_utf8()
     app()
+
+
+def speak_utf8() -> None:
+    """Where the locale has no letters but ASCII's, start again in Python's UTF-8 mode: instructions have others."""
+    if sys.getfilesystemencoding() == "ascii":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 @app.command()

@@ -508,7 +508,7 @@ def find_url(data: Path) -> str:
     if url := os.environ.get("DARKROOM_URL"):
         return url
     try:
-        return (data / ADDRESS_FILE).read_text().strip()
+        return (data / ADDRESS_FILE).read_text(encoding="utf-8").strip()
     except OSError:
         return "http://127.0.0.1:8000"
 
@@ -518,8 +518,8 @@ def find_key(data: Path, url: str) -> str | None:
     if key := os.environ.get("DARKROOM_KEY"):
         return key
     try:
-        ours = (data / ADDRESS_FILE).read_text().strip() == url
-        return (data / KEY_FILE).read_text().strip() if ours else None
+        ours = (data / ADDRESS_FILE).read_text(encoding="utf-8").strip() == url
+        return (data / KEY_FILE).read_text(encoding="utf-8").strip() if ours else None
     except OSError:
         return None
 

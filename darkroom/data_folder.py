@@ -84,7 +84,7 @@ class DataFolder:
         return True
 
     def _taken(self, owner: str) -> str:
-        where = f" at {self.address.read_text().strip()}" if self.address.exists() else ""
+        where = f" at {self.address.read_text(encoding='utf-8').strip()}" if self.address.exists() else ""
         return (
             f"A Darkroom already runs{where} on the data folder {self.path} (process {owner}). "
             "Use that one, or start another with --data OTHER_FOLDER."

@@ -201,7 +201,7 @@ class Process(ABC):
 
     def tail(self, lines: int = 15) -> str:
         """The end of its log, with the log's place."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join([*(f"  {line}" for line in text.splitlines()[-lines:]), f"  (from {self.log})"])
 
     def move(self) -> None:  # noqa: B027 - many have none

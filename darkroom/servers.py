@@ -49,7 +49,8 @@ class Valkey(Process):
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
             f'dir "{self.folder}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
             f"maxmemory {self.maxmemory}\nmaxmemory-policy noeviction\n"
-            f"stream-node-max-bytes {STREAM_NODE_BYTES}\n"
+            f"stream-node-max-bytes {STREAM_NODE_BYTES}\n",
+            encoding="utf-8",
         )
         return [valkey_binary(), str(settings)]
 
@@ -145,8 +146,8 @@ def remembered(file: Path, make: Callable[[], str]) -> str:
     """The text in `file`; made, and kept for this user alone, when there is none yet."""
     if not file.exists():
         file.touch(mode=0o600)
-        file.write_text(make())
-    return file.read_text()
+        file.write_text(make(), encoding="utf-8")
+    return file.read_text(encoding="utf-8")
 
 
 def remembered_ports(file: Path, count: int) -> list[int]:

@@ -118,8 +118,8 @@ class Stack:
         self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
         self._start_all(STARTS)
         self.folder.settings.touch(mode=0o600)
-        self.folder.settings.write_text(json.dumps(self.settings))
-        self.folder.address.write_text(self.api.url + "\n")
+        self.folder.settings.write_text(json.dumps(self.settings), encoding="utf-8")
+        self.folder.address.write_text(self.api.url + "\n", encoding="utf-8")
 
     def supervise(self) -> None:
         """Start again whatever has ended."""
@@ -262,7 +262,7 @@ def rebuild_from_bucket(data: Path) -> int:
     if "REDIS_URL" not in environment:
         if not file.exists():
             raise ProcessError(f"No Darkroom has run on {data}: start it with `darkroom up`, or set REDIS_URL.")
-        environment |= json.loads(file.read_text())
+        environment |= json.loads(file.read_text(encoding="utf-8"))
     return subprocess.run([sys.executable, "-m", "worker.rebuild"], env=environment).returncode
 
 

@@ -81,7 +81,7 @@ def composed(text: str) -> list[str]:
 
 def page() -> str:
     """The page's text."""
-    own, alone = EXAMPLE.read_text().split("# --- docker compose alone")
+    own, alone = EXAMPLE.read_text(encoding="utf-8").split("# --- docker compose alone")
     schema = Settings.model_json_schema()["properties"]
     lines = [HEAD]
     for title, names in sections(own):
@@ -101,4 +101,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

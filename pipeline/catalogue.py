@@ -219,7 +219,7 @@ class Card:
     def read(cls, folder: Path) -> "Card":
         """The card of a checkpoint folder; one without, or a single file, gets its own name and the common defaults."""
         try:
-            card = json.loads((folder / "darkroom.json").read_text())
+            card = json.loads((folder / "darkroom.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return cls(name=folder.name)
         return cls(

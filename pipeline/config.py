@@ -25,7 +25,7 @@ class NetworkConfig:
             PipelineError: the file is missing, or asks for something that the network does not do.
         """
         try:
-            return cls.parse(json.loads(path.read_text()))
+            return cls.parse(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise PipelineError(f"{path} is missing", field="checkpoint") from None
 

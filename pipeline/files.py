@@ -59,7 +59,7 @@ class DiffusersFolder:
         path = self.path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
         if not path.is_file():
             raise PipelineError(f"{path} is missing", field="checkpoint")
-        settings: dict[str, Any] = json.loads(path.read_text())
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return settings
 
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:

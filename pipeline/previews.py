@@ -35,7 +35,7 @@ class PreviewMap:
     def read(cls, folder: Path) -> "PreviewMap | None":
         """The map in the checkpoint's `darkroom.json`, if it has one."""
         card = folder / "darkroom.json"
-        numbers = json.loads(card.read_text()).get("latent_rgb") if card.exists() else None
+        numbers = json.loads(card.read_text(encoding="utf-8")).get("latent_rgb") if card.exists() else None
         return cls(torch.tensor(numbers["weight"]), torch.tensor(numbers["bias"])) if numbers else None
 
     @classmethod

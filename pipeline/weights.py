@@ -202,7 +202,7 @@ def read_folder(folder: Path) -> Tensors:
         PipelineError: there is none.
     """
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        shards = json.loads(index.read_text())["weight_map"]
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return {name: partial(_one_tensor, folder / shard, name) for name, shard in shards.items()}
     files = sorted(folder.glob("*.safetensors"), key=lambda path: len(path.name)) + sorted(folder.glob("*.bin"))
     if not files:

@@ -45,7 +45,7 @@ def main() -> None:
         train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
-        (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"))
+        (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"), encoding="utf-8")
         plot_losses(work, work / "losses.png")
     with stage("evaluation"):
         wanted = tasks(work / "photos", PHOTOS, LARGE, tuple(FAMILIES))

@@ -102,7 +102,7 @@ def stage_table(work: Path) -> str:
     for stage in STAGES:
         log = work / f"{stage}.jsonl"
         if log.exists():
-            last = json.loads(log.read_text().splitlines()[-1])
+            last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
             rows.append((stage, number(last["seconds"] / 60), f"{last['samples']:,}"))
     return table(("stage", "minutes", "samples"), rows)
 
@@ -111,7 +111,7 @@ def speed_table(file: Path) -> str:
     """Seconds of an edit of 512 x 512, by `./dev bench edit -o FILE`; nothing where that was not run."""
     if not file.exists():
         return ""
-    measured = json.loads(file.read_text())
+    measured = json.loads(file.read_text(encoding="utf-8"))
     rows = [
         (one["steps"], *(number(s, ".2f") for s in one["seconds"]), number(one["ratio"], ".2f"))
         for one in measured["entries"]
@@ -123,7 +123,7 @@ def many_steps(evaluation: Figures, file: Path) -> str:
     """How edits with the default steps compare with those of many, on the photos of an evaluation with more steps."""
     if not file.exists():
         return ""
-    other = json.loads(file.read_text())
+    other = json.loads(file.read_text(encoding="utf-8"))
     mine = {(e["family"], e["photo"], tuple(e["size"])): e["psnr"] for e in evaluation["edits"]}
     both = [
         (mine[key], e["psnr"])
@@ -142,7 +142,7 @@ def short_run(work: Path) -> str:
     file = work / "evaluation" / "evaluation.json"
     if not file.exists():
         return ""
-    figures = json.loads(file.read_text())
+    figures = json.loads(file.read_text(encoding="utf-8"))
     return "\n\n".join((SHORT_RUN, stage_table(work), size_table(figures["sizes"])))
 
 
@@ -206,14 +206,16 @@ def write(checkpoint: Path, work: Path, output: Path) -> None:
     """The card of a checkpoint whose training and evaluation are in `work`; its pictures go into `images` beside it."""
     images = output.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
-    evaluation = json.loads((work / "evaluation" / "evaluation.json").read_text())
+    evaluation = json.loads((work / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
     pictures = {
         "sheet_256": reduced(work / "evaluation/sheet-256.jpg", images, "micro-256.webp", "Every edit at 256 px"),
         "sheet_512": reduced(work / "evaluation/sheet-512.jpg", images, "micro-512.webp", "Every edit at 512 px"),
         "losses": copied(work / "losses.png", images, "micro-losses.png", "Losses by minutes"),
     }
-    text = Template((HERE / "card.md").read_text()).substitute(fill(evaluation, checkpoint, work) | pictures)
-    output.write_text(text)
+    text = Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
+        fill(evaluation, checkpoint, work) | pictures
+    )
+    output.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

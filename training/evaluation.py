@@ -232,12 +232,12 @@ def keep(judged: Judged, folder: Path) -> None:
     if judged.strip:
         judged.strip.save(folder / f"{judged.task.name}.png")
     content = {"edits": [asdict(edit) for edit in judged.edits], "vae": judged.vae, "shift": judged.shift}
-    (folder / f"{judged.task.name}.json").write_text(json.dumps(content))
+    (folder / f"{judged.task.name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def kept(task: Task, folder: Path) -> Judged:
     """What `keep` kept."""
-    content = json.loads((folder / f"{task.name}.json").read_text())
+    content = json.loads((folder / f"{task.name}.json").read_text(encoding="utf-8"))
     edits = [Edit(**{**edit, "size": tuple(edit["size"])}) for edit in content["edits"]]
     strip = Image.open(folder / f"{task.name}.png") if task.show else None
     return Judged(task, edits, content["vae"], content["shift"], strip)
@@ -336,7 +336,9 @@ def assess(run: Run, wanted: Sequence[Task], processes: int, folder: Path) -> di
     judged = evaluate(run, wanted, processes, folder / run.digest())
     summary = summarise(judged)
     edits = [asdict(edit) for one in judged for edit in one.edits]
-    (folder / "evaluation.json").write_text(json.dumps({**_described(run), **summary, "edits": edits}, indent=1))
+    (folder / "evaluation.json").write_text(
+        json.dumps({**_described(run), **summary, "edits": edits}, indent=1), encoding="utf-8"
+    )
     for side in (256, 512):
         shown = [one for one in judged if one.task.size == (side, side) and one.task.show]
         if shown:

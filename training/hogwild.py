@@ -171,7 +171,7 @@ class Recorder:
 
     def _write(self, now: float, samples: int) -> None:
         means = {key: round(float(np.mean(values)), 5) for key, values in self.sums.items()}
-        with self.path.open("a") as log:
+        with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"seconds": round(now, 1), "samples": samples, **means}) + "\n")
         self.bar.update(round(min(now, self.clock.budget)) - self.bar.n)
         self.bar.set_postfix({"samples": samples, **means})

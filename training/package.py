@@ -87,4 +87,4 @@ def preview_map(samples: Samples, vae: AutoencoderKL) -> dict[str, Any]:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

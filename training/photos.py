@@ -50,7 +50,7 @@ def gather(folder: Path) -> None:
         photo.save(_file(folder, picture.name), quality=96, subsampling=0)
     shutil.rmtree(folder / "packages", ignore_errors=True)
     rows = [{**asdict(picture), "split": split} for picture, split in _splits(folder)]
-    (folder / "index.json").write_text(json.dumps({"listed": _listed(), "pictures": rows}, indent=1))
+    (folder / "index.json").write_text(json.dumps({"listed": _listed(), "pictures": rows}, indent=1), encoding="utf-8")
 
 
 def train_crops(
@@ -201,7 +201,7 @@ def _listed() -> int:
 
 
 def _index(folder: Path) -> dict[str, Any]:
-    index: dict[str, Any] = json.loads((folder / "index.json").read_text())
+    index: dict[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     return index
 
 

@@ -14,7 +14,7 @@ def plot_losses(work: Path, picture: Path) -> None:
     logs = {stage: work / f"{stage}.jsonl" for stage in STAGES if (work / f"{stage}.jsonl").exists()}
     figure, panels = plt.subplots(1, len(logs), figsize=(5 * len(logs), 3.5), layout="constrained", squeeze=False)
     for panel, (stage, log) in zip(panels[0], logs.items(), strict=True):
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         for key in sorted({key for line in lines for key in line} - {"seconds", "samples"}):
             points = [(line["seconds"] / 60, line[key]) for line in lines if key in line]
             minutes, values = np.array(points).T

@@ -29,7 +29,7 @@ class Recipe:
     @classmethod
     def read(cls, path: Path = MICRO, minutes: float | None = None) -> "Recipe":
         """The recipe in a file; with `minutes`, all of its training shortened or lengthened to that many in sum."""
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
         whole = sum(tables[stage]["minutes"] for stage in STAGES)
         return cls(tables, 1.0 if minutes is None else minutes / whole)
 

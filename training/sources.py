@@ -43,7 +43,7 @@ def sources() -> tuple[Source, ...]:
     Raises:
         ValueError: a picture without an author, a source or a free licence; or a held-out name that no picture has.
     """
-    with (HERE / "sources.csv").open(newline="") as file:
+    with (HERE / "sources.csv").open(newline="", encoding="utf-8") as file:
         found = tuple(Source(**row) for row in csv.DictReader(file))
     for picture in found:
         if not FREE.fullmatch(picture.licence):
@@ -59,7 +59,7 @@ def sources() -> tuple[Source, ...]:
 @cache
 def held_out_names() -> tuple[str, ...]:
     """The photos that are never trained on; the first few are of many kinds, for short evaluations."""
-    return tuple((HERE / "held_out.txt").read_text().split())
+    return tuple((HERE / "held_out.txt").read_text(encoding="utf-8").split())
 
 
 def _linked(licence: str) -> str:

@@ -143,7 +143,7 @@ def described(names: Sequence[str]) -> str:
 @cache
 def _vocabulary() -> dict[str, dict[str, list[str]]]:
     """Per family its adjectives, things, effects, commands, remarks and held-out sentences."""
-    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     tint, keep_only = tables.pop("tint"), tables.pop("keep_only")
     vocabulary = {family: {kind: _choices(text) for kind, text in table.items()} for family, table in tables.items()}
     for name in TINTS:

@@ -56,7 +56,7 @@ def stamp() -> str:
 
 def is_current() -> bool:
     """Whether `api/static` holds the site of the present sources."""
-    return STAMP.is_file() and STAMP.read_text() == stamp()
+    return STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp()
 
 
 def find_node() -> Path | None:
@@ -92,7 +92,7 @@ def build() -> None:
         prerender(node, "dist")
         compress(node, WEB / "dist")
         shutil.move(WEB / "dist", STATIC)
-        STAMP.write_text(made_from)
+        STAMP.write_text(made_from, encoding="utf-8")
 
 
 def install(node: Path) -> None:
@@ -103,10 +103,10 @@ def install(node: Path) -> None:
     """
     lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
     installed = MODULES / ".stamp"
-    if installed.is_file() and installed.read_text() == lock:
+    if installed.is_file() and installed.read_text(encoding="utf-8") == lock:
         return
     run(*npm(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1")
-    installed.write_text(lock)
+    installed.write_text(lock, encoding="utf-8")
 
 
 def generate_client(node: Path) -> None:

@@ -27,4 +27,4 @@ def _without_examples(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    FILE.write_text(document())
+    FILE.write_text(document(), encoding="utf-8")

@@ -129,4 +129,4 @@ def _note(module: nn.Module) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(document())
+    FILE.write_text(document(), encoding="utf-8")

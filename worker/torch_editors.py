@@ -78,7 +78,7 @@ def describe(pipeline: Pipeline) -> Device:
 def system_memory() -> tuple[int | None, int | None]:
     """Bytes that the machine could still give us, and all that it has; Linux tells."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None, None
     said = dict(line.split(":", 1) for line in lines)

@@ -6,6 +6,7 @@ import runpy
 import pytest
 from pydantic import ValidationError
 
+from darkroom.stack import configured
 from jobs.settings import Settings
 from tests.conftest import ROOT
 
@@ -58,3 +59,17 @@ def test_a_list_that_cannot_be_read_is_named(name):
 def test_a_setting_out_of_range_is_named():
     with pytest.raises(ValidationError, match="presign_seconds"):
         Settings(_env_file=None, presign_seconds=901)
+
+
+def test_an_env_file_from_windows_is_read_like_any_other(tmp_path, monkeypatch):
+    """CRLF ends its lines, and a byte order mark may come first."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("LOG_FORMAT", "S3_BUCKET", "MAX_SIDE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".env").write_bytes(
+        b'\xef\xbb\xbfLOG_FORMAT=json\r\nS3_BUCKET="mine"\r\n# a comment\r\n\r\nMAX_SIDE=500\r\n'
+    )
+    read = Settings()
+    assert (read.log_format, read.s3_bucket, read.max_side) == ("json", "mine", 500)
+    assert configured("S3_BUCKET") == "mine"
+    assert configured("LOG_FORMAT") == "json"
