@@ -19,7 +19,7 @@ SMALL_BODY = 16_384  #: bytes of a body that holds no picture
 
 
 def loads(text: str | bytes, field: str = "") -> Any:
-    """The value that a JSON text stands for. `field` names a JSON object within the request; empty: it is the whole body.
+    """The value that a JSON text stands for. `field` names an object within the request; empty: the whole body.
 
     Raises:
         MalformedBody: the body is not JSON.
