@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,20 +12,56 @@ from PIL import Image
 from api.main import create_app
 from jobs.settings import Settings
 from tests.receivers import Receiver
+from tests.web_tier import as_environment
 
 HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # where a service without keys is called from
 
 
 def calling(settings: Settings, **options: Any) -> TestClient:
-    """A client of the app with these settings, on this machine unless told otherwise."""
+    """A client of a new app with these settings, which runs while the client is open."""
+    return client_of(create_app(settings), **options)
+
+
+def client_of(app: Any, **options: Any) -> TestClient:
+    """A client of an app, on this machine unless told otherwise."""
     usual: dict[str, Any] = {**HERE, "raise_server_exceptions": False, "follow_redirects": False}
-    return TestClient(create_app(settings), **usual | options)
+    return TestClient(app, **usual | options)
+
+
+class Apps:
+    """Apps that run on from test to test, one for each settings: to put one together takes as long as 30 requests.
+
+    Between two tests Redis is emptied; a test that looks at what an app itself counts or remembers takes `calling`.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, TestClient] = {}
+        self._open = ExitStack()
+
+    def __call__(self, settings: Settings, **options: Any) -> TestClient:
+        """A fresh client of the app with these settings."""
+        name = str(sorted(as_environment(settings).items()))
+        if name not in self._running:
+            self._running[name] = self._open.enter_context(calling(settings))
+        running = self._running[name]
+        client = client_of(running.app, **options)
+        client.portal = running.portal
+        return client
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@pytest.fixture(scope="module")
+def apps() -> Iterator[Apps]:
+    apps = Apps()
+    yield apps
+    apps.close()
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    with calling(settings) as client:
-        yield client
+def client(settings: Settings, apps: Apps) -> TestClient:
+    return apps(settings)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:

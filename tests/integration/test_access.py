@@ -22,9 +22,8 @@ def locked(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def stranger(locked):
-    with calling(locked, base_url="https://darkroom.example", client=("203.0.113.7", 50_000)) as client:
-        yield client
+def stranger(locked, apps):
+    return apps(locked, base_url="https://darkroom.example", client=("203.0.113.7", 50_000))
 
 
 @pytest.fixture
@@ -161,19 +160,18 @@ def test_a_session_ends_with_its_key(stranger, make_key):
     assert is_problem(stranger.get("/v1/jobs"), 401)
 
 
-def test_other_sites_may_call_when_they_are_named(locked, make_key):
+def test_other_sites_may_call_when_they_are_named(locked, apps, make_key):
     asked = {"Origin": SITE, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
-    with calling(locked) as client:
-        assert "access-control-allow-origin" not in client.options("/v1/jobs", headers=asked).headers
-    with calling(locked.model_copy(update={"cors_origins": f"https://a.example {SITE}"})) as client:
-        allowed = client.options("/v1/jobs", headers=asked)
-        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, SITE)
-        assert "access-control-allow-credentials" not in allowed.headers
-        answer = client.get("/v1/jobs", headers={"Origin": SITE} | bearer(make_key()))
-        assert answer.headers["access-control-allow-origin"] == SITE
-        assert "RateLimit" in answer.headers["access-control-expose-headers"]
-        other = client.options("/v1/jobs", headers=asked | {"Origin": "https://evil.example"})
-        assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in apps(locked).options("/v1/jobs", headers=asked).headers
+    client = apps(locked.model_copy(update={"cors_origins": f"https://a.example {SITE}"}))
+    allowed = client.options("/v1/jobs", headers=asked)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, SITE)
+    assert "access-control-allow-credentials" not in allowed.headers
+    answer = client.get("/v1/jobs", headers={"Origin": SITE} | bearer(make_key()))
+    assert answer.headers["access-control-allow-origin"] == SITE
+    assert "RateLimit" in answer.headers["access-control-expose-headers"]
+    other = client.options("/v1/jobs", headers=asked | {"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/7", "/v1/nothing", "/healthz", "/v1/models", "/openapi.json"])
@@ -200,12 +198,11 @@ def test_an_answer_to_what_nobody_expected_has_them_too(client, store, jpeg, cap
 # ---- without keys
 
 
-def test_without_keys_only_this_machine_is_served(settings):
+def test_without_keys_only_this_machine_is_served(settings, apps):
     def status(client: str | None = "127.0.0.1", host: str = "localhost:8000", **changes: object) -> int:
         address = (client, 50_000) if client else None
         options = {"client": address, "base_url": f"http://{host}"}
-        with calling(settings.model_copy(update=changes), **options) as caller:
-            answer = caller.get("/v1/jobs")
+        answer = apps(settings.model_copy(update=changes), **options).get("/v1/jobs")
         if answer.status_code == 403:
             assert "AUTH=off" in answer.json()["detail"]
             assert answer.headers["content-security-policy"]
@@ -220,15 +217,13 @@ def test_without_keys_only_this_machine_is_served(settings):
     assert status("203.0.113.7", "darkroom.example", open_to_network=True) == 200
 
 
-def test_without_keys_another_sites_page_changes_nothing(settings, jpeg):
+def test_without_keys_another_sites_page_changes_nothing(settings, apps, client, jpeg):
     def post(client: TestClient, **headers: str) -> int:
         return client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"}, headers=headers).status_code
 
-    with calling(settings) as client:
-        assert [post(client), post(client, origin="http://localhost")] == [202, 202]
-        assert [post(client, origin=SITE), post(client, origin="null")] == [403, 403]
-    with calling(settings.model_copy(update={"cors_origins": SITE})) as client:
-        assert post(client, origin=SITE) == 202
+    assert [post(client), post(client, origin="http://localhost")] == [202, 202]
+    assert [post(client, origin=SITE), post(client, origin="null")] == [403, 403]
+    assert post(apps(settings.model_copy(update={"cors_origins": SITE})), origin=SITE) == 202
 
 
 def test_without_keys_nobody_makes_any(client):

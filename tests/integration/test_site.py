@@ -4,17 +4,17 @@ import gzip
 
 import pytest
 
-from api.main import create_app
 from api.site import Site
-from tests.integration.conftest import HERE, TestClient, submit
+from tests.integration.conftest import submit
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SCRIPT = b"console.log('develop');" * 400
 
 
-@pytest.fixture
-def built(tmp_path):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
     """A folder as the build leaves it."""
+    folder = tmp_path_factory.mktemp("built")
     files = {
         "index.html": b"<!doctype html><title>Darkroom</title>",
         "frame.html": b"<!doctype html><title>Darkroom</title><p>Any other page",
@@ -26,17 +26,16 @@ def built(tmp_path):
         ".stamp": b"made from these sources",
     }
     for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    return tmp_path
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
 @pytest.fixture
-def site(settings, built):
-    app = create_app(settings)
-    app.router.default = Site(app.router.not_found, built)
-    with TestClient(app, **HERE, follow_redirects=False) as client:
-        yield client
+def site(settings, built, apps):
+    client = apps(settings)
+    client.app.router.default = Site(client.app.router.not_found, built)
+    return client
 
 
 @pytest.mark.parametrize("path", ["/", "/math", "/jobs/01JD0000000000000000000000", "/no/such/page"])
@@ -111,11 +110,9 @@ def test_a_long_list_is_compressed_and_a_stream_of_events_never(site, jpeg):
         assert "event: done" in stream.read().decode()
 
 
-def test_without_a_site_the_api_works_and_the_address_says_what_is_missing(settings, jpeg, tmp_path):
-    app = create_app(settings)
-    app.router.default = Site(app.router.not_found, tmp_path / "nothing")
-    with TestClient(app, **HERE) as client:
-        answer = client.get("/", headers=BROWSER)
-        assert answer.status_code == 404
-        assert "without its site" in answer.text
-        assert submit(client, jpeg)["status"] == "queued"
+def test_without_a_site_the_api_works_and_the_address_says_what_is_missing(client, jpeg, tmp_path):
+    client.app.router.default = Site(client.app.router.not_found, tmp_path / "nothing")
+    answer = client.get("/", headers=BROWSER)
+    assert answer.status_code == 404
+    assert "without its site" in answer.text
+    assert submit(client, jpeg)["status"] == "queued"
