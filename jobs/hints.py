@@ -1,6 +1,7 @@
 """Wake-ups: Celery messages that say "there is work". They carry no job, and may be lost or doubled at no cost."""
 
 import logging
+import ssl
 from typing import Any
 
 import redis
@@ -35,6 +36,7 @@ def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_hijack_root_logger=False,
+        broker_use_ssl=checked_tls(settings.broker),
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2},
         broker_transport_options={
             "global_keyprefix": PREFIX,
@@ -48,6 +50,11 @@ def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
         },
     )
     return app
+
+
+def checked_tls(broker: str) -> dict[str, Any] | None:
+    """Celery checks the certificate of a `rediss://` broker only where it is told to; the address may say more."""
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker.startswith("rediss:") else None
 
 
 class Hints:
