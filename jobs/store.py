@@ -47,7 +47,7 @@ CONSTANTS = {
 }
 
 #: What every script begins with, each part after those that it needs.
-PARTS = "basics counts turns prelude outbox estimate admission".split()
+PARTS = "basics records counts turns prelude outbox estimate admission".split()
 SCRIPTS = (
     "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount "
     "mend booked"

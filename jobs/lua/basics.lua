@@ -23,6 +23,15 @@ local function decode(text, otherwise)
   return readable and value or otherwise
 end
 
+-- An argument that has to be a number. Scripts read theirs before they write: a script that stops keeps what it wrote.
+local function number(argument)
+  return (assert(tonumber(ARGV[argument]), 'argument ' .. argument .. ' is no number'))
+end
+
+local function text(argument)
+  return (assert(ARGV[argument], 'argument ' .. argument .. ' is missing'))
+end
+
 local function get(id, field)
   return redis.call('HGET', JOB .. id, field)
 end

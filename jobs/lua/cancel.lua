@@ -1,8 +1,8 @@
 -- ARGV: id, tenant
 -- A client asks a job to stop. Returns the status that it has now, or nil when the tenant has no such job.
-local id, tenant = ARGV[1], ARGV[2]
+local id, tenant = text(1), text(2)
 if get(id, 'tenant') ~= tenant then return nil end
-local status = get(id, 'status')
+local status = repair_record(id)
 if status == 'queued' then
   redis.call('HSET', JOB .. id, 'cancel_ms', now())
   end_canceled(id, 'canceled')

@@ -1,8 +1,8 @@
 -- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read,
 -- crashes after which a job runs alone, jobs of one tenant that may run
 -- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
-local token, worker, lease, random = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local slots, at = tonumber(ARGV[5]), now()
+local token, worker, lease, random = text(1), text(2), number(3), text(4)
+local slots, newest, alone_from, most_running, at = number(5), number(6), number(7), number(8), now()
 
 local mine = redis.call('GET', CLAIM .. token)
 if mine then
@@ -25,13 +25,13 @@ local urgent_only = held >= slots - math.floor(slots / 8)
 
 -- While versions run side by side, a job of the newer one waits for a worker that can read it.
 local function can_read(id)
-  return tonumber(get(id, 'record') or 1) <= tonumber(ARGV[6])
+  return tonumber(get(id, 'record') or 1) <= newest
 end
 
 -- A job whose next crash is its last has a worker to itself, so that it takes no other down, and none it: the worker
 -- empties itself for the job, and claims nothing beside it.
 local function is_suspect(id)
-  return tonumber(get(id, 'crashes')) >= tonumber(ARGV[7])
+  return tonumber(get(id, 'crashes')) >= alone_from
 end
 
 local function is_kept_for_another(id)
@@ -56,18 +56,18 @@ local function is_alone_with_one()
 end
 
 local function is_crowded(tenant)
-  local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running') or ARGV[8]
-  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= tonumber(most)
+  local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running')
+  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= (tonumber(most) or most_running)
 end
 
 -- Takes the first job that this worker may have off the queue; those that it may not are passed over, or put aside.
 local function next_job()
-  if kept and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
+  if kept and repair_record(kept) and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
   local passed = 0
   while passed < 100 do
     local id = redis.call('ZRANGE', QUEUE, passed, passed)[1]
     if not id then return nil end
-    if get(id, 'status') ~= 'queued' then
+    if repair_record(id) ~= 'queued' then
       redis.call('ZREM', QUEUE, id)
     elseif tonumber(get(id, 'deadline_ms')) <= at then
       end_overdue(id)

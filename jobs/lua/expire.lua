@@ -1,10 +1,10 @@
 -- ARGV: the keeper that asks
 -- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers and keepers.
-local at = now()
-redis.call('ZADD', KEEPERS, at, ARGV[1])
+local at, keeper = now(), text(1)
+redis.call('ZADD', KEEPERS, at, keeper)
 redis.call('ZREMRANGEBYSCORE', KEEPERS, '-inf', at - 60000)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 0, 100)) do
-  local status = get(id, 'status')
+  local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'deadline-exceeded')
   elseif status then
@@ -14,7 +14,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 
   end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, 100)) do
-  if get(id, 'status') then
+  if repair_record(id) then
     remove(id)
     drop_ended_messages(id)
   else

@@ -1,5 +1,5 @@
 -- ARGV: id, fence, type, title, detail
-local id, fence = ARGV[1], ARGV[2]
+local id, fence, kind, title, detail = text(1), text(2), text(3), text(4), text(5)
 local answer = hold(id, fence, 'fail')
 if answer == 'again' then return 'failed' end
 if answer == 'lost' then return answer end
@@ -7,6 +7,6 @@ settle(id, fence, 'fail')
 if answer == 'canceling' then
   end_canceled(id, 'canceled')
 else
-  end_failed(id, 'failed', ARGV[3], ARGV[4], ARGV[5])
+  end_failed(id, 'failed', kind, title, detail)
 end
 return 'failed'

@@ -1,6 +1,7 @@
 -- ARGV: id, fence, then field and value in turn
 -- Returns 'finished', 'canceling' when the client asked to stop first, or 'lost'.
-local id, fence = ARGV[1], ARGV[2]
+local id, fence = text(1), text(2)
+assert(#ARGV % 2 == 0, 'a field without a value')
 local answer = hold(id, fence, 'finish')
 if answer == 'again' then return 'finished' end
 if answer ~= 'held' then return answer end

@@ -1,6 +1,7 @@
 -- ARGV: lease in ms, then ids of jobs
 -- Puts each job into the indexes that its record says, and out of the others. Returns how many were somewhere wrong.
 local STATUSES = {'queued', 'running', 'canceling', 'succeeded', 'failed', 'canceled'}
+local lease = number(1)
 local changes
 
 local function add(key, score, member)
@@ -12,8 +13,9 @@ local function drop_from(keys, member)
 end
 
 local function mend(id)
-  local status, tenant = unpack(redis.call('HMGET', JOB .. id, 'status', 'tenant'))
+  local status = repair_record(id)
   if not status then return end
+  local tenant = get(id, 'tenant')
   add(INDEX .. tenant, 0, id)
   for _, other in ipairs(STATUSES) do
     if other ~= status then drop_from({INDEX .. tenant .. ':' .. other}, id) end
@@ -29,7 +31,7 @@ local function mend(id)
   elseif status == 'running' or status == 'canceling' then
     drop_from({QUEUE, DELAYED, EXPIRY}, id)
     drop_from({PARKED}, aside(id))
-    add(RUNNING, now() + tonumber(ARGV[1]), id)
+    add(RUNNING, now() + lease, id)
     changes = changes + redis.call('SADD', HANDS .. get(id, 'worker'), id)
   else
     drop_from({QUEUE, DELAYED, RUNNING, DEADLINES}, id)

@@ -37,10 +37,10 @@ end
 
 local function drop(row)
   local lane, tenant, endpoint = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'tenant', 'endpoint'))
+  redis.call('DEL', DELIVERY .. row)
+  if tenant and endpoint then redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row) end
   if not lane then return end
   redis.call('ZREM', LANE .. lane, row)
-  redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row)
-  redis.call('DEL', DELIVERY .. row)
   schedule(lane)
 end
 

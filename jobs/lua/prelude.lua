@@ -106,7 +106,7 @@ end
 
 -- 'held' while the fence is the job's own; else what a repeated or late call is to be told.
 local function hold(id, fence, verb)
-  local status = get(id, 'status')
+  local status = repair_record(id)
   if not status then return 'lost' end
   if get(id, 'settled') == verb .. ' ' .. fence then return 'again' end
   if get(id, 'fence') ~= fence or (status ~= 'running' and status ~= 'canceling') then return 'lost' end

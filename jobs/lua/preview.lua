@@ -1,8 +1,7 @@
 -- ARGV: id, predicted and noisy JPEG in hex, step
-local id = ARGV[1]
-local tenant = get(id, 'tenant')
-if not tenant then return 0 end
-redis.call('HSET', PREVIEW .. id, 'predicted', ARGV[2], 'noisy', ARGV[3])
+local id, predicted, noisy, step = text(1), text(2), text(3), number(4)
+if not repair_record(id) then return 0 end
+redis.call('HSET', PREVIEW .. id, 'predicted', predicted, 'noisy', noisy)
 redis.call('EXPIRE', PREVIEW .. id, 3600)
-emit(id, tenant, 'preview', {step = tonumber(ARGV[4])})
+emit(id, get(id, 'tenant'), 'preview', {step = step})
 return 1

@@ -1,15 +1,16 @@
 -- ARGV: crashes allowed
 -- Takes back the jobs whose lease has run out: their worker is dead, or hangs. Returns their ids.
+local crashes_allowed = number(1)
 local ids = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, 100)
 for _, id in ipairs(ids) do
-  local status = get(id, 'status')
+  local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'crashed')
   elseif status ~= 'running' then
     redis.call('ZREM', RUNNING, id)
-  elseif redis.call('HINCRBY', JOB .. id, 'crashes', 1) >= tonumber(ARGV[1]) then
+  elseif redis.call('HINCRBY', JOB .. id, 'crashes', 1) >= crashes_allowed then
     end_failed(id, 'crashed', 'poison', 'The job kept breaking its worker',
-      'It was in ' .. ARGV[1] .. ' workers that stopped answering, and is not tried again.')
+      'It was in ' .. crashes_allowed .. ' workers that stopped answering, and is not tried again.')
   else
     requeue(id, 'crashed', 0)
   end

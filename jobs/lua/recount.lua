@@ -9,10 +9,14 @@ end
 if sums.queued == waiting() and sums.running == redis.call('ZCARD', RUNNING) then return 0 end
 
 redis.call('DEL', CENSUS)
-for _, member in ipairs(redis.call('ZRANGE', PARKED, 0, -1)) do count_move(member:match('%S+$'), nil, 'queued') end
+local function count_again(id, status)
+  if repair_record(id) then count_move(id, nil, status) end
+end
+
+for _, member in ipairs(redis.call('ZRANGE', PARKED, 0, -1)) do count_again(member:match('%S+$'), 'queued') end
 for status, sets in pairs({queued = {QUEUE, DELAYED}, running = {RUNNING}}) do
   for _, set in ipairs(sets) do
-    for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do count_move(id, nil, status) end
+    for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do count_again(id, status) end
   end
 end
 return 1

@@ -1,16 +1,19 @@
 -- ARGV: lease in ms, worker, what the worker says of itself, then for each job: id, fence, lease it (1) or not (0), step, steps
 -- Returns for each job: 'held', 'canceling', or 'lost' when the job is no longer the caller's.
-local at = now()
-redis.call('ZADD', WORKERS, at, ARGV[2])
-redis.call('HSET', WORKER_INFO, ARGV[2], ARGV[3])
-redis.call('SET', CHECKPOINT, ARGV[3])
+local lease, worker, about, at = number(1), text(2), text(3), now()
+assert(#ARGV % 5 == 3, 'five arguments for each job')
+for i = 4, #ARGV, 5 do number(i + 3); number(i + 4) end
+
+redis.call('ZADD', WORKERS, at, worker)
+redis.call('HSET', WORKER_INFO, worker, about)
+redis.call('SET', CHECKPOINT, about)
 
 local answers = {}
 for i = 4, #ARGV, 5 do
   local id, fence, vouched, step, steps = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local answer = hold(id, fence, 'renew')
   if answer ~= 'lost' then
-    if vouched == '1' then redis.call('ZADD', RUNNING, 'XX', at + tonumber(ARGV[1]), id) end
+    if vouched == '1' then redis.call('ZADD', RUNNING, 'XX', at + lease, id) end
     if step ~= '0' and step ~= get(id, 'step') then
       redis.call('HSET', JOB .. id, 'step', step, 'steps', steps)
       emit(id, get(id, 'tenant'), 'progress', {step = tonumber(step), steps = tonumber(steps)})

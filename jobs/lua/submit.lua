@@ -3,7 +3,7 @@
 -- then field and value in turn
 -- Returns 'accepted' and the id of the job (an earlier one if the key was used before), 'taken' when the key was used for
 -- something else, or why the job is refused and the ms after which to ask again.
-local id, tenant, head_start, at = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5]) or now()
+local id, tenant, head_start, at = ARGV[1], ARGV[2], number(3), tonumber(ARGV[5]) or now()
 if redis.call('EXISTS', JOB .. id) == 1 then return {'accepted', id} end
 local once = ARGV[6] ~= '' and ONCE .. tenant .. ':' .. ARGV[6]
 local known = once and redis.call('HGET', once, 'job')
@@ -17,14 +17,14 @@ local asked = {}
 for i = 12, #ARGV, 2 do asked[ARGV[i]] = ARGV[i + 1] end
 for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
 assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
-local deadline = at + tonumber(ARGV[4]) * 1000
+local deadline, keep = at + number(4) * 1000, once and number(8)
 head_start = head_start * 1000
 
 redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD, 'fences', 0,
   'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
 if once then
   redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
-  redis.call('EXPIRE', once, ARGV[8])
+  redis.call('EXPIRE', once, keep)
 end
 local turn = take_turn(tenant, asked.priority)
 local order = turn - head_start
