@@ -81,10 +81,9 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
         yield server
 
 
-@pytest.fixture
-def settings(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
-    """Settings for the real parts, and an empty Redis."""
-    redis.Redis.from_url(valkey.url).flushall()
+@pytest.fixture(scope="session")
+def parts(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
+    """Settings for the real parts."""
     return Settings(
         _env_file=None,
         redis_url=valkey.url,
@@ -95,6 +94,14 @@ def settings(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
         checkpoint=str(ROOT / "checkpoints" / "micro"),
         lease_seconds=1,
     )
+
+
+@pytest.fixture
+def settings(parts: Settings) -> Settings:
+    """Settings for the real parts, and an empty Redis."""
+    with redis.Redis.from_url(parts.redis_url) as records:
+        records.flushall()
+    return parts
 
 
 @pytest.fixture

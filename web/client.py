@@ -1,6 +1,10 @@
-"""Write web/openapi.json, from which the site's client is generated: `.venv/bin/python web/client.py`."""
+"""Write web/openapi.json, from which the site's client is generated: `.venv/bin/python web/client.py`.
+
+With `--check` it writes nothing, and fails where the file is not what it would write.
+"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,4 +31,7 @@ def _without_examples(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    FILE.write_text(document(), encoding="utf-8")
+    if sys.argv[1:] != ["--check"]:
+        FILE.write_text(document(), encoding="utf-8")
+    elif document() != FILE.read_text(encoding="utf-8"):
+        sys.exit("web/openapi.json is not what the API says: run .venv/bin/python web/client.py")

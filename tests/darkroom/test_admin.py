@@ -12,14 +12,14 @@ from darkroom.cli import app
 from darkroom.client import ADDRESS_FILE, Client
 from jobs import keys
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
-from tests.integration.test_events import serving
+from tests.integration.test_events import server, serving  # noqa: F401 - a fixture
 
 PHOTO = Path(__file__).parents[2] / "examples" / "mountains.jpg"
 
 
 @pytest.fixture
-def client(settings):
-    with serving(settings) as http, Client(str(http.base_url).rstrip("/")) as client:
+def client(settings, server):  # noqa: F811
+    with Client(server.rstrip("/")) as client:
         yield client
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
+from darkroom.cli import app
 from darkroom.client import Client, find_url
 from darkroom.errors import DarkroomError, refusal
 from darkroom.ports import free_ports
 
 PHOTO = Path(__file__).parent.parent.parent / "examples" / "mountains.jpg"
-DARKROOM = [sys.executable, "-m", "darkroom.cli"]
 
 
-def darkroom(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*DARKROOM, *words], capture_output=True, text=True, timeout=30)
+def darkroom(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
 
 
 @pytest.fixture
@@ -31,14 +32,14 @@ def nowhere() -> str:
 @pytest.mark.parametrize("words", [["status", "x"], ["list"], ["wait", "x"]])
 def test_where_no_darkroom_is_it_says_how_to_start_one(nowhere: str, words: list[str]) -> None:
     answer = darkroom(*words, "--url", nowhere, "--json")
-    assert answer.returncode == 5
+    assert answer.exit_code == 5
     assert answer.stdout == ""
     assert answer.stderr == f"darkroom: There is no Darkroom at {nowhere}; start one with `darkroom up`.\n"
 
 
 def test_a_missing_photo_is_named(tmp_path: Path, nowhere: str) -> None:
     answer = darkroom("edit", str(tmp_path / "moon.jpg"), "make it blue", "--url", nowhere)
-    assert answer.returncode == 1
+    assert answer.exit_code == 1
     assert answer.stderr == f"darkroom: Cannot read {tmp_path}/moon.jpg: No such file or directory.\n"
 
 
@@ -51,7 +52,7 @@ def test_a_missing_photo_is_named(tmp_path: Path, nowhere: str) -> None:
 )
 def test_a_place_that_will_not_do_is_refused_before_the_work(nowhere: str, output: str, sentence: str) -> None:
     answer = darkroom("edit", str(PHOTO), "make it blue", "-o", output, "--url", nowhere)
-    assert answer.returncode == 1
+    assert answer.exit_code == 1
     assert answer.stderr == f"darkroom: {sentence}\n"
 
 
@@ -59,12 +60,19 @@ def test_a_place_that_will_not_do_is_refused_before_the_work(nowhere: str, outpu
     "words", [["status"], ["edit", "photo.jpg"], ["edit", "a.jpg", "b", "--steps", "many"], ["up", "--port", "99999"]]
 )
 def test_wrong_usage_exits_with_2(words: list[str]) -> None:
-    assert darkroom(*words).returncode == 2
+    assert darkroom(*words).exit_code == 2
 
 
 def test_the_version_for_people_and_for_programs() -> None:
     assert darkroom("version").stdout.startswith("darkroom ")
     assert set(json.loads(darkroom("version", "--json").stdout)) == {"version"}
+
+
+def test_the_command_s_exit_status_and_its_streams_are_a_process_s(nowhere: str) -> None:
+    command = [sys.executable, "-m", "darkroom.cli", "list", "--url", nowhere]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (answer.returncode, answer.stdout) == (5, "")
+    assert answer.stderr.startswith("darkroom: There is no Darkroom")
 
 
 def test_a_command_line_starts_without_the_service_s_libraries() -> None:

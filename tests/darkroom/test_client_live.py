@@ -16,7 +16,7 @@ from PIL import Image
 
 from darkroom.client import AsyncClient, AsyncJob, AsyncJobs, AsyncWebhooks, Client, Job, Jobs, Webhooks
 from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunning
-from tests.integration.test_events import serving
+from tests.integration.test_events import server  # noqa: F401 - a fixture
 from tests.integration.test_worker import PHOTO, Step, desk  # noqa: F401 - a fixture
 from worker.run import run_next
 
@@ -56,9 +56,8 @@ class Asynchronous:
 
 
 @pytest.fixture
-def url(settings) -> Iterator[str]:
-    with serving(settings) as http:
-        yield str(http.base_url)
+def url(settings, server) -> str:  # noqa: F811
+    return server
 
 
 @pytest.fixture
@@ -242,7 +241,7 @@ def test_an_answer_that_is_lost_on_the_way_makes_no_second_job(kind, url):
 @pytest.mark.parametrize("kind", [Blocking, Asynchronous])
 def test_events_are_told_once_each_however_often_the_line_is_cut(kind, url, working):
     with Client(url) as direct:
-        job_id = direct.jobs.create(PHOTO, "make it grey", steps=30).id
+        job_id = direct.jobs.create(PHOTO, "make it grey", steps=12).id
         cutter = Cutter(url, itertools.chain([1 << 20], itertools.cycle([900, 700, 1100])))
         side = kind(cutter.url)
         side.client.connection.http.headers["Connection"] = "close"  # so that each request has its own to be cut

@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from darkroom.process import Lifeline
 from tests.darkroom.sleepers import Sleeper, Stubborn, group_is_gone
 from tests.waiting import eventually
@@ -25,17 +23,25 @@ time.sleep(100)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_when_the_parent_is_gone_so_is_every_child_and_grandchild(tmp_path: Path, number: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+def test_when_the_parent_is_gone_so_is_every_child_and_grandchild(tmp_path: Path) -> None:
+    """Whether it was killed or told to end."""
+    numbers = (signal.SIGKILL, signal.SIGTERM)
+    parents = {number: a_parent(tmp_path / number.name) for number in numbers}
+    for number, (parent, pids) in parents.items():
+        assert len(pids) == 4
+        assert not any(map(group_is_gone, pids))
+        parent.send_signal(number)
+        parent.wait()
+    for number, (_, pids) in parents.items():
+        assert eventually(lambda pids=pids: all(map(group_is_gone, pids)), 10), number.name
+
+
+def a_parent(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """A process with children, and the process ids of its watcher and of these."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout
-    pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 4
-    assert not any(map(group_is_gone, pids))
-    parent.send_signal(number)
-    parent.wait()
-    parent.stdout.close()
-    assert eventually(lambda: all(map(group_is_gone, pids)), 10)
+    with parent.stdout as out:
+        return parent, [int(pid) for pid in out.readline().split()]
 
 
 def test_a_killed_watcher_is_replaced_and_knows_the_living(tmp_path: Path) -> None:

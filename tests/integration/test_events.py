@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from api.main import create_app
+from api.protocol import BoundedHttp
 from jobs import keys
 from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
@@ -31,7 +32,8 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
-    config = uvicorn.Config(create_app(settings), port=0, log_level="warning", timeout_graceful_shutdown=1)
+    options = {"port": 0, "log_level": "warning", "timeout_graceful_shutdown": 1}
+    config = uvicorn.Config(create_app(settings), http=BoundedHttp, **options)
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -45,9 +47,16 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
         thread.join()
 
 
+@pytest.fixture(scope="module")
+def server(parts: Settings) -> Iterator[str]:
+    """The address of a web tier that runs on from test to test."""
+    with serving(parts) as http:
+        yield str(http.base_url)
+
+
 @pytest.fixture
-def http(settings: Settings) -> Iterator[httpx.Client]:
-    with serving(settings) as http:
+def http(settings: Settings, server: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server, timeout=20, trust_env=False) as http:
         yield http
 
 

@@ -18,16 +18,27 @@ POSTS = 50
 PICTURE = {"prompt": "make it sepia", "seed": "1"}
 
 
-@pytest.fixture
-def tier(settings: Settings, tmp_path: Path) -> Iterator[WebTier]:
-    with web_tier(settings, tmp_path / "tier") as tier:
+@pytest.fixture(scope="module")
+def one_tier(parts: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebTier]:
+    with web_tier(parts, tmp_path_factory.mktemp("tier")) as tier:
         yield tier
 
 
 @pytest.fixture
-def hasty(settings: Settings, tmp_path: Path) -> Iterator[WebTier]:
-    with web_tier(settings, tmp_path / "tier", "tests.web_tier:Hasty") as tier:
+def tier(settings: Settings, one_tier: WebTier) -> WebTier:
+    """A web tier, which a test may have stopped or killed."""
+    return one_tier if one_tier.running else one_tier.start()
+
+
+@pytest.fixture(scope="module")
+def one_hasty(parts: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebTier]:
+    with web_tier(parts, tmp_path_factory.mktemp("hasty"), "tests.web_tier:Hasty") as tier:
         yield tier
+
+
+@pytest.fixture
+def hasty(settings: Settings, one_hasty: WebTier) -> WebTier:
+    return one_hasty
 
 
 def test_one_key_is_one_job_though_the_web_tier_dies_in_between(tier, store, jpeg):
