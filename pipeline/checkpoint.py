@@ -63,15 +63,17 @@ class Checkpoint:
 
     @cached_property
     def text_encoder(self) -> CLIPTextEncoder:
-        return self._network(CLIPTextEncoder, "text_encoder")
+        return self._network(CLIPTextEncoder, "text_encoder", self.dtype)
 
     @cached_property
     def vae(self) -> VAE:
-        return self._network(VAE, "vae")
+        config = VAE.Config.parse(self.files.settings("vae"))
+        narrow = self.dtype == torch.float16 and config.force_upcast
+        return self._network(VAE, "vae", torch.float32 if narrow else self.dtype)
 
     @cached_property
     def unet(self) -> UNet:
-        network = self._network(UNet, "unet")
+        network = self._network(UNet, "unet", self.dtype)
         channels, latent = network.config.in_channels, self.vae.config.latent_channels
         if channels != 2 * latent:
             detail = f"its UNet takes {channels} channels; one that edits takes {2 * latent}, latents and the picture's"
@@ -84,10 +86,15 @@ class Checkpoint:
     def schedule(self) -> Schedule:
         return Schedule.parse(self.files.settings("scheduler"))
 
-    def _network(self, kind: type[Network], part: str) -> Network:
-        network = self.files.network(kind, part, self.dtype)
+    @cached_property
+    def precise(self) -> "Checkpoint":
+        """The same in fp32, for edits that a narrower dtype is too narrow for."""
+        return Checkpoint(self.files, torch.float32, self.device)
+
+    def _network(self, kind: type[Network], part: str, dtype: torch.dtype) -> Network:
+        network = self.files.network(kind, part, dtype)
         if self.device.type == "cpu":
-            choose_kernels(network, self.dtype)
+            choose_kernels(network, dtype)
             return network
         return network.to(self.device, memory_format=torch.channels_last)
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
 from pipeline.checkpoint import Checkpoint
+from pipeline.denoise import Denoising, advance
 from pipeline.engine import Flight
-from pipeline.errors import PipelineError
+from pipeline.errors import NotFinite, PipelineError
 from pipeline.kernels import fastest_threads
 from pipeline.model import EditingModel
-from pipeline.pictures import as_rgb, fit
+from pipeline.pictures import all_finite, as_rgb, fit
 from pipeline.previews import PreviewMap, colour_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -119,10 +120,12 @@ class Pipeline:
 
         Edits made at the same time by several threads share each denoising step; `priority` says whose go first.
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
-        Without a seed each call draws another.
+        Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
+        computed once more in fp32, and its steps are reported again.
 
         Raises:
             PipelineError: a parameter out of its range, named by `field`.
+            NotFinite: the networks gave no picture.
         """
         params = self._resolve(
             prompt=prompt,
@@ -142,22 +145,65 @@ class Pipeline:
                 on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
 
         with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority]) as flight:
-            return self._fly(flight, picture, params, report)
+            if self.own is None:
+                return self._fly_library(flight, picture, params, report)
+            return self._fly(self.own, flight, picture, params, report)
 
-    def _fly(self, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction) -> Image.Image:
-        """The edit as the engine sees it: begin, steps, finish; or the library's loop, a call at a time."""
-        if self.own is None:
+    def _fly(
+        self, own: EditingModel, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction
+    ) -> Image.Image:
+        """The edit as the engine sees it: begin, steps, finish; what a narrow dtype spoils once more in fp32."""
+        edit = self._denoise(own, flight.step, flight, picture, params, report)
+        try:
+            return flight.run(partial(own.finish, edit))
+        except NotFinite:
+            if self.checkpoint.dtype == torch.float32:
+                raise
+        precise = self._precise
+        if not all_finite(edit.x):
 
-            def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
-                flight.remaining = params["steps"] - step
-                report(step, predicted, noisy)
+            def step(edit: Denoising) -> None:
+                flight.remaining = edit.steps - edit.step
+                flight.run(partial(advance, precise.unet, [edit]))
 
-            return self.checkpoint.library.edit(picture, params, after_step, flight.run)
-        edit = flight.run(partial(self.own.begin, picture, params))
+            edit = self._denoise(precise, step, flight, picture, params, report)
+        return flight.run(partial(precise.finish, edit))
+
+    def _denoise(
+        self,
+        own: EditingModel,
+        step: Callable[[Denoising], None],
+        flight: Flight,
+        picture: Image.Image,
+        params: dict[str, Any],
+        report: OnPrediction,
+    ) -> Denoising:
+        edit = flight.run(partial(own.begin, picture, params))
         while not edit.finished:
-            flight.step(edit)
+            step(edit)
             report(edit.step, edit.predicted[0], edit.x[0])
-        return flight.run(partial(self.own.finish, edit))
+        return edit
+
+    def _fly_library(
+        self, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction
+    ) -> Image.Image:
+        """The library's loop, a call at a time."""
+
+        def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
+            flight.remaining = params["steps"] - step
+            report(step, predicted, noisy)
+
+        try:
+            return self.checkpoint.library.edit(picture, params, after_step, flight.run)
+        except NotFinite:
+            if self.checkpoint.dtype == torch.float32:
+                raise
+        return self.checkpoint.precise.library.edit(picture, params, after_step, flight.run)
+
+    @property
+    def _precise(self) -> EditingModel:
+        """This model in fp32."""
+        return EditingModel.of(self.checkpoint.precise, MODELS[self.model])
 
     def fastest_threads(self, at_most: int) -> int:
         """How many threads make this checkpoint's UNet fastest, measured; 1 on a GPU, which needs no more."""

@@ -1,4 +1,4 @@
-"""The one error that the pipeline raises on purpose."""
+"""The errors that the pipeline raises on purpose: one that whoever called can mend, and faults that they cannot."""
 
 
 class PipelineError(Exception):
@@ -11,3 +11,22 @@ class PipelineError(Exception):
         super().__init__(f"{field}: {detail}" if field else detail)
         self.detail = detail
         self.field = field
+
+
+class Fault(Exception):
+    """Something that broke below the edit, whatever was asked for."""
+
+
+class NotFinite(Fault):
+    """The network gave numbers that are not finite, which are no picture."""
+
+    def __init__(self) -> None:
+        super().__init__("The network gave numbers that are not finite.")
+
+
+class OutOfMemory(Fault):
+    """The device has no memory for the work, even for one edit alone."""
+
+
+class DeviceLost(Fault):
+    """The device answers no more; only a new process gets it back."""

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pipeline.errors import PipelineError
+from pipeline.errors import NotFinite, PipelineError
 from pipeline.files import Files
-from pipeline.pictures import to_tensor
+from pipeline.pictures import all_finite, to_tensor
 from pipeline.weights import lend
 
 # (finished steps, predicted clean latents (C, h, w), latents with their noise)
@@ -124,8 +124,8 @@ class Library:
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in [-1, 1] as scaled latents (B, C, h, w), the mean of what the encoder predicts."""
-        latents = self.autoencoder.encode(pictures.to(self.device, self.dtype))
-        return latents * self.vae.config.scaling_factor
+        latents = self.autoencoder.encode(pictures.to(self.device, self.vae.dtype))
+        return (latents * self.vae.config.scaling_factor).to(self.dtype)
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> Tensor:
@@ -227,10 +227,20 @@ class _Elsewhere:
         return getattr(self._module, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._module, *args, **kwargs))
+        return self._run(partial(self._module, *self._fitting(args), **kwargs))
 
     def encode(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._module.encode, *args, **kwargs))
+        return self._run(partial(self._module.encode, *self._fitting(args), **kwargs))
 
     def decode(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._module.decode, *args, **kwargs))
+        return self._run(partial(self._decode, *self._fitting(args), **kwargs))
+
+    def _decode(self, *args: Any, **kwargs: Any) -> Any:
+        decoded = self._module.decode(*args, **kwargs)
+        if not all_finite(decoded[0]):
+            raise NotFinite
+        return decoded
+
+    def _fitting(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, the first in the module's dtype: the VAE's may be wider than the UNet's."""
+        return (args[0].to(self._module.dtype), *args[1:])

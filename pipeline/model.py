@@ -12,8 +12,9 @@ from torch import Tensor
 from pipeline.catalogue import Model
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, together
+from pipeline.errors import NotFinite
 from pipeline.guidance import Guidance, text_only, three_way
-from pipeline.pictures import to_picture, to_tensor
+from pipeline.pictures import all_finite, to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
 from pipeline.unet import Text, UNet
@@ -37,6 +38,7 @@ class EditingModel:
     unet: UNet
     vae: Autoencoder
     encode_prompt: Callable[[str], Tensor]  # to hidden states (1, n, D)
+    vae_dtype: torch.dtype
     scaling: float
     schedule: Schedule
     sampler: str
@@ -60,6 +62,7 @@ class EditingModel:
             unet=checkpoint.unet,
             vae=vae,
             encode_prompt=encode,
+            vae_dtype=next(checkpoint.vae.parameters()).dtype,
             scaling=checkpoint.vae.config.scaling_factor,
             schedule=checkpoint.schedule,
             sampler=SAMPLER_IDS[model.sampler],
@@ -82,8 +85,15 @@ class EditingModel:
 
     @torch.inference_mode()
     def finish(self, edit: Denoising) -> Image.Image:
-        """The picture in a finished edit's latents."""
-        return to_picture(self.vae.decode((edit.x / self.scaling).to(self.unet.dtype))[0])
+        """The picture in a finished edit's latents.
+
+        Raises:
+            NotFinite: there is none, for latents or pixels are not finite.
+        """
+        pixels = self.vae.decode((edit.x / self.scaling).to(self.vae_dtype))[0]
+        if not all_finite(pixels):
+            raise NotFinite
+        return to_picture(pixels)
 
     def _guidance(self, params: dict[str, Any]) -> Guidance:
         if self.text_scale is not None:
@@ -98,7 +108,7 @@ class EditingModel:
     def _encode_picture(self, size: tuple[int, int], pixels: bytes) -> Tensor:
         """Latents (1, C, h, w) in fp32."""
         picture = to_tensor(Image.frombytes("RGB", size, pixels))
-        return self.vae.encode(picture.to(self.device, self.unet.dtype)).float()
+        return self.vae.encode(picture.to(self.device, self.vae_dtype)).float()
 
 
 def _encoder(checkpoint: Checkpoint) -> Callable[[str], Tensor]:

@@ -56,6 +56,11 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(values).permute(2, 0, 1)[None] * 2 - 1
 
 
+def all_finite(tensor: Tensor) -> bool:
+    """Whether there is neither NaN nor infinity in it; waits for the device, so it is for the end of an edit."""
+    return bool(tensor.isfinite().all())
+
+
 def to_picture(tensor: Tensor) -> Image.Image:
     """A (3, H, W) tensor in [-1, 1] as an RGB picture, rounded to the nearest level."""
     values = (tensor.float() * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()

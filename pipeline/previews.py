@@ -29,7 +29,7 @@ class PreviewMap:
 
     def picture(self, latents: Tensor) -> Image.Image:
         """One small RGB picture from latents (C, h, w): a pixel for each latent pixel."""
-        return to_picture(self.colours(latents) * 2 - 1)
+        return to_picture((self.colours(latents) * 2 - 1).nan_to_num())
 
     @classmethod
     def read(cls, folder: Path) -> "PreviewMap | None":

@@ -26,6 +26,7 @@ class VAEConfig(NetworkConfig):
     use_quant_conv: bool = True
     use_post_quant_conv: bool = True
     scaling_factor: float = 0.18215
+    force_upcast: bool = False  # float16 is too narrow for its activations
 
     only: ClassVar = {"act_fn": "silu", "shift_factor": 0.0, "latents_mean": 0.0}
 

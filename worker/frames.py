@@ -18,6 +18,8 @@ class Frames:
 
     def note(self, progress: Step) -> None:
         """Keep this step's pair if it is one of those wanted; the last step always is."""
+        if self.steps and progress.step <= self.steps[-1]:  # the edit began once more
+            self.steps, self._pairs = [], []
         before, now = ((step * MOST) // progress.steps for step in (progress.step - 1, progress.step))
         if now > before:
             self.steps.append(progress.step)

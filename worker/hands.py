@@ -86,7 +86,7 @@ class Held:
         Raises:
             Stopped: the job is not to go on.
         """
-        self.step, self.steps = progress.step, progress.steps
+        self.step, self.steps = max(self.step, progress.step), progress.steps  # an edit may begin once more
         self._moved = time.monotonic()
         self.frames.note(progress)
         self.check()

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.retries import full_jitter
 from jobs.store import JobStore
-from pipeline.errors import PipelineError
+from pipeline.errors import NotFinite, PipelineError
 from worker.editor import Editor
 from worker.hands import Canceled, Drained, Hands, Held, Lost
 
@@ -82,6 +82,9 @@ def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
             end_badly(desk, job, missing_input())
         except PipelineError as error:  # the user can mend this
             end_badly(desk, job, unusable_input(str(error)))
+        except NotFinite as fault:
+            log.error("job %s: %s", job.id, fault)
+            end_badly(desk, job, no_picture())
         except Exception:  # only we can mend this
             log.exception("job %s broke", job.id)
             end_badly(desk, job, internal_error())
@@ -169,6 +172,11 @@ def end_well(desk: Desk, held: Held, result: Result) -> None:
 def end_badly(desk: Desk, job: Job, error: JobError) -> None:
     insist(lambda: desk.store.fail(job, error), seconds=desk.lease_seconds)
     log.info("job %s failed: %s", job.id, error.type)
+
+
+def no_picture() -> JobError:
+    detail = "The network gave numbers that are not finite, in place of a picture; that is not the fault of the request."
+    return replace(internal_error(), detail=detail)
 
 
 def insist(call: Callable[[], T], *, seconds: float) -> T:
