@@ -1,244 +1,28 @@
-"""Starts what docker-compose.yml describes on a machine without Docker: the same commands, environment and files.
+"""The compose file's processes for a benchmark, in production mode with generated secrets, and a client of theirs."""
 
-Only what a container brings of its own is put in its place: names of services become 127.0.0.1, their ports free ones,
-volumes folders, and the programs those of this machine (nginx from Debian, Valkey and SeaweedFS from their wheels).
-"""
-
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
-from dotenv import dotenv_values
+from darkroom.process import ProcessError
+from tests.deploy.compose import Compose, production
+from tests.deploy.outside import SERVICES, Outside
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline, Process, ProcessError
-from darkroom.servers import valkey_binary, weed_binary
-
-ROOT = Path(__file__).parent.parent
-FILE = ROOT / "docker-compose.yml"
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
-CONFIGURATION = (".conf", ".yml", ".yaml")  # files in which services and ports are named
-
-#: What other people's images put before `command`.
-ENTRYPOINTS = {"chrislusf/seaweedfs": ["weed"]}
-
-#: Debian's packages of programs that are called otherwise.
-DEBIAN = {"nginx": "nginx-light"}
-
-VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^${}]*))?\}")
+SLEEPING = {"EDITORS": "benchmarks._sleeping:load", "SLEEP_SECONDS": "0.4"}
+HASTY = SLEEPING | {"SLEEP_SECONDS": "0.1", "WORKER_GRACE_SECONDS": "1"}  #: for `--quick`
 
 
-def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """Compose's own replacing of `${NAME}` and `${NAME:-default}`, from the inside out; `$$` stays a dollar."""
-    kept = text.replace("$$", "\0")
-    while VARIABLE.search(kept):
-        kept = VARIABLE.sub(lambda found: variables.get(found[1]) or found[2] or "", kept)
-    return kept.replace("\0", "$")
-
-
-def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The services of the compose file, with its variables put in."""
-
-    def put_in(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: put_in(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [put_in(inner) for inner in value]
-        return interpolated(value, variables) if isinstance(value, str) else value
-
-    found: dict[str, dict[str, Any]] = put_in(yaml.safe_load(FILE.read_text()))["services"]
-    return found
-
-
-class Stage:
-    """What the Dockerfile says of one of our images: its environment and commands, its parents' included."""
-
-    def __init__(self, name: str) -> None:
-        self.env: dict[str, str] = {}
-        self.command: list[str] = []
-        self.health: list[str] = []
-        self._read(name)
-
-    def _read(self, name: str) -> None:
-        text = DOCKERFILE.read_text().replace("\\\n", " ")
-        found = re.search(rf"^FROM (\S+) AS {name}\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)
-        if not found:
-            return  # an image that is not ours
-        self._read(found[1])
-        for line in found[2].splitlines():
-            word, _, rest = line.strip().partition(" ")
-            if word == "ENV":
-                self.env |= dict(re.findall(r"(\w+)=(\S+)", rest))
-            elif word == "CMD":
-                self.command = json.loads(rest)
-            elif word == "HEALTHCHECK":
-                self.health = json.loads(rest.partition("CMD ")[2])
-
-
-class Container(Process):
-    """One service of the compose file, as a process of this machine."""
-
-    patience = 120.0
-    grace = 30.0
-
-    def __init__(self, name: str, described: Mapping[str, Any], stack: "Compose") -> None:
-        self.name = name
-        super().__init__(stack.folder / name, stack.lifeline)
-        self.described = described
-        self._stack = stack
-        self.stage = Stage(described.get("build", {}).get("target") or stack.built_for(described["image"]))
-        self._places = {str(place): str(self.folder / "tmp") for place in described.get("tmpfs", [])}
-        for volume in described.get("volumes", []):
-            source, place = volume.split(":")[:2]
-            self._places[place] = str(self._mounted(source))
-        for place in self._places.values():
-            Path(place).mkdir(parents=True, exist_ok=True)
-
-    def _mounted(self, source: str) -> Path:
-        """A named volume becomes a folder; a folder of the project a copy, whose files name our ports."""
-        if not source.startswith((".", "/")):
-            return self._stack.folder / "volumes" / source
-        copy = self.folder / "mounted" / Path(source).name
-        shutil.copytree(ROOT / source, copy, dirs_exist_ok=True)
-        for file in copy.rglob("*"):
-            if file.suffix in CONFIGURATION:
-                file.write_text(self.rewritten(file.read_text()))
-        return copy
-
-    def rewritten(self, text: str) -> str:
-        """A text of this service, with addresses and paths of this machine."""
-        for place, local in self._places.items():
-            text = re.sub(rf"(?<![\w/.]){re.escape(place)}(?![\w.-])", local, text)
-        return self._stack.readdressed(text.replace("0.0.0.0", "127.0.0.1"), self.name)  # noqa: S104
-
-    def command(self) -> list[str]:
-        own = self.described.get("command", []) or self.stage.command
-        entrypoint = self.described.get("entrypoint") or ENTRYPOINTS.get(self.described["image"].split(":")[0], [])
-        command = [self.rewritten(word) for word in [*entrypoint, *own]]
-        if command[0] == "nginx" and os.geteuid() == 0:
-            command[-1] += " user root;"  # its image has no root to begin with
-        return command
-
-    def environment(self) -> dict[str, str]:
-        named = {name: self.rewritten(str(value)) for name, value in self.described.get("environment", {}).items()}
-        dotenv = self._stack.variables if "env_file" in self.described else {}
-        path = f"{self._stack.programs}:{os.environ['PATH']}"
-        return {"PYTHONPATH": str(ROOT), **self.stage.env, **dotenv, **named, "PATH": path}
-
-    def ready(self) -> bool:
-        return all(answers(port) for port in self._stack.ports_of(self.name))
-
-    @property
-    def health(self) -> list[str]:
-        """The health check, where it is a program and not a shell's line for tools of the image."""
-        described = list(self.described.get("healthcheck", {}).get("test", ["CMD", *self.stage.health]))
-        return described[1:] if described[0] == "CMD" else []
-
-    def is_healthy(self) -> bool:
-        """What the health check says."""
-        check = [self.rewritten(word) for word in self.health]
-        return subprocess.run(check, env={**os.environ, **self.environment()}, timeout=30).returncode == 0
-
-
-class Compose:
-    """Services of the compose file in one folder, started in the order of their dependencies."""
-
-    def __init__(self, folder: Path, variables: Mapping[str, str], names: str) -> None:
-        """`names`: which services, with spaces between; `variables`: what is in .env."""
-        self.folder = folder
-        self.lifeline = Lifeline()
-        self.programs = folder / "bin"
-        self._link_programs(names.split())
-        described = services(variables)
-        self.ports = self._choose_ports(described)
-        published = {"HTTP_PORT": self.ports["proxy", 8080], "PICTURES_PORT": self.ports["proxy", 8081]}
-        self.variables = {**variables, **{name: str(port) for name, port in published.items()}}
-        self._described = services(self.variables)
-        self.containers = {name: Container(name, self._described[name], self) for name in names.split()}
-
-    def _link_programs(self, services: list[str]) -> None:
-        self.programs.mkdir(parents=True)
-        programs: dict[str, Path | str | None] = {
-            "python": sys.executable,
-            "valkey-server": valkey_binary(),
-            "weed": weed_binary(),
-            "nginx": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"),
-        }
-        if "prometheus" in services:
-            programs["prometheus"] = shutil.which("prometheus")
-        for name, program in programs.items():
-            if program is None:
-                raise ProcessError(f"There is no {name} here: install it (apt install {DEBIAN.get(name, name)}).")
-            if name == "python":  # a link would not find its virtual environment
-                (self.programs / name).write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
-                (self.programs / name).chmod(0o755)
-            else:
-                (self.programs / name).symlink_to(program)
-
-    def _choose_ports(self, described: Mapping[str, Any]) -> dict[tuple[str, int], int]:
-        names = "|".join(described)
-        texts = [str(described), *(file.read_text() for file in (ROOT / "docker").rglob("*") if file.is_file())]
-        inner = {(name, int(port)) for text in texts for name, port in re.findall(rf"\b({names}):(\d{{2,5}})\b", text)}
-        inner |= {(name, port["target"]) for name, about in described.items() for port in about.get("ports", [])}
-        inner |= {("s3", int(port)) for port in re.findall(r"port(?:\.grpc)?=(\d{2,})", str(described["s3"]))}
-        return dict(zip(sorted(inner), free_ports(len(inner)), strict=True))
-
-    def readdressed(self, text: str, own: str) -> str:
-        """Names of services become 127.0.0.1, and their ports, and the service's own ones, those chosen here."""
-
-        def address(found: re.Match[str]) -> str:
-            service, port = found[1], int(found[2])
-            here = self.ports.get((service or own, port))
-            return found[0] if here is None else f"127.0.0.1:{here}" if service else str(here)
-
-        names = "|".join({name for name, _ in self.ports})
-        return re.sub(rf"(?<![\w.])(?:({names}):)?(\d{{2,5}})\b", address, text)
-
-    def built_for(self, image: str) -> str:
-        """The Dockerfile's stage of an image that another service builds."""
-        builders = (about for about in self._described.values() if about["image"] == image and "build" in about)
-        return str(next((about["build"]["target"] for about in builders), ""))
-
-    def ports_of(self, name: str) -> list[int]:
-        return [here for (service, port), here in self.ports.items() if service == name and port < 10_000]
-
-    @property
-    def url(self) -> str:
-        """Where clients find it."""
-        return f"http://localhost:{self.ports['proxy', 8080]}"
-
-    def __enter__(self) -> "Compose":
+@contextmanager
+def composed(
+    variables: Mapping[str, str], services: str = SERVICES, kind: type[Compose] = Compose
+) -> Iterator[Outside]:
+    """A client of these services, which end and are removed afterwards; `variables` go over those of production."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-compose-") as folder:
         try:
-            for container in self.containers.values():
-                container.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for container in reversed(self.containers.values()):
-            container.stop()
-        self.lifeline.close()
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def production(folder: Path) -> dict[str, str]:
-    """The variables of a .env for production, made as operators make theirs."""
-    file = folder / ".env"
-    file.write_bytes(subprocess.run(["sh", ROOT / "docker" / "env.sh"], check=True, capture_output=True).stdout)
-    return {name: value or "" for name, value in dotenv_values(file).items()}
+            stack = kind(Path(folder) / "stack", production(Path(folder)) | variables, services)
+        except ProcessError as missing:
+            raise SystemExit(str(missing)) from None
+        with stack:
+            yield Outside(stack)
+            stack.containers["s3"].kill()  # its goodbye would take seconds, and nobody reads its files again

@@ -3,9 +3,8 @@
 import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
-
-import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
 
@@ -19,13 +18,13 @@ def keep_memory() -> None:
 
 
 def describe() -> dict[str, object]:
-    """The processor, its cores, how busy they were, and PyTorch's version and threads."""
+    """The processor, its cores, how busy they were, and PyTorch's version and threads where it is loaded."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {
+    machine = {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
     }
+    torch = sys.modules.get("torch")
+    return machine | ({"torch": torch.__version__, "threads": torch.get_num_threads()} if torch else {})

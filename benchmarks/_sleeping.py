@@ -1,6 +1,6 @@
-"""An engine for our own worker that sleeps instead of computing: one device, on which jobs take turns.
+"""Engines for our own worker that sleep instead of computing: one device on which jobs take turns, or one for each job.
 
-`EDITORS=benchmarks._sleeping:load`, and SLEEP_SECONDS for how long each job has the device.
+`EDITORS=benchmarks._sleeping:load`, or `:side_by_side`, and SLEEP_SECONDS for how long each job has a device.
 """
 
 import os
@@ -13,7 +13,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS, Card
-from worker.editor import Editors
+from worker.editor import Editor, Editors
 
 
 class SleepingDevice:
@@ -37,7 +37,29 @@ class SleepingDevice:
         return {"checkpoint": "none"}
 
 
+class Sleeping(SleepingDevice):
+    """Gives each picture back after so long, however many there are."""
+
+    def edit(self, photo: Image.Image, prompt: str, **_: Any) -> Image.Image:  # noqa: ARG002 - an editor's signature
+        time.sleep(self._seconds)
+        self.finished_at = time.monotonic()
+        return photo
+
+
 def load(settings: Settings) -> Editors:
-    """The factory that EDITORS names."""
-    device = SleepingDevice(float(os.environ.get("SLEEP_SECONDS", "1")))
-    return Editors(dict.fromkeys(MODELS, device), Card.read(Path(settings.checkpoint)), lambda: device.finished_at)
+    """The factory of workers whose jobs take turns."""
+    return _editors(settings, SleepingDevice(_seconds()))
+
+
+def side_by_side(settings: Settings) -> Editors:
+    """The factory of workers whose jobs do not wait for each other."""
+    return _editors(settings, Sleeping(_seconds()))
+
+
+def _seconds() -> float:
+    return float(os.environ.get("SLEEP_SECONDS", "1"))
+
+
+def _editors(settings: Settings, device: SleepingDevice) -> Editors:
+    editors: dict[str, Editor] = dict.fromkeys(MODELS, device)
+    return Editors(editors, Card.read(Path(settings.checkpoint)), lambda: device.finished_at)

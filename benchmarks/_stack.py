@@ -38,6 +38,7 @@ def servers(**settings: str) -> Iterator[Servers]:
         stack.callback(lifeline.close)
         valkey = stack.enter_context(Valkey(folder / "valkey", lifeline))
         seaweed = stack.enter_context(SeaweedFS(folder / "s3", lifeline))
+        stack.callback(seaweed.kill)  # its goodbye would take seconds, and nobody reads its files again
         yield Servers(folder, lifeline, valkey, seaweed, settings_for([valkey, seaweed]) | settings)
 
 

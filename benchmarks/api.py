@@ -1,8 +1,12 @@
 """Ours beside BentoML tasks, coglet, and plain FastAPI with Celery: the same 0.2 s job, the same S3, one machine.
 
-`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. The peers are installed, exactly pinned, into a venv of
-their own under .darkroom. Each side runs alone; the sides take turns. Its web tier is one process, and its jobs have 32
-places. Ours does more in that job than the peers, who only sleep: it fetches the picture, writes a JPEG and stores it.
+`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. Latencies are told at half of what a side accepts, and
+at one rate for all. Where the worker is a process of its own, it also counts what is accepted without one. Last comes
+our own service with its real engine: how it answers while that computes, and the memory of each process at rest.
+
+The peers are installed, exactly pinned, into a venv of their own under .darkroom. Each side runs alone; the sides take
+turns. Its web tier is one process, and its jobs have 32 places. Ours does more in that job than the peers, who only
+sleep: it fetches the picture, writes a JPEG and stores it.
 
 `stored`: the picture is in S3 before the submission is answered. `shipped`: as the peer does by itself.
 coglet cannot store before it answers, so there the client's own upload to S3 is part of the submission; it has no queue
@@ -22,7 +26,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,35 +36,54 @@ import redis
 from botocore.config import Config
 
 from benchmarks._machine import describe
-from benchmarks._stack import Servers, more_files, photo, servers, web_tier
+from benchmarks._stack import Servers, more_files, photo, rss, servers
 from darkroom.ports import free_ports
 from darkroom.process import Process
-from darkroom.services import Keeper
+from darkroom.services import Api, Keeper, Worker
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = PEERS.parent.parent
 JOB_SECONDS = 0.2
 CONNECTIONS = 8
+OURS = "darkroom stored"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float  #: of each rate
+    calls: int  #: webhooks, one after the other
+    rate: float = 15.0  #: submissions a second at which all sides are compared
+    computed: int = 40  #: submissions while the engine computes
+
+
+FULL, QUICK = Size(5, 15.0, 50), Size(1, 0.4, 1, computed=3)
 
 
 class Program(Process):
-    """One process of a side, ready when its port answers."""
+    """One process of a side, ready when its port answers, or when the file that it makes then is there."""
 
     patience = 90.0
 
-    def __init__(self, parts: Servers, name: str, command: list[str], environment: dict[str, str], port: int | None):
+    def __init__(
+        self, parts: Servers, name: str, command: list[str], environment: dict[str, str], port: int | None = None
+    ) -> None:
         self.name = name
         super().__init__(parts.folder / "peers" / name, parts.lifeline)
         self._command, self._environment, self.port = command, environment, port
+        self._ready_file = self.folder / "ready"
+        self._ready_file.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         return self._command
 
     def environment(self) -> dict[str, str]:
-        return self._environment
+        return self._environment | {"READY_FILE": str(self._ready_file)}
 
     def ready(self) -> bool:
-        return self.port is None or asyncio.run(answers(self.port))
+        return self._ready_file.exists() if self.port is None else asyncio.run(answers(self.port))
 
 
 async def answers(port: int) -> bool:
@@ -124,30 +147,36 @@ class Side:
     submit: Callable[[str, str | None], bytes]  # a prompt, a webhook
     status: Callable[[bytes], bytes | None]  # the answer to a submission
     before: Callable[[], tuple[int, bytes]] | None = None  # a request elsewhere that belongs to the submission
+    worker: Process | None = None  # where that is a process of its own
+    processes: tuple[Process, ...] = ()  # our own ones
 
 
 @contextmanager
 def ours(parts: Servers, image: bytes, _python: Path, _stored: bool) -> Iterator[Side]:
-    environment = parts.environment | {
-        "PYTHONPATH": str(ROOT),
-        "FETCH_PORTS": "80,443," + parts.environment["HOOK_PORT"],
-        "EDITORS": "benchmarks.peers.darkroom_worker:load",
-        "WORKER_GRACE_SECONDS": "5",
-    }
+    sleeping = {"EDITORS": "benchmarks._sleeping:side_by_side", "SLEEP_SECONDS": str(JOB_SECONDS), "WORKER_SLOTS": "32"}
+    with our_service(parts, image, sleeping) as side:
+        yield side
+
+
+@contextmanager
+def our_service(parts: Servers, image: bytes, settings: dict[str, str]) -> Iterator[Side]:
+    environment = parts.environment | {"PYTHONPATH": str(ROOT), "WORKER_GRACE_SECONDS": "1"} | settings
+    environment["FETCH_PORTS"] = "80,443," + parts.environment["HOOK_PORT"]
+    logs, (port,) = parts.folder / "logs", free_ports(1)
+    kinds = (Api, Keeper, Worker)
+    processes = tuple(kind(logs, parts.lifeline, environment, port) for kind in kinds)
     with ExitStack() as stack:
-        api = web_tier(parts)
-        api.settings = environment
-        stack.enter_context(api)
-        stack.enter_context(Keeper(parts.folder / "logs", parts.lifeline, environment, api.port))
-        command = [sys.executable, "-m", "worker.app"]
-        stack.enter_context(Program(parts, "worker", command, environment, None))
-        while not api.ask("/v1/queue").get("workers"):
-            time.sleep(0.05)
+        for process in processes:
+            stack.enter_context(process)
 
         def submit(prompt: str, webhook: str | None) -> bytes:
-            return form("/v1/jobs", image, prompt=prompt, format="jpeg", **({"webhook": webhook} if webhook else {}))
+            hook = {"webhook": webhook} if webhook else {}
+            return form("/v1/jobs", image, prompt=prompt, format="jpeg", **hook)
 
-        yield Side(api.port, submit, lambda answer: get("/v1/jobs/" + json.loads(answer)["id"]))
+        def status(answer: bytes) -> bytes:
+            return get("/v1/jobs/" + json.loads(answer)["id"])
+
+        yield Side(port, submit, status, worker=processes[-1], processes=processes)
 
 
 @contextmanager
@@ -157,14 +186,13 @@ def celery(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
     worker = ["celery", "-A", "fastapi_celery:worker", "worker", "--pool=threads", "-c", "32", "--loglevel=WARNING"]
     with (
         Program(parts, "celery-web", [str(python), "-m", *app], environment, port),
-        Program(parts, "celery-worker", [str(python), "-m", *worker], environment, None),
+        Program(parts, "celery-worker", [str(python), "-m", *worker], environment) as working,
     ):
-        time.sleep(3)  # it says nowhere when it is ready
 
         def submit(prompt: str, webhook: str | None) -> bytes:
             return form("/jobs", image, prompt=prompt, **({"webhook": webhook} if webhook else {}))
 
-        yield Side(port, submit, lambda answer: get("/jobs/" + json.loads(answer)["id"]))
+        yield Side(port, submit, lambda answer: get("/jobs/" + json.loads(answer)["id"]), worker=working)
 
 
 @contextmanager
@@ -232,7 +260,7 @@ def peer_environment(parts: Servers, stored: bool) -> dict[str, str]:
 
 
 SIDES = {
-    "darkroom stored": (ours, True),
+    OURS: (ours, True),
     "fastapi+celery stored": (celery, True),
     "bentoml stored": (bento, True),
     "coglet stored": (coglet, True),
@@ -367,21 +395,57 @@ def quantile(values: list[float], share: float) -> float | None:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else None
 
 
-async def measure(side: Side, bell: Bell, seconds: float, calls: int) -> dict[str, float | None]:
+async def measure(side: Side, bell: Bell, size: Size) -> dict[str, float | None]:
     client = Client(side)
-    await webhooks(client, bell, 2)  # the first ones make connections
-    hooks = await webhooks(client, bell, calls)
-    most = await capacity(client, seconds)
-    submits, reads, refused = await at_rate(client, most / 2, seconds)
-    return {
+    await webhooks(client, bell, 1)  # the first one makes connections
+    hooks = await webhooks(client, bell, size.calls)
+    most = await capacity(client, size.seconds)
+    report = {
         "accepted_per_second": most,
-        "submit_p50_ms": quantile(submits, 0.5),
-        "submit_p99_ms": quantile(submits, 0.99),
-        "status_p50_ms": quantile(reads, 0.5),
-        "status_p99_ms": quantile(reads, 0.99),
         "webhook_p50_ms": quantile(hooks, 0.5),
         "webhook_p99_ms": quantile(hooks, 0.99),
-        "refused": float(refused),
+    }
+    for where, rate in (("at_half", most / 2), (f"at_{size.rate:.0f}_a_second", size.rate)):
+        submits, reads, refused = await at_rate(client, rate, size.seconds)
+        report |= {
+            f"submit_p50_ms_{where}": quantile(submits, 0.5),
+            f"submit_p99_ms_{where}": quantile(submits, 0.99),
+            f"status_p50_ms_{where}": quantile(reads, 0.5),
+            f"status_p99_ms_{where}": quantile(reads, 0.99),
+            f"refused_{where}": float(refused),
+        }
+    return report | {"accepted_per_second_without_worker": await without_worker(client, size.seconds)}
+
+
+async def without_worker(client: Client, seconds: float) -> float | None:
+    """Accepted submissions a second while nobody works; None where the worker is no process of its own."""
+    if client.side.worker is None:
+        return None
+    client.side.worker.stop()
+    return await capacity(client, seconds)
+
+
+async def while_computing(side: Side, image: bytes, count: int) -> dict[str, Any]:
+    """Milliseconds of submissions, one after the other, while our worker computes edits that do not end."""
+    client, endless = Client(side), form("/v1/jobs", image, prompt="make it sepia", steps="1000")
+    megabytes = {f"{process.name}_mb": rss(process.pid) for process in side.processes}
+
+    async def running() -> int:
+        return int(json.loads((await client.ask(side.port, get("/v1/queue")))[1])["running"])
+
+    await client.ask(side.port, endless)
+    while not await running():
+        await asyncio.sleep(0.02)
+    took = []
+    for _ in range(count):
+        started = time.perf_counter()
+        await client.ask(side.port, endless)
+        took.append(1000 * (time.perf_counter() - started))
+    return {
+        "submit_p50_ms": quantile(took, 0.5),
+        "submit_p95_ms": quantile(took, 0.95),
+        "jobs_in_the_engine": await running(),
+        **megabytes,
     }
 
 
@@ -397,21 +461,26 @@ def peer_python() -> Path:
     return python
 
 
-def run(names: list[str], rounds: int, seconds: float, calls: int) -> dict[str, list[dict[str, float | None]]]:
-    python, image, bell = peer_python(), photo(), Bell()
+def run(names: list[str], size: Size) -> dict[str, Any]:
+    """The sides in turns, and then our own service while its engine computes."""
+    python, image, bell = peer_python() if names != [OURS] else Path(sys.executable), photo(), Bell()
     found: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
-    local = {"ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "HOOK_PORT": str(bell.port), "MAX_QUEUED_JOBS": "1000000"}
-    with servers(**local) as parts:
-        for number in range(rounds):
+    local = {"ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "HOOK_PORT": str(bell.port)}
+    with servers(**local, MAX_QUEUED_JOBS="1000000", MAX_WAIT_SECONDS="1000000") as parts:
+        for number in range(size.rounds):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 redis.Redis.from_url(parts.valkey.url).flushall()
                 start, stored = SIDES[name]
                 with start(parts, image, python, stored) as side:
-                    found[name].append(asyncio.run(measure(side, bell, seconds, calls)))
+                    found[name].append(asyncio.run(measure(side, bell, size)))
                 print(f"round {number + 1}: {name}", file=sys.stderr)
+        redis.Redis.from_url(parts.valkey.url).flushall()
+        with our_service(parts, image, {}) as side:
+            computing = asyncio.run(while_computing(side, image, size.computed))
+            side.processes[-1].kill()  # its jobs would not end in its grace
     bell.close()
-    return found
+    return {"rounds": found, "while_computing": computing}
 
 
 def table(found: dict[str, list[dict[str, float | None]]]) -> str:
@@ -433,18 +502,20 @@ def table(found: dict[str, list[dict[str, float | None]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--quick", action="store_true", help="one short round of our own side, without the peers")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--only", action="append", choices=list(SIDES), help="this side; may be repeated")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     more_files()
-    seconds, calls = (2.0, 5) if arguments.quick else (15.0, 50)
-    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    size = QUICK if arguments.quick else replace(FULL, rounds=arguments.rounds or FULL.rounds)
     os.environ.pop("ADMIN_KEY", None)
-    found = run(arguments.only or list(SIDES), rounds, seconds, calls)
-    report = {"machine": describe(), "job_seconds": JOB_SECONDS, "rounds": found}
-    print(json.dumps(report, indent=1) if arguments.json else table(found))
+    names = arguments.only or ([OURS] if arguments.quick else list(SIDES))
+    report = {"machine": describe(), "job_seconds": JOB_SECONDS} | run(names, size)
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        print(table(report["rounds"]), *report["while_computing"].items(), sep="\n")
 
 
 if __name__ == "__main__":

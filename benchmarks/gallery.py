@@ -1,7 +1,8 @@
 """The gallery: a dozen edits and more, each an ordinary job of a running service, kept with its receipt.
 
-`./dev bench gallery` starts a service of its own, or uses one (`--url`), and writes into docs/gallery/ a JPEG and a
-JSON for every edit, an index of them all, and one picture for the README. CHECKPOINT chooses another checkpoint.
+`./dev bench gallery [--quick]` starts a service of its own, or uses one (`--url`), and writes into docs/gallery/ a JPEG
+and a JSON for every edit, an index of them all, and one picture for the README. `--models FILE` draws instead one photo
+by every model and six instructions. CHECKPOINT chooses another checkpoint.
 """
 
 import argparse
@@ -9,9 +10,10 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,21 @@ from darkroom.client import Client, Job
 from darkroom.data_folder import DataFolder
 from darkroom.ports import free_ports
 from darkroom.stack import Stack
+from pipeline.catalogue import DEFAULT_MODEL
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FOLDER = Path("docs/gallery")
 SEED = 7
-CELL, LINE, COLUMNS = 300, 26, 4
+CELL, LINE, COLUMNS = 300, 34, 4
+MODELS_PHOTO = "pagoda"
+INSTRUCTIONS = (
+    "make it sunset",
+    "make it look like night",
+    "make it a pencil sketch",
+    "make it sepia",
+    "turn it blue",
+    "make it snowy",
+)
 
 
 @dataclass(frozen=True)
@@ -84,21 +96,32 @@ def keep(jobs: dict[Wish, Job], folder: Path) -> None:
         (folder / f"{one['name']}.json").write_text(json.dumps(one, indent=1) + "\n")
     index = [{key: one[key] for key in ("name", "photo")} | {"prompt": one["params"]["prompt"]} for one in receipts]
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
-    sheet(pictures).save(folder / "gallery.jpg", quality=75)
+    sheet([(wish.prompt, picture) for wish, picture in pictures.items()], COLUMNS).save(
+        folder / "gallery.jpg", quality=75
+    )
 
 
-def sheet(pictures: dict[Wish, Image.Image]) -> Image.Image:
-    """All edits in a grid, each over its instruction."""
-    rows = -(-len(pictures) // COLUMNS)
-    canvas = Image.new("RGB", (COLUMNS * CELL, rows * (CELL + LINE)), "white")
+def draw_models(client: Client, models: Sequence[str], instructions: Sequence[str], size: str) -> Image.Image:
+    """A row for each model, a column for each instruction."""
+    photo, asked = EXAMPLES / f"{MODELS_PHOTO}.jpg", list(product(models, instructions))
+    jobs = [client.jobs.create(photo, prompt, model=model, size=size, seed=SEED) for model, prompt in asked]
+    pictures = [Image.open(io.BytesIO(job.wait().result())).convert("RGB") for job in jobs]
+    captions = [f"{model}\n{prompt}" for model, prompt in asked]
+    return sheet(list(zip(captions, pictures, strict=True)), len(instructions))
+
+
+def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Image:
+    """All pictures in a grid, each over its caption."""
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (columns * CELL, rows * (CELL + LINE)), "white")
     pen = ImageDraw.Draw(canvas)
-    for place, (wish, picture) in enumerate(pictures.items()):
-        left, top = place % COLUMNS * CELL, place // COLUMNS * (CELL + LINE)
+    for place, (caption, picture) in enumerate(pictures):
+        left, top = place % columns * CELL, place // columns * (CELL + LINE)
         side = min(picture.size)
         left_over, over = (picture.width - side) // 2, (picture.height - side) // 2
         square = picture.crop((left_over, over, left_over + side, over + side)).resize((CELL - 4, CELL - 4))
         canvas.paste(square, (left + 2, top + 2))
-        pen.text((left + CELL // 2, top + CELL + LINE // 2 - 2), wish.prompt, fill="black", anchor="mm")
+        pen.text((left + CELL // 2, top + CELL + LINE // 2 - 2), caption, fill="black", anchor="mm", align="center")
     return canvas
 
 
@@ -117,20 +140,42 @@ def service(url: str | None) -> Iterator[str]:
         yield stack.api.url
 
 
+def make(client: Client, chosen: tuple[Wish, ...], size: str, folder: Path) -> None:
+    """Edit and keep these, in place of the whole gallery that was there if they are all of them."""
+    jobs = edit_all(client, chosen, size)
+    if chosen == WISHES:  # the site shows all that it finds there
+        shutil.rmtree(folder, ignore_errors=True)
+    keep(jobs, folder)
+    print(f"{len(chosen)} edits in {folder}")
+
+
+def try_out(client: Client) -> None:
+    """One edit, and the sheet of one model, that are thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        make(client, WISHES[:1], "256x256", Path(folder))
+        draw_models(client, [DEFAULT_MODEL], INSTRUCTIONS[:1], "256x256").save(Path(folder) / "models.jpg")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one edit and a sheet of one, thrown away")
     parser.add_argument("--url", help="of a running service (default: one started for this)")
     parser.add_argument("--size", default="auto", help="as the API has it (%(default)s)")
     parser.add_argument("--only", help="names of edits, parted by commas (all)")
     parser.add_argument("-o", "--output", type=Path, default=FOLDER, help="(%(default)s)")
+    parser.add_argument(
+        "--models", type=Path, metavar="FILE", help="draw every model's edits of one photo there instead"
+    )
     arguments = parser.parse_args()
     chosen = tuple(wish for wish in WISHES if not arguments.only or wish.name in arguments.only.split(","))
     with service(arguments.url) as url, Client(url) as client:
-        jobs = edit_all(client, chosen, arguments.size)
-        if not arguments.only:  # the site shows all that it finds there
-            shutil.rmtree(arguments.output, ignore_errors=True)
-        keep(jobs, arguments.output)
-    print(f"{len(chosen)} edits in {arguments.output}")
+        if arguments.quick:
+            try_out(client)
+        elif arguments.models:
+            models = [model["id"] for model in client.models()["data"]]
+            draw_models(client, models, INSTRUCTIONS, arguments.size).save(arguments.models, quality=75)
+        else:
+            make(client, chosen, arguments.size, arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""How fast our pipeline is beside diffusers': `./dev bench pipeline [--json]`.
+"""How fast our pipeline is beside diffusers': `./dev bench pipeline [--part loops|edits] [--quick] [--json]`.
 
-Both sides have the same weights, threads, allocator, steps and seed, and take turns, so that what else the machine does
-hits both. An entry's `ratio` is the library's median time of one pass through the denoising loop (UNet, guidance,
-sampler) by ours: above 1 we are faster.
+The library loads its own copy of the weights by itself. Both sides have the same threads, allocator, steps and scales,
+and take turns, so that what else the machine does hits both. An entry's `ratio` is the library's median time by ours:
+above 1 we are faster.
+
+`loops`: one pass through the denoising loop (UNet, guidance, sampler). `edits`: whole edits of 512 x 512, picture to
+picture, in the checkpoint's own steps and in 20. At image scale 1, which is the checkpoint's default, one of the three
+rows weighs nothing: as shipped, the library computes three and we two. With equal rows, at image scale 1.5, both
+compute three. Every round has a picture of its own, so that nothing is remembered from the one before.
 """
 
 import argparse
-import itertools
 import json
 import math
 import statistics
@@ -14,28 +18,29 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 from PIL import Image
 
 from benchmarks._machine import describe, keep_memory
-from pipeline.catalogue import MODELS
-from pipeline.checkpoint import Checkpoint
+from pipeline.catalogue import DEFAULT_MODEL, resolve
 from pipeline.denoise import Denoising, advance
 from pipeline.edit import Pipeline
 from pipeline.guidance import three_way
 from pipeline.kernels import choose_kernels
-from pipeline.model import EditingModel
 from pipeline.samplers import euler_ancestral
 from pipeline.schedule import Schedule
 from pipeline.unet import UNet, UNetConfig
 from pipeline.weights import build, from_module
 
 ROOT = Path(__file__).parents[1]
+MICRO = ROOT / "checkpoints" / "micro"
+PROMPT = "make it sunset"
 SCALES = (7.5, 1.5)
 STEPS = 3  # of a timed loop
 MID_SIZE = {  # 20 M parameters, 40 channels a head
@@ -49,6 +54,20 @@ MID_SIZE = {  # 20 M parameters, 40 channels a head
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured: sides of edits in pixels and of loops in latents, steps (None: the checkpoint's own)."""
+
+    side: int = 512
+    steps: tuple[int | None, ...] = (None, 20)
+    latents: tuple[int, ...] = (128, 64)
+    mid_size: int = 64
+    rounds: int = 5
+
+
+QUICK = Size(side=256, steps=(None,), latents=(8,), mid_size=8, rounds=1)
 
 
 @dataclass(frozen=True)
@@ -142,73 +161,103 @@ def mixed(name: str, unet: UNet, side: int, rounds: int) -> Entry:
     )
 
 
-def end_to_end(name: str, base: Pipeline, size: str, rounds: int) -> Entry:
-    """Whole edits, picture to picture; both by Euler ancestral in the same number of steps."""
-    photo = Image.open(ROOT / "examples" / "pagoda.jpg").convert("RGB")
-    params = {"prompt": "make it sunset", "negative_prompt": "", "steps": 4, "temperature": 1.0, "seed": 1}
-    params |= {"cfg_scale": SCALES[0], "image_cfg_scale": SCALES[1], "sampler": "euler-a"}
-    model = EditingModel.of(base.checkpoint, MODELS["pix2pix-full"])
+def edits(ours: Pipeline, theirs: Any, size: Size) -> Iterator[dict[str, Any]]:
+    """Whole edits, picture to picture: with the checkpoint's own scales, and with scales at which no row is dropped."""
+    for asked in size.steps:
+        given = {"prompt": PROMPT, "seed": 1} | ({"steps": asked} if asked else {})
+        own = resolve(DEFAULT_MODEL, given, ours.card)
+        for rows, image_scale in (("as-shipped", own["image_cfg_scale"]), ("equal-rows", SCALES[1])):
+            used = own | {"image_cfg_scale": image_scale}
+            name = f"edit-{size.side}-{used['steps']}-steps-{rows}"
+            entry = take_turns(name, *both(ours, theirs, used, size.side), size.rounds)
+            yield entry.summary() | {
+                "steps": used["steps"],
+                "rows": [3, len(three_way(used["cfg_scale"], image_scale).branches)],
+            }
 
-    def ours() -> Image.Image:
-        model._latents.cache_clear()  # type: ignore[attr-defined]
-        edit = model.begin(photo.resize((side, side)), params)
-        run(model.unet, [edit])
-        return model.finish(edit)
 
-    side = int(size)
-    theirs = partial(
-        base.checkpoint.library.edit, photo.resize((side, side)), params, lambda *_: None, lambda call: call()
+def both(ours: Pipeline, theirs: Any, used: dict[str, Any], side: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """The same edit by the library and by us, each call of another picture."""
+    mine, yours = pictures(side), pictures(side)
+    scales = {name: used[name] for name in ("cfg_scale", "image_cfg_scale")}
+    library = {"guidance_scale": used["cfg_scale"], "image_guidance_scale": used["image_cfg_scale"]}
+    return (
+        lambda: theirs(PROMPT, next(yours), num_inference_steps=used["steps"], **library),
+        lambda: ours.edit(next(mine), PROMPT, size=f"{side}x{side}", steps=used["steps"], seed=1, **scales),
     )
-    return take_turns(f"{name}-end-to-end", theirs, ours, rounds)
 
 
-def faithfulness(photo: Image.Image) -> float:
+def pictures(side: int) -> Iterator[Image.Image]:
+    """The same photo over and over, each time moved by a pixel."""
+    pixels = np.asarray(photo().resize((side, side)))
+    return (Image.fromarray(np.roll(pixels, shift, axis=1)) for shift in count())
+
+
+def photo() -> Image.Image:
+    with Image.open(ROOT / "examples" / "pagoda.jpg") as opened:
+        return opened.convert("RGB")
+
+
+def faithfulness() -> float:
     """PSNR in dB of our bf16 picture to our fp32 picture."""
-    pictures = [
-        Pipeline.load(ROOT / "checkpoints" / "micro", model="pix2pix-full", dtype=dtype).edit(
-            photo, "make it sunset", seed=1, size="256x256"
-        )
-        for dtype in ("fp32", "bf16")
+    made = [
+        Pipeline.load(MICRO, dtype=dtype).edit(photo(), PROMPT, seed=1, size="256x256") for dtype in ("fp32", "bf16")
     ]
-    exact, rounded = (np.asarray(picture).astype(float) for picture in pictures)
+    exact, rounded = (np.asarray(picture).astype(float) for picture in made)
     return round(10 * math.log10(255**2 / np.square(exact - rounded).mean()), 1)
 
 
-def entries(rounds: int) -> Iterator[Entry]:
+def all_loops(size: Size) -> Iterator[dict[str, Any]]:
     for label, dtype in DTYPES.items():
-        folder = ROOT / "checkpoints" / "micro"
-        base = Pipeline.load(folder, model="pix2pix-base", dtype=dtype)
-        checkpoint: Checkpoint = base.checkpoint
-        for size, side in (("512", 128), ("256", 64)):
-            name = f"micro-{size}-{label}"
-            yield from loops(name, checkpoint.library.unet, checkpoint.unet, side, rounds)
-            yield mixed(name, checkpoint.unet, side, rounds)
-            yield end_to_end(name, base, size, rounds)
+        theirs, ours = library(dtype).unet, Pipeline.load(MICRO, dtype=dtype).checkpoint.unet
+        for side in size.latents:
+            name = f"micro-{4 * side}-{label}"
+            yield from (entry.summary() for entry in loops(name, theirs, ours, side, size.rounds))
+            yield mixed(name, ours, side, size.rounds).summary()
         torch.manual_seed(0)
         theirs = UNet2DConditionModel(**MID_SIZE).to(dtype).eval()
         ours = build(UNet, UNetConfig.parse(dict(theirs.config)), from_module(theirs))
         choose_kernels(ours, dtype)
-        yield from itertools.islice(loops(f"mid-size-512-{label}", theirs, ours, 64, rounds), 1)
+        name = f"mid-size-{8 * size.mid_size}-{label}"
+        yield from (entry.summary() for entry in islice(loops(name, theirs, ours, size.mid_size, size.rounds), 1))
+
+
+def library(dtype: torch.dtype) -> Any:
+    """The library's pipeline with weights of its own."""
+    loaded = StableDiffusionInstructPix2PixPipeline.from_pretrained(MICRO, dtype=dtype)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("loops", "edits"), help="only that")
+    parser.add_argument("--quick", action="store_true", help="one small round")
+    parser.add_argument("--rounds", type=int, default=Size.rounds, help="(%(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(%(default)s)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     keep_memory()
     torch.set_num_threads(arguments.threads)
-    summaries = []
-    for entry in entries(arguments.rounds):
-        summaries.append(entry.summary())
+    size = QUICK if arguments.quick else Size(rounds=arguments.rounds)
+    report: dict[str, Any] = {"machine": describe(), "entries": []}
+    for entry in measured(arguments.part, size):
+        report["entries"].append(entry)
         if not arguments.json:
-            show(summaries[-1])
-    psnr = faithfulness(Image.open(ROOT / "examples" / "pagoda.jpg"))
+            show(entry)
+    if arguments.part != "edits":
+        report["bf16_psnr_db"] = faithfulness()
     if arguments.json:
-        print(json.dumps({"machine": describe(), "bf16_psnr_db": psnr, "entries": summaries}, indent=1))
+        print(json.dumps(report, indent=1))
     else:
-        print(f"bf16 picture to fp32 picture: {psnr} dB\n{describe()}")
+        print({name: value for name, value in report.items() if name != "entries"})
+
+
+def measured(part: str | None, size: Size) -> Iterator[dict[str, Any]]:
+    if part != "loops":
+        yield from edits(Pipeline.load(MICRO), library(torch.float32), size)
+    if part != "edits":
+        yield from all_loops(size)
 
 
 def show(summary: dict[str, Any]) -> None:

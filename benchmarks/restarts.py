@@ -1,38 +1,52 @@
 """Everything that operators do to a service at work, one after the other, while clients submit and read.
 
-`./dev bench restarts [--json]` starts what docker-compose.yml describes, with two web tiers, keepers and workers (whose
-engine sleeps instead of computing), and needs nginx. It pauses and resumes the queue, drains a worker, and restarts
-every process of ours as an upgrade does: SIGTERM, its grace, a new one. Holds: no read and no submission fails, and
-each job succeeds.
+`./dev bench restarts [--quick] [--json]` starts what docker-compose.yml describes, with two web tiers, keepers and
+workers (whose engine sleeps instead of computing), and needs nginx. It pauses and resumes the queue, drains a worker,
+and restarts every process of ours as an upgrade does: SIGTERM, its grace, a new one. Holds: no read and no submission
+fails, and each job succeeds.
 """
 
 import argparse
 import asyncio
 import json
-import tempfile
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks._compose import Compose, Container, production
+from benchmarks._compose import HASTY, SLEEPING, composed
 from benchmarks._machine import describe
-from benchmarks.compose import ASKED, PHOTO, SERVICES, Outside
 from darkroom.ports import free_ports
+from tests.deploy.compose import Compose, Container
+from tests.deploy.outside import ASKED, PHOTO, Outside
 
 READS, SUBMISSIONS = 10.0, 2.0  #: a second
-CALM = 4.0  #: seconds between two things that are done
 ENDS = 60.0  #: seconds that the jobs have to end afterwards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is restarted, the seconds between two things that are done, and the stack's variables."""
+
+    restarted: tuple[str, ...]
+    calm: float
+    variables: dict[str, str]
+
+
+FULL = Plan(("keeper", "keeper-2", "worker", "worker-2", "api", "api-2"), 4.0, SLEEPING)
+QUICK = Plan(("api-2",), 0.3, HASTY)
 
 
 class Twice(Compose):
     """The compose file's services with `--scale api=2 --scale keeper=2 --scale worker=2`."""
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        super().__init__(folder, variables, SERVICES)
+    def __init__(self, folder: Path, variables: Mapping[str, str], names: str) -> None:
+        super().__init__(folder, variables, names)
         for name in ("api", "keeper", "worker"):
             self.containers[f"{name}-2"] = self._twin(name)
         self._balance()
@@ -111,18 +125,18 @@ class Traffic:
             await asyncio.sleep(0.05)
 
 
-def operate(stack: Twice) -> dict[str, float]:
-    """All that is done, one thing after the other: what, and for how many seconds."""
+def operate(stack: Compose, plan: Plan) -> dict[str, float]:
+    """Operate the queue, a worker and all that the plan restarts, in turn: what was done, and for how many seconds."""
     admin = httpx.Client(base_url=stack.url, timeout=60, trust_env=False)
     admin.headers["Authorization"] = f"Bearer {stack.variables['ADMIN_KEY']}"
     took = {}
 
     def do(what: str, how: Callable[[], object]) -> None:
-        time.sleep(CALM)
+        time.sleep(plan.calm)
         began = time.monotonic()
         how()
         took[what] = round(time.monotonic() - began, 1)
-        print(f"{what}: {took[what]} s", flush=True)
+        print(f"{what}: {took[what]} s", file=sys.stderr)
 
     def post(path: str) -> None:
         admin.post(f"/v1/admin/{path}").raise_for_status()
@@ -132,15 +146,15 @@ def operate(stack: Twice) -> dict[str, float]:
         post(f"workers/{worker}/drain")
         while next(w for w in admin.get("/v1/admin/workers").json()["data"] if w["name"] == worker)["holds"]:
             time.sleep(0.1)
-        time.sleep(CALM)
+        time.sleep(plan.calm)
         admin.delete(f"/v1/admin/workers/{worker}/drain").raise_for_status()
 
     do("pause", lambda: post("queue/pause"))
     do("resume", lambda: post("queue/resume"))
     do("drain a worker", drain)
-    for name in ("keeper", "keeper-2", "worker", "worker-2", "api", "api-2"):
+    for name in plan.restarted:
         do(f"restart {name}", lambda name=name: restart(stack.containers[name]))  # type: ignore[misc]
-    time.sleep(CALM)
+    time.sleep(plan.calm)
     return took
 
 
@@ -155,20 +169,17 @@ def restart(container: Container) -> None:
         time.sleep(0.2)
 
 
-def measure() -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="darkroom-restarts-") as folder:
-        variables = production(Path(folder)) | {"EDITORS": "benchmarks._sleeping:load", "SLEEP_SECONDS": "0.4"}
-        with Twice(Path(folder) / "stack", variables) as stack:
-            outside = Outside(stack)
-            traffic = Traffic(outside)
-            clients = threading.Thread(target=lambda: asyncio.run(traffic.run()), daemon=True)
-            clients.start()
-            try:
-                took = operate(stack)
-            finally:
-                traffic.over.set()
-                clients.join(90)
-            ended = {job: outcome(outside, job) for job in traffic.jobs}
+def measure(plan: Plan) -> dict[str, Any]:
+    with composed(plan.variables, kind=Twice) as outside:
+        traffic = Traffic(outside)
+        clients = threading.Thread(target=lambda: asyncio.run(traffic.run()), daemon=True)
+        clients.start()
+        try:
+            took = operate(outside.stack, plan)
+        finally:
+            traffic.over.set()
+            clients.join(90)
+        ended = {job: outcome(outside, job) for job in traffic.jobs}
     unlike = {job: said for job, said in ended.items() if said != "succeeded"}
     return {
         "machine": describe(),
@@ -188,9 +199,10 @@ def outcome(outside: Outside, job: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="restart one web tier alone, and pause less between")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    report = measure()
+    report = measure(QUICK if arguments.quick else FULL)
     print(json.dumps(report, indent=1) if arguments.json else report)
     if report["failed"] or report["jobs_that_did_not_succeed"]:
         raise SystemExit("Something failed.")

@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 LIMITS = {"MAX_QUEUED_JOBS": "1000000", "MAX_QUEUE": "1000000", "MAX_WAIT_SECONDS": "1000000000"}
 SLOTS = 4
 WORKER = {"EDITORS": "benchmarks._sleeping:load", "WORKER_SLOTS": str(SLOTS), "PYTHONPATH": str(ROOT)}
-LIMIT_WORKERS = 4  #: that do not sleep: more than two cores have work for
+PARTS = ("records", "curve")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,11 +51,12 @@ class Size:
     queued: int = 100_000
     requests: int = 600
     workers: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    limit_workers: int = 4  #: that do not sleep: more than two cores have work for
     seconds: float = 20.0
     sleep: float = 1.0
 
 
-QUICK = Size(queued=2000, requests=40, workers=(1, 2, 4), seconds=6.0)
+QUICK = Size(queued=200, requests=8, workers=(1,), limit_workers=1, seconds=0.5, sleep=0.2)
 
 
 @dataclass
@@ -99,8 +100,9 @@ class Service:
             time.sleep(0.2)
 
     def dismiss(self) -> None:
-        for worker in self.workers:
-            worker.kill()
+        with ThreadPoolExecutor(max(1, len(self.workers))) as stopping:
+            for _ in stopping.map(Worker.stop, self.workers):
+                pass
         self.workers.clear()
 
     def processes(self) -> Mapping[str, list[Process]]:
@@ -232,34 +234,38 @@ def template_of(filled: Service) -> Job:
     return job
 
 
-def measure_records(size: Size) -> dict[str, Any]:
-    """Memory and latency: one service where ten jobs wait, beside one where all do."""
-    with service() as few, service() as many:
+def measure_records(many: Service, took: float, size: Size) -> dict[str, Any]:
+    """Latency at one service where ten jobs wait, beside `many`, which took so many seconds to fill."""
+    with service() as few:
         few.fill(9, template_of(few))
-        template, before = template_of(many), many.memory()
-        took = many.fill(size.queued, template)
-        report = {
-            "bytes_a_job": (many.memory() - before) / size.queued,
-            "submit_script_per_second": size.queued / took,
-            "latency": latencies(few, many, size.requests),
-        }
-        idle = Watch(many)
-        time.sleep(min(10.0, size.seconds))
-        return report | {"idle_cores": idle.cores(), "cpu_ms": costs(many, size.requests)}
+        report = {"submit_script_per_second": size.queued / took, "latency": latencies(few, many, size.requests)}
+    idle = Watch(many)
+    time.sleep(min(10.0, size.seconds))
+    return report | {"idle_cores": idle.cores(), "cpu_ms": costs(many, size.requests)}
 
 
-def measure_curve(size: Size) -> dict[str, Any]:
+def measure_curve(filled: Service, size: Size) -> dict[str, Any]:
     """Jobs a second by the number of workers, and at the machine's limit."""
+    report: dict[str, Any] = {"curve": curve(filled, size)}
+    report["megabytes"] = {"web tier": rss(filled.api.pid), "keeper": rss(filled.keeper.pid)}
+    filled.dismiss()
+    while filled.store.alive("worker") or filled.store.queue().running:
+        time.sleep(0.1)
+    filled.grow(size.limit_workers, SLEEP_SECONDS="0")
+    time.sleep(2)
+    return report | {"limit": throughput(filled, size.seconds) | {"workers": size.limit_workers}}
+
+
+def measure(size: Size, parts: Sequence[str]) -> dict[str, Any]:
     with service() as filled:
-        filled.fill(size.queued, template_of(filled))
-        report: dict[str, Any] = {"curve": curve(filled, size)}
-        report["megabytes"] = {"web tier": rss(filled.api.pid), "keeper": rss(filled.keeper.pid)}
-        filled.dismiss()
-        while filled.store.alive("worker") or filled.store.queue().running:
-            time.sleep(0.5)
-        filled.grow(LIMIT_WORKERS, SLEEP_SECONDS="0")
-        time.sleep(2)
-        return report | {"limit": throughput(filled, size.seconds) | {"workers": LIMIT_WORKERS}}
+        template, before = template_of(filled), filled.memory()
+        took = filled.fill(size.queued, template)
+        report: dict[str, Any] = {"bytes_a_job": (filled.memory() - before) / size.queued}
+        if "records" in parts:
+            report |= measure_records(filled, took, size)
+        if "curve" in parts:
+            report |= measure_curve(filled, size)
+    return report
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
@@ -319,8 +325,8 @@ def _cores(by_name: Mapping[str, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2,000 jobs and four workers")
-    parser.add_argument("--part", choices=("records", "curve"), help="only that: 1 to 3, or 4 and 5")
+    parser.add_argument("--quick", action="store_true", help="200 jobs and one worker")
+    parser.add_argument("--part", choices=PARTS, help="only that: 1 to 3, or 4 and 5")
     parser.add_argument("--workers", help="how many to try instead, such as 16,32")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, help="where to draw the curve")
@@ -330,10 +336,7 @@ def main() -> None:
     if arguments.workers:
         size = replace(size, workers=tuple(map(int, arguments.workers.split(","))))
     report = {"machine": describe(), "queued": size.queued, "sleep_seconds": size.sleep}
-    if arguments.part in (None, "records"):
-        report |= measure_records(size)
-    if arguments.part in (None, "curve"):
-        report |= measure_curve(size)
+    report |= measure(size, [arguments.part] if arguments.part else PARTS)
     print(json.dumps(report, indent=1) if arguments.json else show(report))
     if arguments.plot and "curve" in report:
         plot(report, arguments.plot)

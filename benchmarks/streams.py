@@ -28,9 +28,10 @@ class Size:
     waiters: int
     submits: int
     idle_seconds: float
+    settling_seconds: float = 3.0  #: after the last waiter has come
 
 
-FULL, QUICK = Size(1000, 300, 30.0), Size(100, 40, 5.0)
+FULL, QUICK = Size(1000, 300, 30.0), Size(20, 5, 0.5, settling_seconds=0.2)
 LONGEST = 600.0  # seconds for all of it
 
 
@@ -94,7 +95,7 @@ async def measure(parts: Servers, api: Api, size: Size) -> dict[str, Any]:
     for kind, path, answered in (("stream", "/v1/jobs/{}/events", True), ("long_poll", "/v1/jobs/{}?wait=60", False)):
         paths = [path.format(jobs[number % JOBS]) for number in range(size.waiters)]
         lines += [await ask(api, path, answered=answered) for path in paths]
-        await asyncio.sleep(3)
+        await asyncio.sleep(size.settling_seconds)
         now = rss(api.pid)
         report[f"{kind}_kb"] = 1024 * (now - memory) / size.waiters
         memory = now
@@ -123,7 +124,7 @@ def show(report: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of it")
+    parser.add_argument("--quick", action="store_true", help="20 of each and 5 submissions")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL

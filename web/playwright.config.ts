@@ -1,6 +1,6 @@
 import { defineConfig, devices } from "@playwright/test";
 
-/** Run by `./dev test` and `./dev bench screenshots`, which say where the service and the browser are. */
+/** Run by `./dev test` and `python -m web.screenshots`, which say where the service and the browser are. */
 export default defineConfig({
   testDir: "e2e",
   outputDir: "test-results",

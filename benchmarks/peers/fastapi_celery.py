@@ -3,17 +3,24 @@
 import base64
 import os
 import time
+from pathlib import Path
 from typing import Annotated
 
 import httpx
 from celery import Celery
 from celery.result import AsyncResult
+from celery.signals import worker_ready
 from fastapi import FastAPI, File, Form
 from shelf import STORES, keep
 
 worker = Celery("peer", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
 worker.conf.worker_prefetch_multiplier = 1
 app = FastAPI()
+
+
+@worker_ready.connect
+def tell(**_):
+    Path(os.environ["READY_FILE"]).touch()
 
 
 @worker.task(name="edit")

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from api.protocol import BoundedHttp
-from benchmarks._compose import Stage, services
 from darkroom.process import Lifeline
 from darkroom.servers import Valkey
 from darkroom.services import ALLOCATOR, Api, Keeper, Worker
 from jobs.settings import Settings
 from tests.conftest import ROOT
+from tests.deploy.compose import Stage, services
 
 OVERLAYS = ("trial", "gpu")
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()

@@ -7,10 +7,10 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks._compose import services
-from benchmarks._questions import alerts, panels
 from jobs import keys
 from tests.conftest import ROOT
+from tests.deploy.compose import services
+from tests.deploy.questions import alerts, panels
 from tests.integration.conftest import submit
 from worker.editor import Device
 from worker.engine_metrics import EngineMetrics

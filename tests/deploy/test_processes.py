@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509 import CertificateBuilder, Name, NameAttribute, random_serial_number
 from cryptography.x509.oid import NameOID
 
-from benchmarks._compose import Compose, production
-from benchmarks.compose import SERVICES, Outside, Size, slow_clients
 from tests.conftest import ROOT
+from tests.deploy.compose import Compose, production
+from tests.deploy.outside import SERVICES, Outside, Size, slow_clients
 from tests.waiting import eventually
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""

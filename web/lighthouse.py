@@ -1,7 +1,7 @@
 """Lighthouse's marks for the site on a simulated phone; fails below what we hold ourselves to.
 
-Start a service with `darkroom up`, then `./dev bench lighthouse [PAGE ...]`. The first page is measured five times, and
-of what varies the median counts; for other pages once is enough to see what does not vary.
+Start a service with `darkroom up`, then `.venv/bin/python -m web.lighthouse [PAGE ...]`. The first page is measured five
+times, and of what varies the median counts; for other pages once is enough to see what does not vary.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def measure(url: str, folder: Path) -> dict[str, float]:
         for reference in told["categories"][name]["auditRefs"]:
             audit = told["audits"][reference["id"]]
             if reference["weight"] and audit["score"] not in (1, None):
-                print(f"  {name}: {audit['title']} ({reference['id']})")
+                print(f"  {name}: {audit['title']} ({reference['id']})")  # noqa: T201 - it is a command
     scores = {name: told["categories"][name]["score"] for name in CATEGORIES}
     return scores | {name: told["audits"][name]["numericValue"] for name in METRICS}
 
@@ -72,7 +72,7 @@ def main() -> None:
             count = arguments.runs if page == "/" else 1
             runs = [measure(client.url + page, Path(folder)) for _ in range(count)]
             middle = {name: median(run[name] for run in runs) for name in (*CATEGORIES, *METRICS)}
-            print(page, ", ".join(f"{name} {value:.2f}" for name, value in middle.items()))
+            print(page, ", ".join(f"{name} {value:.2f}" for name, value in middle.items()))  # noqa: T201
             wrong += [f"{page}: {failure}" for failure in failures(middle)]
     sys.exit("\n".join(wrong) or 0)
 

@@ -1,6 +1,6 @@
 """Pictures of every page, light, dark and on a phone, and of an edit on its way: to be looked at.
 
-Start a service with `darkroom up`, then `./dev bench screenshots [FOLDER]`.
+Start a service with `darkroom up`, then `.venv/bin/python -m web.screenshots [FOLDER]`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main() -> None:
     with Client(arguments.url, arguments.data) as client:
         url = client.url
     done = playwright(url, "e2e/shots", "--grep", arguments.only, OUT=str(arguments.folder.absolute()))
-    print(done.stdout, done.stderr)
+    print(done.stdout, done.stderr)  # noqa: T201 - it is a command
     sys.exit(done.returncode)
 
 

@@ -1,6 +1,6 @@
 """Which autoencoder should a small checkpoint have? Three layouts, and a UNet for six edits behind each.
 
-    ./dev bench autoencoders --minutes 15
+    .venv/bin/python -m training.autoencoders --minutes 15
 
 All layouts train at the same time, a process of one thread each, so that what else the machine does hits them alike;
 with as many cores as layouts, `--minutes` of wall-clock time are as many of a core's. The figures: the PSNR of held-out
@@ -12,6 +12,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -140,12 +141,17 @@ def main() -> None:
         for name, result, taken in zip(names, results, times, strict=True)
     }
     (out / "autoencoders.json").write_text(json.dumps({"minutes": arguments.minutes, "layouts": report}, indent=1))
-    print("layout  256 px  512 px  edits  ceiling  right  512 edit  crops seen  pairs seen")
-    for name, row in report.items():
-        print(
-            f"{name:6} {row['autoencoder_256']:6.1f}  {row['autoencoder_512']:6.1f} {row['edits']:6.1f}  "
-            f"{row['ceiling']:7.1f} {row['right']:6.0%}  {row['seconds_512']:6.2f} s  {row['vae']:10}  {row['unet']:10}"
-        )
+    sys.stdout.write(table(report))
+
+
+def table(report: dict[str, dict[str, Any]]) -> str:
+    lines = ["layout  256 px  512 px  edits  ceiling  right  512 edit  crops seen  pairs seen"]
+    lines += [
+        f"{name:6} {row['autoencoder_256']:6.1f}  {row['autoencoder_512']:6.1f} {row['edits']:6.1f}  "
+        f"{row['ceiling']:7.1f} {row['right']:6.0%}  {row['seconds_512']:6.2f} s  {row['vae']:10}  {row['unet']:10}"
+        for name, row in report.items()
+    ]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 
 import yaml
 
-from benchmarks._compose import ROOT
+from tests.deploy.compose import ROOT
 
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "darkroom.json"
 ALERTS = ROOT / "docker" / "prometheus" / "alerts.yml"
