@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -317,6 +318,11 @@ class PictureStore:
     def delete(self, key: str) -> None:
         """Remove one object, if it is there."""
         self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+
+    def now(self) -> float:
+        """Seconds since 1970 by the storage's own clock, as `Folder` has them: ours may be wrong."""
+        answer = self._call(lambda: self._s3.head_bucket(Bucket=self.bucket))
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
 
     def ping(self) -> None:
         """Raises StorageUnavailable when the bucket cannot be reached."""

@@ -106,7 +106,7 @@ class Housekeeper:
 
     def drop_old_uploads(self) -> None:
         """Remove what was uploaded a day ago."""
-        if dropped := self.pictures.drop_old_uploads(time.time()):
+        if dropped := self.pictures.drop_old_uploads(self.pictures.now()):
             log.info("%s old uploads removed", dropped)
 
     def limit_age(self) -> None:
@@ -126,7 +126,7 @@ class Housekeeper:
         """
         if not self.is_ours():
             return 0
-        removed, now = 0, time.time()
+        removed, now = 0, self.pictures.now()
         patience = self.settings.retention_seconds if orphaned is None else orphaned
         for folders in _batches(self.pictures.folders(), 200):
             marks = self.store.marks([folder.job_id for folder in folders])

@@ -14,12 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 from jobs.job import Job, born_ms
-from jobs.pictures import OWN_FOLDER, PictureStore
+from jobs.pictures import OWN_FOLDER, Folder, PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore, Once
 from worker.backup import Backup
 
 log = logging.getLogger("rebuild")
+
+CLOCKS_DIFFER_MS = 60_000  #: more than a submission takes between its id and its `job.json`
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,23 @@ def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> R
     for folder in sorted(unfinished, key=lambda folder: folder.job_id):
         document = pictures.document(folder.path, "job.json")
         if document:  # else it was deleted meanwhile
-            resubmit(store, document)
+            resubmit(store, document, accepted_ms(folder))
             jobs += 1
     _adopt(store, pictures)
     return Rebuilt(jobs, over, restored)
 
 
-def resubmit(store: JobStore, document: dict[str, Any]) -> None:
+def accepted_ms(folder: Folder) -> int:
+    """When a job was accepted: as its id says, unless the clock of whoever made that was wrong by the storage's."""
+    born, written = born_ms(folder.job_id), round(folder.objects[f"{folder.path}/job.json"] * 1000)
+    return born if abs(born - written) < CLOCKS_DIFFER_MS else written
+
+
+def resubmit(store: JobStore, document: dict[str, Any], at_ms: int) -> None:
     """Accept a job again, as of its first acceptance."""
     once = document.pop("once", None)
     job = Job.from_record({**document, "status": "queued"})
-    store.submit(job, Once(**once) if once else None, at_ms=born_ms(job.id))
+    store.submit(job, Once(**once) if once else None, at_ms=at_ms)
 
 
 def _adopt(store: JobStore, pictures: PictureStore) -> None:
