@@ -1,21 +1,19 @@
 """The whole service as people start it, for a browser to use."""
 
 import os
-import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.test_stack import Up
+from tests.local_stack import Up
 from web.browser import find_chromium
 from web.build import SiteError
 
 
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = Up(tmp_path_factory.mktemp("site") / "stack").start()
-    yield running
-    running.end(signal.SIGINT)
+    with Up(tmp_path_factory.mktemp("site") / "stack") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.settings import Settings
-from tests.e2e.test_stack import Up
+from tests.local_stack import Up
 from tests.web_tier import web_tier
 from web.browser import playwright
 from web.build import WEB
@@ -24,7 +24,7 @@ def holds(url: str, spec: Path, **environment: str) -> None:
 
 @pytest.mark.parametrize("spec", sorted(E2E.glob("*.spec.ts")), ids=lambda spec: spec.name)
 def test_the_site_does_what_its_spec_says(up: Up, chromium: str, spec: Path):
-    holds(str(up.http.base_url), spec)
+    holds(up.url, spec)
 
 
 @pytest.mark.parametrize("spec", sorted(E2E.glob("with-keys/*.spec.ts")), ids=lambda spec: spec.name)

@@ -1,8 +1,6 @@
-import AxeBuilder from "@axe-core/playwright";
 import { expect, test } from "@playwright/test";
-import { alive, complaints, LOOKS, PAGES, settled } from "./looks";
-
-const STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+import { violations } from "./axe";
+import { alive, complaints, LOOKS, overflow, PAGES, settled } from "./looks";
 
 for (const [look, options] of Object.entries(LOOKS)) {
   test.describe(look, () => {
@@ -14,9 +12,9 @@ for (const [look, options] of Object.entries(LOOKS)) {
         await page.goto(path);
         await settled(page);
         expect(await page.evaluate(() => window.shifted), "layout shift").toBeLessThanOrEqual(0.05);
-        expect(await page.evaluate(overflow), "wider than the screen by").toBeLessThanOrEqual(0);
-        const { violations } = await new AxeBuilder({ page }).withTags(STANDARDS).exclude(".katex-html").analyze();
-        expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
+        expect(await overflow(page), "wider than the screen by").toBeLessThanOrEqual(0);
+        if (look !== "light") await page.evaluate(boxFormulas);
+        expect(await violations(page, look)).toEqual([]);
         expect(heard).toEqual([]);
       });
     }
@@ -82,4 +80,14 @@ function watchShifts() {
   }).observe({ type: "layout-shift", buffered: true });
 }
 
-const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+/**
+ * In place of each formula a box of its size. What formulas are made of is the same in every look, and is looked at in
+ * one; they have nine tenths of a page's elements, and take nine tenths of the time.
+ */
+function boxFormulas() {
+  for (const formula of document.querySelectorAll<HTMLElement>(".katex")) {
+    const { width, height } = formula.getBoundingClientRect();
+    Object.assign(formula.style, { display: "inline-block", width: `${width}px`, height: `${height}px`, overflow: "hidden" });
+    formula.textContent = "x";
+  }
+}
