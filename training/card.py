@@ -48,7 +48,7 @@ def fill(evaluation: Figures, checkpoint: Path, work: Path) -> dict[str, str]:
         "vae_512": number(sizes.get("512x512", {}).get("vae")),
         "weak": weak(evaluation["families"], sizes["256x256"]["losses"]),
         "stages": stage_table(work),
-        "speed": speed_table(work / "edit.json"),
+        "speed": speed_table(work / "edits.json"),
         "many_steps": many_steps(evaluation, work / "evaluation-50" / "evaluation.json"),
         "short_run": short_run(work / "short"),
         "hashes": "\n".join(f"- `{file.relative_to(checkpoint)}` `{sha256(file)}`" for file in weights),
@@ -108,15 +108,15 @@ def stage_table(work: Path) -> str:
 
 
 def speed_table(file: Path) -> str:
-    """Seconds of an edit of 512 x 512, by `./dev bench edit -o FILE`; nothing where that was not run."""
+    """Seconds of an edit of 512 x 512, by `./dev bench pipeline --part edits --json`; nothing where that was not run."""
     if not file.exists():
         return ""
     measured = json.loads(file.read_text(encoding="utf-8"))
     rows = [
-        (one["steps"], *(number(s, ".2f") for s in one["seconds"]), number(one["ratio"], ".2f"))
+        (one["steps"], *one["rows"], *(number(s, ".2f") for s in one["seconds"]), number(one["ratio"], ".2f"))
         for one in measured["entries"]
     ]
-    return table(("steps", "diffusers (s)", "Darkroom (s)", "ratio"), rows)
+    return table(("steps", "rows of diffusers", "of Darkroom", "diffusers (s)", "Darkroom (s)", "ratio"), rows)
 
 
 def many_steps(evaluation: Figures, file: Path) -> str:

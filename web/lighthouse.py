@@ -1,7 +1,7 @@
 """Lighthouse's marks for the site on a simulated phone; fails below what we hold ourselves to.
 
-Start a service with `darkroom up`, then `.venv/bin/python -m web.lighthouse [PAGE ...]`. The first page is measured five
-times, and of what varies the median counts; for other pages once is enough to see what does not vary.
+Start a service with `darkroom up`, then `.venv/bin/python -m web.lighthouse [PAGE ...]`. The first page is measured
+five times, and of what varies the median counts; for other pages once is enough to see what does not vary.
 """
 
 import argparse

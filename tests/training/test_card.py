@@ -98,7 +98,7 @@ def test_the_card_has_what_was_measured_beside_the_library_and_after_a_short_run
     ]
     many = {"parameters": {"steps": 50}, "edits": [edits[0] | {"psnr": 24.0}, edits[1] | {"fair": False}]}
     for place, content in (
-        ("edit.json", {"entries": [{"steps": 5, "seconds": [2.5, 1.25], "ratio": 2.0}]}),
+        ("edits.json", {"entries": [{"steps": 5, "rows": [3, 2], "seconds": [2.5, 1.25], "ratio": 2.0}]}),
         ("evaluation-50/evaluation.json", many),
         ("short/evaluation/evaluation.json", evaluation),
     ):
@@ -106,7 +106,7 @@ def test_the_card_has_what_was_measured_beside_the_library_and_after_a_short_run
         (work / place).write_text(json.dumps(content))
     few = evaluation | {"parameters": {"steps": 5}, "edits": edits}
     filled = card.fill(few, folders / "checkpoint", work)
-    assert "| 5 | 2.50 | 1.25 | 2.00 |" in filled["speed"]
+    assert "| 5 | 3 | 2 | 2.50 | 1.25 | 2.00 |" in filled["speed"]
     assert filled["many_steps"].startswith("Of 1 edits, those in 5 steps came as near as 25.0 dB to their targets")
     assert filled["many_steps"].endswith("those in 50 steps 24.0 dB.")
     assert "| 256x256 | 24 | 37 | 700 | 91.2% |" in filled["short_run"]
