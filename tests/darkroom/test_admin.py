@@ -12,13 +12,13 @@ from darkroom.cli import app
 from darkroom.client import ADDRESS_FILE, Client
 from jobs import keys
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
-from tests.integration.test_events import server, serving  # noqa: F401 - a fixture
+from tests.integration.test_events import serving
 
 PHOTO = Path(__file__).parents[2] / "examples" / "mountains.jpg"
 
 
 @pytest.fixture
-def client(settings, server):  # noqa: F811
+def client(settings, server):
     with Client(server.rstrip("/")) as client:
         yield client
 

@@ -16,7 +16,6 @@ from PIL import Image
 
 from darkroom.client import AsyncClient, AsyncJob, AsyncJobs, AsyncWebhooks, Client, Job, Jobs, Webhooks
 from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunning
-from tests.integration.test_events import server  # noqa: F401 - a fixture
 from tests.integration.test_worker import PHOTO, Step, desk  # noqa: F401 - a fixture
 from worker.run import run_next
 
@@ -56,7 +55,7 @@ class Asynchronous:
 
 
 @pytest.fixture
-def url(settings, server) -> str:  # noqa: F811
+def url(settings, server) -> str:
     return server
 
 

@@ -42,7 +42,7 @@ def working(store, pictures, picture: bytes) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("who", ["user", "admin"])
-def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, jpeg, tmp_path, who):  # noqa: F811
+def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, jpeg, tmp_path, pytestconfig, who):  # noqa: F811
     foreign, users = (Keyring(store.redis).make(name, USER)[1] for name in ("acme", "umbrella"))
     key = {"user": users, "admin": ADMIN_KEY}[who]
     with serving(locked.model_copy(update=PATIENT)) as http:
@@ -58,6 +58,7 @@ def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, 
                     "--config-file",
                     str(CONFIG),
                     "run",
+                    *([] if pytestconfig.getoption("--slow") else ["--max-examples", "4"]),
                     str(http.base_url.join("/openapi.json")),
                 ],
                 env={**os.environ, "DARKROOM_KEY": key},
