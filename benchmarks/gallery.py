@@ -105,7 +105,9 @@ def draw_models(client: Client, models: Sequence[str], instructions: Sequence[st
     """A row for each model, a column for each instruction."""
     photo, asked = EXAMPLES / f"{MODELS_PHOTO}.jpg", list(product(models, instructions))
     jobs = [client.jobs.create(photo, prompt, model=model, size=size, seed=SEED) for model, prompt in asked]
-    pictures = [Image.open(io.BytesIO(job.wait().result())).convert("RGB") for job in jobs]
+    for job in jobs:
+        job.wait()
+    pictures = [Image.open(io.BytesIO(job.result())).convert("RGB") for job in jobs]
     captions = [f"{model}\n{prompt}" for model, prompt in asked]
     return sheet(list(zip(captions, pictures, strict=True)), len(instructions))
 
