@@ -1,0 +1,157 @@
+"""Every command that README, CONTRIBUTING and Operating show works on a real stack, or stands below with the reason."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tests.local_stack import OBEDIENT, Up
+
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/operating.md")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+INSIDE = re.compile(r"\$\((darkroom [^)]*)\)")
+PROGRAM = re.compile(r"(\./dev|\.ci/run|\.venv/bin/\S+|darkroom|curl|docker|kubectl|git|pip|python|sh|openssl)( |$)")
+
+#: What begins like this is not run here, and why.
+CANNOT = {
+    "docker ": "there is no Docker engine; tests/deploy runs the compose file's processes",
+    "kubectl ": "there is no cluster; tests/deploy holds the manifests to their schemas",
+    "git clone": "it is told without the address, and the project has none here",
+    "pip install": "gigabytes; tests/package installs the wheel",
+    "darkroom up": "the stack of these tests is one",
+    "./dev run": "installs, then is `darkroom up`",
+    "./dev test": "is what runs this",
+    "./dev check": "a minute, beside the tests in .ci/run",
+    ".ci/run": "a clean checkout, installed and tested",
+    "./dev train": "hours",
+    "./dev evaluate": "minutes",
+    "./dev bench": "minutes each",
+}
+
+
+def reason(command: str) -> str | None:
+    """Why a command is not run here, if it is not."""
+    return next((why for start, why in CANNOT.items() if (command + " ").startswith(start)), None)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page tells its reader to type: the lines of a block of one language, or one command in a sentence."""
+
+    page: str
+    language: str
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.lines[0]}"
+
+
+def told() -> Iterator[Told]:
+    """All of it, in the order of the pages; what is in a sentence only if it is nowhere before."""
+    seen: set[str] = set()
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for language, body in BLOCK.findall(text):
+            lines = body.splitlines()
+            block = Told(page, language, tuple(filter(None, map(bare, lines)) if language == "sh" else lines))
+            seen.update(block.lines)
+            yield block
+        commands = filter(PROGRAM.match, INLINE.findall(BLOCK.sub("", text)))
+        for command in [*commands, *INSIDE.findall(text)]:
+            if command not in seen:
+                seen.add(command)
+                yield Told(page, "sh", (command,))
+
+
+def bare(line: str) -> str:
+    """A line of a shell's block without its comment."""
+    return re.split(r"(?:^|\s)#", line)[0].strip()
+
+
+ALL = list(told())
+RUN = [one for one in ALL if one.language != "sh" or not all(map(reason, one.lines))]
+
+
+def test_blocks_are_of_languages_that_are_run_and_every_reason_is_needed():
+    assert {one.language for one in ALL} == {"sh", "python"}
+    lines = [line for one in ALL if one.language == "sh" for line in one.lines]
+    assert {why for line in lines if (why := reason(line))} == set(CANNOT.values())
+
+
+def test_what_is_told_of_dev_is_there():
+    usage = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True).stdout
+    words = [line.split() for one in ALL for line in one.lines if line.startswith("./dev ")]
+    for _, word, *arguments in words:
+        assert f"./dev {word}" in usage
+        if word == "bench":
+            assert (ROOT / "benchmarks" / f"{arguments[0]}.py").exists(), arguments[0]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service, a finished job of it, and a key that may go."""
+
+    up: Up
+    key: str
+    job: str
+    spare: str
+
+    def in_place(self, text: str) -> str:
+        """A command with our address, key and job where the page has an example's."""
+        ours = {
+            "http://127.0.0.1:8000": self.up.url,
+            "https://darkroom.example": self.up.url,
+            "DARKROOM_KEY=...": f"DARKROOM_KEY={self.key}",
+            "3f0a9c4be27d1586": self.spare,
+            ".../v1/jobs/ID": f"{self.up.url}/v1/jobs/{self.job}",
+        }
+        for example, real in ours.items():
+            text = text.replace(example, real)
+        return text
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("docs") / ".darkroom"
+    with Up(folder, "--auth", **OBEDIENT) as up:
+        job = up.submit(steps=2)
+        up.until_over(job)
+        spare = up.http.post("/v1/admin/keys", json={"name": "spare"}).json()["id"]
+        yield Service(up, (folder / "admin_key").read_text(encoding="utf-8").strip(), job, spare)
+
+
+@pytest.fixture
+def desk(service: Service, tmp_path: Path) -> Path:
+    """A folder as the reader's: the checkout's files, the data folder, a photo, and curl's knowledge of the key."""
+    for name in ("docker", "checkpoints", ".env.example"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / ".darkroom").symlink_to(service.up.folder)
+    (tmp_path / "dev").symlink_to(ROOT / "dev")
+    (tmp_path / ".curlrc").write_text(f'header = "Authorization: Bearer {service.key}"\nfail\n', encoding="utf-8")
+    with Image.open(ROOT / "examples" / "mountains.jpg") as photo:
+        photo.resize((64, 64)).save(tmp_path / "photo.jpg")
+    return tmp_path
+
+
+@pytest.mark.parametrize("one", RUN, ids=str)
+def test_it_works_as_told(one, service, desk):
+    """A block is one script, for its lines may need each other."""
+    runnable = [line for line in one.lines if one.language != "sh" or not reason(line)]
+    script = service.in_place("\n".join(runnable))
+    command = ["sh", "-ec", script] if one.language == "sh" else [sys.executable, "-c", script]
+    environment = {"HOME": str(desk), "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_service_is_still_well_after_all_that(service):
+    assert httpx.get(f"{service.up.url}/readyz", trust_env=False).status_code == 200
