@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from math import inf
+from math import inf, prod
 
 from pipeline.denoise import Denoising
 
 ROWS = (3, 6, 12, 24)  # the batches that are tried
 TRIALS = 3  # times that each is measured before the best is settled on
+PROBATION = 500  # batches that have to fit in memory before one larger than did not fit is tried again
 WORTH = 0.98  # of the smaller batch's time a row, or less: edits in a larger batch wait for each other
 
 Size = tuple[int, ...]
@@ -20,16 +21,20 @@ class BatchSizes:
     worth it, so that a size at which one edit's rows fill the device stays there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_pass: float = inf) -> None:
+        """`longest_pass`: seconds that a batch of several edits may take."""
         self._seconds: dict[Size, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self._ceiling: dict[Size, int] = {}
+        self._probation: dict[Size, int] = {}
+        self._fitted: dict[Size, int] = {}
+        self.longest_pass = longest_pass
 
     def rows(self, edit: Denoising) -> int:
         """The most rows to compute together for pictures of this edit's size."""
         measured, ceiling = self._seconds[edit.x.shape], self._ceiling.get(edit.x.shape, ROWS[-1])
         best = ROWS[0]
         for rows in ROWS:
-            if rows > ceiling:
+            if rows > ceiling or (rows > best and rows * min(measured[best]) > self.longest_pass):
                 break
             if len(measured[rows]) < TRIALS:
                 return rows
@@ -45,8 +50,27 @@ class BatchSizes:
         times = self._seconds[edits[0].x.shape][filled]
         times.append(seconds / rows)
         del times[:-TRIALS]
+        self._regain(edits[0].x.shape)
+
+    def expected(self, edits: Sequence[Denoising]) -> float | None:
+        """Seconds that a batch may take, by the slowest latent pixel that was measured at any size; None: none was."""
+        rates = [
+            min(times) / prod(size) for size, measured in self._seconds.items() for times in measured.values() if times
+        ]
+        return sum(edit.rows for edit in edits) * prod(edits[0].x.shape) * max(rates) if rates else None
 
     def lower(self, edits: Sequence[Denoising]) -> None:
-        """Stay below a batch that did not fit in memory."""
-        rows = sum(edit.rows for edit in edits)
-        self._ceiling[edits[0].x.shape] = max((size for size in ROWS if size < rows), default=ROWS[0])
+        """Stay below a batch that did not fit in memory; each time for twice as long."""
+        rows, size = sum(edit.rows for edit in edits), edits[0].x.shape
+        self._ceiling[size] = max((fewer for fewer in ROWS if fewer < rows), default=ROWS[0])
+        self._probation[size] = 2 * self._probation[size] if size in self._probation else PROBATION
+        self._fitted[size] = 0
+
+    def _regain(self, size: Size) -> None:
+        """A batch has fitted: after enough of them, the next larger one may be tried again."""
+        if size not in self._ceiling:
+            return
+        self._fitted[size] += 1
+        if self._fitted[size] >= self._probation[size]:
+            self._fitted[size] = 0
+            self._ceiling[size] = next((rows for rows in ROWS if rows > self._ceiling[size]), ROWS[-1])

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from pipeline.catalogue import Card
 from pipeline.clip import CLIPTextEncoder
 from pipeline.denoise import predict
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
+from pipeline.faults import free_memory
 from pipeline.files import Files, find
 from pipeline.kernels import choose_kernels
 from pipeline.schedule import Schedule
@@ -32,7 +34,8 @@ class Checkpoint:
 
     def __init__(self, files: Files, dtype: torch.dtype, device: torch.device, *, compiled: bool = False) -> None:
         self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
-        self.engine = Engine(lambda edits: predict(self.unet, edits))  # what all edits share the device by
+        # what all edits share the device by
+        self.engine = Engine(lambda edits: predict(self.unet, edits), compiles=compiled)
 
     @classmethod
     def find(
@@ -90,6 +93,23 @@ class Checkpoint:
     def precise(self) -> "Checkpoint":
         """The same in fp32, for edits that a narrower dtype is too narrow for."""
         return Checkpoint(self.files, torch.float32, self.device)
+
+    def close(self) -> None:
+        """End the engine and free the weights, whoever still refers to the networks."""
+        self.engine.close()
+        if "precise" in self.__dict__:
+            self.precise.close()
+        for network in self._loaded():
+            network.to("meta")
+        for part in ("precise", "library", "text_encoder", "vae", "unet"):
+            self.__dict__.pop(part, None)
+        free_memory()
+
+    def _loaded(self) -> list[nn.Module]:
+        """The networks in memory, ours and the library's."""
+        loaded = [self.__dict__[part] for part in ("text_encoder", "vae", "unet") if part in self.__dict__]
+        library = self.__dict__.get("library")
+        return loaded + ([library.text_encoder, library.vae, library.unet] if library else [])
 
     def _network(self, kind: type[Network], part: str, dtype: torch.dtype) -> Network:
         network = self.files.network(kind, part, dtype)

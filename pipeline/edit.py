@@ -115,17 +115,19 @@ class Pipeline:
         sampler: str | None = None,
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
 
         Edits made at the same time by several threads share each denoising step; `priority` says whose go first.
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
+        So does one of `on_wait`, which is called now and then while the edit waits for its turn.
         Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
         computed once more in fp32, and its steps are reported again.
 
         Raises:
             PipelineError: a parameter out of its range, named by `field`.
-            NotFinite: the networks gave no picture.
+            Fault: the networks gave no picture, or the device has no memory for it, or answers no more.
         """
         params = self._resolve(
             prompt=prompt,
@@ -144,7 +146,7 @@ class Pipeline:
             if on_step is not None:
                 on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
 
-        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority]) as flight:
+        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority], on_wait) as flight:
             if self.own is None:
                 return self._fly_library(flight, picture, params, report)
             return self._fly(self.own, flight, picture, params, report)
@@ -204,6 +206,12 @@ class Pipeline:
     def _precise(self) -> EditingModel:
         """This model in fp32."""
         return EditingModel.of(self.checkpoint.precise, MODELS[self.model])
+
+    def close(self) -> None:
+        """Refuse all further edits, of every model on this checkpoint, and free its weights."""
+        self.checkpoint.close()
+        if self.own is not None:
+            self.own.forget()
 
     def fastest_threads(self, at_most: int) -> int:
         """How many threads make this checkpoint's UNet fastest, measured; 1 on a GPU, which needs no more."""

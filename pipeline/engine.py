@@ -8,6 +8,7 @@ from the next iteration on.
 """
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +21,21 @@ from torch import Tensor
 
 from pipeline.batch import BatchSizes
 from pipeline.denoise import Denoising
+from pipeline.errors import DeviceLost, OutOfMemory
+from pipeline.faults import fault_of, free_memory
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Predict = Callable[[Sequence[Denoising]], Sequence[Tensor]]
 
 IN_FLIGHT = 32  # edits; more wait to join
-AGEING = 0.05  # steps that an edit moves up for each iteration that passes it over
+AGEING = 0.05  # steps that an edit moves up for each iteration that passes it over, among those of its priority
+FAIR = 10  # every so many iterations, who was passed over longest goes first, whatever the priorities
+LOOK = 0.25  # seconds after which an edit that waits looks whether it is to go on
+LONGEST_PASS = 30.0  # seconds that a step of several edits may take: until its end none of them can be cancelled
+MANY_TIMES = 10  # the time that a turn was expected to take: so long it may take
+WARMING = 900.0  # seconds that it may take when nothing is known yet, or when it compiles
 LINGER = 0.005  # seconds that an iteration waits for edits just served, which are about to ask again
 
 
@@ -42,6 +52,8 @@ class Flight:
     remaining: int
     arrival: int
     waited: int = 0  # iterations that served others only
+    passed: int = 0  # those since it was served itself
+    on_wait: Callable[[], None] = lambda: None
 
     def run(self, call: Callable[[], T]) -> T:
         """Call a function on the engine's thread, alone, when it is this edit's turn."""
@@ -75,7 +87,12 @@ class Request:
         try:
             self.result = work()
         except BaseException as error:
-            self.error = error
+            self.error = fault_of(error) or error
+        self.done.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Have an error raised where the request is waited for."""
+        self.error = error
         self.done.set()
 
 
@@ -98,9 +115,14 @@ class Engine:
     Whoever sets `on_turn` is told of each turn of the device, on the engine's thread.
     """
 
-    def __init__(self, predict: Predict) -> None:
+    def __init__(self, predict: Predict, *, compiles: bool = False) -> None:
+        """`compiles`: the first step of each shape takes a minute or more."""
         self._predict = predict
-        self._sizes = BatchSizes()
+        self._compiles = compiles
+        self._shapes: set[tuple[Any, int]] = set()  # of the steps taken so far
+        self._longest = 0.0  # seconds of a turn
+        self._turns = 0
+        self._sizes = BatchSizes(LONGEST_PASS)
         self._places = threading.BoundedSemaphore(IN_FLIGHT)
         self._changed = threading.Condition()
         self._pending: list[Request] = []
@@ -109,19 +131,36 @@ class Engine:
         self._closed = False
         self._thread: threading.Thread | None = None
         self.finished_at = time.monotonic()  # when the last piece of work ended
+        self.allowance = 0.0  # seconds that the turn under way may take before the engine is to be called stuck
         self.on_turn: Callable[[Turn], None] = lambda _: None
 
     @contextmanager
-    def flight(self, steps: int, priority: int = 0) -> Iterator[Flight]:
-        """Join for one edit of so many steps; waits where the engine is full. A higher priority goes first."""
-        with self._places:
+    def flight(self, steps: int, priority: int = 0, on_wait: Callable[[], None] = lambda: None) -> Iterator[Flight]:
+        """Join for one edit of so many steps; waits where the engine is full. A higher priority goes first.
+
+        While the edit waits, `on_wait` is called now and then, on its own thread; what it raises ends the wait.
+        """
+        while not self._places.acquire(timeout=LOOK):
+            on_wait()
+        try:
             with self._changed:
                 self._arrivals += 1
-                flight = Flight(self, priority, steps, self._arrivals)
+                flight = Flight(self, priority, steps, self._arrivals, on_wait=on_wait)
             try:
                 yield flight
             finally:
                 self._leave(flight)
+        finally:
+            self._places.release()
+
+    @property
+    def longest_pass(self) -> float:
+        """Seconds that a step of several edits may take; one that would take longer gets fewer of them."""
+        return self._sizes.longest_pass
+
+    @longest_pass.setter
+    def longest_pass(self, seconds: float) -> None:
+        self._sizes.longest_pass = seconds
 
     def close(self) -> None:
         """Refuse all further work and end the thread; what has begun is finished. Done by itself at exit."""
@@ -143,7 +182,8 @@ class Engine:
             self._pending.append(request)
             self._served.discard(request.flight)
             self._changed.notify_all()
-        request.done.wait()
+        while not request.done.wait(LOOK):
+            request.flight.on_wait()
         if request.error is not None:
             raise request.error
         return request.result
@@ -156,17 +196,43 @@ class Engine:
 
     def _serve(self) -> None:
         while requests := self._next():
-            began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
-            with torch.inference_mode():
-                if requests[0].call is not None:
-                    requests[0].finish(requests[0].call)
-                else:
-                    self._step(requests)
-            self.finished_at = time.monotonic()
-            rows, room = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
-            self.on_turn(Turn(time.perf_counter() - began, len(requests), rows, max(rows, room)))
+            try:
+                self._take_turn(requests)
+            except Exception as error:  # whatever it is, the edits to come need this thread
+                log.exception("a turn of the engine broke")
+                for request in requests:
+                    if not request.done.is_set():
+                        request.fail(error)
         for request in self._pending:
             request.finish(_refuse)
+
+    def _take_turn(self, requests: list[Request]) -> None:
+        began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
+        self.allowance = self._patience(edits)
+        with torch.inference_mode():
+            if requests[0].call is not None:
+                requests[0].finish(requests[0].call)
+                if isinstance(requests[0].error, OutOfMemory):
+                    free_memory()
+            else:
+                self._step(requests)
+        self.finished_at = time.monotonic()
+        seconds = time.perf_counter() - began
+        self._longest = max(self._longest, seconds)
+        rows, room = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
+        try:
+            self.on_turn(Turn(seconds, len(requests), rows, max(rows, room)))
+        except Exception:
+            log.exception("who watches the engine broke")
+
+    def _patience(self, edits: Sequence[Denoising]) -> float:
+        """Seconds that a turn may take: many times those expected by its rows and size, or by the longest turn."""
+        expected = self._sizes.expected(edits) if edits else self._longest
+        shape = (edits[0].x.shape, sum(edit.rows for edit in edits)) if edits else None
+        compiles = self._compiles and shape is not None and shape not in self._shapes
+        if shape is not None:
+            self._shapes.add(shape)
+        return WARMING if compiles or not expected else MANY_TIMES * expected
 
     def _next(self) -> list[Request]:
         """Wait for work, then take an iteration's share of it; nothing once the engine is closed."""
@@ -175,36 +241,53 @@ class Engine:
             self._changed.wait_for(lambda: self._closed or self._pending)
             if self._closed:
                 return []
-            chosen = choose(self._pending, self._sizes)
+            self._turns += 1
+            chosen = choose(self._pending, self._sizes, fair=self._turns % FAIR == 0)
             self._pending = [request for request in self._pending if request not in chosen]
             for request in self._pending:
                 request.flight.waited += 1
+                request.flight.passed += 1
             self._served = {request.flight for request in chosen}
+            for flight in self._served:
+                flight.passed = 0
             return chosen
 
     def _step(self, requests: list[Request]) -> None:
         """One step of several edits. A batch that fails is tried in parts, so that only what is at fault fails."""
         edits = [request.edit for request in requests if request.edit is not None]
-        began = time.perf_counter()
+        began, broke = time.perf_counter(), None
         try:
             noises = self._predict(edits)
         except Exception as error:
-            if len(requests) == 1:
-                requests[0].finish(_raiser(error))
-                return
-            if isinstance(error, torch.OutOfMemoryError):
-                self._sizes.lower(edits)
-            self._step(requests[: len(requests) // 2])
-            self._step(requests[len(requests) // 2 :])
+            broke = fault_of(error) or error
+        if broke is not None:  # outside `except`, where the failed pass' tensors are free
+            self._recover(requests, edits, broke)
             return
         self._sizes.learn(edits, time.perf_counter() - began)
         for request, edit, noise in zip(requests, edits, noises, strict=True):
             request.finish(lambda edit=edit, noise=noise: edit.take(noise))
 
+    def _recover(self, requests: list[Request], edits: Sequence[Denoising], broke: Exception) -> None:
+        if isinstance(broke, OutOfMemory):
+            free_memory()
+            if len(requests) > 1:
+                self._sizes.lower(edits)
+        if isinstance(broke, DeviceLost):
+            for request in requests:
+                request.fail(DeviceLost(str(broke)))
+        elif len(requests) == 1:
+            requests[0].fail(broke)
+        else:
+            self._step(requests[: len(requests) // 2])
+            self._step(requests[len(requests) // 2 :])
 
-def choose(pending: Sequence[Request], sizes: BatchSizes) -> list[Request]:
-    """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch."""
-    ordered = sorted(pending, key=lambda request: request.flight.urgency)
+
+def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False) -> list[Request]:
+    """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch.
+
+    `fair`: first of all whichever was passed over longest, so that no priority keeps another waiting for ever.
+    """
+    ordered = sorted(pending, key=lambda request: (-request.flight.passed if fair else 0, request.flight.urgency))
     first = ordered[0]
     if first.edit is None:
         return [first]
@@ -219,10 +302,3 @@ def choose(pending: Sequence[Request], sizes: BatchSizes) -> list[Request]:
 
 def _refuse() -> None:
     raise EngineClosed
-
-
-def _raiser(error: Exception) -> Callable[[], None]:
-    def fail() -> None:
-        raise error
-
-    return fail

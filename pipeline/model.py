@@ -95,6 +95,11 @@ class EditingModel:
             raise NotFinite
         return to_picture(pixels)
 
+    def forget(self) -> None:
+        """Keep no prompt and no picture."""
+        self._texts.cache_clear()  # type: ignore[attr-defined]
+        self._latents.cache_clear()  # type: ignore[attr-defined]
+
     def _guidance(self, params: dict[str, Any]) -> Guidance:
         if self.text_scale is not None:
             return text_only(self.text_scale)

@@ -128,6 +128,7 @@ def load_desk(settings: Settings) -> Desk:
         about,
         lease_seconds=settings.lease_seconds,
         engine_worked_at=editors.worked_at,
+        engine_allowance=editors.allowance,
         patience=settings.patience_seconds,
         vitals=engine.vitals,
     )

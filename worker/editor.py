@@ -53,9 +53,12 @@ class Editor(Protocol):
 
         `params` are the job's own, as the catalogue has resolved them; `priority` is `low`, `normal` or `high`.
         `on_step(step: Step)` is to be called after each step; what it raises ends the edit and has to reach the caller.
+        An editor whose `edit` names a parameter `on_wait` is given a function to call, in the same way, now and then
+        while the edit waits for its turn.
 
         Raises:
             PipelineError: the client has asked for something that cannot be done.
+            Fault: the client's request is not what is wrong (pipeline/errors.py).
         """
 
     def receipt(self) -> Mapping[str, Any]:
@@ -103,13 +106,15 @@ class Editors:
     """An editor for each model, and the card of the checkpoint that they serve.
 
     `worked_at` tells when the engine last finished a piece of work for anybody, by the monotonic clock: where jobs take
-    turns on one device, that vouches for those that wait for their turn. For operators to see: `watch(observer)` has
-    the observer told of each turn, and `device` tells what computes.
+    turns on one device, that vouches for those that wait for their turn. `allowance` tells how many seconds the piece
+    under way may take, by its size, where that is more than PATIENCE_SECONDS. For operators to see: `watch(observer)`
+    has the observer told of each turn, and `device` tells what computes.
     """
 
     by_model: Mapping[str, Editor]
     card: Card
     worked_at: Callable[[], float] = never
+    allowance: Callable[[], float] = never
     watch: Callable[[OnTurn], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
 

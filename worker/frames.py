@@ -22,8 +22,8 @@ class Frames:
             self.steps, self._pairs = [], []
         before, now = ((step * MOST) // progress.steps for step in (progress.step - 1, progress.step))
         if now > before:
-            self.steps.append(progress.step)
             self._pairs.append((progress.preview(), progress.noisy()))
+            self.steps.append(progress.step)
 
     def sprite(self) -> tuple[bytes, tuple[int, int]]:
         """All pairs side by side as a JPEG, predictions above, noise below; and its width and height."""

@@ -15,7 +15,7 @@ from PIL import Image
 from jobs.errors import Unavailable
 from jobs.job import Job
 from jobs.store import JobStore, Renewal
-from worker.editor import Step
+from worker.editor import Step, never
 from worker.frames import Frames
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ PULSE = 0.3  #: seconds between pulses while there is work
 IDLE_PULSE = 2.0
 PREVIEW_EVERY = 0.5
 PATIENCE = 60.0  #: seconds that loading, storing or one step may take before the lease is left to run out
-STUCK = 70  #: the exit status of a worker that cannot go on
+STUCK = 70  #: the exit status of a worker that cannot go on: a thread hangs, or the device is lost
+UNFIT = 78  #: and of one whose model does not load
 STEPS_OF_PATIENCE = 10  #: or so many times the mean step, if that is longer
 
 
@@ -50,10 +51,18 @@ class Drained(Stopped):
 class Held:
     """One claimed job in this worker's hands."""
 
-    def __init__(self, job: Job, claimed: float, engine_worked_at: Clock, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        job: Job,
+        claimed: float,
+        engine_worked_at: Clock,
+        patience: float = PATIENCE,
+        engine_allowance: Callable[[], float] = never,
+    ) -> None:
         self.job = job
         self.renewed = claimed  #: when its lease was last asked for, by the monotonic clock
         self._engine_worked_at = engine_worked_at
+        self._engine_allowance = engine_allowance
         self._in_engine = False
         self._usual_patience = self._patience = patience
         self.step = 0
@@ -88,8 +97,14 @@ class Held:
         """
         self.step, self.steps = max(self.step, progress.step), progress.steps  # an edit may begin once more
         self._moved = time.monotonic()
-        self.frames.note(progress)
         self.check()
+        try:
+            self._show(progress)
+        except Exception:  # a job is worth more than a look at it
+            log.exception("job %s: no preview of step %s", self.job.id, self.step)
+
+    def _show(self, progress: Step) -> None:
+        self.frames.note(progress)
         if self._moved - self._previewed > PREVIEW_EVERY:
             self._previewed = self._moved
             self.preview = _jpeg(progress.preview()), _jpeg(progress.noisy())
@@ -98,8 +113,10 @@ class Held:
     def gets_on(self) -> bool:
         """Whether the last unit of work is young enough to vouch for the job."""
         mean_step = (self._moved - self._began) / self.step if self.step else 0.0
-        moved = max(self._moved, self._engine_worked_at()) if self._in_engine else self._moved
-        return time.monotonic() - moved < max(self._patience, STEPS_OF_PATIENCE * mean_step)
+        patience, moved = max(self._patience, STEPS_OF_PATIENCE * mean_step), self._moved
+        if self._in_engine:
+            moved, patience = max(moved, self._engine_worked_at()), max(patience, self._engine_allowance())
+        return time.monotonic() - moved < patience
 
     def renewal(self) -> Renewal:
         return Renewal(self.job.id, self.job.fence, self.gets_on, self.step, self.steps)
@@ -122,16 +139,19 @@ class Hands:
         *,
         lease_seconds: int,
         engine_worked_at: Clock,
+        engine_allowance: Callable[[], float] = never,
         patience: float = PATIENCE,
         vitals: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock; `patience`,
-        for how many seconds a job without progress is still vouched for.
+        """`engine_worked_at` tells when the engine last finished a piece of work, by the monotonic clock;
+        `engine_allowance`, how many seconds the piece under way may take, by its size; `patience`, for how many
+        seconds a job without progress is still vouched for.
 
         The worker says of itself what it is `about`, and at each pulse how it is, its `vitals`.
         """
         self.store = store
         self._engine_worked_at = engine_worked_at
+        self._engine_allowance = engine_allowance
         self.worker = worker
         self._about = about
         self._vitals = vitals
@@ -145,7 +165,7 @@ class Hands:
     @contextmanager
     def holding(self, job: Job, claimed: float) -> Iterator[Held]:
         """Keep the lease of a job that was `claimed` then, by the monotonic clock, while it gets on."""
-        held = Held(job, claimed, self._engine_worked_at, self._patience)
+        held = Held(job, claimed, self._engine_worked_at, self._patience, self._engine_allowance)
         with self._lock:
             self._held[job.fence] = held
         self._stir.set()
@@ -200,6 +220,18 @@ class Hands:
         log.error("no progress in %s; leaving the process. Where its threads are:", ", ".join(stuck))
         faulthandler.dump_traceback()
         os._exit(STUCK)
+
+    def leave(self, status: int, reason: str) -> None:
+        """Give back what is held, unpunished, and end the process: it can edit nothing any more."""
+        log.error("leaving the process with status %s: %s", status, reason)
+        try:
+            for held in self.in_hand():
+                self.store.release(held.job, reason)
+            self.store.retire(self.worker)
+        except Unavailable as error:
+            log.warning("left without a goodbye: %s", error)
+        logging.shutdown()
+        os._exit(status)
 
     def confirm(self, held: Held) -> None:
         """Ask whose the job is if its lease may have run out unseen, as while the process was stopped.

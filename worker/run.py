@@ -1,5 +1,6 @@
 """The story of one job, from the queue to its end. Knows nothing of Celery."""
 
+import inspect
 import io
 import logging
 import time
@@ -17,13 +18,18 @@ from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.retries import full_jitter
 from jobs.store import JobStore
-from pipeline.errors import NotFinite, PipelineError
+from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from worker.editor import Editor
-from worker.hands import Canceled, Drained, Hands, Held, Lost
+from worker.hands import STUCK, UNFIT, Canceled, Drained, Hands, Held, Lost
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class NotLoaded(Exception):
+    """A model could not be made from the checkpoint."""
+
 
 LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
@@ -76,21 +82,38 @@ def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
             insist(lambda: desk.store.release(job, "drained"), seconds=5)
         except Unavailable as trouble:
             log.warning("job %s given back: %s", job.id, trouble)
-            wait = full_jitter(len(job.attempts), base=1.0, cap=LONGEST_WAIT)
-            insist(lambda: desk.store.release(job, "storage-trouble", wait_seconds=wait), seconds=desk.lease_seconds)
+            release(desk, job, "storage-trouble", len(job.attempts))
         except NoSuchPicture:
             end_badly(desk, job, missing_input())
-        except PipelineError as error:  # the user can mend this
-            end_badly(desk, job, unusable_input(str(error)))
-        except NotFinite as fault:
-            log.error("job %s: %s", job.id, fault)
-            end_badly(desk, job, no_picture())
-        except Exception:  # only we can mend this
-            log.exception("job %s broke", job.id)
-            end_badly(desk, job, internal_error())
+        except Exception as error:
+            meet(desk, job, error)
         else:
             end_well(desk, held, result)
     return True
+
+
+def meet(desk: Desk, job: Job, error: Exception) -> None:
+    """End a job that the client can mend, or that we can; give back one that another attempt may make."""
+    match error:
+        case PipelineError() if error.field != "checkpoint":  # the user can mend this
+            end_badly(desk, job, unusable_input(str(error)))
+            return
+        case OutOfMemory():
+            log.error("job %s: %s", job.id, error)
+            give_back(desk, job, "out-of-memory")
+            return
+    log.error("job %s broke", job.id, exc_info=error)
+    match error:
+        case DeviceLost():
+            give_back(desk, job, "device-lost")
+            desk.hands.leave(STUCK, "device-lost")
+        case NotLoaded():
+            release(desk, job, "model-not-loaded", len(job.attempts))
+            desk.hands.leave(UNFIT, "model-not-loaded")
+        case NotFinite():
+            end_badly(desk, job, no_picture())
+        case _:  # only we can mend this
+            end_badly(desk, job, internal_error())
 
 
 def claim(desk: Desk) -> Job | None:
@@ -124,10 +147,12 @@ def edit_job(desk: Desk, held: Held) -> Result:
         photo.load()
     loaded = time.monotonic()
     held.enter(patience=LOADING_PATIENCE)
-    editor = desk.editors[job.model]
+    editor = editor_for(desk, job.model)
     held.enter(engine=True)
     insist(lambda: desk.hands.confirm(held), seconds=desk.lease_seconds)
     with traces.span("edit", model=job.model, steps=params["steps"]):
+        if "on_wait" in inspect.signature(editor.edit).parameters:
+            params["on_wait"] = held.check
         edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
@@ -138,6 +163,20 @@ def edit_job(desk: Desk, held: Held) -> Result:
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
     return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()})
+
+
+def editor_for(desk: Desk, model: str) -> Editor:
+    """The model's editor, made now if it is asked for the first time.
+
+    Raises:
+        NotLoaded: it cannot be made, whatever the job asks for.
+    """
+    try:
+        return desk.editors[model]
+    except KeyError:  # a model that this worker does not serve
+        raise
+    except Exception as error:
+        raise NotLoaded(model) from error
 
 
 def put_frames(desk: Desk, held: Held) -> Frames | None:
@@ -174,8 +213,23 @@ def end_badly(desk: Desk, job: Job, error: JobError) -> None:
     log.info("job %s failed: %s", job.id, error.type)
 
 
+def give_back(desk: Desk, job: Job, reason: str) -> None:
+    """Release a job that met a fault of ours; it fails when as many of its attempts as may crash met the same one."""
+    met = 1 + sum(attempt.get("outcome") == reason for attempt in job.attempts)
+    if met >= desk.max_crashes:
+        end_badly(desk, job, internal_error())
+        return
+    release(desk, job, reason, met)
+
+
+def release(desk: Desk, job: Job, reason: str, tries: int) -> None:
+    """Give a job back, unpunished, to be tried again after a wait that grows with its tries."""
+    wait = full_jitter(tries, base=1.0, cap=LONGEST_WAIT)
+    insist(lambda: desk.store.release(job, reason, wait_seconds=wait), seconds=desk.lease_seconds)
+
+
 def no_picture() -> JobError:
-    detail = "The network gave numbers that are not finite, in place of a picture; that is not the fault of the request."
+    detail = "The network gave numbers that are not finite, in place of a picture; the request is not at fault."
     return replace(internal_error(), detail=detail)
 
 

@@ -44,15 +44,23 @@ def load(settings: Settings) -> Editors:
     pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
     if settings.torch_threads is None:
         set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
+    engine = pipeline.checkpoint.engine
+    engine.longest_pass = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
     warm_up(pipeline, settings.warm_up.split())
     threading.Thread(target=editors.make_all, daemon=True, name="make_all").start()
-    engine = pipeline.checkpoint.engine
 
     def watch(observer: OnTurn) -> None:
         engine.on_turn = observer
 
-    return Editors(editors, pipeline.card, lambda: engine.finished_at, watch, lambda: describe(pipeline))
+    return Editors(
+        editors,
+        pipeline.card,
+        worked_at=lambda: engine.finished_at,
+        allowance=lambda: engine.allowance,
+        watch=watch,
+        device=lambda: describe(pipeline),
+    )
 
 
 def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:

@@ -1,13 +1,21 @@
 """What breaks below an edit is told apart, and harms nobody else."""
 
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from pipeline.batch import PROBATION, ROWS, BatchSizes
 from pipeline.edit import Pipeline
-from pipeline.errors import NotFinite
+from pipeline.engine import WARMING, Engine, EngineClosed
+from pipeline.errors import DeviceLost, NotFinite, OutOfMemory
+from tests.pipeline.test_engine import edit, fly, predict
 
 MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"
 QUICK = {"seed": 1, "steps": 2, "size": "256x256"}
@@ -31,9 +39,8 @@ def exact():
     return {model: pipe.with_model(model) for model in MODELS}
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_numbers_that_are_not_finite_are_no_picture(photo, model):
-    pipe = Pipeline.load(MICRO, model)
+def test_numbers_that_are_not_finite_are_no_picture(photo):
+    pipe = Pipeline.load(MICRO, MODELS[0])
     spoil(pipe.checkpoint.unet)
     with pytest.raises(NotFinite, match="not finite"):
         pipe.edit(photo, "make it sunset", **QUICK)
@@ -53,3 +60,179 @@ def test_a_vae_that_asks_for_it_computes_in_fp32_where_the_unet_computes_in_fp16
     half = Pipeline.load(MICRO, MODELS[0], "float16").checkpoint
     assert (half.vae.config.force_upcast, half.unet.dtype) == (True, torch.float16)
     assert next(half.vae.parameters()).dtype == torch.float32
+
+
+class Held:
+    """Something that a failed pass had in memory."""
+
+
+def test_a_pass_that_ran_out_of_memory_is_freed_before_the_next_and_larger_batches_come_back():
+    held, freed, together = [], [], threading.Barrier(2)
+
+    def narrow(edits):
+        if len(edits) > 1:
+            tensors = Held()
+            held.append(weakref.ref(tensors))
+            raise torch.OutOfMemoryError
+        freed.extend(ref() is None for ref in held)
+        time.sleep(0.005)
+        return predict(edits)
+
+    engine = Engine(narrow)
+    engine._sizes.rows = lambda edit: 6
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda seed: (together.wait(), fly(engine, edit(seed, 6))), range(2)))
+    engine.close()
+    assert held
+    assert all(freed)
+
+
+def test_a_batch_that_did_not_fit_is_tried_again_after_many_that_did():
+    sizes, one = BatchSizes(), edit(0, 2)
+    for rows in ROWS:
+        for _ in range(3):
+            sizes.learn([one] * (rows // 3), 1.0)
+    assert sizes.rows(one) == 24
+    sizes.lower([one] * 8)
+    assert sizes.rows(one) == 12
+    for _ in range(PROBATION):
+        assert sizes.rows(one) == 12
+        sizes.learn([one] * 4, 1.0)
+    assert sizes.rows(one) == 24
+    sizes.lower([one] * 8)
+    for _ in range(PROBATION):
+        sizes.learn([one] * 4, 1.0)
+    assert sizes.rows(one) == 12, "the second time it stays for longer"
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), OutOfMemory),
+        (MemoryError(), OutOfMemory),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceLost),
+        (RuntimeError("CUDA error: device-side assert triggered"), DeviceLost),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), DeviceLost),
+    ],
+)
+@pytest.mark.parametrize("asks", ["step", "run"])
+def test_faults_of_the_device_have_their_own_names(error, fault, asks):
+    def broken(*_):
+        raise error
+
+    engine = Engine(broken)
+    with engine.flight(2) as flight, pytest.raises(fault):
+        flight.step(edit(0, 2)) if asks == "step" else flight.run(broken)
+    engine.close()
+
+
+def test_patience_follows_the_rows_and_the_size_of_what_is_computed():
+    engine, allowed = Engine(lambda edits: (time.sleep(0.02), allowed.append(engine.allowance), predict(edits))[2]), []
+    fly(engine, edit(0, 2))
+    fly(engine, edit(0, 2, side=8))
+    engine.close()
+    assert allowed[0] == WARMING, "nothing was known yet"
+    assert 0.2 <= allowed[1] < WARMING
+    assert 0.8 <= allowed[2] < WARMING, "four times the pixels"
+
+
+def test_the_first_step_of_each_shape_may_compile():
+    engine, allowed = Engine(lambda edits: (allowed.append(engine.allowance), predict(edits))[1], compiles=True), []
+    fly(engine, edit(0, 2))
+    fly(engine, edit(0, 2, side=8))
+    engine.close()
+    assert [seconds == WARMING for seconds in allowed] == [True, False, True, False]
+
+
+def test_a_batch_is_no_larger_than_what_is_computed_in_time():
+    sizes, one = BatchSizes(longest_pass=30), edit(0, 2)
+    for _ in range(3):
+        sizes.learn([one], 3 * 4.0)
+    assert sizes.rows(one) == 6
+    for _ in range(3):
+        sizes.learn([one] * 2, 6 * 3.0)
+    assert sizes.rows(one) == 6, "twelve rows would take 36 s"
+
+
+def test_who_watches_and_breaks_does_not_stop_the_engine():
+    engine = Engine(predict)
+    engine.on_turn = lambda turn: 1 / 0
+    fly(engine, edit(0, 3))
+    engine.close()
+
+
+def test_a_turn_that_breaks_in_the_engine_itself_does_not_stop_it():
+    engine = Engine(lambda edits: predict(edits) if edits[0].steps == 2 else [])
+    with pytest.raises(ValueError, match="zip"):
+        fly(engine, edit(0, 3))
+    fly(engine, edit(0, 2))
+    engine.close()
+
+
+def test_a_closed_pipeline_has_freed_its_weights(photo):
+    pipe = Pipeline.load(MICRO, MODELS[0])
+    pipe.with_model(MODELS[1])
+    weights = [weakref.ref(weight) for weight in pipe.checkpoint.unet.parameters()]
+    pipe.close()
+    gc.collect()
+    assert all(ref() is None for ref in weights)
+    with pytest.raises(EngineClosed):
+        pipe.edit(photo, "make it sunset", **QUICK)
+
+
+def test_a_low_edit_ends_although_high_ones_never_stop_coming():
+    served, ended = [], threading.Event()
+
+    def watched(edits):
+        served.append(edits[0].steps)
+        return predict(edits)
+
+    engine = Engine(watched)
+    engine._sizes.rows = lambda edit: 3
+
+    def high(seed):
+        while not ended.is_set() and len(served) < 3000:
+            fly(engine, edit(seed, 10), priority=1)
+
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(high, seed) for seed in range(2)]
+        fly(engine, edit(9, 20), priority=-1)
+        turns = len(served)
+        ended.set()
+        for one in running:
+            one.result()
+    engine.close()
+    assert turns < 600, "a step of it in every ten or so"
+    assert served[:turns].count(20) * 5 < turns, "and not many more"
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_edit_that_is_cancelled_while_it_waits_leaves_at_once(full):
+    go, busy, canceled = threading.Event(), threading.Event(), threading.Event()
+
+    def check():
+        if canceled.is_set():
+            raise Stop
+
+    def waits():
+        with engine.flight(2, on_wait=check) as flight:
+            flight.run(lambda: pytest.fail("it was cancelled"))
+
+    engine = Engine(predict)
+    if full:
+        engine._places = threading.BoundedSemaphore(1)
+    with ThreadPoolExecutor(2) as threads, engine.flight(2) as other:
+        threads.submit(other.run, lambda: (busy.set(), go.wait(20)))
+        busy.wait()
+        waiting = threads.submit(waits)
+        canceled.set()
+        with pytest.raises(Stop):
+            waiting.result(timeout=5)
+        assert not go.is_set()
+        go.set()
+    engine.close()

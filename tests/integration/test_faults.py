@@ -1,0 +1,163 @@
+"""What the worker does about faults that are not the client's: the jobs are given back, and no queue is drained."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from jobs.job import Status
+from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
+from tests.integration.conftest import submit
+from tests.integration.test_worker import PHOTO, Step, desk, read  # noqa: F401 - `desk` is a fixture
+from worker.frames import Frames
+from worker.hands import STUCK, UNFIT, Canceled, Hands
+from worker.run import Desk, run_next
+
+
+class Left(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    """The statuses that the process would have left with."""
+    statuses = []
+
+    def leave(status):
+        statuses.append(status)
+        raise Left
+
+    monkeypatch.setattr("worker.hands.os._exit", leave)
+    monkeypatch.setattr("worker.hands.logging.shutdown", lambda: None)
+    return statuses
+
+
+def failing(error):
+    def fail(step):
+        raise error
+
+    return Step(fail)
+
+
+def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, desk, store):  # noqa: F811
+    job = submit(client, PHOTO, steps=2)
+    run_next(desk(failing(NotFinite())))
+    done = client.get(job["urls"]["self"]).json()
+    assert (done["status"], done["error"]["type"]) == ("failed", "internal-error")
+    assert "not finite" in done["error"]["detail"]
+
+
+def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_fits(client, desk, store):  # noqa: F811
+    job = submit(client, PHOTO, steps=2)
+    working = desk(failing(OutOfMemory("CUDA out of memory")))
+    for times in (1, 2):
+        assert run_next(working)
+        back = read(store, job)
+        outcomes = [attempt["outcome"] for attempt in back.attempts]
+        assert (back.status, back.crashes, outcomes) == (Status.QUEUED, 0, ["out-of-memory"] * times)
+        store.redis.zadd("dk:delayed", {job["id"]: 1})
+    run_next(working)
+    ended = read(store, job)
+    assert (ended.status, ended.error["type"]) == (Status.FAILED, "internal-error")
+
+
+def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client, desk, store, leaving):  # noqa: F811
+    working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
+    mate, job = submit(client, PHOTO, steps=2), submit(client, PHOTO, steps=2)
+    claimed = working.claim("t")
+    with working.hands.holding(claimed, time.monotonic()), pytest.raises(Left):
+        run_next(working)
+    assert leaving == [STUCK]
+    for one in (mate, job):
+        back = read(store, one)
+        assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "device-lost")
+
+
+@pytest.mark.parametrize("error", [PipelineError("no weights", field="checkpoint"), OSError("no such file")])
+def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving, error):  # noqa: F811
+    class Broken(dict):
+        def __missing__(self, model):
+            raise error
+
+    jobs = [submit(client, PHOTO, steps=2) for _ in range(3)]
+    usual = desk(Step())
+    with pytest.raises(Left):
+        run_next(Desk(usual.store, usual.pictures, usual.hands, Broken(), lease_seconds=30))
+    assert leaving == [UNFIT]
+    assert {read(store, job).status for job in jobs} == {Status.QUEUED}
+    assert sum(read(store, job).crashes for job in jobs) == 0
+
+
+@pytest.mark.parametrize("allowance", [0.0, 30.0])
+def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
+    submit(client, PHOTO, steps=2)
+    hands = Hands(
+        store,
+        "w",
+        {"slots": 1, "checkpoint": {}},
+        lease_seconds=30,
+        engine_worked_at=lambda: 0.0,
+        engine_allowance=lambda: allowance,
+        patience=0.05,
+    )
+    with hands.holding(store.claim("w", lease_seconds=30, token="t"), time.monotonic()) as held:
+        held.enter(engine=True)
+        time.sleep(0.1)
+        assert held.gets_on is bool(allowance)
+        held.enter()
+        time.sleep(0.1)
+        assert not held.gets_on, "outside of the engine only patience counts"
+
+
+def test_a_preview_that_breaks_costs_no_job(client, desk, store):  # noqa: F811
+    class Blind(Step):
+        def edit(self, photo, prompt, *, on_step, **params):
+            class Broken:
+                step, steps = 1, 1
+                preview = noisy = lambda self: 1 / 0
+
+            on_step(Broken())
+            return photo
+
+    job = submit(client, PHOTO, steps=2)
+    run_next(desk(Blind()))
+    assert read(store, job).status is Status.SUCCEEDED
+
+
+def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client, desk, store):  # noqa: F811
+    waiting = threading.Event()
+
+    class Queued(Step):
+        def edit(self, photo, prompt, *, on_step, on_wait, **params):
+            waiting.set()
+            for _ in range(100):
+                time.sleep(0.05)
+                on_wait()
+            return photo
+
+    job, working = submit(client, PHOTO, steps=2), desk(Queued())
+    runs = threading.Thread(target=run_next, args=(working,))
+    runs.start()
+    assert waiting.wait(20)
+    working.hands.in_hand()[0].stop = Canceled
+    client.post(job["urls"]["cancel"])
+    runs.join(4)
+    assert not runs.is_alive()
+    assert read(store, job).status is Status.CANCELED
+
+
+def test_frames_of_an_edit_that_began_once_more_are_those_of_its_second_way():
+    class Way(Step):
+        def __init__(self, step):
+            self.step, self.steps = step, 3
+
+        def preview(self):
+            return None
+
+        noisy = preview
+
+    frames = Frames()
+    for step in (1, 2, 3, 1, 2, 3):
+        frames.note(Way(step))
+    assert frames.steps == [1, 2, 3]
