@@ -1,5 +1,6 @@
 """What the routes need, under short names. All of it lives on the app, made when it starts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -159,6 +160,22 @@ def _identify(request: Request, service: Parts, key: str | None, session: str | 
         if signed_in:
             return Caller(signed_in.tenant, signed_in.scopes, signed_in.id)
     raise Unauthorized(SEND_A_KEY)
+
+
+def standing(request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Callable[[], bool]:
+    """Whether the caller may still come in: what goes on for long asks again, because a key can be revoked."""
+
+    def stands() -> bool:
+        try:
+            _identify(request, service, bearer.credentials if bearer else None, cookie)
+        except Unauthorized:
+            return False
+        return True
+
+    return stands
+
+
+Standing = Annotated[Callable[[], bool], Depends(standing)]
 
 
 def find_key(service: Parts, text: str) -> Key:

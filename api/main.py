@@ -17,6 +17,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api.access import HEADER, Access
 from api.deps import Parts
 from api.guards import LoopbackOnly, SecurityHeaders
+from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
@@ -32,12 +33,13 @@ and poll for the edited picture. Errors are problem documents (RFC 9457) that na
 BASE64_GROWTH = 1.4
 COMPRESSED_BYTES = 2048  #: a list of jobs is worth it, one job is not
 CORS: dict[str, Any] = {  # without credentials: another site's page sends a key, never our cookie
-    "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", HEADER],
+    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+    "allow_headers": ["*"],  # libraries add their own, such as traceparent, and none of them is a risk
     "expose_headers": [
         "ETag",
         "Idempotent-Replayed",
         "Location",
+        "Preference-Applied",
         "RateLimit",
         "RateLimit-Policy",
         "Retry-After",
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_run,
         docs_url=None,  # the site has that page
         redoc_url=None,
+        redirect_slashes=False,  # Leniency takes them off
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.parts = Parts.connect(settings)
@@ -66,12 +69,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(part.router)
     app.router.default = Site(otherwise=app.router.not_found)
     install_problems(app)
+    app.add_exception_handler(events.NothingMore, events.on_nothing_more)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS)
     if settings.auth == "off" and not settings.open_to_network:
         app.add_middleware(LoopbackOnly)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # streams of events excepted
+    app.add_middleware(Leniency)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
     app.add_middleware(Access)

@@ -215,8 +215,8 @@ def _illustrate(operation: dict[str, Any], summary: str, example: Any, request: 
     operation["summary"] = summary
     if request is not None:
         operation["requestBody"]["content"]["application/json"]["example"] = request
-    success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-    for content in success.get("content", {}).values():
+    successes = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+    for content in (content for answer in successes for content in answer.get("content", {}).values()):
         if example is not None:
             content["example"] = example
 

@@ -1,7 +1,8 @@
 """Every error answer is a problem document (RFC 9457), also those that the framework makes."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,12 +10,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import DarkroomError, FieldError, PictureTooLarge
 
 log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 120  #: seconds that we ask a client to wait; common clients give up where they are asked for more
 
 TITLES = {
     400: ("bad-request", "The request cannot be understood"),
@@ -61,8 +63,13 @@ async def on_darkroom_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _headers(error: DarkroomError) -> dict[str, str]:
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    headers = {"Retry-After": str(_pause(error.retry_after))} if error.retry_after else {}
     return headers | ({"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {})
+
+
+def _pause(seconds: int) -> int:
+    """At most LONGEST_PAUSE: what is longer becomes a random pause near it, so that not all come back at once."""
+    return seconds if seconds <= LONGEST_PAUSE else random.randint(LONGEST_PAUSE * 3 // 4, LONGEST_PAUSE)  # noqa: S311
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -74,8 +81,16 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> str:
     """All methods of an address: the framework's own answer names those of its first route only."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+    here = [route for route in _routes(request.app.routes) if route.path_regex.match(request.scope["path"])]
+    methods = {method for route in here for method in route.methods or ()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
+def _routes(routes: Iterable[Any]) -> Iterator[Any]:
+    """All routes, also those of included routers."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        yield from _routes(included.routes) if included else [route]
 
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:

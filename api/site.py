@@ -9,6 +9,8 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.conditions import is_known
+
 STATIC = Path(__file__).parent / "static"
 NOT_PAGES = ("/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
 API_PAGE = "/docs"  #: Swagger UI, a page of its own
@@ -74,7 +76,7 @@ class Site:
             "etag": self.etags[name],
             "vary": "Accept, Accept-Encoding",
         }
-        if told["etag"] in headers.get("if-none-match", ""):
+        if is_known(told["etag"], headers.get("if-none-match")):
             return Response(None, 304, told)
         accepted = headers.get("accept-encoding", "")
         for encoding, ending in ENCODINGS.items():
@@ -90,13 +92,18 @@ def _only_reads(scope: Scope) -> bool:
     return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
 
 
+def is_page(path: str) -> bool:
+    """Whether an address may be one of the site's, rather than the API's."""
+    return not any(path == taken or path.startswith(taken + "/") for taken in NOT_PAGES)
+
+
 def _page(path: str, headers: Headers) -> str | None:
     """The file of the page at this address; None where there can be none, or where no browser asks for one."""
     if path.rstrip("/") == API_PAGE:
         return "/docs/index.html"
     if path == "/":
         return "/index.html"
-    if any(path == taken or path.startswith(taken + "/") for taken in NOT_PAGES):
+    if not is_page(path):
         return None
     if "." in path.rsplit("/", 1)[-1] or "text/html" not in headers.get("accept", ""):
         return None

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from jobs.errors import FieldError, InvalidRequest, MalformedBody, PictureTooLarge
+from jobs.errors import FieldError, InvalidRequest, MalformedBody, PictureTooLarge, UnsupportedMediaType
 
 DEEPEST = 32  #: objects and arrays within each other
 SMALL_BODY = 16_384  #: bytes of a body that holds no picture
@@ -113,7 +113,19 @@ class StrictRoute(APIRoute):
         return strictly
 
 
+def refuse_compressed(request: Request) -> None:
+    """
+    Raises:
+        UnsupportedMediaType: the client has compressed the body; a few bytes of it could stand for any number.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        detail = f"must be left out: a body compressed by {encoding[:20]} is not read"
+        raise UnsupportedMediaType(f"Content-Encoding {detail}.", FieldError("content-encoding", detail))
+
+
 async def _check_body(request: Request) -> None:
+    refuse_compressed(request)
     data = await request.body()
     if len(data) > SMALL_BODY:
         detail = f"must be at most {SMALL_BODY} bytes"

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from python_multipart.exceptions import MultipartParseError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api import strict_json
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
@@ -20,6 +21,8 @@ from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL
 
+URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that they stand for
+LINE_BREAKS = b" \t\r\n"
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
 SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
 FORMATS = ("png", "jpeg", "webp")
@@ -64,6 +67,7 @@ async def read_submission(request: Request) -> Submission:
     Raises:
         UnsupportedMediaType, MalformedBody, InvalidRequest
     """
+    strict_json.refuse_compressed(request)
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
         return _from_fields(await _json_fields(request))
@@ -83,24 +87,53 @@ async def _json_fields(request: Request) -> dict[str, Any]:
 
 
 async def _form_fields(request: Request) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+    parser = FormWithPicture(request.headers, request.stream(), max_files=2, max_fields=40, max_part_size=65_536)
     try:
-        form = await request.form(max_files=2, max_fields=40, max_part_size=65_536)
-    except (HTTPException, MultipartParseError, KeyError, ValueError) as error:
-        detail = getattr(error, "detail", "it does not follow its boundary")
+        form = await parser.parse()
+    except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
+        detail = getattr(error, "message", "it does not follow its boundary")
         raise MalformedBody(f"The form cannot be read: {detail}.", FieldError("body", "must be a form")) from error
+    try:
+        return await _fields_of(form)
+    finally:
+        await form.close()
+
+
+class FormWithPicture(MultiPartParser):
+    """A multipart form whose `image` is always read as a file, because some clients send one without a file name."""
+
+    def on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._current_part.content_disposition)
+        if options.get(b"name") == b"image" and b"filename" not in options:
+            self._current_part.content_disposition = b'form-data; name="image"; filename=""'
+        super().on_headers_finished()
+
+
+async def _fields_of(form: FormData) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     for name, value in form.multi_items():
         strict_json.check_text(name, "body")
         if isinstance(value, str):
             strict_json.check_text(value, name)
         if name in fields:
             raise invalid(name, "must be given once")
-        fields[name] = await value.read() if isinstance(value, UploadFile) else value
+        fields[name] = await _content(value) if isinstance(value, UploadFile) else value
         if isinstance(value, UploadFile) and name != "image":
             raise invalid(name, "must be text; the one file is `image`")
     if isinstance(fields.get("metadata"), str):
         fields["metadata"] = strict_json.loads(fields["metadata"], "metadata")
     return fields
+
+
+async def _content(file: UploadFile) -> bytes | str:
+    """A file's bytes; what came without a file name is text, unless it is none: no picture is text without a NUL."""
+    data = await file.read()
+    if file.filename or b"\0" in data:
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def _from_fields(fields: dict[str, Any]) -> Submission:
@@ -132,10 +165,15 @@ def _image(value: Any) -> dict[str, Any]:
         return {"image_url": value}
     if isinstance(value, str) and (prefix := DATA_URI.match(value)):
         try:
-            return {"image": base64.b64decode(value[prefix.end() :], validate=True)}
+            return {"image": _from_base64(value[prefix.end() :])}
         except binascii.Error:
-            raise invalid("image", "must be a data URI whose base64 is whole") from None
+            raise invalid("image", "must be a data URI whose base64 is whole, with its `=` at the end") from None
     raise invalid("image", f"must be a file, or text: {SOURCES}")
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64 in either alphabet, also where it is broken into lines, as `base64` and e-mail write it."""
+    return base64.b64decode(text.encode().translate(URL_ALPHABET, LINE_BREAKS), validate=True)
 
 
 def _webhook(value: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Jobs and models as clients see them."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -238,13 +239,23 @@ def view_jobs(jobs: Sequence[Job], service: Parts) -> list[JobView]:
     return [view_job(job, places.get(job.id), service) for job in jobs]
 
 
-def picture_link(job: Job, picture: Picture, service: Parts) -> str:
+def links_end(service: Parts) -> int:
+    """When the links in a job's view end, in seconds since 1970.
+
+    The moment moves on in steps, so that a job's ETag, which has it, holds for a step. A link works for half of the
+    usual time at least.
+    """
+    step = max(1, service.settings.presign_seconds // 2)
+    return (int(time.time()) // step + 2) * step
+
+
+def picture_link(job: Job, picture: Picture, service: Parts, seconds: int | None = None) -> str:
     """A short-lived address of one of the job's pictures."""
     return service.pictures.link(
         picture.key,
         filename=file_name(job, picture),
         content_type=picture.content_type,
-        seconds=service.settings.presign_seconds,
+        seconds=seconds or service.settings.presign_seconds,
     )
 
 
@@ -256,12 +267,10 @@ def file_name(job: Job, picture: Picture) -> str:
 def _view_output(job: Job, service: Parts) -> OutputView | None:
     if not job.output:
         return None
+    ends = links_end(service)
     return OutputView(
-        url=picture_link(job, job.output, service),
-        expires_at=datetime.fromtimestamp(
-            int(datetime.now(UTC).timestamp()) + service.settings.presign_seconds,
-            UTC,
-        ),
+        url=picture_link(job, job.output, service, ends - int(time.time())),
+        expires_at=datetime.fromtimestamp(ends, UTC),
         content_type=job.output.content_type,
         width=job.output.width,
         height=job.output.height,

@@ -128,7 +128,7 @@ class JobCalls(Side):
     @call
     def retry(self) -> Asking[Self]:
         """Once more, as a new job; only where it failed or was canceled."""
-        answer = yield from self.ask("POST", self._path("/retry"))
+        answer = yield from self.ask("POST", self._path("/retry"), headers=once())
         return type(self)(self.connection, answer.json(), answer.headers.get("ETag"))
 
     @call
@@ -244,7 +244,7 @@ class JobsCalls(Side, Generic[J]):
     @call
     def retry(self, job_id: str) -> Asking[J]:
         """A failed or canceled job once more, as a new job."""
-        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry")))
+        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry", headers=once())))
 
     @call
     def delete(self, job_id: str) -> Asking[None]:
@@ -474,8 +474,12 @@ def submit(side: Side, image: Picture, prompt: str, params: dict[str, Any]) -> A
     fields = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
     elsewhere = isinstance(image, str) and image.startswith(SOURCES)
     files = {"image": (None, image) if elsewhere else read_picture(image)}
-    once = {"Idempotency-Key": uuid.uuid4().hex}
-    return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=once, timeout=60))
+    return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=once(), timeout=60))
+
+
+def once() -> dict[str, str]:
+    """The header that makes one request one job, however often it has to be repeated."""
+    return {"Idempotency-Key": uuid.uuid4().hex}
 
 
 def settings(url: str | None, data: Path, key: str | None) -> tuple[str, dict[str, Any]]:

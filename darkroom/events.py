@@ -58,6 +58,8 @@ def follow(url: str, path: str, after: str | None, *, to_done: bool) -> Streamin
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
         try:
             answer = yield Open(Request("GET", path, {"headers": headers, "timeout": SILENCE_SECONDS}))
+            if answer.status_code == httpx.codes.NO_CONTENT:  # all is told
+                return
             if answer.is_success:
                 parser = EventParser()
                 while (line := (yield NextLine())) is not None:

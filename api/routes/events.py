@@ -2,25 +2,36 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Caller, FoundJob, Parts, Reader, Service
+from api.deps import Caller, FoundJob, Parts, Reader, Service, Standing
 from api.views import view_jobs
 from api.waiters import Event
 from jobs import keys
+from jobs.job import Job
 
 router = APIRouter(tags=["events"])
 
 LONGEST_LIFE = 900.0  #: seconds; then a client connects again, with the id that it has
+HEARTBEAT = 15.0  #: seconds, after which a stream asks whether its caller's key still stands
 SNAPSHOT = 20  #: jobs in a tenant's `reset`
 EVENT_ID = re.compile(r"\d{1,15}-\d{1,15}")
 
 LastEventId = Annotated[str | None, Header(description="the last event that you have: the next one comes first")]
+
+
+class NothingMore(Exception):
+    """The client has all events that there will ever be."""
+
+
+async def on_nothing_more(_: Request, __: Exception) -> Response:
+    """204, at which a browser's EventSource stops to connect again."""
+    return Response(status_code=204)
 
 
 async def take_seat(caller: Reader, service: Service) -> AsyncIterator[None]:
@@ -33,56 +44,93 @@ async def take_seat(caller: Reader, service: Service) -> AsyncIterator[None]:
         yield
 
 
-Stream = Depends(take_seat)
-
-
-@router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse, dependencies=[Stream])
-async def follow_job(
+async def take_seat_for_job(
     caller: Reader, job: FoundJob, service: Service, last_event_id: LastEventId = None
+) -> AsyncIterator[None]:
+    """The same for one job's stream; that of an ended job needs none, because it is told at once.
+
+    Raises:
+        TooManyStreams
+        NothingMore: the job is over, and the client has heard of its end.
+    """
+    if not job.status.is_over:
+        with service.seats.seat(caller.tenant):
+            yield
+        return
+    if last_event_id and last_event_id == (await service.waiters.bounds(keys.EVENTS + job.id))[1]:
+        raise NothingMore
+    yield
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(take_seat_for_job)],
+    responses={204: {"description": "The job is over, and `Last-Event-ID` is its last event."}},
+)
+async def follow_job(
+    caller: Reader, job: FoundJob, service: Service, stands: Standing, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """A job's events from its first one on: `status`, `progress`, `preview`, and `done`, which ends the stream.
 
-    With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept.
+    With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept, and
+    ends the stream of a job that is over.
     """
-    async for event in _follow(service, caller, keys.EVENTS + job.id, job.id, last_event_id or "0-0"):
+    async for event in _follow(service, caller, keys.EVENTS + job.id, job, last_event_id or "0-0", stands):
         yield event
         if event.event == "done":
             return
 
 
-@router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Stream])
+@router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Depends(take_seat)])
 async def follow_jobs(
-    caller: Reader, service: Service, last_event_id: LastEventId = None
+    caller: Reader, service: Service, stands: Standing, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of all your jobs, `deleted` too, from now on or from `Last-Event-ID` on."""
     stream = keys.FEED + caller.tenant
     after = last_event_id or (await service.waiters.bounds(stream))[1]
-    async for event in _follow(service, caller, stream, None, after):
+    async for event in _follow(service, caller, stream, None, after, stands):
         yield event
 
 
 async def _follow(
-    service: Parts, caller: Caller, stream: str, job_id: str | None, after: str
+    service: Parts, caller: Caller, stream: str, job: Job | None, after: str, stands: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
     ends = time.monotonic() + LONGEST_LIFE
+    checked = time.monotonic()
+    job_id = job.id if job else None
     with service.waiters.watching(job_id or caller.tenant) as watch:
-        if await _misses(service, stream, after):
+        if await _misses(service, stream, after, job):
             after = (await service.waiters.bounds(stream))[1]
-            yield ServerSentEvent(event="reset", id=after, data=await _snapshot(service, caller, job_id))
+            snapshot = await _snapshot(service, caller, job_id)
+            yield ServerSentEvent(event="reset", id=after, data=snapshot)
+            if job_id and snapshot["jobs"][0]["finished_at"]:
+                return
         while (left := ends - time.monotonic()) > 0 and not service.waiters.leaving:
+            if time.monotonic() - checked >= HEARTBEAT:
+                if not await run_in_threadpool(stands):
+                    return
+                checked = time.monotonic()
             events = await service.waiters.read(stream, after)
             for event in events:
                 after = event.id
                 yield _sent(event, job_id)
+            if not events and job and job.status.is_over:
+                return
             if not events:
-                await watch.change(left)
+                await watch.change(min(left, HEARTBEAT))
 
 
-async def _misses(service: Parts, stream: str, after: str) -> bool:
-    """Whether events behind an id are no longer kept, or the id is none of this stream's."""
+async def _misses(service: Parts, stream: str, after: str, job: Job | None) -> bool:
+    """Whether events behind an id are no longer kept, or the id is none of this stream's.
+
+    An ended job whose end is not among them, such as one that was mended without its events, misses them too.
+    """
     if not EVENT_ID.fullmatch(after):
         return True
     first, latest = await service.waiters.bounds(stream)
+    if job and job.status.is_over and after == latest:
+        return True
     return not _order(first) <= _order(after) <= _order(latest)
 
 

@@ -12,16 +12,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.conditions import is_known
 from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
-from api.views import JobListView, JobView, view_job, view_jobs
+from api.views import JobListView, JobView, links_end, view_job, view_jobs
 from jobs import logs, traces
-from jobs.errors import Conflict, FetchFailed, FieldError, InvalidRequest, QueueFull, TooManyJobs, TooManyStreams
+from jobs.errors import (
+    Conflict,
+    FetchFailed,
+    FieldError,
+    InvalidRequest,
+    QueueFull,
+    TooManyJobs,
+    TooManyStreams,
+    Unavailable,
+)
 from jobs.fetch import FetchError
-from jobs.job import ID_PATTERN, Job, Status, is_id, new_id
+from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store import Once, Place
 from pipeline.catalogue import ParameterError, resolve
@@ -33,7 +43,12 @@ POSITION_SECONDS = 10.0  #: after which a request that waits for any change look
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.post("", status_code=202, openapi_extra={"requestBody": SUBMIT_BODY})
+@router.post(
+    "",
+    status_code=202,
+    responses={200: {"model": JobView, "description": "The job is over: it was waited for."}},
+    openapi_extra={"requestBody": SUBMIT_BODY},
+)
 async def create_job(
     caller: Admitted,
     submission: Submitted,
@@ -57,14 +72,16 @@ async def create_job(
     job = await run_in_threadpool(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
-        return await run_in_threadpool(_view, service, job)
+        return await run_in_threadpool(_tell_accepted, job, service, response)
     await run_in_threadpool(service.hints.top_up)
     try:
         job, place = await _wait(service, request, caller, job.id, wait)
-        response.headers["Preference-Applied"] = f"wait={wait}"
-    except TooManyStreams:  # the job is accepted, and a preference is no order
-        return await run_in_threadpool(_view, service, job)
-    return await run_in_threadpool(view_job, job, place, service)
+    except (TooManyStreams, Unavailable):  # the job is accepted, and a preference is no order
+        return await run_in_threadpool(_tell_accepted, job, service, response)
+    response.headers["Preference-Applied"] = f"wait={wait}"
+    if job.status.is_over:
+        response.status_code = 200
+    return await run_in_threadpool(_tell, job, place, service, response)
 
 
 def preferred_wait(prefer: str | None) -> int:
@@ -169,11 +186,25 @@ def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: 
         service.pictures.empty(job.folder)
         return _replay(accepted or job.id, accepted is not None, caller, service, response)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return service.job(job.id, caller)
+    try:
+        return service.job(job.id, caller)
+    except Unavailable:  # it is accepted all the same
+        return replace(job, created_ms=born_ms(job.id))
 
 
-def _view(service: Parts, job: Job) -> JobView:
-    return view_jobs([job], service)[0]
+def _tell_accepted(job: Job, service: Parts, response: Response) -> JobView:
+    """An accepted job; without its place and ETag where the records do not answer, for it stays accepted."""
+    try:
+        place = service.store.places([job]).get(job.id)
+    except Unavailable:
+        return view_job(job, None, service)
+    return _tell(job, place, service, response)
+
+
+def _tell(job: Job, place: Place | None, service: Parts, response: Response) -> JobView:
+    """A job, and its ETag: with it a client's next question can be answered as soon as the job differs."""
+    response.headers["ETag"] = _etag(job, place, service)  # before the link is made: an ETag may not outlive it
+    return view_job(job, place, service)
 
 
 @router.get("")
@@ -210,11 +241,10 @@ async def read_job(
 ) -> JobView | Response:
     """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
     job, place = await _wait(service, request, caller, job_id, wait, if_none_match)
-    etag = _etag(job, place)
-    if etag == if_none_match:
+    etag = _etag(job, place, service)
+    if is_known(etag, if_none_match):
         return Response(status_code=304, headers={"ETag": etag})
-    response.headers["ETag"] = etag
-    return await run_in_threadpool(view_job, job, place, service)
+    return await run_in_threadpool(_tell, job, place, service, response)
 
 
 async def _wait(
@@ -228,14 +258,17 @@ async def _wait(
             job, place = await run_in_threadpool(_read, service, caller, job_id)
             left = ends - time.monotonic()
             late = left <= 0 or service.waiters.leaving
-            if job.status.is_over or late or (known and _etag(job, place) != known):
+            if job.status.is_over or late or (known and not is_known(_etag(job, place, service), known)):
                 return job, place
             if await request.is_disconnected():
                 return job, place
             await watch.change(min(left, POSITION_SECONDS) if known else left)
 
 
-def _etag(job: Job, place: Place | None) -> str:
+def _etag(job: Job, place: Place | None, service: Parts) -> str:
+    """It differs whenever the job does, and once the end of its link moves on, so that nobody keeps a dead one."""
+    if job.output:
+        return f'"{job.version}-{links_end(service)}"'
     return f'"{job.version}-{place.position if place else ""}"'
 
 
@@ -245,28 +278,45 @@ def _read(service: Parts, caller: Caller, job_id: str) -> tuple[Job, Place | Non
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel_job(caller: Submitter, job_id: JobId, service: Service) -> JobView:
+def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Response) -> JobView:
     """Ask a job to stop: at once when it is queued, at the next denoising step when it is running."""
     status = service.store.cancel(job_id, caller.tenant) if is_id(job_id) else None
     if status is None:
         raise no_job()
     if status in (Status.SUCCEEDED, Status.FAILED):
         raise Conflict(f"The job is over: it {status}.")
-    return _view(service, service.job(job_id, caller))
+    return _tell(*_read(service, caller, job_id), service, response)
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry_job(caller: Admitted, job_id: JobId, service: Service, response: Response, after: BackgroundTasks) -> JobView:
-    """Run a failed or canceled job again, as a new job that names this one as its parent."""
+def retry_job(
+    caller: Admitted,
+    job_id: JobId,
+    service: Service,
+    response: Response,
+    after: BackgroundTasks,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView:
+    """Run a failed or canceled job again, as a new job that names this one as its parent.
+
+    With an `Idempotency-Key` the same request sent again, within a day, is answered with the same new job.
+    """
+    once = Once(idempotency_key, f"retry {job_id}") if idempotency_key else None
+    again = _retry(job_id, caller, service, response, once)
+    after.add_task(service.hints.top_up)
+    return _tell_accepted(again, service, response)
+
+
+def _retry(job_id: str, caller: Caller, service: Parts, response: Response, once: Once | None) -> Job:
+    if once and (known := service.store.recall(caller.tenant, once)):
+        return _replay(*known, caller, service, response)
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
-    again = run_again(job, caller, service, response)
-    after.add_task(service.hints.top_up)
-    return _view(service, again)
+    return run_again(job, caller, service, response, once)
 
 
-def run_again(job: Job, caller: Caller, service: Parts, response: Response) -> Job:
+def run_again(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
     """An ended job of the caller's as a new one, which names it as its parent.
 
     Raises:
@@ -292,7 +342,7 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response) -> J
         webhook=job.webhook,
         webhook_events=job.webhook_events,
     )
-    return _accept(again, caller, service, response)
+    return _accept(again, caller, service, response, once)
 
 
 @router.delete("/{job_id}", status_code=204)
