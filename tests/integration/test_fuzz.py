@@ -41,7 +41,8 @@ def working(store, pictures, picture: bytes) -> Iterator[None]:
         worker.join()
 
 
-@pytest.mark.parametrize("who", ["user", "admin"])
+# An admin's key opens all that a user's does; that a user reaches nobody else's is in test_tenants.py, too.
+@pytest.mark.parametrize("who", ["admin", pytest.param("user", marks=pytest.mark.slow)])
 def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, jpeg, tmp_path, pytestconfig, who):  # noqa: F811
     foreign, users = (Keyring(store.redis).make(name, USER)[1] for name in ("acme", "umbrella"))
     key = {"user": users, "admin": ADMIN_KEY}[who]
