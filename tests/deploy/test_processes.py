@@ -34,6 +34,7 @@ def stack(tmp_path_factory):
     hasty = production(folder) | {"WORKER_GRACE_SECONDS": "2"}  # what it holds at the end is nobody's
     with Compose(folder / "stack", hasty, SERVICES) as stack:
         yield stack
+        stack.containers["s3"].kill()  # its goodbye would take seconds, and nobody reads its files again
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def certify(folder: Path) -> None:
 
 
 def test_slow_clients_are_waited_for_at_the_proxy_and_nobody_else_notices(outside):
-    report = asyncio.run(slow_clients(outside, Size(heads=30, bodies=30, reads=15, seconds=6)))
+    report = asyncio.run(slow_clients(outside, Size(heads=30, bodies=30, reads=15, seconds=4)))
     assert report["beside"]["failed"] == 0, report
-    assert report["beside"]["requests"] == 60
+    assert report["beside"]["requests"] == 40
     assert report["slow_clients_at_first"] >= 70

@@ -59,7 +59,6 @@ def collector() -> Iterator[tuple[str, Spans]]:
         server.server_close()
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_request_is_one_trace_and_one_name_from_the_client_to_the_webhook():
     with collector() as (address, spans), Receiver() as receiver:

@@ -120,7 +120,7 @@ def test_a_job_that_breaks_its_worker_fails_alone_and_its_mates_succeed(quick, s
 
 
 def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(quick, store, jpeg, tmp_path):
-    patient = quick.model_copy(update={"patience_seconds": 60.0, "lease_seconds": 30, "worker_grace_seconds": 8})
+    patient = quick.model_copy(update={"patience_seconds": 60.0, "lease_seconds": 30, "worker_grace_seconds": 3})
     with calling(patient) as client:
         hung = submit(client, jpeg, prompt="hang", steps=20)
         short = submit(client, jpeg, prompt="fine", steps=5)
@@ -129,8 +129,8 @@ def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(qui
         until(lambda: read(store, short).status is Status.RUNNING and (read(store, hung).status == "running"), 60)
         started = time.monotonic()
         os.kill(worker.pid, signal.SIGTERM)
-        until(lambda: not worker.running, 12)
-        assert time.monotonic() - started < 9
+        until(lambda: not worker.running, 30)
+        assert time.monotonic() - started < 10, "long before its lease, or its patience with a hung job, is over"
         worker.kill()
         lifeline.close()
     back = read(store, hung)

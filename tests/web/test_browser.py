@@ -14,21 +14,23 @@ from web.build import WEB
 E2E = WEB / "e2e"
 KEY = "the admin key of these tests, 32+"
 
-pytestmark = [pytest.mark.timeout(300)]
+SPECS, SPECS_WITH_KEYS = sorted(E2E.glob("*.spec.ts")), sorted(E2E.glob("with-keys/*.spec.ts"))
+
+pytestmark = pytest.mark.timeout(600)
 
 
-def holds(url: str, spec: Path, **environment: str) -> None:
-    done = playwright(url, str(spec.relative_to(WEB)), **environment)
+def hold(url: str, specs: list[Path], **environment: str) -> None:
+    """All in one run: each start of Playwright and of a browser takes seconds."""
+    assert specs
+    done = playwright(url, *(str(spec.relative_to(WEB)) for spec in specs), **environment)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("spec", sorted(E2E.glob("*.spec.ts")), ids=lambda spec: spec.name)
-def test_the_site_does_what_its_spec_says(up: Up, chromium: str, spec: Path):
-    holds(up.url, spec)
+def test_the_site_does_what_its_specs_say(up: Up, chromium: str) -> None:
+    hold(up.url, SPECS)
 
 
-@pytest.mark.parametrize("spec", sorted(E2E.glob("with-keys/*.spec.ts")), ids=lambda spec: spec.name)
-def test_and_where_keys_are_asked_for_too(settings: Settings, chromium: str, spec: Path, tmp_path: Path):
+def test_and_where_keys_are_asked_for_too(settings: Settings, chromium: str, tmp_path: Path) -> None:
     locked = settings.model_copy(update={"auth": "on", "admin_key": SecretStr(KEY)})
     with web_tier(locked, tmp_path) as tier:
-        holds(tier.url, spec, KEY=KEY)
+        hold(tier.url, SPECS_WITH_KEYS, KEY=KEY)

@@ -8,8 +8,13 @@ from web.build import SiteError, generate_client, run
 pytestmark = pytest.mark.timeout(200)
 
 
-def holds(*command: str) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def client() -> None:
+    """The typed client, which all of it uses."""
     generate_client(node())
+
+
+def holds(*command: str) -> None:
     try:
         run(node(), *command)
     except SiteError as error:
