@@ -64,10 +64,11 @@ class Size:
     steps: tuple[int | None, ...] = (None, 20)
     latents: tuple[int, ...] = (128, 64)
     mid_size: int = 64
+    dtypes: tuple[str, ...] = ("fp32", "bf16")
     rounds: int = 5
 
 
-QUICK = Size(side=256, steps=(None,), latents=(8,), mid_size=8, rounds=1)
+QUICK = Size(side=256, steps=(None,), latents=(8,), mid_size=8, dtypes=("fp32",), rounds=1)
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def faithfulness() -> float:
 
 
 def all_loops(size: Size) -> Iterator[dict[str, Any]]:
-    for label, dtype in DTYPES.items():
+    for label in size.dtypes:
+        dtype = DTYPES[label]
         theirs, ours = library(dtype).unet, Pipeline.load(MICRO, dtype=dtype).checkpoint.unet
         for side in size.latents:
             name = f"micro-{4 * side}-{label}"

@@ -91,7 +91,7 @@ class Traffic:
             self.failures.append(f"{method} {path}: {type(error).__name__}")
             return None
         if not answer.is_success:
-            self.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:80]}")
+            self.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
             return None
         return answer
 
