@@ -118,6 +118,23 @@ def fake(_: Settings) -> Editors:
     return Editors(dict.fromkeys(MODELS, Fake()), Card("fake"))
 
 
+class Failing:
+    """Takes its time, and then has no picture, whatever was asked for."""
+
+    def edit(self, _: Image.Image, prompt: str, **_others: Any) -> Image.Image:
+        note("start", prompt)
+        time.sleep(float(os.environ.get("CHAOS_SECONDS", "0.2")))
+        raise RuntimeError("this engine makes no picture")
+
+    def receipt(self) -> Mapping[str, Any]:
+        return {"checkpoint": "failing"}
+
+
+def failing(_: Settings) -> Editors:
+    """An editor that fails every job, for a control: such a run has to fail."""
+    return Editors(dict.fromkeys(MODELS, Failing()), Card("failing"))
+
+
 @dataclass(frozen=True)
 class Watched:
     """A real editor whose runs are written down."""

@@ -34,9 +34,11 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from worker.run import encode
 
+DEFAULT_CRASHES = Settings.model_fields["max_crashes"].default
 STEPS = 4
 SEED = 7
 PATIENCE = 300.0  #: seconds that a process may take to its start, on a machine that has much else to do
+NO_POISON = 1000  #: crashes that no job lives to see: the harness hits innocent jobs more often than the service allows
 PHOTO = Image.linear_gradient("L").resize((32, 24)).convert("RGB")
 
 
@@ -64,12 +66,24 @@ class Plan:
             "CHAOS_SECONDS": str(self.seconds),
             "WORKER_SLOTS": str(self.slots),
             "LEASE_SECONDS": "3",
-            "MAX_CRASHES": "1000",
+            "MAX_CRASHES": str(NO_POISON),
             "MAX_QUEUED_JOBS": "100000",
             "WORKER_GRACE_SECONDS": "5",
             "TORCH_THREADS": "1",
         }
         return usual | self.settings
+
+    @property
+    def max_crashes(self) -> int:
+        """The crashes after which a job fails as poison."""
+        return int(self.environment()["MAX_CRASHES"])
+
+    @property
+    def poison(self) -> str:
+        """For a report: whether a job that keeps crashing its workers ever fails."""
+        if self.max_crashes >= NO_POISON:
+            return f"off (MAX_CRASHES={self.max_crashes}, the service's default is {DEFAULT_CRASHES})"
+        return f"after {self.max_crashes} crashes"
 
 
 class NamedWorker(Worker):
@@ -103,12 +117,18 @@ class ChaosKeeper(Keeper):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that got its 202: its number in the ledger, its id, its prompt, and when."""
+    """A job that got its 202: its number in the ledger, its id, its prompt, when, and the status it is meant to end in."""
 
     number: int
     id: str
     prompt: str
     at: float
+    meant: str = "succeeded"
+
+
+def right_picture(accepted: Accepted) -> bytes:
+    """The bytes that the fake engine's answer to a job is stored as."""
+    return encode(answer(PHOTO.tobytes(), accepted.prompt, SEED), "png")[0]
 
 
 class House:
@@ -211,9 +231,17 @@ class House:
         return self.http.post("/v1/jobs", files={"image": png(PHOTO)}, data=data, headers=headers)
 
     def submit(
-        self, manners: str = "", *, patience: float = 120.0, fields: Mapping[str, str] | None = None
+        self,
+        manners: str = "",
+        *,
+        patience: float = 120.0,
+        fields: Mapping[str, str] | None = None,
+        meant: str = "succeeded",
     ) -> Accepted:
-        """Submit a job with the next number until it is accepted; asking again makes no second one."""
+        """Submit a job with the next number until it is accepted; asking again makes no second one.
+
+        `meant`: the status that it is to end in.
+        """
         number = len(self.accepted) + 1
         prompt = f"job {number} {manners}".strip()
         ends = time.monotonic() + patience
@@ -221,7 +249,7 @@ class House:
             with contextlib.suppress(httpx.HTTPError):
                 got = self.post(prompt, f"chaos-{number}", **fields or {})
                 if got.status_code == httpx.codes.ACCEPTED:
-                    self.accepted.append(Accepted(number, got.json()["id"], prompt, time.time()))
+                    self.accepted.append(Accepted(number, got.json()["id"], prompt, time.time(), meant))
                     return self.accepted[-1]
             if time.monotonic() > ends:
                 raise RuntimeError(f"job {number} was not accepted in {patience:.0f} s")
@@ -249,7 +277,7 @@ class House:
 
     def expected(self, accepted: Accepted) -> bytes:
         """The bytes that the fake engine's answer to a job is stored as."""
-        return encode(answer(PHOTO.tobytes(), accepted.prompt, SEED), "png")[0]
+        return right_picture(accepted)
 
     def runs(self) -> list[Run]:
         """All runs so far."""

@@ -19,7 +19,7 @@ import httpx
 from chaos.house import Accepted, House, NamedWorker, Plan, stopped, until
 from chaos.proxy import Mode, Proxy
 from chaos.report import finish
-from chaos.verdict import Verdict, judge, left
+from chaos.verdict import Evidence, Verdict, judge, left
 from jobs import keys
 
 Told = dict[str, Any]
@@ -54,13 +54,14 @@ def run(name: str, seed: int) -> Told:
     with House(scenario.plan) as house:
         told = scenario.story(house, random.Random(seed), rules)
         ended = house.wait_for_all(scenario.afterwards)
-        until(lambda: not sum(left(house).values()), scenario.afterwards)  # those that only a probe had sent
-        verdict = judge(house)
+        until(lambda: not sum(left(house.redis).values()), scenario.afterwards)  # those that only a probe had sent
+        verdict = judge(Evidence.of(house))
     rules.must(ended is not None, f"not all jobs had ended after {scenario.afterwards:.0f} s")
     seconds = round(time.monotonic() - started, 1)
     return {
         "scenario": name,
         "seed": seed,
+        "poison": scenario.plan.poison,
         **told,
         **summary(verdict),
         "seconds": seconds,
@@ -70,7 +71,7 @@ def run(name: str, seed: int) -> Told:
 
 def summary(verdict: Verdict) -> Told:
     """What is worth a line of the report."""
-    left_out = ("wrong", "webhooks", "webhooks_missing", "left_in_redis")
+    left_out = ("wrong", "webhooks", "webhooks_missing", "left_in_redis", "unexplained_runs", "poisoned_by_hits")
     return {name: value for name, value in asdict(verdict).items() if name not in left_out}
 
 
@@ -178,7 +179,7 @@ def poison(house: House, _: random.Random, rules: Rules) -> Told:
     """One of eight jobs in a worker kills it, whenever it runs."""
     backs: list[float] = []
     jobs = [house.submit("takes 3") for _ in range(7)]
-    culprit = house.submit("poison")
+    culprit = house.submit("poison", meant="failed")
     worker = house.workers[0]
     while culprit in house.unfinished() and len(backs) < 10:
         pid = worker.pid
@@ -198,7 +199,7 @@ def poison(house: House, _: random.Random, rules: Rules) -> Told:
 def hang(house: House, _: random.Random, rules: Rules) -> Told:
     """A step never ends; the worker's watchdog leaves the process, and its mates run again."""
     jobs = [house.submit("takes 30") for _ in range(3)]
-    culprit = house.submit("hang")
+    culprit = house.submit("hang", meant="failed")
     worker = house.workers[0]
     until(lambda: len(house.runs()) == 4, 30)
     pid, started = worker.pid, time.monotonic()
@@ -230,7 +231,7 @@ def drain(house: House, chance: random.Random, rules: Rules) -> Told:
     rules.must(max(leaving) <= grace + 1, f"a drain took {max(leaving):.1f} s")
     rules.must(not crashed, f"{len(crashed)} jobs were charged with a crash")
     rules.must(extra == 0, f"{extra} jobs that fitted the grace ran again")
-    hung = house.submit("hang")
+    hung = house.submit("hang", meant="canceled")
     until(lambda: any(run.number == hung.number for run in house.runs()), 30)
     worker = holder(house, hung) or house.workers[0]
     last = leave(worker)
@@ -373,7 +374,7 @@ def again(house: House, rules: Rules) -> None:
 
 def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
     """The web tier is killed before and after each thing that it says to Redis or S3 in a submission."""
-    points = 0
+    points = {False: 0, True: 0}
     statuses: dict[str, int] = {}
     for sent_on in (False, True):
         for point in range(1, 40):
@@ -388,11 +389,13 @@ def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
             bullet.put_away()
             if not bullet.hit:
                 break
-            points += 1
+            points[sent_on] += 1
     statuses.pop("202", None)
     warm_ups = house.redis.zcard(keys.INDEX + "default") - len(made_of(house))
     again_killed(house, rules)
-    return {"failpoints": points, "answers_other_than_202": statuses, "warm_ups": warm_ups}
+    rules.must(points[False], "no kill came before the web tier's words were sent on")
+    rules.must(points[True], "no kill came after the web tier's words were sent on")
+    return {"failpoints": sum(points.values()), "answers_other_than_202": statuses, "warm_ups": warm_ups}
 
 
 def made_of(house: House) -> set[str]:

@@ -2,15 +2,53 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from chaos.house import Accepted, House
+from chaos.engine import Run
+from chaos.house import Accepted, House, right_picture
 from jobs import keys
 from jobs.job import Job, Status
+from jobs.pictures import PictureStore
 
 CLOCK_SLACK = 0.05  #: seconds by which two clocks of one machine may seem to differ
+
+Attempt = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A process that was killed or frozen, from when until when; times are seconds since 1970."""
+
+    pid: int
+    since: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a verdict is made from.
+
+    `exact`: the pictures are the fake engine's, known to the byte. `heard`: for each job the webhook ids that were
+    received. `hits`: all that was done to workers; None means that nobody kept count, so extra runs have no culprit.
+    `max_crashes`: the crashes after which the service fails a job as poison.
+    """
+
+    accepted: Sequence[Accepted]
+    redis: Any
+    pictures: PictureStore
+    runs: Sequence[Run]
+    exact: bool = True
+    heard: Mapping[str, set[str]] | None = None
+    hits: Sequence[Hit] | None = None
+    max_crashes: int = 3
+
+    @classmethod
+    def of(cls, house: House, **also: Any) -> Self:
+        """What a house has to show."""
+        runs = [run for run in house.runs() if run.number]  # 0: sent to see what is answered
+        return cls(house.accepted, house.redis, house.pictures, runs, max_crashes=house.plan.max_crashes, **also)
 
 
 @dataclass
@@ -18,7 +56,10 @@ class Verdict:
     """Numbers, and `wrong`: a sentence for each broken promise."""
 
     jobs: int = 0
-    lost: int = 0
+    lost: int = 0  #: never ended, or ended otherwise than they were meant to
+    never_ended: int = 0
+    ended_otherwise: int = 0
+    poisoned_by_hits: int = 0  #: failed as poison, because as many of their workers as that takes were hit
     statuses: dict[str, int] = field(default_factory=dict)
     double_results: int = 0
     stale_results: int = 0
@@ -27,6 +68,7 @@ class Verdict:
     woke_after_the_end: int = 0  #: claimed before, by a worker that was frozen until it was over; its result is refused
     runs: int = 0
     extra_runs: int = 0
+    unexplained_runs: int = 0  #: neither the one that ended its job, nor cut short by a hit on its process
     orphans: int = 0
     webhooks: int = 0
     webhooks_missing: int = 0
@@ -39,103 +81,174 @@ class Verdict:
             self.wrong.append(f"{promise}: {broken} times{', such as ' + example if example else ''}")
 
 
-def judge(house: House, *, exact: bool = True, heard: Mapping[str, set[str]] | None = None) -> Verdict:
-    """The verdict on a house whose jobs have had the time to end.
-
-    `exact`: the fake engine's pictures are known to the byte. `heard`: for each job the webhook ids that were received.
-    """
-    verdict = Verdict(jobs=len(house.accepted))
-    bucket = objects(house)
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict on jobs that have had the time to end."""
+    verdict = Verdict(jobs=len(evidence.accepted))
+    bucket = objects(evidence.pictures)
     ended: dict[int, Job] = {}
-    for accepted in house.accepted:
-        record = house.redis.hgetall(keys.JOB + accepted.id)
+    surprises: list[str] = []
+    for accepted in evidence.accepted:
+        record = evidence.redis.hgetall(keys.JOB + accepted.id)
         job = Job.from_record(record) if record else None
         status = job.status.value if job else "gone"
         verdict.statuses[status] = verdict.statuses.get(status, 0) + 1
         if job is None or not job.status.is_over:
-            verdict.lost += 1
+            verdict.never_ended += 1
             continue
         ended[accepted.number] = job
-        look_at(house, accepted, job, bucket.get(job.folder, {}), verdict, exact)
-        if heard is not None and job.webhook:
+        look_at_end(evidence, accepted, job, verdict, surprises)
+        look_at_result(evidence, accepted, job, bucket.get(job.folder, {}), verdict)
+        if evidence.heard is not None and job.webhook:
             verdict.webhooks += 1
-            verdict.webhooks_missing += len(heard.get(job.id, ())) != 1
-    count_runs(house, ended, verdict)
-    verdict.left_in_redis = left(house)
-    verdict.judge("an accepted job did not end", verdict.lost)
+            verdict.webhooks_missing += len(evidence.heard.get(job.id, ())) != 1
+    look_at_runs(evidence, ended, verdict)
+    verdict.ended_otherwise = len(surprises)
+    verdict.lost = verdict.never_ended + verdict.ended_otherwise
+    verdict.left_in_redis = left(evidence.redis)
+    pronounce(verdict, surprises)
+    return verdict
+
+
+def pronounce(verdict: Verdict, surprises: Sequence[str]) -> None:
+    """Say which promises the numbers break."""
+    verdict.judge("an accepted job did not end", verdict.never_ended)
+    verdict.judge("a job did not end as it was meant to", verdict.ended_otherwise, *surprises[:1])
     verdict.judge("a job has two results", verdict.double_results)
     verdict.judge("a result came from a fence that was not the current one", verdict.stale_results)
     verdict.judge("a picture is not the one that was to be", verdict.wrong_pictures)
     verdict.judge("a job ran after its end", verdict.ran_after_the_end)
+    verdict.judge("a job ran again, and no hit on its worker explains it", verdict.unexplained_runs)
     verdict.judge("a webhook was not told of, or under two ids", verdict.webhooks_missing)
-    if not verdict.lost:
+    if not verdict.never_ended:
         verdict.judge("something is left in the indexes", sum(verdict.left_in_redis.values()))
-    return verdict
 
 
-def look_at(
-    house: House, accepted: Accepted, job: Job, folder: Mapping[str, str], verdict: Verdict, exact: bool
+def look_at_end(evidence: Evidence, accepted: Accepted, job: Job, verdict: Verdict, surprises: list[str]) -> None:
+    """Whether a job that is over ended as it was meant to."""
+    if job.status.value == accepted.meant:
+        return
+    if was_poisoned_by_hits(evidence, job):
+        verdict.poisoned_by_hits += 1
+        return
+    why = f" ({job.error['type']})" if job.error else ""
+    surprises.append(f"job {accepted.number}, which is {job.status.value}{why} and not {accepted.meant}")
+
+
+def was_poisoned_by_hits(evidence: Evidence, job: Job) -> bool:
+    """Whether a job failed as poison through no fault but ours: each of its crashed attempts was in a process we hit."""
+    crashed = [attempt for attempt in job.attempts if attempt.get("outcome") == "crashed"]
+    is_poison = job.status is Status.FAILED and (job.error or {}).get("type") == "poison"
+    hits = evidence.hits or ()
+    return is_poison and len(crashed) >= evidence.max_crashes and all(was_hit(attempt, hits) for attempt in crashed)
+
+
+def look_at_result(
+    evidence: Evidence, accepted: Accepted, job: Job, folder: Mapping[str, str], verdict: Verdict
 ) -> None:
     """One job that is over: its result, and what lies in its folder."""
     winners = [attempt for attempt in job.attempts if attempt.get("outcome") == "succeeded"]
-    done = [event for _, event in house.redis.xrange(keys.EVENTS + job.id) if event["type"] == "done"]
-    verdict.double_results += len(winners) > 1 or len(done) != 1
+    done = [event for _, event in evidence.redis.xrange(keys.EVENTS + job.id) if event["type"] == "done"]
+    verdict.double_results += len(winners) != int(job.status is Status.SUCCEEDED) or len(done) != 1
     outputs = {key for key in folder if "/output." in key}
-    if job.status is Status.SUCCEEDED and job.output:
+    if job.status is not Status.SUCCEEDED:
+        verdict.orphans += len(outputs)
+    elif job.output is None:
+        verdict.wrong_pictures += 1
+    else:
         verdict.stale_results += f"/{job.fence}/" not in job.output.key
         verdict.orphans += len(outputs - {job.output.key})
-        expected = house.expected(accepted) if exact else None
         kept = folder.get(job.output.key)
+        expected = right_picture(accepted) if evidence.exact else None
         if expected is None:
             verdict.wrong_pictures += kept is None
         else:
             right = (hashlib.sha256(expected).hexdigest(), hashlib.md5(expected, usedforsecurity=False).hexdigest())
             verdict.wrong_pictures += (job.output.sha256, kept) != right
-    else:
-        verdict.orphans += len(outputs)
 
 
-def count_runs(house: House, ended: Mapping[int, Job], verdict: Verdict) -> None:
-    """How often each job ran, and whether any ran after its end."""
-    runs = [run for run in house.runs() if run.number]  # 0: sent to see what is answered
-    verdict.runs = len(runs)
-    verdict.extra_runs = len(runs) - len({run.number for run in runs})
-    for run in runs:
-        job = ended.get(run.number)
-        if job and run.started > (job.finished_ms or 0) / 1000 + CLOCK_SLACK:
-            verdict.woke_after_the_end += had_claimed(job, run.pid)
-            verdict.ran_after_the_end += not had_claimed(job, run.pid)
+def look_at_runs(evidence: Evidence, ended: Mapping[int, Job], verdict: Verdict) -> None:
+    """How often each job ran, whether any ran after its end, and whether each extra run has its reason."""
+    verdict.runs = len(evidence.runs)
+    verdict.extra_runs = len(evidence.runs) - len({run.number for run in evidence.runs})
+    runs_of: dict[int, list[Run]] = {}
+    for run in evidence.runs:
+        runs_of.setdefault(run.number, []).append(run)
+    for number, job in ended.items():
+        runs = runs_of.get(number, [])
+        late = [run for run in runs if run.started > (job.finished_ms or 0) / 1000 + CLOCK_SLACK]
+        knew_no_better = sum(had_claimed(job, run.pid) for run in late)
+        verdict.woke_after_the_end += knew_no_better
+        verdict.ran_after_the_end += len(late) - knew_no_better
+        if evidence.hits is not None:
+            verdict.unexplained_runs += unexplained(job, runs, evidence.hits)
+
+
+def unexplained(job: Job, runs: Sequence[Run], hits: Sequence[Hit]) -> int:
+    """How many runs of a job have no reason: a run belongs to the attempt that ended it, or to one that a hit cut short.
+
+    Each attempt accounts for one run, so that a second one within it has no reason either.
+    """
+    free = list(job.attempts)
+    count = 0
+    for run in sorted(runs, key=lambda run: run.started):
+        own = [attempt for attempt in free if began(attempt, run)]
+        if own:
+            free.remove(own[-1])
+        count += not own or not has_a_reason(own[-1], job, hits)
+    return count
+
+
+def began(attempt: Attempt, run: Run) -> bool:
+    """Whether a run may be this attempt's: it is of the same process, and not older."""
+    return is_of(attempt, run.pid) and attempt["started_ms"] / 1000 <= run.started + CLOCK_SLACK
+
+
+def has_a_reason(attempt: Attempt, job: Job, hits: Sequence[Hit]) -> bool:
+    """Whether a run of this attempt had to be."""
+    if attempt.get("outcome") == "crashed":
+        return was_hit(attempt, hits)
+    return attempt == job.attempts[-1]
+
+
+def was_hit(attempt: Attempt, hits: Sequence[Hit]) -> bool:
+    """Whether the process of an attempt was hit between the attempt's start and its end."""
+    started, ended = attempt["started_ms"] / 1000, attempt["ended_ms"] / 1000
+    return any(
+        is_of(attempt, hit.pid) and started <= hit.until + CLOCK_SLACK and hit.since <= ended + CLOCK_SLACK
+        for hit in hits
+    )
+
+
+def is_of(attempt: Attempt, pid: int) -> bool:
+    """Whether an attempt is of the worker with this process id."""
+    return re.search(rf"-{pid}(\.|$)", attempt["worker"]) is not None
 
 
 def had_claimed(job: Job, pid: int) -> bool:
     """Whether a worker of this process id had claimed the job before it ended."""
-    of_the_process = re.compile(rf"-{pid}(\.|$)")
-    return any(
-        of_the_process.search(attempt["worker"]) and attempt["started_ms"] <= (job.finished_ms or 0)
-        for attempt in job.attempts
-    )
+    return any(is_of(attempt, pid) and attempt["started_ms"] <= (job.finished_ms or 0) for attempt in job.attempts)
 
 
-def objects(house: House) -> dict[str, dict[str, str]]:
+def objects(pictures: PictureStore) -> dict[str, dict[str, str]]:
     """The bucket: for each job's folder the MD5 of each object by its key."""
     found: dict[str, dict[str, str]] = {}
-    for entry in listed(house):
+    for entry in listed(pictures):
         key = entry["Key"]
         found.setdefault("/".join(key.split("/")[:2]), {})[key] = entry["ETag"].strip('"')
     return found
 
 
-def listed(house: House) -> Iterator[Any]:
+def listed(pictures: PictureStore) -> Iterator[Any]:
     """All entries of the bucket."""
-    pages = house.pictures._s3.get_paginator("list_objects_v2").paginate(Bucket=house.pictures.bucket)
+    pages = pictures._s3.get_paginator("list_objects_v2").paginate(Bucket=pictures.bucket)
     for page in pages:
         yield from page.get("Contents", [])
 
 
-def left(house: House) -> dict[str, int]:
+def left(redis: Any) -> dict[str, int]:
     """What is still in the places of jobs that are not over."""
-    places = {name: house.redis.zcard(key) for name, key in PLACES.items()}
-    hands = sum(house.redis.scard(key) for key in house.redis.scan_iter(keys.HANDS + "*", count=1000))
+    places = {name: redis.zcard(key) for name, key in PLACES.items()}
+    hands = sum(redis.scard(key) for key in redis.scan_iter(keys.HANDS + "*", count=1000))
     return {**places, "hands": hands}
 
 

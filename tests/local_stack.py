@@ -108,7 +108,7 @@ class Up:
     def until_running(self, job_id: str, step: int = 2) -> None:
         until(lambda: (self.job(job_id).get("progress") or {}).get("step", 0) >= step, 60, f"step {step}")
 
-    def until_over(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    def until_over(self, job_id: str, seconds: float = 120) -> dict[str, Any]:
         until(lambda: self.job(job_id).get("finished_at"), seconds, f"the end of {job_id}")
         return self.job(job_id)
 

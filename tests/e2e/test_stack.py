@@ -31,7 +31,7 @@ def test_an_edit_by_hand_is_a_picture(up: Up) -> None:
 
 def test_edits_survive_kills_and_restarts(up: Up) -> None:
     """One story: a killed worker, a killed Redis, Ctrl-C in mid-job, and a new start."""
-    struck = up.submit(steps=40)
+    struck = up.submit(steps=20)
     waiting = [up.submit(steps=4) for _ in range(3)]
     up.until_running(struck)
     up.kill("-m worker.app")
@@ -57,8 +57,8 @@ def test_edits_survive_kills_and_restarts(up: Up) -> None:
 
 
 def test_nothing_survives_a_kill_of_the_parent_and_the_job_does(up: Up) -> None:
-    job = up.submit(steps=60)
+    job = up.submit(steps=40)
     up.until_running(job)
     up.end(signal.SIGKILL)
     up.start()
-    assert up.until_over(job, 90)["status"] == "succeeded"
+    assert up.until_over(job)["status"] == "succeeded"

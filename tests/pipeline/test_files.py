@@ -73,13 +73,25 @@ def single(state, micro, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
-@pytest.mark.parametrize("model", ["pix2pix-full", "pix2pix-base"])
-def test_a_single_file_edits_as_its_folder_does(single, folder, suffix, model):
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return Pipeline.load(folder, "pix2pix-full")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "model"),
+    [
+        ("ckpt", "pix2pix-full"),
+        ("safetensors", "pix2pix-base"),
+        pytest.param("ckpt", "pix2pix-base", marks=pytest.mark.slow),
+        pytest.param("safetensors", "pix2pix-full", marks=pytest.mark.slow),
+    ],
+)
+def test_a_single_file_edits_as_its_folder_does(single, loaded, suffix, model):
     photo = Image.effect_noise((64, 64), 90).convert("RGB")
     pictures = [
-        Pipeline.load(path, model).edit(photo, "make it red", steps=2, seed=3, size="256x256")
-        for path in (single(suffix), folder)
+        pipe.edit(photo, "make it red", steps=2, seed=3, size="256x256")
+        for pipe in (Pipeline.load(single(suffix), model), loaded.with_model(model))
     ]
     assert pictures[0].tobytes() == pictures[1].tobytes()
 

@@ -130,16 +130,22 @@ def test_steps_are_reported_and_an_exception_ends_the_edit(models, photo):
     assert seen == [(step, 9, (64, 64)) for step in (1, 2, 3)]
 
 
-def test_threads_share_steps_and_edit_as_one_would_alone(models, photo):
-    def edit(job):
-        model, seed = job
-        return pixels(models[model].edit(photo, "make it sunset", seed=seed, steps=2 + seed % 3, size="256x256"))
+def test_threads_share_steps_and_edit_as_one_would_alone(models, edit, photo):
+    def together(job):
+        model, prompt, given = job
+        return pixels(models[model].edit(photo, prompt, **{"seed": 1} | QUICK | given))
 
-    jobs = [(model, seed) for seed, model in enumerate(MODELS)]
-    alone = [edit(job) for job in jobs]
+    jobs = [
+        ("pix2pix-base", "make it sunset", {"steps": 2}),
+        ("pix2pix-full", "make it sunset", {}),
+        ("pix2pix-full-no-ddim", "make it sunset", {"temperature": 0.5}),
+        ("pix2pix-full-no-cfg-no-ddim", "turn it blue", {}),
+        ("pix2pix-1", "make it sunset", {"temperature": 0.5, "negative_prompt": "dark"}),
+        ("pix2pix-2", "make it sunset", {"steps": 4, "seed": 2}),
+    ]
     with ThreadPoolExecutor(len(jobs)) as threads:
-        for together, apart in zip(threads.map(edit, jobs), alone, strict=True):
-            difference = np.abs(together - apart)
+        for (model, prompt, given), picture in zip(jobs, threads.map(together, jobs), strict=True):
+            difference = np.abs(picture - edit(model, prompt, **given))
             assert difference.max() <= 1
             assert (difference == 0).mean() >= 0.999
 
