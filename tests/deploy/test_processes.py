@@ -51,7 +51,7 @@ def test_every_health_check_passes(stack, outside):
 
 
 def test_an_edit_from_outside_is_streamed_live_and_fetched_by_its_link(outside):
-    edit = outside.edit(steps=60)  # seconds, so that a busy machine cannot have all its progress told at once
+    edit = outside.edit(steps=30)  # seconds, so that a busy machine cannot have all its progress told at once
     assert edit["events"][-1] == "done"
     assert edit["events"].count("progress") >= 2, "they came in one piece"
     assert edit["first_event_ms"] < 1000 * edit["seconds"] / 2

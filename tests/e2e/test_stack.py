@@ -57,7 +57,7 @@ def test_edits_survive_kills_and_restarts(up: Up) -> None:
 
 
 def test_nothing_survives_a_kill_of_the_parent_and_the_job_does(up: Up) -> None:
-    job = up.submit(steps=40)
+    job = up.submit(steps=20)
     up.until_running(job)
     up.end(signal.SIGKILL)
     up.start()
