@@ -256,4 +256,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(words)
     told = STORIES[given.story](given.minutes, given.seed)
-    return finish({"story": given.story, "poison": Plan().poison, "minutes": given.minutes, "seed": given.seed, **told}, as_json=given.json)
+    return finish(
+        {"story": given.story, "poison": Plan().poison, "minutes": given.minutes, "seed": given.seed, **told},
+        as_json=given.json,
+    )

@@ -135,7 +135,7 @@ def look_at_end(evidence: Evidence, accepted: Accepted, job: Job, verdict: Verdi
 
 
 def was_poisoned_by_hits(evidence: Evidence, job: Job) -> bool:
-    """Whether a job failed as poison through no fault but ours: each of its crashed attempts was in a process we hit."""
+    """Whether a job failed as poison by our doing alone: each of its crashed attempts was in a process that was hit."""
     crashed = [attempt for attempt in job.attempts if attempt.get("outcome") == "crashed"]
     is_poison = job.status is Status.FAILED and (job.error or {}).get("type") == "poison"
     hits = evidence.hits or ()
@@ -184,7 +184,7 @@ def look_at_runs(evidence: Evidence, ended: Mapping[int, Job], verdict: Verdict)
 
 
 def unexplained(job: Job, runs: Sequence[Run], hits: Sequence[Hit]) -> int:
-    """How many runs of a job have no reason: a run belongs to the attempt that ended it, or to one that a hit cut short.
+    """How many runs of a job have no reason: they belong neither to its last attempt nor to one that a hit cut short.
 
     Each attempt accounts for one run, so that a second one within it has no reason either.
     """
