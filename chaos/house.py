@@ -117,7 +117,7 @@ class ChaosKeeper(Keeper):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that got its 202: its number in the ledger, its id, its prompt, when, and the status that it is to end in."""
+    """A job that got its 202: its number in the ledger, its id, its prompt, when, and its expected end."""
 
     number: int
     id: str

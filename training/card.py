@@ -108,7 +108,7 @@ def stage_table(work: Path) -> str:
 
 
 def speed_table(file: Path) -> str:
-    """Seconds of an edit of 512 x 512, by `./dev bench pipeline --part edits --json`; nothing where that was not run."""
+    """Seconds of an edit of 512 x 512, by `./dev bench pipeline --part edits --json`; nothing if that was not run."""
     if not file.exists():
         return ""
     measured = json.loads(file.read_text(encoding="utf-8"))
