@@ -30,7 +30,7 @@ def judged(capsys: pytest.CaptureFixture[str], words: str) -> tuple[int, dict[st
 def test_killed_and_frozen_workers_lose_nothing(capsys):
     """The long form is `./dev chaos workers`, with 300 faults over 5,000 jobs. Here poison is on, as it usually is."""
     usual = Settings.model_fields["max_crashes"].default
-    words = f"--workers 2 --slots 4 --seconds 0.2 --lease 3 --seed 5 --faults 4 --jobs 50 --max-crashes {usual}"
+    words = f"--workers 2 --slots 4 --seconds 0.2 --lease 4 --seed 5 --faults 4 --jobs 50 --max-crashes {usual}"
     status, report = judged(capsys, words)
     assert (report["wrong"], status) == ([], 0)
     assert (report["kills"], report["freezes"], report["jobs"]) == (3, 1, 50)
@@ -51,7 +51,7 @@ CONTROLS = {
         "an accepted job did not end",
     ),
     "whoever has a result ends the job": (
-        "--no-fence --workers 2 --slots 4 --seconds 2 --lease 1 --faults 2 --freeze-every 1 --jobs 24 --afterwards 20",
+        "--no-fence --workers 2 --slots 4 --seconds 2 --lease 1 --faults 2 --freeze-every 1 --jobs 16 --afterwards 20",
         "stale_results",
         "a result came from a fence that was not the current one",
     ),
