@@ -28,7 +28,7 @@ VALUES = {
     "half of a character in a name": '{"\\ud800": 1}',
     "half of a character far inside": '{"a": [{"b": ["\\ud800"]}]}',
 }
-FIELDS = "prompt negative_prompt model metadata webhook webhook_events seed size image other".split()
+FIELDS = "prompt metadata image other".split()
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_for_records_and_wake_u
         JobStore.connect(bare_url, timeout=2).queue()
     broker = celery_app(settings.model_copy(update={"redis_url": bare_url}))
     with broker.connection() as connection, pytest.raises(RedisConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
-        connection.channel()
+        connection.channel().client.ping()
 
 
 def test_web_tier_worker_keeper_broker_and_subscription_all_speak_tls(safe, tmp_path):

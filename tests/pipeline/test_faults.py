@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,18 @@ def test_numbers_that_are_not_finite_are_no_picture(photo):
         pipe.edit(photo, "make it sunset", **QUICK)
 
 
-@pytest.mark.parametrize(("model", "part"), [(MODELS[0], "unet"), (MODELS[0], "vae"), (MODELS[1], "vae")])
-def test_what_a_narrow_dtype_spoils_is_computed_once_more_in_fp32(exact, photo, model, part):
+@pytest.mark.parametrize(
+    ("model", "part", "steps"), [(MODELS[0], "unet", 4), (MODELS[0], "vae.decoder", 2), (MODELS[1], "vae", 4)]
+)
+def test_what_a_narrow_dtype_spoils_is_computed_once_more_in_fp32(exact, photo, model, part, steps):
+    """The two steps of the edit too, unless it was only decoding that went wrong: then they stay as bfloat16 has them."""
     pipe, seen = Pipeline.load(MICRO, model, "bfloat16"), []
-    spoil(getattr(pipe.checkpoint, part))
+    spoil(attrgetter(part)(pipe.checkpoint))
     again = pipe.edit(photo, "make it sunset", on_step=lambda progress: seen.append(progress.preview()), **QUICK)
     wanted = exact[model].edit(photo, "make it sunset", **QUICK)
-    assert np.abs(pixels(again) - pixels(wanted)).max() <= 1
-    assert len(seen) == (4 if part == "unet" or model == MODELS[1] else 2), "what is taken again is reported again"
+    difference = np.abs(pixels(again).astype(int) - pixels(wanted))
+    assert difference.max() <= 1 if steps == 4 else difference.mean() < 1
+    assert len(seen) == steps, "what is taken again is reported again"
 
 
 def test_a_vae_that_asks_for_it_computes_in_fp32_where_the_unet_computes_in_fp16():
