@@ -51,7 +51,7 @@ def test_numbers_that_are_not_finite_are_no_picture(photo):
     ("model", "part", "steps"), [(MODELS[0], "unet", 4), (MODELS[0], "vae.decoder", 2), (MODELS[1], "vae", 4)]
 )
 def test_what_a_narrow_dtype_spoils_is_computed_once_more_in_fp32(exact, photo, model, part, steps):
-    """The two steps of the edit too, unless it was only decoding that went wrong: then they stay as bfloat16 has them."""
+    """The two steps of the edit too, unless only decoding went wrong: then they stay as bfloat16 has them."""
     pipe, seen = Pipeline.load(MICRO, model, "bfloat16"), []
     spoil(attrgetter(part)(pipe.checkpoint))
     again = pipe.edit(photo, "make it sunset", on_step=lambda progress: seen.append(progress.preview()), **QUICK)
