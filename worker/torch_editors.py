@@ -17,6 +17,8 @@ from worker.editor import Device, Editor, Editors, OnTurn
 
 log = logging.getLogger(__name__)
 
+FIRST_JOBS_SECONDS = 20.0  #: after the start, before the other models are made
+
 
 class PipelineEditors(dict[str, Editor]):
     """A pipeline for each model, made when it is first asked for: importing the library takes seconds."""
@@ -39,7 +41,7 @@ class PipelineEditors(dict[str, Editor]):
 
 
 def load(settings: Settings) -> Editors:
-    """Load the checkpoint and choose how many threads compute with it; the other models follow in the background."""
+    """Load the checkpoint and choose how many threads compute with it; the other models follow later."""
     set_threads(settings.torch_threads or 1)
     pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
     if settings.torch_threads is None:
@@ -48,7 +50,7 @@ def load(settings: Settings) -> Editors:
     engine.longest_pass = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
     warm_up(pipeline, settings.warm_up.split())
-    threading.Thread(target=editors.make_all, daemon=True, name="make_all").start()
+    make_others_later(editors)
 
     def watch(observer: OnTurn) -> None:
         engine.on_turn = observer
@@ -61,6 +63,16 @@ def load(settings: Settings) -> Editors:
         watch=watch,
         device=lambda: describe(pipeline),
     )
+
+
+def make_others_later(editors: PipelineEditors) -> None:
+    """Make the other models in the background, once the first jobs have had the processor to themselves.
+
+    Importing the library takes seconds of Python, which would slow every step of an edit beside it.
+    """
+    later = threading.Timer(FIRST_JOBS_SECONDS, editors.make_all)
+    later.daemon = True
+    later.start()
 
 
 def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:
