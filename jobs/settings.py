@@ -1,7 +1,6 @@
 """Every setting of the service, read from the environment (or a `.env` file) under these names in capitals."""
 
 import re
-from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -164,7 +163,7 @@ class Settings(BaseSettings):
         """The seconds in WEBHOOK_SCHEDULE."""
         return tuple(float(seconds) for seconds in self.webhook_schedule.split(","))
 
-    @cached_property
+    @property
     def broker(self) -> str:
         """The Redis that carries wake-ups."""
         return self.broker_url or self.redis_url

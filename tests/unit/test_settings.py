@@ -73,3 +73,9 @@ def test_an_env_file_from_windows_is_read_like_any_other(tmp_path, monkeypatch):
     assert (read.log_format, read.s3_bucket, read.max_side) == ("json", "mine", 500)
     assert configured("S3_BUCKET") == "mine"
     assert configured("LOG_FORMAT") == "json"
+
+
+def test_a_copy_with_another_redis_has_another_broker():
+    settings = Settings(_env_file=None, redis_url="redis://one:6379/0")
+    assert settings.broker == "redis://one:6379/0"
+    assert settings.model_copy(update={"redis_url": "rediss://two:6379/0"}).broker == "rediss://two:6379/0"
