@@ -1,7 +1,6 @@
 """Values that are valid JSON to some readers and break others: refused by name, and nothing is left of them."""
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,10 +8,9 @@ from fastapi.testclient import TestClient
 from jobs import keys
 from jobs.errors import ScriptFailed
 from jobs.job import Job, Picture, new_id
-from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.conftest import everything_in
-from tests.integration.conftest import calling, submit
+from tests.integration.conftest import submit
 
 VALUES = {
     "half of a character": '"\\ud800"',
@@ -29,12 +27,6 @@ VALUES = {
     "half of a character far inside": '{"a": [{"b": ["\\ud800"]}]}',
 }
 FIELDS = "prompt metadata image other".split()
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    with calling(settings) as client:
-        yield client
 
 
 def post(client: TestClient, path: str, body: str | bytes):
