@@ -17,10 +17,10 @@ local function memory_used()
   return limit > 0 and tonumber(memory:match('used_memory:(%d+)')) / limit or 0
 end
 
--- What a JSON text of a record says; `otherwise` when it cannot be read, so that a broken record stops no script.
+-- What a JSON text of a record says; `otherwise` when it is of another type or cannot be read, so that a broken record stops no script.
 local function decode(text, otherwise)
   local readable, value = pcall(cjson.decode, text)
-  return readable and value or otherwise
+  return readable and type(value) == type(otherwise) and value or otherwise
 end
 
 -- An argument that has to be a number. Scripts read theirs before they write: a script that stops keeps what it wrote.

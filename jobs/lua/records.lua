@@ -3,6 +3,7 @@
 
 local STATUSES = {queued = true, running = true, canceling = true, succeeded = true, failed = true, canceled = true}
 local TEXTS = {'tenant', 'model', 'priority', 'folder', 'status', 'worker', 'attempts'}
+local WHOLE = {version = true, fences = true, crashes = true, retention_seconds = true}  -- HINCRBY and EXPIRE take no others
 local NUMBERS = {'version', 'fences', 'crashes', 'turn', 'order', 'retention_seconds', 'deadline_seconds', 'created_ms',
   'deadline_ms', 'started_ms', 'claimed_ms', 'finished_ms', 'expires_ms', 'cancel_ms', 'notified_ms', 'promised_ms', 'step',
   'steps', 'record'}
@@ -12,7 +13,7 @@ local function read_record(id)
   local texts, numbers, broken = {}, {}, {}
   for i, value in ipairs(redis.call('HMGET', JOB .. id, unpack(TEXTS))) do texts[TEXTS[i]] = value or nil end
   for i, value in ipairs(redis.call('HMGET', JOB .. id, unpack(NUMBERS))) do
-    local is_number = value and tonumber(value) and value:find('^%-?[%d.e+]+$')
+    local is_number = value and tonumber(value) and value:find(WHOLE[NUMBERS[i]] and '^%-?%d+$' or '^%-?[%d.e+]+$')
     if is_number then numbers[NUMBERS[i]] = tonumber(value) elseif value then broken[#broken + 1] = NUMBERS[i] end
   end
   return texts, numbers, broken

@@ -175,7 +175,7 @@ def test_a_record_that_lacks_a_field_or_holds_nonsense_breaks_no_script_half_way
         for kind in (keys.JOB, keys.DELIVERY):
             for key in sorted(key for key in changes if key.startswith(kind.encode()))[:most]:
                 for field in fields_of(raw, call, key):
-                    for value in (None, "nonsense"):
+                    for value in (None, "nonsense", "1.5"):
                         assert_whole(raw, call, f"with {field!r} of {key!r} {value or 'absent'}", (key, field, value))
 
 
