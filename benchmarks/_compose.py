@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from darkroom.process import ProcessError
+from darkroom.local.process import ProcessError
 from tests.deploy.compose import Compose, production
 from tests.deploy.outside import SERVICES, Outside
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline
-from darkroom.servers import SeaweedFS, Valkey
-from darkroom.services import Api
-from darkroom.stack import settings_for
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline
+from darkroom.local.servers import SeaweedFS, Valkey
+from darkroom.local.services import Api
+from darkroom.local.stack import settings_for
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ from botocore.config import Config
 
 from benchmarks._machine import describe
 from benchmarks._stack import Servers, more_files, photo, rss, servers
-from darkroom.ports import free_ports
-from darkroom.process import Process
-from darkroom.services import Api, Keeper, Worker
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Process
+from darkroom.local.services import Api, Keeper, Worker
 
 PEERS = Path(__file__).parent / "peers"
 ROOT = PEERS.parent.parent

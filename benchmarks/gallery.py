@@ -20,9 +20,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from darkroom.client import Client, Job
-from darkroom.data_folder import DataFolder
-from darkroom.ports import free_ports
-from darkroom.stack import Stack
+from darkroom.local.data_folder import DataFolder
+from darkroom.local.ports import free_ports
+from darkroom.local.stack import Stack
 from pipeline.catalogue import DEFAULT_MODEL
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -21,7 +21,7 @@ import httpx
 
 from benchmarks._compose import HASTY, SLEEPING, composed
 from benchmarks._machine import describe
-from darkroom.ports import free_ports
+from darkroom.local.ports import free_ports
 from tests.deploy.compose import Compose, Container
 from tests.deploy.outside import ASKED, PHOTO, Outside
 

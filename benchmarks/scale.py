@@ -29,8 +29,8 @@ from PIL import Image
 
 from benchmarks._machine import describe
 from benchmarks._stack import Servers, more_files, rss, servers, web_tier
-from darkroom.process import Process
-from darkroom.services import Api, Keeper, Worker
+from darkroom.local.process import Process
+from darkroom.local.services import Api, Keeper, Worker
 from jobs import keys
 from jobs.job import Job, new_id
 from jobs.keyring import LOCAL_TENANT

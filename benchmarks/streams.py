@@ -16,7 +16,7 @@ import redis
 
 from benchmarks._machine import describe
 from benchmarks._stack import Servers, more_files, photo, rss, servers, web_tier
-from darkroom.services import Api
+from darkroom.local.services import Api
 
 JOBS = 20  # that the waiters wait for, in turn
 

@@ -22,11 +22,11 @@ from PIL import Image
 
 from chaos.engine import Run, answer, read_ledger
 from chaos.proxy import Proxy
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline, Process, ProcessError
-from darkroom.servers import SeaweedFS, Valkey
-from darkroom.services import Api, Keeper, Worker
-from darkroom.stack import Supervisor, settings_for
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline, Process, ProcessError
+from darkroom.local.servers import SeaweedFS, Valkey
+from darkroom.local.services import Api, Keeper, Worker
+from darkroom.local.stack import Supervisor, settings_for
 from jobs import keys
 from jobs.job import Job
 from jobs.pictures import PictureStore

@@ -17,7 +17,7 @@ import httpx
 
 from benchmarks._stack import servers, web_tier
 from chaos.hostile import MARKER, Sample, corpus
-from darkroom.services import Api
+from darkroom.local.services import Api
 
 PATIENCE = 2.0  #: seconds that a refusal may take
 AT_ONCE = 4

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 
-from darkroom.ports import free_ports
+from darkroom.local.ports import free_ports
 
 CHUNK = 65_536
 

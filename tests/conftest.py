@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from darkroom.servers import SeaweedFS, Valkey
+from darkroom.local.servers import SeaweedFS, Valkey
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore

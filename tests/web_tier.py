@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from api.protocol import BoundedHttp
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline
-from darkroom.services import Api
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline
+from darkroom.local.services import Api
 from jobs.settings import Settings
 from tests.conftest import ROOT
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from darkroom.servers import Valkey
+from darkroom.local.servers import Valkey
 from jobs import keys
 from jobs.errors import JobError, RecordsUnavailable
 from jobs.job import Job, Priority, Status

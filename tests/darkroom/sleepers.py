@@ -2,7 +2,7 @@
 
 import subprocess
 
-from darkroom.process import Process
+from darkroom.local.process import Process
 
 
 class Sleeper(Process):

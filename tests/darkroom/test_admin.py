@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
+from darkroom.cli.app import app
 from darkroom.client import ADDRESS_FILE, Client
 from jobs import keys
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture

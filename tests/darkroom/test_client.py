@@ -12,10 +12,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
+from darkroom.cli.app import app
 from darkroom.client import Client, find_url
 from darkroom.errors import DarkroomError, refusal
-from darkroom.ports import free_ports
+from darkroom.local.ports import free_ports
 
 PHOTO = Path(__file__).parent.parent.parent / "examples" / "mountains.jpg"
 
@@ -69,7 +69,7 @@ def test_the_version_for_people_and_for_programs() -> None:
 
 
 def test_the_command_s_exit_status_and_its_streams_are_a_process_s(nowhere: str) -> None:
-    command = [sys.executable, "-m", "darkroom.cli", "list", "--url", nowhere]
+    command = [sys.executable, "-m", "darkroom", "list", "--url", nowhere]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (answer.returncode, answer.stdout) == (5, "")
     assert answer.stderr.startswith("darkroom: There is no Darkroom")
@@ -77,7 +77,7 @@ def test_the_command_s_exit_status_and_its_streams_are_a_process_s(nowhere: str)
 
 def test_a_command_line_starts_without_the_service_s_libraries() -> None:
     code = (
-        "import sys, darkroom.cli\n"
+        "import sys, darkroom.cli.app\n"
         "heavy = {'fastapi', 'celery', 'redis', 'boto3', 'torch', 'pydantic', 'PIL'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
+from darkroom.cli.app import app
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
 from tests.integration.test_worker import Step, desk  # noqa: F401 - a fixture
 
@@ -106,7 +106,7 @@ def test_the_doctor_names_what_is_missing(darkroom, working, store):  # noqa: F8
 
 
 def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811
-    command = [sys.executable, "-m", "darkroom.cli", "edit", PHOTO, "make it grey", "--url", url]
+    command = [sys.executable, "-m", "darkroom", "edit", PHOTO, "make it grey", "--url", url]
     usual = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background job ignores it
     script = f"import os, signal, sys; {usual}; os.execv(sys.argv[1], sys.argv[1:])"
     with subprocess.Popen([sys.executable, "-c", script, *command], stderr=subprocess.PIPE, text=True) as process:

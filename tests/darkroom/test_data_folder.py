@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.data_folder import DataFolder, DataFolderError
-from darkroom.ports import free_ports, is_free
-from darkroom.process import ProcessError
-from darkroom.stack import choose_port
+from darkroom.local.data_folder import DataFolder, DataFolderError
+from darkroom.local.ports import free_ports, is_free
+from darkroom.local.process import ProcessError
+from darkroom.local.stack import choose_port
 from tests.darkroom.sleepers import group_is_gone
 
 
@@ -28,8 +28,8 @@ def test_after_a_crash_it_waits_for_the_servers_that_still_write(tmp_path: Path)
     """A killed `darkroom up` leaves the lock to its watcher, until the last server has ended."""
     crashing = (
         "import os, sys\n"
-        "from darkroom.data_folder import DataFolder\n"
-        "from darkroom.process import Lifeline\n"
+        "from darkroom.local.data_folder import DataFolder\n"
+        "from darkroom.local.process import Lifeline\n"
         "from tests.darkroom.sleepers import Sleeper\n"
         "folder = DataFolder(sys.argv[1]).__enter__()\n"
         "sleeper = Sleeper(folder.path, Lifeline(inherits=(folder.lock,))).start()\n"
@@ -44,7 +44,7 @@ def test_after_a_crash_it_waits_for_the_servers_that_still_write(tmp_path: Path)
 
 def test_a_full_disk_is_said_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")(10**12, 10**12, 150 * 2**20)
-    monkeypatch.setattr("darkroom.data_folder.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("darkroom.local.data_folder.shutil.disk_usage", lambda _: usage)
     with pytest.raises(DataFolderError, match="150 MB are free, at least 200 MB"):
         DataFolder(tmp_path).__enter__()
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
+from darkroom.cli.app import app
 from darkroom.client import ADDRESS_FILE, KEY_FILE, Client
 from darkroom.errors import DarkroomError, NotAllowed
-from darkroom.stack import greeting
+from darkroom.local.stack import greeting
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
 

@@ -7,13 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from darkroom.process import Lifeline
+from darkroom.local.process import Lifeline
 from tests.darkroom.sleepers import Sleeper, Stubborn, group_is_gone
 from tests.waiting import eventually
 
 PARENT = """
 import sys, time
-from darkroom.process import Lifeline
+from darkroom.local.process import Lifeline
 from tests.darkroom.sleepers import Family, Sleeper, Stubborn
 
 lifeline = Lifeline()

@@ -45,7 +45,7 @@ def test_photos_instructions_and_folders_may_have_any_letters(folder, url):  # n
 
 def test_settings_and_the_local_stack_read_env_files_with_any_letters(folder):
     script = (
-        "from jobs.settings import Settings; from darkroom.stack import configured; "
+        "from jobs.settings import Settings; from darkroom.local.stack import configured; "
         "print(ascii([Settings().s3_secret_access_key.get_secret_value(), configured('CHECKPOINT')]))"
     )
     assert speak(folder, sys.executable, "-c", script).strip() == ascii(["schlüssel", "modèles/petit"])

@@ -11,8 +11,8 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from darkroom.process import Process, ProcessError
-from darkroom.servers import SeaweedFS, Valkey
+from darkroom.local.process import Process, ProcessError
+from darkroom.local.servers import SeaweedFS, Valkey
 
 
 def s3(server: SeaweedFS, secret_key: str | None = None) -> Any:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.process import Lifeline, Process, ProcessError
-from darkroom.stack import PAUSES, Supervisor
+from darkroom.local.process import Lifeline, Process, ProcessError
+from darkroom.local.stack import PAUSES, Supervisor
 from tests.darkroom.sleepers import Sleeper
 from tests.waiting import eventually
 
@@ -39,7 +39,7 @@ def test_a_killed_process_is_started_again_at_once(tmp_path: Path) -> None:
 
 
 def test_what_ends_again_and_again_is_given_up_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom.stack.PAUSES", tuple(pause / 100 for pause in PAUSES))
+    monkeypatch.setattr("darkroom.local.stack.PAUSES", tuple(pause / 100 for pause in PAUSES))
     lifeline, said = Lifeline(), []
     fainting = Fainting(tmp_path, lifeline)
     supervisor = Supervisor([fainting], said.append)
@@ -58,7 +58,7 @@ def test_what_ends_again_and_again_is_given_up_with_its_log(tmp_path: Path, monk
 
 
 def test_what_has_been_ready_is_never_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkroom.stack.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("darkroom.local.stack.PAUSES", (0.0, 0.0))
     lifeline, said = Lifeline(), []
     sleeper = Sleeper(tmp_path, lifeline)
     supervisor = Supervisor([sleeper], said.append)

@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from darkroom.client import KEY_FILE, Client
-from darkroom.data_folder import DataFolder
-from darkroom.servers import SeaweedFS
-from darkroom.services import Keeper, Worker
-from darkroom.stack import Stack
+from darkroom.local.data_folder import DataFolder
+from darkroom.local.servers import SeaweedFS
+from darkroom.local.services import Keeper, Worker
+from darkroom.local.stack import Stack
 from jobs.settings import Settings
 from tests.darkroom.sleepers import group_is_gone
 from tests.local_stack import DARKROOM, OBEDIENT, PHOTO, Up

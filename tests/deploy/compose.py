@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 from dotenv import dotenv_values
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline, Process, ProcessError
-from darkroom.servers import valkey_binary, weed_binary
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline, Process, ProcessError
+from darkroom.local.servers import valkey_binary, weed_binary
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from api.protocol import BoundedHttp
-from darkroom.process import Lifeline
-from darkroom.servers import Valkey
-from darkroom.services import ALLOCATOR, Api, Keeper, Worker
+from darkroom.local.process import Lifeline
+from darkroom.local.servers import Valkey
+from darkroom.local.services import ALLOCATOR, Api, Keeper, Worker
 from jobs.settings import Settings
 from tests.conftest import ROOT
 from tests.deploy.compose import Stage, services

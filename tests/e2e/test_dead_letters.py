@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from chaos.engine import CURED
 from chaos.house import House, Plan
-from darkroom.cli import app
+from darkroom.cli.app import app
 
 
 def admin(house: House, *words: str) -> Any:

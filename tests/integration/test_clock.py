@@ -12,9 +12,9 @@ import httpx
 import pytest
 import redis
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline
-from darkroom.services import Api, Keeper, Service, Worker
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline
+from darkroom.local.services import Api, Keeper, Service, Worker
 from jobs.job import Status
 from jobs.pictures import PictureStore
 from jobs.settings import Settings

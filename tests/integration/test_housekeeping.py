@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from darkroom.servers import SeaweedFS
+from darkroom.local.servers import SeaweedFS
 from jobs import keys
 from jobs.job import Job, Status, born_ms
 from jobs.keyring import Keyring, Scope

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from darkroom.ports import free_ports
+from darkroom.local.ports import free_ports
 from jobs.keyring import KEY
 from jobs.settings import Settings
 from tests.conftest import ROOT, everything_in

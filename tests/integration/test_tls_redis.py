@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from darkroom.servers import Valkey
+from darkroom.local.servers import Valkey
 from jobs.errors import RecordsUnavailable
 from jobs.hints import PREFIX, QUEUE, TASK, celery_app
 from jobs.settings import Settings

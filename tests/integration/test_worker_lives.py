@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.process import Lifeline, Process
-from darkroom.stack import Supervisor
+from darkroom.local.process import Lifeline, Process
+from darkroom.local.stack import Supervisor
 from jobs import keys
 from jobs.job import Job, Status
 from jobs.settings import Settings

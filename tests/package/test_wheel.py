@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline
-from darkroom.services import Api, Keeper, Service, Worker
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline
+from darkroom.local.services import Api, Keeper, Service, Worker
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.conftest import ROOT

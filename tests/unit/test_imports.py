@@ -7,7 +7,7 @@ import sys
 from api.main import create_app
 from jobs.settings import Settings
 
-LIGHT = "darkroom.cli pipeline.catalogue jobs.store worker.keeper worker.app api.main".split()
+LIGHT = "darkroom.cli.app pipeline.catalogue jobs.store worker.keeper worker.app api.main".split()
 HEAVY = {"torch", "diffusers"}
 
 

@@ -6,7 +6,7 @@ import runpy
 import pytest
 from pydantic import ValidationError
 
-from darkroom.stack import configured
+from darkroom.local.stack import configured
 from jobs.settings import Settings
 from tests.conftest import ROOT
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.main import create_app
-from darkroom.servers import SeaweedFS, Valkey
+from darkroom.local.servers import SeaweedFS, Valkey
 from jobs.errors import JobError
 from jobs.keyring import Keyring, Scope
 from jobs.outbox import Event, Outbox

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from darkroom.ports import free_ports, is_free
-from darkroom.process import Lifeline, Process, ProcessError, http_client
+from darkroom.local.ports import free_ports, is_free
+from darkroom.local.process import Lifeline, Process, ProcessError, http_client
 
 REGION = "us-east-1"
 STREAM_NODE_BYTES = 512  # each job has a stream of few events, for which Valkey would set 4 kB aside

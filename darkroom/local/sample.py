@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from darkroom.cli.progress import JobProgress
 from darkroom.client import Client, Job
 from darkroom.errors import DarkroomError
-from darkroom.progress import JobProgress
 
 PHOTO = "pagoda.jpg"
 INSTRUCTION = "make it sunset"
@@ -64,7 +64,7 @@ class Sample(threading.Thread):
 
 def find_photo() -> Path | None:
     """A photo of the project's examples, if they are here (a wheel has none)."""
-    folders = [Path(__file__).parent.parent / "examples", Path("examples")]
+    folders = [Path(__file__).parents[2] / "examples", Path("examples")]
     photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
     return next((photo for photo in photos if photo.name == PHOTO), photos[0] if photos else None)
 

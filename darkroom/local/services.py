@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from darkroom.ports import free_ports
-from darkroom.process import Lifeline, Process, http_client
+from darkroom.local.ports import free_ports
+from darkroom.local.process import Lifeline, Process, http_client
 
 # glibc gives large tensors back to the system after each use and page-faults them in again, unless it is told to keep
 # them: blocks under 256 MB come from the heap, which is trimmed only beyond 512 MB and grows by 64 MB at a time.

@@ -9,9 +9,9 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from darkroom.cli.options import AsJson, Data, Scope, Url, errors_are_sentences
+from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
-from darkroom.options import AsJson, Data, Scope, Url, errors_are_sentences
-from darkroom.progress import plain_console, print_json
 
 app = typer.Typer(help="Make, list and revoke API keys; needs an admin key.", no_args_is_help=True)
 

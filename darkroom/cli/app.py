@@ -19,12 +19,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import darkroom
-from darkroom.cli_admin import app as admin_app
-from darkroom.cli_keys import app as keys_app
-from darkroom.cli_webhooks import app as webhooks_app
-from darkroom.client import Client, Job
-from darkroom.errors import DarkroomError
-from darkroom.options import (
+from darkroom.cli.admin import app as admin_app
+from darkroom.cli.keys import app as keys_app
+from darkroom.cli.options import (
     AsFormat,
     AsJson,
     AtPriority,
@@ -46,8 +43,11 @@ from darkroom.options import (
     Url,
     errors_are_sentences,
 )
-from darkroom.progress import JobProgress, describe, plain_console, print_json
-from darkroom.sample import save
+from darkroom.cli.progress import JobProgress, describe, plain_console, print_json
+from darkroom.cli.webhooks import app as webhooks_app
+from darkroom.client import Client, Job
+from darkroom.errors import DarkroomError
+from darkroom.local.sample import save
 
 app = typer.Typer(
     help="Edit photos by instruction.",
@@ -169,7 +169,7 @@ def wait(
 @errors_are_sentences
 def watch(job_id: JobId, url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """See a job's picture emerge in the terminal; elsewhere a line for each event, with --json as JSON."""
-    from darkroom.viewer import JobViewer
+    from darkroom.cli.viewer import JobViewer
 
     with Client(url, data) as client:
         job = client.jobs.get(job_id)
@@ -272,7 +272,7 @@ def models(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = Fa
 @errors_are_sentences
 def doctor(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
     """Look whether everything is as it should be, and say what to do where it is not; exit status 1 if so."""
-    from darkroom.doctor import examine
+    from darkroom.cli.doctor import examine
 
     with Client(url, data) as client:
         findings = list(examine(client, data))
@@ -300,9 +300,9 @@ def up(
 
     REDIS_URL, S3_ENDPOINT_URL (with S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_BUCKET) and CHECKPOINT replace the parts
     that it would bring along."""
-    from darkroom import stack
-    from darkroom.data_folder import DataFolderError
-    from darkroom.process import ProcessError
+    from darkroom.local import stack
+    from darkroom.local.data_folder import DataFolderError
+    from darkroom.local.process import ProcessError
 
     try:
         raise typer.Exit(stack.up(data, port=port, sample=not no_sample, once=once, auth=auth, as_json=as_json))
@@ -317,8 +317,8 @@ def rebuild(data: Data = Path(".darkroom")) -> None:
 
     Reads the picture store, where each job is written down before it is accepted. Run it where the settings of the
     service are in the environment, or beside a running `darkroom up`; it is safe to repeat."""
-    from darkroom import stack
-    from darkroom.process import ProcessError
+    from darkroom.local import stack
+    from darkroom.local.process import ProcessError
 
     try:
         raise typer.Exit(stack.rebuild_from_bucket(data))
@@ -409,7 +409,3 @@ def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str) -> 
         print_json({**job.json, **extra})
     else:
         typer.echo(text or f"{job.id}  {describe(job)}  {job.error or job.status_text}")
-
-
-if __name__ == "__main__":
-    main()

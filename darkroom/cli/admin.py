@@ -10,10 +10,10 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from darkroom.cli_keys import app as keys_app
+from darkroom.cli.keys import app as keys_app
+from darkroom.cli.options import AsJson, Data, Url, errors_are_sentences
+from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
-from darkroom.options import AsJson, Data, Url, errors_are_sentences
-from darkroom.progress import plain_console, print_json
 
 app = typer.Typer(
     help="Run the service: its queue, workers, dead letters and tenants. Needs an admin key, or, where the service "

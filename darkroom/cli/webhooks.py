@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from darkroom.cli.options import AsJson, Data, Url, errors_are_sentences
+from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
 from darkroom.models import Delivery
-from darkroom.options import AsJson, Data, Url, errors_are_sentences
-from darkroom.progress import plain_console, print_json
 
 app = typer.Typer(help="Register endpoints that are told of jobs, and look what they were told.", no_args_is_help=True)
 

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.style import Style
 from rich.text import Text
 
+from darkroom.cli.progress import describe
 from darkroom.client import Job
 from darkroom.events import Event
-from darkroom.progress import describe
 
 WIDEST = 64  # characters
 

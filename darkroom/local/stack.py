@@ -18,14 +18,14 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 import darkroom
+from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import KEY_FILE
-from darkroom.data_folder import SETTINGS_FILE, DataFolder
-from darkroom.ports import free_ports, is_free
-from darkroom.process import STARTS, Lifeline, PortTaken, Process, ProcessError
-from darkroom.progress import plain_console, print_json
-from darkroom.sample import Sample, find_photo, shown
-from darkroom.servers import REGION, SeaweedFS, Valkey, remembered
-from darkroom.services import Api, Keeper, Worker
+from darkroom.local.data_folder import SETTINGS_FILE, DataFolder
+from darkroom.local.ports import free_ports, is_free
+from darkroom.local.process import STARTS, Lifeline, PortTaken, Process, ProcessError
+from darkroom.local.sample import Sample, find_photo, shown
+from darkroom.local.servers import REGION, SeaweedFS, Valkey, remembered
+from darkroom.local.services import Api, Keeper, Worker
 
 USUAL_PORT = 8000
 LIVED_SECONDS = 10.0  # what ends sooner than this after its start has ended "at once"

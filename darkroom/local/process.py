@@ -16,7 +16,7 @@ from typing import IO, Self
 
 import httpx
 
-from darkroom import lifeline
+from darkroom.local import lifeline
 
 LOG_BYTES = 10 * 2**20  # a larger log is put aside at the next start; one such is kept
 STARTS = 3  # on ports that turn out to be taken

@@ -1,0 +1,5 @@
+"""`python -m darkroom` is the command line."""
+
+from darkroom.cli.app import main
+
+main()
