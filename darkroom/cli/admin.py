@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import typer
+import click
 from rich.table import Column, Table
 from rich.text import Text
 
 from darkroom.cli.keys import app as keys_app
-from darkroom.cli.options import AsJson, Data, Url, errors_are_sentences
+from darkroom.cli.options import as_json, with_client
 from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
 
-app = typer.Typer(
-    help="Run the service: its queue, workers, dead letters and tenants. Needs an admin key, or, where the service "
-    "asks for none, its own machine.",
-    no_args_is_help=True,
-)
-dead = typer.Typer(
-    help="Jobs that broke their workers, or that we broke: look at them, run them again.", no_args_is_help=True
-)
-app.add_typer(dead, name="dead-letters")
-app.add_typer(keys_app, name="keys")
-
-HERE = Path(".darkroom")
-Letter = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+@click.group("admin")
+def app() -> None:
+    """Run the service: its queue, workers, dead letters and tenants.
+
+    Needs an admin key, or, where the service asks for none, its own machine."""
+
+
+@app.group("dead-letters")
+def dead() -> None:
+    """Jobs that broke their workers, or that we broke: look at them, run them again."""
+
+
+app.add_command(keys_app)
+
+
 @app.command("queue")
-@errors_are_sentences
-def show_queue(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def show_queue(client: Client, as_json: bool) -> None:
     """What waits and runs, and what else has piled up."""
-    with Client(url, data) as client:
-        show(client.admin.queue(), as_json)
+    show(client.admin.queue(), as_json)
 
 
 @app.command("pause")
-@errors_are_sentences
-def pause(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def pause(client: Client, as_json: bool) -> None:
     """Have no job begun until `resume`. What runs goes on, and what comes is accepted."""
-    with Client(url, data) as client:
-        show(client.admin.pause(), as_json)
+    show(client.admin.pause(), as_json)
 
 
 @app.command("resume")
-@errors_are_sentences
-def resume(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def resume(client: Client, as_json: bool) -> None:
     """Have jobs begun again."""
-    with Client(url, data) as client:
-        show(client.admin.resume(), as_json)
+    show(client.admin.resume(), as_json)
 
 
 @app.command("workers")
-@errors_are_sentences
-def list_workers(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def list_workers(client: Client, as_json: bool) -> None:
     """List the workers, with their checkpoint, device, free memory and step time."""
-    with Client(url, data) as client:
-        workers = client.admin.workers()
+    workers = client.admin.workers()
     columns = ("worker", "state", "jobs", "checkpoint", "device", "free memory", "a step", "version")
     table(workers, as_json, columns, worker_row)
 
@@ -82,55 +83,45 @@ def worker_row(worker: dict[str, Any]) -> list[str]:
 
 
 @app.command("drain")
-@errors_are_sentences
-def drain(
-    worker: Annotated[str, typer.Argument(metavar="WORKER", help="Its name, as `workers` lists it.")],
-    undo: Annotated[bool, typer.Option("--undo", help="Have it claim jobs again.")] = False,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Have a worker begin no more jobs; once it holds none it can be stopped."""
-    with Client(url, data) as client:
-        drained = client.admin.drain(worker, undo=undo)
+@click.argument("worker", metavar="WORKER")
+@click.option("--undo", is_flag=True, help="Have it claim jobs again.")
+@as_json
+@with_client
+def drain(client: Client, worker: str, undo: bool, as_json: bool) -> None:
+    """Have a worker begin no more jobs; once it holds none it can be stopped. WORKER is its name in `workers`."""
+    drained = client.admin.drain(worker, undo=undo)
     if as_json:
         return print_json(drained)
     doing = "claims jobs" if undo else f"claims no more; it holds {drained['holds']}"
-    return typer.echo(f"{drained['name']} {doing}")
+    return click.echo(f"{drained['name']} {doing}")
 
 
 @app.command("prune")
-@errors_are_sentences
-def prune(
-    older_than: Annotated[
-        str, typer.Option(help="Jobs that ended before that: 90s, 30m, 12h, 7d.", show_default=False)
-    ],
-    status: Annotated[str | None, typer.Option(help="Only those that succeeded, failed, or were canceled.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
+@click.option("--older-than", required=True, help="Jobs that ended before that: 90s, 30m, 12h, 7d.")
+@click.option("--status", help="Only those that succeeded, failed, or were canceled.")
+@click.option("--tenant", help="Only this tenant's.")
+@as_json
+@with_client
+def prune(client: Client, older_than: str, status: str | None, tenant: str | None, as_json: bool) -> None:
     """Remove ended jobs and their pictures before their time."""
-    with Client(url, data) as client:
-        removed = client.admin.prune(seconds(older_than), status, tenant)
-    return print_json({"removed": removed}) if as_json else typer.echo(f"Removed {removed} jobs")
+    removed = client.admin.prune(seconds(older_than), status, tenant)
+    return print_json({"removed": removed}) if as_json else click.echo(f"Removed {removed} jobs")
 
 
 def seconds(text: str) -> int:
     """`90s`, `30m`, `12h` or `7d` in seconds."""
     number, unit = text[:-1], text[-1:]
     if not number.isdecimal() or unit not in UNITS:
-        raise typer.BadParameter(f"{text}: write a number and its unit, such as 90s, 30m, 12h or 7d.")
+        raise click.UsageError(f"{text}: write a number and its unit, such as 90s, 30m, 12h or 7d.")
     return int(number) * UNITS[unit]
 
 
 @app.command("tenants")
-@errors_are_sentences
-def list_tenants(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def list_tenants(client: Client, as_json: bool) -> None:
     """List the tenants, and how much they use."""
-    with Client(url, data) as client:
-        tenants = client.admin.tenants()
+    tenants = client.admin.tenants()
     columns = ("tenant", "queued", "running", "kept", "keys")
     table(
         tenants,
@@ -146,41 +137,32 @@ def limits_line(limits: dict[str, int | None]) -> str:
 
 
 @app.command("limits")
-@errors_are_sentences
-def limit_tenant(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Its name; it need not exist yet.")],
-    queued: Annotated[int | None, typer.Option(help="Jobs that may wait at a time; 0: none is accepted.")] = None,
-    running: Annotated[int | None, typer.Option(help="Jobs that may run at a time; 0: none is begun.")] = None,
-    reads: Annotated[int | None, typer.Option("--reads-per-minute", help="GET requests of each key.")] = None,
-    writes: Annotated[int | None, typer.Option("--writes-per-minute", help="Other requests of each key.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="As the settings say for all.")] = False,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Allow a tenant more or less than the settings do; what is not named is as they say."""
-    wanted = {"queued": queued, "running": running, "reads_per_minute": reads, "writes_per_minute": writes}
-    if clear == any(number is not None for number in wanted.values()):
-        raise typer.BadParameter("Name limits, or say --clear.")
-    with Client(url, data) as client:
-        if clear:
-            client.admin.unlimit(tenant)
-        else:
-            wanted = client.admin.limit(tenant, **wanted)
-    return print_json(wanted) if as_json else typer.echo(f"{tenant}: {limits_line(wanted) or 'as the settings say'}")
+@click.argument("tenant", metavar="TENANT")
+@click.option("--queued", type=int, help="Jobs that may wait at a time; 0: none is accepted.")
+@click.option("--running", type=int, help="Jobs that may run at a time; 0: none is begun.")
+@click.option("--reads-per-minute", type=int, help="GET requests of each key.")
+@click.option("--writes-per-minute", type=int, help="Other requests of each key.")
+@click.option("--clear", is_flag=True, help="As the settings say for all.")
+@as_json
+@with_client
+def limit_tenant(client: Client, tenant: str, clear: bool, as_json: bool, **limits: int | None) -> None:
+    """Allow a tenant more or less than the settings do; what is not named is as they say. TENANT need not exist yet."""
+    if clear == any(number is not None for number in limits.values()):
+        raise click.UsageError("Name limits, or say --clear.")
+    if clear:
+        client.admin.unlimit(tenant)
+    else:
+        limits = client.admin.limit(tenant, **limits)
+    return print_json(limits) if as_json else click.echo(f"{tenant}: {limits_line(limits) or 'as the settings say'}")
 
 
 @dead.command("list")
-@errors_are_sentences
-def list_dead_letters(
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 100,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
+@click.option("--limit", type=int, default=100, show_default=True, help="How many at most.")
+@as_json
+@with_client
+def list_dead_letters(client: Client, limit: int, as_json: bool) -> None:
     """List the dead letters, newest first."""
-    with Client(url, data) as client:
-        letters = client.admin.dead_letters(limit)
+    letters = client.admin.dead_letters(limit)
     table(
         letters,
         as_json,
@@ -190,32 +172,29 @@ def list_dead_letters(
 
 
 @dead.command("show")
-@errors_are_sentences
-def show_dead_letter(job_id: Letter, url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@click.argument("job_id", metavar="JOB")
+@as_json
+@with_client
+def show_dead_letter(client: Client, job_id: str, as_json: bool) -> None:
     """Show a dead letter: what was asked for, what went wrong, each attempt."""
-    with Client(url, data) as client:
-        show(client.admin.dead_letter(job_id), as_json)
+    show(client.admin.dead_letter(job_id), as_json)
 
 
 @dead.command("retry")
-@errors_are_sentences
-def retry_dead_letters(
-    job_id: Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="Their ids.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
+@click.argument("job_ids", metavar="JOB...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All of them.")
+@as_json
+@with_client
+def retry_dead_letters(client: Client, job_ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Run dead letters again, each as a new job of its tenant; prints the new jobs' ids."""
-    if bool(job_id) == every:
-        raise typer.BadParameter("Name jobs, or say --all.")
-    with Client(url, data) as client:
-        wanted = [one["id"] for one in client.admin.dead_letters(1000)] if every else job_id or []
-        again = [client.admin.retry(one) for one in wanted]
+    if bool(job_ids) == every:
+        raise click.UsageError("Name jobs, or say --all.")
+    wanted = [one["id"] for one in client.admin.dead_letters(1000)] if every else job_ids
+    again = [client.admin.retry(one) for one in wanted]
     if as_json:
         return print_json({"data": again})
     for one in again:
-        typer.echo(one["id"])
+        click.echo(one["id"])
     return None
 
 
@@ -231,7 +210,9 @@ def show(said: dict[str, Any], as_json: bool) -> None:
     return plain_console().print(grid)
 
 
-def table(rows: Iterable[dict[str, Any]], as_json: bool, columns: Iterable[str], cells: Any) -> None:
+def table(
+    rows: Iterable[dict[str, Any]], as_json: bool, columns: Iterable[str], cells: Callable[[dict[str, Any]], list[str]]
+) -> None:
     """Many things, as JSON or a line for each."""
     rows = list(rows)
     if as_json:

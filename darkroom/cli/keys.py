@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
+import click
 from rich.table import Column, Table
 from rich.text import Text
 
-from darkroom.cli.options import AsJson, Data, Scope, Url, errors_are_sentences
+from darkroom.cli.options import as_json, with_client
 from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
 
-app = typer.Typer(help="Make, list and revoke API keys; needs an admin key.", no_args_is_help=True)
+SCOPES = ("submit", "read", "admin")
+
+
+@click.group("keys")
+def app() -> None:
+    """Make, list and revoke API keys; needs an admin key."""
 
 
 @app.command("create")
-@errors_are_sentences
-def create_key(
-    name: Annotated[str, typer.Argument(help="For you, to tell keys apart.")] = "",
-    tenant: Annotated[str, typer.Option(help="Whose jobs it sees.")] = "default",
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it is good for; submit and read if absent.")] = None,
-    url: Url = None,
-    data: Data = Path(".darkroom"),
-    as_json: AsJson = False,
-) -> None:
-    """Make a key and print it: this is the only time that it is shown."""
-    with Client(url, data) as client:
-        key = client.keys.create(tenant, scope or [Scope.SUBMIT, Scope.READ], name)
+@click.argument("name", default="")
+@click.option("--tenant", default="default", show_default=True, help="Whose jobs it sees.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    default=("submit", "read"),
+    show_default=True,
+    help="What it is good for; can be repeated.",
+)
+@as_json
+@with_client
+def create_key(client: Client, name: str, tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make a key and print it: this is the only time that it is shown. NAME is for you, to tell keys apart."""
+    key = client.keys.create(tenant, scopes, name)
     if as_json:
         return print_json(key.json)
-    return typer.echo(key.key)
+    return click.echo(key.key)
 
 
 @app.command("list")
-@errors_are_sentences
-def list_keys(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def list_keys(client: Client, as_json: bool) -> None:
     """List the keys, without their secrets."""
-    with Client(url, data) as client:
-        keys = client.keys.list()
+    keys = client.keys.list()
     if as_json:
         return print_json({"data": [key.json for key in keys]})
     table = Table(Column("key", no_wrap=True), "tenant", "scopes", "made", "name", box=None)
@@ -49,12 +55,8 @@ def list_keys(url: Url = None, data: Data = Path(".darkroom"), as_json: AsJson =
 
 
 @app.command("revoke")
-@errors_are_sentences
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="A key's id: the part between its two underscores.")],
-    url: Url = None,
-    data: Data = Path(".darkroom"),
-) -> None:
-    """End a key, and its sessions with it, at once."""
-    with Client(url, data) as client:
-        client.keys.revoke(key_id)
+@click.argument("key_id", metavar="KEY")
+@with_client
+def revoke_key(client: Client, key_id: str) -> None:
+    """End a key, and its sessions with it, at once. KEY is its id: the part between its two underscores."""
+    client.keys.revoke(key_id)

@@ -5,76 +5,86 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Any
 
-import typer
+import click
 
+from darkroom.client import Client
 from darkroom.errors import DarkroomError
 
-P = ParamSpec("P")
+Command = Callable[..., Any]
 
+INTERRUPTED = 130  # the usual exit status after Ctrl-C
+PATH = click.Path(path_type=Path)
 
-class Format(StrEnum):
-    """What the edited picture is stored as."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-
-
-class Priority(StrEnum):
-    """How urgent an edit is."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-
-
-class Scope(StrEnum):
-    """What a key is good for."""
-
-    SUBMIT = "submit"
-    READ = "read"
-    ADMIN = "admin"
-
-
-Photo = Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.", show_default=False)]
-Instruction = Annotated[str, typer.Argument(help="What to do with it, in plain words.", show_default=False)]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.", show_default=False)]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to save; edited.png here if absent.")]
-Url = Annotated[str | None, typer.Option(help="The service's address; else DARKROOM_URL, else a local one's.")]
-Data = Annotated[Path, typer.Option(help="The data folder of the local `darkroom up`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable JSON on stdout, and nothing else there.")]
+job_id = click.argument("job_id", metavar="JOB")
+output = click.option("--output", "-o", type=PATH, help="Where to save; edited.png here if absent.")
+url = click.option("--url", help="The service's address; else DARKROOM_URL, else a local one's.")
+data = click.option(
+    "--data", type=PATH, default=".darkroom", show_default=True, help="The data folder of the local `darkroom up`."
+)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Machine-readable JSON on stdout, and nothing else there."
+)
 
 # The parameters of an edit. The service knows their ranges and says so; `darkroom models` shows them.
-Model = Annotated[str | None, typer.Option(help="One of `darkroom models`.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps: more is finer and slower.")]
-Temperature = Annotated[float | None, typer.Option(help="Below 1 keeps more of the photo's pixels.")]
-CfgScale = Annotated[float | None, typer.Option(help="How closely to follow the instruction.")]
-ImageCfgScale = Annotated[float | None, typer.Option(help="How closely to follow the photo.")]
-NegativePrompt = Annotated[str | None, typer.Option(help="What to stay away from.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same picture.")]
-Size = Annotated[str | None, typer.Option(help="512x512, 256x256 or auto.")]
-Sampler = Annotated[str | None, typer.Option(help="How the steps are taken, where a model has the choice.")]
-AsFormat = Annotated[Format | None, typer.Option("--format", help="What the edited picture is stored as.")]
-AtPriority = Annotated[Priority | None, typer.Option("--priority", help="How urgent it is.")]
+PARAMETERS = (
+    click.option("--model", help="One of `darkroom models`."),
+    click.option("--steps", type=int, help="Denoising steps: more is finer and slower."),
+    click.option("--temperature", type=float, help="Below 1 keeps more of the photo's pixels."),
+    click.option("--cfg-scale", type=float, help="How closely to follow the instruction."),
+    click.option("--image-cfg-scale", type=float, help="How closely to follow the photo."),
+    click.option("--negative-prompt", help="What to stay away from."),
+    click.option("--seed", type=int, help="The same seed gives the same picture."),
+    click.option("--size", help="512x512, 256x256 or auto."),
+    click.option("--sampler", help="How the steps are taken, where a model has the choice."),
+    click.option("--format", type=click.Choice(("png", "jpeg", "webp")), help="What the edited picture is stored as."),
+    click.option("--priority", type=click.Choice(("low", "normal", "high")), help="How urgent it is."),
+)
 
 
-def errors_are_sentences(command: Callable[P, None]) -> Callable[P, None]:
+def combined(*decorators: Command) -> Command:
+    """Several decorators as one, the first of them outermost."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+edit_arguments = combined(click.argument("photo", type=PATH), click.argument("instruction"), *PARAMETERS)
+
+
+def errors_are_sentences(command: Command) -> Command:
     """Say on stderr, in a sentence, why a command could not do its work, and exit with the status of that kind."""
 
     @wraps(command)
-    def spoken(*args: P.args, **kwargs: P.kwargs) -> None:
+    def spoken(*args: Any, **kwargs: Any) -> Any:
         try:
-            command(*args, **kwargs)
+            return command(*args, **kwargs)
         except BrokenPipeError:  # whoever reads our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
         except (DarkroomError, OSError) as error:
-            typer.echo(f"darkroom: {error}", err=True)
-            raise typer.Exit(getattr(error, "exit_status", 1)) from None
+            click.echo(f"darkroom: {error}", err=True)
+            sys.exit(getattr(error, "exit_status", 1))
 
     return spoken
+
+
+def with_client(command: Command) -> Command:
+    """Give a command the options `--url` and `--data`, and a client of that service as its first argument."""
+
+    @wraps(command)
+    def connected(*, url: str | None, data: Path, **options: Any) -> Any:
+        with Client(url, data) as client:
+            return command(client, **options)
+
+    with_options: Command = combined(url, data, errors_are_sentences)(connected)
+    return with_options

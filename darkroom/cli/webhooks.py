@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.table import Column, Table
 
-from darkroom.cli.options import AsJson, Data, Url, errors_are_sentences
+from darkroom.cli.options import as_json, with_client
 from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
 from darkroom.models import Delivery
 
-app = typer.Typer(help="Register endpoints that are told of jobs, and look what they were told.", no_args_is_help=True)
+webhook_id = click.argument("webhook", metavar="WEBHOOK")
+webhook_or_default = click.argument("webhook", metavar="[WEBHOOK]", default="default")
 
-HERE = Path(".darkroom")
-Webhook = Annotated[str, typer.Argument(metavar="WEBHOOK", help="A webhook's id, or `default` for those of jobs.")]
+
+@click.group("webhooks")
+def app() -> None:
+    """Register endpoints that are told of jobs, and look what they were told.
+
+    A WEBHOOK is named by its id; `default` stands for the addresses that jobs name."""
 
 
 @app.command("add")
-@errors_are_sentences
-def add(
-    address: Annotated[str, typer.Argument(metavar="URL", help="An https address.", show_default=False)],
-    event: Annotated[list[str] | None, typer.Option(help="job.completed if absent; can be repeated.")] = None,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Register an address and print its id and secret."""
-    with Client(url, data) as client:
-        webhook = client.webhooks.create(address, event or ["job.completed"])
+@click.argument("address", metavar="URL")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    default=("job.completed",),
+    show_default=True,
+    help="What it is told of; can be repeated.",
+)
+@as_json
+@with_client
+def add(client: Client, address: str, events: tuple[str, ...], as_json: bool) -> None:
+    """Register an https address and print its id and secret."""
+    webhook = client.webhooks.create(address, events)
     if as_json:
         return print_json(webhook.json)
-    return typer.echo(f"{webhook.id}  {webhook.secret}")
+    return click.echo(f"{webhook.id}  {webhook.secret}")
 
 
 @app.command("list")
-@errors_are_sentences
-def list_webhooks(url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@as_json
+@with_client
+def list_webhooks(client: Client, as_json: bool) -> None:
     """List the endpoints."""
-    with Client(url, data) as client:
-        webhooks = client.webhooks.list()
+    webhooks = client.webhooks.list()
     if as_json:
         return print_json({"data": [webhook.json for webhook in webhooks]})
     table = Table(Column("webhook", no_wrap=True), "state", "events", "address", box=None)
@@ -53,60 +59,51 @@ def list_webhooks(url: Url = None, data: Data = HERE, as_json: AsJson = False) -
 
 
 @app.command("remove")
-@errors_are_sentences
-def remove(webhook: Webhook, url: Url = None, data: Data = HERE) -> None:
+@webhook_id
+@with_client
+def remove(client: Client, webhook: str) -> None:
     """Forget an endpoint."""
-    with Client(url, data) as client:
-        client.webhooks.delete(webhook)
+    client.webhooks.delete(webhook)
 
 
 @app.command("secret")
-@errors_are_sentences
-def secret(
-    webhook: Webhook = "default",
-    rotate: Annotated[bool, typer.Option("--rotate", help="Make a new one; the old one holds for a day.")] = False,
-    url: Url = None,
-    data: Data = HERE,
-) -> None:
+@webhook_or_default
+@click.option("--rotate", is_flag=True, help="Make a new one; the old one holds for a day.")
+@with_client
+def secret(client: Client, webhook: str, rotate: bool) -> None:
     """Print what messages are signed with."""
-    with Client(url, data) as client:
-        typer.echo(client.webhooks.rotate(webhook) if rotate else client.webhooks.secret(webhook))
+    click.echo(client.webhooks.rotate(webhook) if rotate else client.webhooks.secret(webhook))
 
 
 @app.command("test")
-@errors_are_sentences
-def send_test(webhook: Webhook, url: Url = None, data: Data = HERE, as_json: AsJson = False) -> None:
+@webhook_id
+@as_json
+@with_client
+def send_test(client: Client, webhook: str, as_json: bool) -> None:
     """Send a test message; `deliveries` then tells what became of it."""
-    with Client(url, data) as client:
-        show([client.webhooks.test(webhook)], as_json)
+    show([client.webhooks.test(webhook)], as_json)
 
 
 @app.command("deliveries")
-@errors_are_sentences
-def deliveries(
-    webhook: Webhook = "default",
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100)] = 20,
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
+@webhook_or_default
+@click.option(
+    "--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="How many deliveries at most."
+)
+@as_json
+@with_client
+def deliveries(client: Client, webhook: str, limit: int, as_json: bool) -> None:
     """Show what an endpoint was told lately, and what it answered."""
-    with Client(url, data) as client:
-        show(client.webhooks.deliveries(webhook, limit), as_json)
+    show(client.webhooks.deliveries(webhook, limit), as_json)
 
 
 @app.command("redeliver")
-@errors_are_sentences
-def redeliver(
-    webhook: Webhook,
-    delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="A delivery's id.", show_default=False)],
-    url: Url = None,
-    data: Data = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Send a message again, under its old id."""
-    with Client(url, data) as client:
-        show([client.webhooks.redeliver(webhook, delivery)], as_json)
+@webhook_id
+@click.argument("delivery", metavar="DELIVERY")
+@as_json
+@with_client
+def redeliver(client: Client, webhook: str, delivery: str, as_json: bool) -> None:
+    """Send a message again, under its old id. DELIVERY is one that `deliveries` lists."""
+    show([client.webhooks.redeliver(webhook, delivery)], as_json)
 
 
 def show(found: Sequence[Delivery], as_json: bool) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from darkroom.cli.pictures import save
 from darkroom.cli.progress import JobProgress
-from darkroom.client import Client, Job
+from darkroom.client import Client
 from darkroom.errors import DarkroomError
 
 PHOTO = "pagoda.jpg"
@@ -73,11 +74,3 @@ def shown(path: Path) -> Path:
     """A path as one would type it here."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def save(job: Job, path: Path) -> Path:
-    """Write a job's picture under the ending that fits its format."""
-    picture, kind = job.result(), job.content_type
-    path = path.with_suffix({"image/jpeg": ".jpg"}.get(kind, "." + kind.split("/")[-1]))
-    path.write_bytes(picture)
-    return path

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
@@ -122,10 +122,10 @@ def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811
 
 def test_bash_takes_the_completion_and_is_offered_the_commands(tmp_path):
     darkroom = Path(sys.executable).with_name("darkroom")
-    environment = os.environ | {"_DARKROOM_COMPLETE": "source_bash"}
+    environment = os.environ | {"_DARKROOM_COMPLETE": "bash_source"}
     script = subprocess.run([darkroom], env=environment, capture_output=True, text=True, check=True).stdout
     (tmp_path / "completion").write_text(script)
     subprocess.run(["bash", "-n", tmp_path / "completion"], check=True)
-    asked = os.environ | {"_DARKROOM_COMPLETE": "complete_bash", "COMP_WORDS": "darkroom d", "COMP_CWORD": "1"}
+    asked = os.environ | {"_DARKROOM_COMPLETE": "bash_complete", "COMP_WORDS": "darkroom d", "COMP_CWORD": "1"}
     offered = subprocess.run([darkroom], env=asked, capture_output=True, text=True, check=True).stdout
-    assert {"doctor", "download", "delete"} <= set(offered.split())
+    assert {"doctor", "download", "delete"} <= set(offered.replace(",", " ").split())

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
 from darkroom.client import ADDRESS_FILE, KEY_FILE, Client

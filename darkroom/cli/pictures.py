@@ -1,0 +1,39 @@
+"""Where the command line writes edited pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from darkroom.client import Job
+from darkroom.errors import DarkroomError
+
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+def format_of(output: Path) -> str:
+    """The format that a file's ending names."""
+    try:
+        return FORMATS[output.suffix.lower()]
+    except KeyError:
+        raise DarkroomError(f"Cannot tell the format of {output}: end it with {', '.join(FORMATS)}.") from None
+
+
+def check_place(output: Path) -> None:
+    """Refuse, before the work is done, a place where nothing can be saved."""
+    if not output.parent.is_dir():
+        raise DarkroomError(f"Cannot write {output}: there is no folder {output.parent}.")
+
+
+def save(job: Job, path: Path) -> Path:
+    """Write a job's picture under the ending that fits its format."""
+    picture, kind = job.result(), job.content_type
+    return write(picture, path.with_suffix({"image/jpeg": ".jpg"}.get(kind, "." + kind.split("/")[-1])))
+
+
+def write(picture: bytes, path: Path) -> Path:
+    """Save a picture."""
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise DarkroomError(f"Cannot write {path}: {error.strerror}.") from error
+    return path
