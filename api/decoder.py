@@ -1,17 +1,17 @@
 """Decodes strangers' pictures where they can do no harm: in a small pool of processes that they may break.
 
 The web tier starts this module as a program. It has loaded Pillow's three readers and nothing of ours, holds no secret
-and no connection, and keeps a few children that wait for calls. The kernel bounds each in memory and, for each picture,
-in time; one that has met a picture which it refused, or a hundred others, is replaced by a fresh one.
+and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the kernel
+bounds in memory and in processor time: on a busy machine a picture takes longer, and is not refused for that.
 
 A call is a socket, handed over on standard input. On it comes one line of JSON (`Limits`), then the picture to its
-end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then the fresh picture.
+end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then the fresh picture; nothing but
+`ALIVE` when the process was killed from outside, which says nothing about the picture.
 """
 
 import gc
 import io
 import json
-import math
 import os
 import resource
 import signal
@@ -20,7 +20,10 @@ import struct
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image, ImageCms, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
 
@@ -35,7 +38,7 @@ MOST_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture
 ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
 ALIVE = b"+"
-MOST_PICTURES = 100  #: that one process decodes
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: the ends of a process that somebody else wants, and no picture brings
 DESERTED = 3  #: the exit status of a child that finds the web tier gone
 
 
@@ -46,15 +49,12 @@ class Limits:
     max_pixels: int
     max_side: int
     side: int
-    seconds: float
+    seconds: float  #: of the processor
     memory: int  #: bytes of address space
 
     def impose(self) -> None:
-        """Bind this process until the next call; who goes beyond is ended by the kernel, or gets a MemoryError."""
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        ends = math.ceil(used.ru_utime + used.ru_stime + self.seconds)
-        resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.RLIM_INFINITY))
+        """Bind this process; who goes beyond is ended by the kernel, or gets a MemoryError."""
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
         if sys.platform == "linux":  # macOS has no such limit
             resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
 
@@ -181,33 +181,39 @@ def _encoded(clean: Image.Image, kind: str) -> Photo:
 
 
 def serve(calls: socket.socket) -> int:
-    """Answer calls until the web tier is gone, or it is time for a fresh process; returns the exit status."""
-    for _ in range(MOST_PICTURES):
+    """Answer calls until the web tier is gone; returns the exit status."""
+    while True:
         _, handed, *_ = socket.recv_fds(calls, 1, 1)
         if not handed:
             return DESERTED
-        with socket.socket(fileno=handed[0]) as call:
-            if not answer(call):
-                return 0
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return 0
+        with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # who asked may be gone
+            call.sendall(ALIVE)
+            _fork(partial(answer, call, others=calls))
+            status = os.waitstatus_to_exitcode(os.wait()[1])
+            if status and status not in KILLED:
+                call.sendall(_refusal(TOO_HARD))
 
 
-def answer(call: socket.socket) -> bool:
-    """Decode the one picture of a call. False: it was refused."""
-    call.sendall(ALIVE)
+def answer(call: socket.socket, *, others: socket.socket) -> int:
+    """Decode the one picture of a call, out of reach of the others; returns the exit status."""
+    others.close()
     with call.makefile("rb") as asked:
         limits = Limits(**json.loads(asked.readline()))
         limits.impose()
         data = asked.read()
     try:
         photo = decode(data, limits)
+        head = {"size": photo.size, "content_type": photo.content_type}
+        told = json.dumps(head).encode() + b"\n" + photo.data
     except Refused as error:
-        call.sendall(json.dumps({"refused": str(error)}).encode())
-        return False
-    head = {"size": photo.size, "content_type": photo.content_type}
-    call.sendall(json.dumps(head).encode() + b"\n" + photo.data)
-    return True
+        told = _refusal(str(error))
+    signal.setitimer(signal.ITIMER_PROF, 0)  # half an answer would be none
+    call.sendall(told)
+    return 0
+
+
+def _refusal(why: str) -> bytes:
+    return json.dumps({"refused": why}).encode()
 
 
 def main(children: int) -> None:
@@ -218,17 +224,17 @@ def main(children: int) -> None:
     gc.freeze()
     with socket.socket(fileno=sys.stdin.fileno()) as calls:
         for _ in range(children):
-            _fork(calls)
+            _fork(partial(serve, calls))
         while os.waitstatus_to_exitcode(os.wait()[1]) != DESERTED:
-            _fork(calls)
+            _fork(partial(serve, calls))
 
 
-def _fork(calls: socket.socket) -> None:
+def _fork(work: Callable[[], int]) -> None:
     if os.fork():
         return
     status = 1
     try:
-        status = serve(calls)
+        status = work()
     except Exception:
         traceback.print_exc()
     finally:

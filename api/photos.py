@@ -19,7 +19,8 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SECONDS = 5.0  #: that one picture may take, of the clock's time and of the processor's
+SECONDS = 5.0  #: of the processor's time that one picture may take
+LONGEST = 60.0  #: seconds of the clock's until a decoder is given up: the machine is busy, which is no picture's fault
 WAKING = 10.0  #: seconds until a child must answer, though all were killed just now
 PATIENCE = 5.0  #: seconds that a picture waits for its turn
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
@@ -49,7 +50,7 @@ class Decoders:
         ends = time.monotonic() + WAKING
         while time.monotonic() < ends:
             ours, theirs = socket.socketpair()
-            ours.settimeout(SECONDS)
+            ours.settimeout(WAKING / 2)
             with theirs, self._lock:
                 handed_over = _handed_over(self._running(), theirs)
             if handed_over and _answers(ours):
@@ -109,7 +110,7 @@ class Photos:
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
             InvalidPicture: not a JPEG, PNG or WebP; or broken, animated, too large, or too much work.
-            Unavailable: so many pictures wait that this one had no turn.
+            Unavailable: so many pictures wait that this one had no turn, or its decoder was lost.
         """
         if len(data) > self._most_bytes:
             limit = f"must be at most {self._most_bytes} bytes"
@@ -127,17 +128,25 @@ class Photos:
 
 
 def _ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
-    """What the child answers: its head, and the fresh picture."""
+    """What the child answers: its head, and the fresh picture.
+
+    Raises:
+        Unavailable: it was killed, or is too slow: neither says anything about the picture.
+    """
+    line.settimeout(LONGEST)
     try:
         for part in question:
             line.sendall(part)
         line.shutdown(socket.SHUT_WR)
-        answer = _all_of(line, ends=time.monotonic() + SECONDS)
+        answer = _all_of(line, ends=time.monotonic() + LONGEST)
         head, _, body = answer.partition(b"\n")
-        return json.loads(head), body
-    except (OSError, ValueError) as error:  # too slow, or gone without an answer
-        log.warning("a picture has ended its decoder: %r", error)
-        return {"refused": decoder.TOO_HARD}, b""
+        told = json.loads(head)
+    except (OSError, ValueError) as error:
+        log.warning("a picture has lost its decoder: %r", error)
+        raise Unavailable("The picture could not be read right now.") from error
+    if told.get("refused") == decoder.TOO_HARD:
+        log.warning("a picture has ended its decoder")
+    return told, body
 
 
 def _all_of(line: socket.socket, *, ends: float) -> bytes:

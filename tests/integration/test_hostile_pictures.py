@@ -7,7 +7,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +38,7 @@ from jobs.errors import InvalidPicture, Unavailable
 from tests.conftest import everything_in
 from tests.integration.conftest import submit
 from tests.integration.test_worker import Step
+from tests.waiting import until
 from worker.hands import Hands
 from worker.run import Desk, run_next
 
@@ -303,6 +304,49 @@ def test_a_picture_that_takes_too_long_ends_its_decoder_only(reader, hard, monke
     with pytest.raises(InvalidPicture, match="too much time or memory"):
         reader.read(hard)
     monkeypatch.setattr(reader, "_limits", usual)
+    assert reader.read(hard).size == (1024, 640)
+
+
+def frozen(reader: Photos, hard: bytes, seconds: float) -> Future[Any]:
+    """The reading of a picture whose decoder stands still for a while, as on a machine that is much too busy."""
+    with ThreadPoolExecutor(1) as reading:
+        photo = reading.submit(reader.read, hard)
+        until(lambda: at_work(reader), what="a decoder is at work")
+        stopped = descendants(program(reader))
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    return photo
+
+
+def descendants(pid: int) -> list[int]:
+    return [one for child in children(pid) for one in (child, *descendants(child))]
+
+
+def at_work(reader: Photos) -> list[int]:
+    """Those of its processes that have a picture."""
+    return [pid for child in children(program(reader)) for pid in children(child)]
+
+
+def test_a_picture_is_not_refused_because_the_machine_is_busy(reader, hard, monkeypatch):
+    """The limit is the processor's time, which a process that stands still does not use."""
+    monkeypatch.setattr(reader, "_limits", replace(reader._limits, seconds=2.0))
+    assert frozen(reader, hard, seconds=2.1).result().size == (1024, 640)
+
+
+def test_a_decoder_that_is_too_slow_or_killed_is_no_fault_of_the_picture(reader, hard, monkeypatch):
+    with ThreadPoolExecutor(1) as reading:
+        photo = reading.submit(reader.read, hard)
+        until(lambda: at_work(reader), what="a decoder is at work")
+        os.kill(at_work(reader)[0], signal.SIGKILL)
+        with pytest.raises(Unavailable):
+            photo.result()
+    monkeypatch.setattr(photos, "LONGEST", 0.2)
+    with pytest.raises(Unavailable):
+        frozen(reader, hard, seconds=0.3).result()
+    monkeypatch.undo()
     assert reader.read(hard).size == (1024, 640)
 
 
