@@ -11,14 +11,15 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import httpcore
 import httpx
 
+from jobs.places import Places
 from jobs.settings import Network, Settings
 
 CONNECT_SECONDS = 3.0
@@ -26,9 +27,14 @@ TOTAL_SECONDS = 15.0
 REDIRECTS = 3
 LONGEST_URL = 2048
 PLACES = 32  #: pictures fetched at a time, for they are held in memory
+LOOKUPS = 64  #: threads that ask name servers, which may stay silent for half a minute
+SHARE = 4  #: one tenant has at most this part of either
+PATIENCE = 10.0  #: seconds that a picture waits for a place, before its own time begins
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
+
+ON_BEHALF_OF: ContextVar[str] = ContextVar("the tenant for whom an address is asked", default="")
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 #: Not for us, although some versions of `ipaddress` call them global: protocol assignments, relays and translators
@@ -65,16 +71,42 @@ class Answer:
     body: bytes
 
 
-def resolver() -> Resolve:
-    """Asks the system for a host's addresses, in threads of its own: a silent name server holds up nothing else."""
-    threads = ThreadPoolExecutor(64, "resolver")
+class Resolver:
+    """Asks the system for a host's addresses, in threads of its own: a silent name server holds up nothing else.
 
-    async def resolve(host: str, port: int) -> list[str]:
-        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
-        return [str(sockaddr[0]) for *_, sockaddr in found]
+    The question cannot be taken back, so its place is the tenant's until the thread is free, though nobody waits.
+    """
 
-    return resolve
+    def __init__(self, ask: Callable[..., Iterable[Any]] = socket.getaddrinfo) -> None:
+        self._ask = ask
+        self._threads = ThreadPoolExecutor(LOOKUPS, "resolver")
+        self._places = Places(LOOKUPS, LOOKUPS // SHARE)
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """
+        Raises:
+            Unavailable: all threads wait for name servers, or as many as one tenant may have.
+        """
+        tenant, loop = ON_BEHALF_OF.get(), asyncio.get_running_loop()
+        await self._places.take(tenant, seconds=CONNECT_SECONDS / 2)
+        lookup = self._threads.submit(self._ask, host, port, type=socket.SOCK_STREAM)
+
+        def give_back(_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._places.give_back, tenant)
+
+        lookup.add_done_callback(give_back)
+        return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(lookup)]
+
+
+@contextmanager
+def on_behalf_of(tenant: str) -> Iterator[None]:
+    """Whose places the lookups within take."""
+    token = ON_BEHALF_OF.set(tenant)
+    try:
+        yield
+    finally:
+        ON_BEHALF_OF.reset(token)
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -117,10 +149,10 @@ class Fetcher:
         self, settings: Settings, *, resolve: Resolve | None = None, ssl_context: ssl.SSLContext | None = None
     ) -> None:
         self._ports = settings.ports
-        self._network = CheckedNetwork(settings.private_networks, resolve or resolver())
+        self._network = CheckedNetwork(settings.private_networks, resolve or Resolver())
         self._plain_allowed = settings.darkroom_mode == "local"
         self._ssl = ssl_context
-        self._places = asyncio.Semaphore(PLACES)
+        self._places = Places(PLACES, PLACES // SHARE)
 
     def check(self, text: str) -> httpx.URL:
         """The URL, if it is one that may be tried; what its host stands for is checked when connecting."""
@@ -144,23 +176,38 @@ class Fetcher:
             return False
         return self._plain_allowed and address.is_loopback and self._network.allows(address)
 
-    async def get(self, text: str, *, limit: int) -> bytes:
-        """The whole body behind a URL, of at most `limit` bytes; up to three redirects are followed, each checked."""
-        with failing():
-            async with asyncio.timeout(TOTAL_SECONDS), self._places:
-                url = self.check(text)
-                for _ in range(REDIRECTS + 1):
-                    answer = await self._ask("GET", url, {}, None, limit + 1)
-                    if answer.status not in (301, 302, 303, 307, 308):
-                        return _whole(answer, limit)
-                    url = self.check(str(url.join(answer.headers.get("location", ""))))
+    async def get(self, text: str, *, limit: int, tenant: str = "") -> bytes:
+        """The whole body behind a URL, of at most `limit` bytes; up to three redirects are followed, each checked.
+
+        Raises:
+            Unavailable: there was no place to fetch it for this tenant.
+        """
+        async with self._places.place(tenant, seconds=PATIENCE):
+            with failing(), on_behalf_of(tenant):
+                async with asyncio.timeout(TOTAL_SECONDS):
+                    return await self._follow(text, limit)
+
+    async def _follow(self, text: str, limit: int) -> bytes:
+        url = self.check(text)
+        for _ in range(REDIRECTS + 1):
+            answer = await self._ask("GET", url, {}, None, limit + 1)
+            if answer.status not in (301, 302, 303, 307, 308):
+                return _whole(answer, limit)
+            url = self.check(str(url.join(answer.headers.get("location", ""))))
         raise FetchError("too many redirects")
 
     async def post(
-        self, text: str, *, headers: Mapping[str, str], content: bytes, limit: int, seconds: float = TOTAL_SECONDS
+        self,
+        text: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes,
+        limit: int,
+        seconds: float = TOTAL_SECONDS,
+        tenant: str = "",
     ) -> Answer:
         """What a server answers to a POST, redirects included; no more than `limit` bytes of it are read."""
-        with failing():
+        with failing(), on_behalf_of(tenant):
             async with asyncio.timeout(seconds):
                 return await self._ask("POST", self.check(text), headers, content, limit)
 

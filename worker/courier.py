@@ -164,7 +164,12 @@ class Courier:
         seconds = self.settings.webhook_timeout_seconds
         try:
             return await self._fetcher.post(
-                endpoint.url or delivery.url, headers=headers, content=body, limit=LOGGED_BYTES, seconds=seconds
+                endpoint.url or delivery.url,
+                headers=headers,
+                content=body,
+                limit=LOGGED_BYTES,
+                seconds=seconds,
+                tenant=delivery.tenant,
             )
         except FetchError as error:
             log.info("delivery %s got no answer: %s", delivery.id, error)

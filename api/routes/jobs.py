@@ -68,7 +68,7 @@ async def create_job(
     wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
     if submission.image_url and not await run_in_threadpool(_is_known, once, caller, service):
-        submission = replace(submission, image=await _fetch(submission.image_url, service))
+        submission = replace(submission, image=await _fetch(submission.image_url, caller, service))
     job = await run_in_threadpool(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
@@ -94,10 +94,10 @@ def _is_known(once: Once | None, caller: Caller, service: Parts) -> bool:
     return once is not None and service.store.recall(caller.tenant, once) is not None
 
 
-async def _fetch(url: str, service: Parts) -> bytes:
+async def _fetch(url: str, caller: Caller, service: Parts) -> bytes:
     limit = service.settings.max_upload_bytes
     try:
-        return await service.fetcher.get(url, limit=limit)
+        return await service.fetcher.get(url, limit=limit, tenant=caller.tenant)
     except FetchError as error:
         log.info("no picture fetched: %s", error)
         wanted = f"must be a public https address that answers in 15 s with at most {limit} bytes"

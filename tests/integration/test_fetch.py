@@ -2,13 +2,16 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 
-from jobs.fetch import Fetcher, FetchError, is_public, resolver
+from jobs import fetch
+from jobs.errors import Unavailable
+from jobs.fetch import LOOKUPS, PLACES, SHARE, Fetcher, FetchError, Resolver, is_public, on_behalf_of
 from jobs.settings import Settings
 from tests.receivers import Canary, certificate, receiving
 
@@ -57,7 +60,7 @@ def settings_for(*ports: int, **changes) -> Settings:
 
 
 async def named(host: str, port: int) -> list[str]:
-    return NAMES[host] if host in NAMES else await resolver()(host, port)
+    return NAMES[host] if host in NAMES else await Resolver()(host, port)
 
 
 def refuses(fetcher: Fetcher, url: str) -> bool:
@@ -210,6 +213,73 @@ def test_a_name_server_that_never_answers_is_left_after_three_seconds():
     with pytest.raises(FetchError):
         asyncio.run(Fetcher(settings_for(443), resolve=silent).get("https://silent.example/", limit=1))
     assert time.monotonic() - started < 4
+
+
+def test_a_tenants_slow_origin_takes_no_more_than_its_share_of_the_places():
+    answered = threading.Event()
+
+    def reply(request):
+        if request.path == "/slow":
+            answered.wait(20)
+        return 200, {}, b"x"
+
+    with receiving(reply) as door:
+        fetcher = Fetcher(settings_for(door.port, allow_private_networks="127.0.0.1/32"))
+
+        async def story() -> None:
+            slow = [
+                asyncio.create_task(fetcher.get(f"{door.url}/slow", limit=9, tenant="slow")) for _ in range(2 * PLACES)
+            ]
+            while len(door.requests) < PLACES // SHARE:
+                await asyncio.sleep(0.01)
+            for _ in range(PLACES):
+                assert await fetcher.get(f"{door.url}/quick", limit=9, tenant="quick") == b"x"
+            assert sum(request.path == "/slow" for request in door.requests) == PLACES // SHARE
+            for task in slow:
+                task.cancel()
+
+        asyncio.run(story())
+        answered.set()
+
+
+def test_a_picture_that_finds_no_place_is_not_said_to_be_out_of_reach(monkeypatch):
+    monkeypatch.setattr(fetch, "PATIENCE", 0.01)
+
+    async def story() -> None:
+        fetcher = Fetcher(settings_for(443))
+        for _ in range(PLACES // SHARE):
+            await fetcher._places.take("a", seconds=1)
+        with pytest.raises(Unavailable):
+            await fetcher.get("https://example.com/", limit=9, tenant="a")
+
+    asyncio.run(story())
+
+
+def test_a_tenants_silent_name_servers_hold_no_more_than_its_share_of_the_threads():
+    """Even when nobody waits for them any longer: a question to the system cannot be taken back."""
+    silent, asked = threading.Event(), []
+
+    def ask(host: str, port: int, **_) -> list:
+        asked.append(host)
+        if host == "silent":
+            silent.wait(30)
+        return [(0, 0, 0, "", ("93.184.216.34", port))]
+
+    async def story() -> None:
+        resolve = Resolver(ask)
+        with on_behalf_of("a"):
+            lookups = [asyncio.create_task(resolve("silent", 443)) for _ in range(2 * LOOKUPS)]
+        while len(asked) < LOOKUPS // SHARE:
+            await asyncio.sleep(0.01)
+        for task in lookups:
+            task.cancel()
+        with on_behalf_of("b"):
+            for _ in range(LOOKUPS):
+                assert await resolve("quick", 443) == ["93.184.216.34"]
+        assert asked.count("silent") == LOOKUPS // SHARE
+        silent.set()
+
+    asyncio.run(story())
 
 
 def test_plain_http_goes_to_listed_loopback_in_local_mode_only():
