@@ -442,10 +442,15 @@ class JobStore:
         timing: Mapping[str, int],
         receipt: Mapping[str, Any],
         frames: Frames | None = None,
+        warnings: Sequence[Mapping[str, Any]] = (),
     ) -> Literal["finished", "canceling", "lost"]:
-        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first."""
-        documents = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
+
+        `warnings` say how the result may not be what was asked for, each with a `code` and a `detail`.
+        """
+        documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
         documents |= {"frames": asdict(frames)} if frames else {}
+        documents |= {"warnings": list(warnings)} if warnings else {}
         fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
         return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
 
