@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from PIL import Image, ImageCms, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
 
@@ -180,7 +181,13 @@ def _encoded(clean: Image.Image, kind: str) -> Photo:
 # ---- the program
 
 
-def serve(calls: socket.socket) -> int:
+class Answer(Protocol):
+    """Answers a call in a process of its own, out of reach of the others; returns the exit status."""
+
+    def __call__(self, call: socket.socket, *, others: socket.socket) -> int: ...
+
+
+def serve(calls: socket.socket, answer: Answer) -> int:
     """Answer calls until the web tier is gone; returns the exit status."""
     while True:
         _, handed, *_ = socket.recv_fds(calls, 1, 1)
@@ -218,15 +225,20 @@ def _refusal(why: str) -> bytes:
 
 def main(children: int) -> None:
     """Keep so many children at work until the web tier is gone."""
+    _warm_up()
+    run(children, answer)
+
+
+def run(children: int, answer: Answer) -> None:
+    """Fork so many children that answer calls, and a fresh one for each that ends, until the web tier is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier, which ends us by leaving
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _warm_up()
     gc.freeze()
     with socket.socket(fileno=sys.stdin.fileno()) as calls:
         for _ in range(children):
-            _fork(partial(serve, calls))
+            _fork(partial(serve, calls, answer))
         while os.waitstatus_to_exitcode(os.wait()[1]) != DESERTED:
-            _fork(partial(serve, calls))
+            _fork(partial(serve, calls, answer))
 
 
 def _fork(work: Callable[[], int]) -> None:

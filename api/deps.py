@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
+from api.credentials import Credentials
 from api.guards import own_origin
 from api.photos import Photos
 from api.waiters import Seats, Waiters
@@ -47,6 +48,7 @@ class Parts:
     store: JobStore
     pictures: PictureStore
     photos: Photos
+    credentials: Credentials
     hints: Hints
     waiters: Waiters
     keyring: Keyring
@@ -66,6 +68,7 @@ class Parts:
             store,
             PictureStore.connect(settings, timeout=settings.s3_timeout_seconds),
             Photos(settings),
+            Credentials(settings),
             Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),
             Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
             Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),

@@ -24,7 +24,6 @@ JOB: dict[str, Any] = {
     "queue": {"position": 2, "eta_seconds": 12},
     "progress": None,
     "error": None,
-    "warnings": [],
     "cancellation": None,
     "attempts": [],
     "timing": {"queued_ms": None, "load_ms": None, "run_ms": None, "upload_ms": None, "total_ms": None},

@@ -28,10 +28,11 @@ BYTES_PER_PIXEL = 16  #: four copies of a picture
 
 
 class Decoders:
-    """The `api.decoder` program of this process, started again when it is gone."""
+    """A program of this process that reads pictures, `api.decoder` or one like it, started again when it is gone."""
 
-    def __init__(self, children: int) -> None:
+    def __init__(self, children: int, program: str = decoder.__name__) -> None:
         self._children = children
+        self._module = program
         self._lock = threading.Lock()
         self._program: subprocess.Popen[bytes] | None = None
         self._calls: socket.socket | None = None
@@ -64,7 +65,7 @@ class Decoders:
             self._calls, theirs = socket.socketpair()
             environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # and no secret of ours
             with theirs:
-                command = [sys.executable, "-m", decoder.__name__, str(self._children)]
+                command = [sys.executable, "-m", self._module, str(self._children)]
                 self._program = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
         return self._calls
 
@@ -85,9 +86,9 @@ def _answers(line: socket.socket) -> bool:
 
 
 @cache
-def decoders(children: int) -> Decoders:
+def decoders(children: int, program: str = decoder.__name__) -> Decoders:
     """The program is the same for whoever asks."""
-    return Decoders(children)
+    return Decoders(children, program)
 
 
 class Photos:
@@ -119,7 +120,7 @@ class Photos:
             raise Unavailable("Too many pictures are being read at the moment.")
         try:
             with self._decoders.call() as line:
-                head, body = _ask(line, json.dumps(asdict(self._limits)).encode() + b"\n", data)
+                head, body = ask(line, json.dumps(asdict(self._limits)).encode() + b"\n", data)
         finally:
             self._turns.release()
         if "refused" in head:
@@ -127,7 +128,7 @@ class Photos:
         return Photo(body, head["content_type"], tuple(head["size"]))
 
 
-def _ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
+def ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
     """What the child answers: its head, and the fresh picture.
 
     Raises:

@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -133,6 +133,7 @@ class Job:
     webhook_events: tuple[str, ...] = ()
     request_id: str | None = None
     traceparent: str | None = None
+    credentials: str | None = None  #: the key of what the input's own content credentials were kept as
 
     status: Status = Status.QUEUED
     version: int = 0
@@ -154,7 +155,6 @@ class Job:
     cancellation: Mapping[str, Any] | None = None
     timing: Mapping[str, int] = field(default_factory=dict)
     receipt: Mapping[str, Any] | None = None
-    warnings: Sequence[Mapping[str, Any]] = ()
 
     @property
     def folder(self) -> str:
@@ -213,9 +213,9 @@ def _document(text: str) -> Any:
 
 
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  #: as JSON escapes it
-ORIGINS = ("parent", "request_id", "traceparent")
+ORIGINS = ("parent", "request_id", "traceparent", "credentials")
 NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
     "finished_ms expires_ms cancel_ms"
 ).split()
-DOCUMENTS = "params metadata error cancellation timing receipt warnings".split()
+DOCUMENTS = "params metadata error cancellation timing receipt".split()

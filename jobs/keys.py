@@ -17,6 +17,7 @@
     dk:feed:{tenant}        stream  a tenant's last 10,000 events
     dk:preview:{id}         hash    the latest small preview: predicted and noisy, JPEG
     dk:claim:{token}        string  the job that a claim token got
+    dk:pixels:{sha256}      string  the job whose output has these pixels
     dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
     dk:hands:{worker}       set     the jobs that a worker holds
     dk:alone                hash    the job for which a worker empties itself, or has done so
@@ -72,6 +73,7 @@ EVENTS = "dk:events:"
 FEED = "dk:feed:"
 PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
+PIXELS = "dk:pixels:"
 ONCE = "dk:once:"
 HANDS = "dk:hands:"
 ALONE = "dk:alone"

@@ -1,6 +1,7 @@
 """The pictures of all jobs, in an S3 bucket. Each job has a folder of its own:
 
 {tenant}/{job}/input.*             what is edited
+{tenant}/{job}/input.credentials   the content credentials that it came with, if it did
 {tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
     {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
@@ -193,6 +194,12 @@ class PictureStore:
         """Store what a job edits. `size` is its width and height."""
         return self._put_picture(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
 
+    def put_credentials(self, folder: str, data: bytes) -> str:
+        """Store the content credentials that an input came with. Returns their key."""
+        key = f"{folder}/input.credentials"
+        self._put(key, data, "application/json")
+        return key
+
     def put_result(self, job: Job, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store a result under the job's fence, where no other attempt can write."""
         key = f"{job.folder}/{job.fence}/output.{EXTENSIONS[content_type]}"
@@ -227,6 +234,10 @@ class PictureStore:
         source = {"Bucket": self.bucket, "Key": picture.key}
         self._call(lambda: self._s3.copy_object(Bucket=self.bucket, Key=key, CopySource=source))  # type: ignore[arg-type]
         return dataclasses.replace(picture, key=key)
+
+    def copy_credentials(self, key: str, folder: str) -> str:
+        """The same input's credentials in another job's folder."""
+        return self.put_credentials(folder, self.read(key))
 
     def read(self, key: str) -> bytes:
         """A whole object."""

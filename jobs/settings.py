@@ -71,6 +71,16 @@ class Settings(BaseSettings):
     )
     worker_grace_seconds: Positive = Field(25, description="from SIGTERM until the worker is gone")
 
+    credentials: Literal["required", "on", "off"] = Field(
+        "on", description="content credentials in every output; required: a job fails rather than leave unsigned"
+    )
+    credentials_cert: str = Field("", description="the certificate that signs, PEM or a file, its chain behind it")
+    credentials_key: SecretStr | None = Field(None, description="and its key, PEM or a file")
+    credentials_command: str = Field("", description="signs in place of a key: bytes in, their signature out")
+    credentials_tsa_url: str = Field("", description="a time-stamp authority (RFC 3161); none if absent")
+    credentials_trust: str = Field("", description="authorities that a check of credentials trusts, PEM or a file")
+    credentials_prompt: bool = Field(False, description="write the instruction into the credentials")
+
     lease_seconds: Positive = Field(30, description="after which a silent worker's jobs are given to another")
     patience_seconds: float = Field(60.0, gt=0, description="that a job may go without progress; or ten of its steps")
     max_crashes: Positive = Field(3, description="after so many crashed attempts a job fails as poison")

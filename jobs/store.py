@@ -272,6 +272,11 @@ class JobStore:
             record = self.redis.hgetall(keys.JOB + job_id)
         return Job.from_record(record) if record.get("tenant") == tenant else None
 
+    def made(self, pixels_sha256: str) -> str | None:
+        """The id of the job whose output has these pixels; None: no output that is kept does."""
+        with reaching_redis():
+            return cast(str | None, self.redis.get(keys.PIXELS + pixels_sha256))
+
     def page(self, tenant: str, *, status: Status | None, limit: int, after: str | None) -> list[Job]:
         """A tenant's jobs, newest first, from the one behind `after` on."""
         index = keys.INDEX + tenant + (f":{status}" if status else "")
@@ -442,15 +447,10 @@ class JobStore:
         timing: Mapping[str, int],
         receipt: Mapping[str, Any],
         frames: Frames | None = None,
-        warnings: Sequence[Mapping[str, Any]] = (),
     ) -> Literal["finished", "canceling", "lost"]:
-        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
-
-        `warnings` say how the result may not be what was asked for, each with a `code` and a `detail`.
-        """
-        documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first."""
+        documents = {"output": asdict(output), "timing": timing, "receipt": receipt}
         documents |= {"frames": asdict(frames)} if frames else {}
-        documents |= {"warnings": list(warnings)} if warnings else {}
         fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
         return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
 

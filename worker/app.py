@@ -22,6 +22,8 @@ from jobs.hints import QUEUE, TASK, celery_app
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
+from worker.certificates import CredentialsError
+from worker.credentials import load_signer
 from worker.editor import load_editors
 from worker.engine_metrics import EngineMetrics
 from worker.hands import Drained, Hands
@@ -112,11 +114,18 @@ def in_background(target: Callable[[], None]) -> None:
 
 
 def load_desk(settings: Settings) -> Desk:
-    """Load the editors and connect; seconds to minutes."""
+    """Load the editors and connect; seconds to minutes.
+
+    Raises:
+        CredentialsError: outputs are to be signed, and cannot be.
+    """
+    signer = load_signer(settings)
     editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     about |= {"version": version("darkroom"), "started_ms": time.time_ns() // 1_000_000}
+    if signer:
+        about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
     name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # in a container, every life has the same pid
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     registry = registry_of("worker", pictures)
@@ -142,6 +151,8 @@ def load_desk(settings: Settings) -> Desk:
         slots=settings.worker_slots,
         max_crashes=settings.max_crashes,
         max_running=settings.max_running_jobs,
+        signer=signer,
+        must_sign=settings.credentials == "required",
     )
 
 
@@ -165,7 +176,11 @@ def main() -> None:
     settings = Settings()
     logs.set_up(settings.log_format)
     traces.set_up("worker")
-    worker = Worker(load_desk(settings), settings.worker_grace_seconds)
+    try:
+        desk = load_desk(settings)
+    except CredentialsError as error:
+        raise SystemExit(str(error)) from error
+    worker = Worker(desk, settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)
     worker.drain()

@@ -16,10 +16,11 @@ from jobs import logs, traces
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
 from jobs.job import Frames, Job, Picture
 from jobs.pictures import NoSuchPicture, PictureStore
+from jobs.provenance import InputCredentials, pixels_sha256
 from jobs.retries import full_jitter
 from jobs.store import JobStore
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
-from pipeline.notes import Notes
+from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editor import Editor
 from worker.hands import STUCK, UNFIT, Canceled, Drained, Hands, Held, Lost
 
@@ -48,6 +49,8 @@ class Desk:
     slots: int = 1
     max_crashes: int = 3
     max_running: int = 1000
+    signer: OutputSigner | None = None  #: of outputs; None: they leave unsigned
+    must_sign: bool = False  #: whether a job rather fails than leaves an output unsigned
 
     def claim(self, token: str) -> Job | None:
         """The next job for this worker; the same one for the same token."""
@@ -111,6 +114,8 @@ def meet(desk: Desk, job: Job, error: Exception) -> None:
         case NotLoaded():
             release(desk, job, "model-not-loaded", len(job.attempts))
             desk.hands.leave(UNFIT, "model-not-loaded")
+        case NotSigned():
+            give_back(desk, job, "not-signed")
         case NotFinite():
             end_badly(desk, job, no_picture())
         case _:  # only we can mend this
@@ -131,12 +136,12 @@ def claim(desk: Desk) -> Job | None:
 
 @dataclass(frozen=True)
 class Result:
-    """What an edit has made, stored, and what it said of itself; times are milliseconds."""
+    """What an edit has made, stored; times are milliseconds."""
 
     output: Picture
     frames: Frames | None
     timing: Mapping[str, int]
-    notes: Notes
+    receipt: Mapping[str, Any]
 
 
 def edit_job(desk: Desk, held: Held) -> Result:
@@ -145,7 +150,8 @@ def edit_job(desk: Desk, held: Held) -> Result:
     params = {**job.params}
     began = time.monotonic()
     with traces.span("fetch"):
-        photo = Image.open(io.BytesIO(desk.pictures.read_picture(job.input)), formats=["PNG", "JPEG"])
+        fetched = desk.pictures.read_picture(job.input)
+        photo = Image.open(io.BytesIO(fetched), formats=["PNG", "JPEG"])
         photo.load()
     loaded = time.monotonic()
     held.enter(patience=LOADING_PATIENCE)
@@ -153,19 +159,62 @@ def edit_job(desk: Desk, held: Held) -> Result:
     held.enter(engine=True)
     insist(lambda: desk.hands.confirm(held), seconds=desk.lease_seconds)
     with traces.span("edit", model=job.model, steps=params["steps"]):
-        notes = Notes()
-        wanted = inspect.signature(editor.edit).parameters
-        params |= {name: given for name, given in (("on_wait", held.check), ("notes", notes)) if name in wanted}
+        if "on_wait" in inspect.signature(editor.edit).parameters:
+            params["on_wait"] = held.check
         edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
     with traces.span("store"):
         data, content_type = encode(edited, job.format)
+        receipt: dict[str, str | None] = {
+            "pixels_sha256": pixels_sha256(edited if job.format == "png" else Image.open(io.BytesIO(data)))
+        }
+        data, receipt["signed_by"] = sign(desk, job, data, content_type, fetched)
         output = desk.pictures.put_result(job, data, content_type, edited.size)
         frames = put_frames(desk, held)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
-    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, notes)
+    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt)
+
+
+def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes) -> tuple[bytes, str | None]:
+    """The output with its content credentials, and whose signature they have; as it was, and None, without.
+
+    Raises:
+        NotSigned: it could not be signed, and has to be.
+    """
+    if desk.signer is None:
+        return data, None
+    computed = desk.editors[job.model].receipt()
+    edit = Edit(
+        job=job.id,
+        model=job.model,
+        checkpoint=f"{computed.get('checkpoint')} {computed.get('revision', '')}".rstrip(),
+        seed=job.params["seed"],
+        prompt=job.params["prompt"],
+        photo=photo,
+        photo_type=job.input.content_type,
+        photo_sha256=job.input.sha256,
+        credentials=input_credentials(desk, job),
+    )
+    try:
+        return desk.signer.sign(data, content_type, edit), desk.signer.issuer
+    except NotSigned as error:
+        if desk.must_sign:
+            raise
+        log.error("job %s: its output is not signed: %s", job.id, error)
+        return data, None
+
+
+def input_credentials(desk: Desk, job: Job) -> InputCredentials | None:
+    """What the job's input came with, if it did."""
+    if job.credentials is None:
+        return None
+    try:
+        return InputCredentials.from_bytes(desk.pictures.read(job.credentials))
+    except (NoSuchPicture, ValueError, KeyError, TypeError) as error:
+        log.warning("job %s: the credentials of its input are gone: %r", job.id, error)
+        return None
 
 
 def editor_for(desk: Desk, model: str) -> Editor:
@@ -201,13 +250,10 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
 
 
 def end_well(desk: Desk, held: Held, result: Result) -> None:
-    job, notes = held.job, result.notes
-    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt(), **notes.receipt}
-    if notes.warnings:
-        receipt["warnings"] = notes.warnings
+    job = held.job
+    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt(), **result.receipt}
     answer = insist(
-        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames, notes.warnings),
-        seconds=desk.lease_seconds,
+        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames), seconds=desk.lease_seconds
     )
     if answer == "canceling":
         insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)

@@ -13,7 +13,6 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.conditions import is_known
-from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Service, Submitter, no_job
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
@@ -110,14 +109,16 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
     params = _check(submission, service)
     if submission.webhook:
         check_webhook("webhook", submission.webhook, service)
-    photo = _photo(submission, caller, service)
+    image = _image(submission, caller, service)
+    photo, credentials = service.photos.read(image), service.credentials.keep(image)
     job_id = new_id()
+    folder = f"{caller.tenant}/{job_id}"
     job = Job(
         id=job_id,
         tenant=caller.tenant,
         model=submission.model,
         params=params,
-        input=service.pictures.put_input(f"{caller.tenant}/{job_id}", photo.data, photo.content_type, photo.size),
+        input=service.pictures.put_input(folder, photo.data, photo.content_type, photo.size),
         format=submission.format,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,
@@ -126,6 +127,7 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         parent=submission.image_job,
         webhook=submission.webhook,
         webhook_events=submission.webhook_events,
+        credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
     return _accept(job, caller, service, response, once)
 
@@ -151,16 +153,16 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "seed": secrets.randbits(32) if seed is None else seed}
 
 
-def _photo(submission: Submission, caller: Caller, service: Parts) -> Photo:
+def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
     if submission.image is not None:
-        return service.photos.read(submission.image)
+        return submission.image
     if submission.image_upload is not None:
-        return service.photos.read(_uploaded(submission.image_upload, caller, service))
+        return _uploaded(submission.image_upload, caller, service)
     source = service.job(submission.image_job or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
     try:
-        return service.photos.read(service.pictures.read(source.output.key))
+        return service.pictures.read(source.output.key)
     except NoSuchPicture:
         raise invalid("image", "must be a job whose output is still kept") from None
 
@@ -323,8 +325,10 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response, once
         Conflict: its picture is gone.
     """
     again_id = new_id()
+    folder = f"{caller.tenant}/{again_id}"
     try:
-        picture = service.pictures.copy_input(job.input, f"{caller.tenant}/{again_id}")
+        picture = service.pictures.copy_input(job.input, folder)
+        credentials = service.pictures.copy_credentials(job.credentials, folder) if job.credentials else None
     except NoSuchPicture:
         raise Conflict("The job's picture is no longer kept.") from None
     again = Job(
@@ -341,6 +345,7 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response, once
         parent=job.id,
         webhook=job.webhook,
         webhook_events=job.webhook_events,
+        credentials=credentials,
     )
     return _accept(again, caller, service, response, once)
 

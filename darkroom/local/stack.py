@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -20,6 +21,7 @@ from dotenv import dotenv_values
 import darkroom
 from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import KEY_FILE
+from darkroom.local.authority import Authority
 from darkroom.local.data_folder import SETTINGS_FILE, DataFolder
 from darkroom.local.ports import free_ports, is_free
 from darkroom.local.process import STARTS, Lifeline, PortTaken, Process, ProcessError
@@ -93,6 +95,7 @@ class Stack:
         """Choose every port, and tell each of our processes where it finds the others."""
         self.servers = embedded_servers(self.folder.path, self.lifeline)
         settings = settings_for(self.servers) | {"BACKUP_KEY": backup_key(self.folder.path)}
+        settings |= credentials(self.folder.path)
         if self.key:
             settings |= {"AUTH": "on", "ADMIN_KEY": self.key}
         self.settings = settings
@@ -253,6 +256,15 @@ def admin_key(folder: Path) -> str:
 def backup_key(folder: Path) -> str:
     """The one that BACKUP_KEY names, else the data folder's own."""
     return configured("BACKUP_KEY") or remembered(folder / "backup_key", lambda: secrets.token_urlsafe(32))
+
+
+def credentials(folder: Path) -> dict[str, str]:
+    """The settings by which outputs are signed: the operator's own, else those of the data folder's own authority."""
+    if configured("CREDENTIALS") == "off" or configured("CREDENTIALS_CERT") or not find_spec("c2pa"):
+        return {}
+    authority = Authority(folder / "credentials")
+    authority.prepare()
+    return authority.settings
 
 
 def rebuild_from_bucket(data: Path) -> int:

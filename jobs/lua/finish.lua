@@ -9,4 +9,6 @@ settle(id, fence, 'finish')
 end_job(id, 'succeeded', 'succeeded', {unpack(ARGV, 3)})
 for name, ms in pairs(decode(get(id, 'timing'), {})) do observe((name:gsub('_ms$', '')), ms) end
 learn(id)
+local pixels = pixels_of(id)
+if pixels then redis.call('SET', PIXELS .. pixels, id, 'EX', get(id, 'retention_seconds')) end
 return 'finished'

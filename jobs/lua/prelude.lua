@@ -83,8 +83,7 @@ local function end_job(id, status, outcome, fields)
   move(id, tenant, from, status)
   count('ended', status, get(id, 'model'))
   observe('total', at - tonumber(get(id, 'created_ms')))
-  local warnings = decode(get(id, 'warnings'), {})
-  emit(id, tenant, 'done', {status = status, warnings = #warnings > 0 and warnings or nil})
+  emit(id, tenant, 'done', {status = status})
   notify(id, tenant, 'job.completed')
 end
 
@@ -140,6 +139,12 @@ local function bury(before)
   end
 end
 
+-- The digest of an output's pixels, by which its job can be found (see pictures that come back to be checked).
+local function pixels_of(id)
+  local pixels = decode(get(id, 'receipt'), {}).pixels_sha256
+  return type(pixels) == 'string' and pixels
+end
+
 -- Nothing that names the job is left but its webhooks' messages (see outbox.lua).
 local function remove(id)
   local tenant, once, token = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'once', 'token'))
@@ -151,6 +156,8 @@ local function remove(id)
   redis.call('ZREM', DEAD, id)
   forget_events(id, tenant)
   if redis.call('HGET', once or '', 'job') == id then redis.call('DEL', once) end
+  local pixels = pixels_of(id)
+  if pixels and redis.call('GET', PIXELS .. pixels) == id then redis.call('DEL', PIXELS .. pixels) end
   redis.call('DEL', JOB .. id, PREVIEW .. id, CLAIM .. (token or ''))
   say_deleted(id, tenant)
 end

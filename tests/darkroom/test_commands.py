@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
-from darkroom.client import Client
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
 from tests.integration.test_worker import Step, desk  # noqa: F401 - a fixture
 
@@ -54,31 +53,6 @@ def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: 
     events = [json.loads(line) for line in darkroom("watch", job, "--json").stdout.splitlines()]
     assert [event["type"] for event in events][-1] == "done"
     assert len({event["id"] for event in events}) == len(events)
-
-
-class Forgetful(Step):
-    """Does not read all words."""
-
-    def edit(self, photo, prompt, *, notes, **params):
-        notes.warn("prompt-truncated", "Not read: \u201ca kite\u201d", nearest=["a bird"])
-        return super().edit(photo, prompt, **params)
-
-
-def test_words_that_were_not_read_are_told_with_the_result(darkroom, working, url, tmp_path):  # noqa: F811
-    saved = str(tmp_path / "grey.png")
-    with working(Forgetful()):
-        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-o", saved)
-    assert done.exit_code == 0
-    assert done.stderr.splitlines()[-1] == "darkroom: Warning: Not read: \u201ca kite\u201d"
-    with Client(url) as client:
-        (job,) = client.jobs.list().data
-        events = list(job.events())
-    (warning,) = job.warnings
-    assert (warning.code, warning.detail) == ("prompt-truncated", "Not read: \u201ca kite\u201d")
-    assert warning.json["nearest"] == ["a bird"], "what a code has beside its detail is told, too"
-    assert events[-1].data["warnings"] == job.json["receipt"]["warnings"] == [warning.json]
-    assert "Warning: Not read" in darkroom("status", job.id).stderr
-    assert darkroom("status", job.id, "--json").stderr == ""
 
 
 def test_each_end_has_its_exit_status(darkroom, working, job):  # noqa: F811

@@ -1,0 +1,98 @@
+"""Content credentials, as the web tier reads them: in processes that a picture may break (`inspector.py`)."""
+
+import importlib.util
+import json
+import logging
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from api.decoder import Limits, Refused, kind_of
+from api.photos import BASE_MEMORY, BYTES_PER_PIXEL, PATIENCE, SECONDS, ask, decoders
+from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
+from jobs.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MARKS = (b"c2pa", b"C2PA")  #: one of them is in every file with credentials
+AVIF = b"ftypavif"
+
+
+class Credentials:
+    """Reads the credentials of pictures, a few at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.max_pixels
+        self._limits = Limits(settings.max_pixels, settings.max_side, settings.input_side, SECONDS, memory)
+        self._most_bytes = settings.max_upload_bytes
+        self._off = settings.credentials == "off"
+        self._trust = {"trust_anchors": settings.credentials_trust, "allowed_list": settings.credentials_cert}
+        self._turns = threading.BoundedSemaphore(settings.decoders)
+        self._decoders = decoders(settings.decoders, "api.inspector")
+
+    def keep(self, data: bytes) -> bytes | None:
+        """What of an upload's credentials is stored beside it, for its edit to carry on; None: nothing."""
+        if self._off or not any(mark in data for mark in MARKS) or not can_read():
+            return None
+        try:
+            answer = self._ask("keep", data)
+        except (Unavailable, InvalidPicture) as error:
+            log.warning("an input's credentials are not kept: %s", error)
+            return None
+        if "refused" in answer:
+            log.info("an input's credentials are not kept: they %s", answer["refused"])
+        return answer["kept"].encode() if "kept" in answer else None
+
+    def check(self, data: bytes) -> dict[str, Any]:
+        """What a picture's credentials say (see `inspector.check`).
+
+        Raises:
+            PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
+            InvalidPicture: neither JPEG, PNG, WebP nor AVIF, or too much work.
+            Unavailable: so many pictures are read that this one had no turn, or nothing here can read credentials.
+        """
+        if len(data) > self._most_bytes:
+            limit = f"must be at most {self._most_bytes} bytes"
+            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError("image", limit))
+        if not can_read():
+            raise Unavailable("This service is installed without what reads credentials (c2pa-python).")
+        answer = self._ask("check", data)
+        if "refused" in answer:
+            raise InvalidPicture(f"The picture {answer['refused']}.", FieldError("image", answer["refused"]))
+        return answer
+
+    def _ask(self, task: str, data: bytes) -> dict[str, Any]:
+        head = {"limits": asdict(self._limits), "task": task, "content_type": content_type_of(data)}
+        head["trust"] = {name: text for name, value in self._trust.items() if (text := pem(value))}
+        if not self._turns.acquire(timeout=PATIENCE):
+            raise Unavailable("Too many pictures are being read at the moment.")
+        try:
+            with self._decoders.call() as line:
+                return ask(line, json.dumps(head).encode() + b"\n", data)[0]
+        finally:
+            self._turns.release()
+
+
+def can_read() -> bool:
+    """Whether what reads credentials is installed; it is not loaded here."""
+    return importlib.util.find_spec("c2pa") is not None
+
+
+def content_type_of(data: bytes) -> str:
+    """
+    Raises:
+        InvalidPicture: a format whose credentials we do not read.
+    """
+    if data[4:12] == AVIF:
+        return "image/avif"
+    try:
+        return f"image/{kind_of(data).lower()}"
+    except Refused:
+        wanted = "must be a JPEG, PNG, WebP or AVIF file"
+        raise InvalidPicture(f"The picture {wanted}.", FieldError("image", wanted)) from None
+
+
+def pem(value: str) -> str:
+    """A setting that is PEM, or names a file with it; it is read anew each time, for certificates are renewed."""
+    return value if not value or value.lstrip().startswith("-----BEGIN") else Path(value).read_text(encoding="ascii")
