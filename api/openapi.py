@@ -1,7 +1,6 @@
 """What the OpenAPI document says beyond the routes' own types.
 
-The fields of a submission are made from the catalogue, so that they cannot differ from it; the errors are the same few
-problem documents everywhere.
+The errors are the same few problem documents everywhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,61 +11,20 @@ from fastapi import FastAPI
 
 from api.examples import OPERATIONS, REQUESTS
 from api.problems import TITLES
-from api.submission import FORMATS, LONGEST_URL, SOURCES
+from api.submission import Submission
 from jobs.errors import DarkroomError, TooMany, Unavailable
-from jobs.job import LONGEST_DEADLINE, Priority
-from jobs.outbox import Event
-from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
 
-def _schema(parameter: Parameter) -> dict[str, Any]:
-    schema: dict[str, Any] = {"description": parameter.summary}
-    match parameter.kind:
-        case "choice":
-            schema |= {"type": "string", "enum": list(parameter.choices or ())}
-        case "text":
-            schema |= {"type": "string", "minLength": parameter.minimum, "maxLength": parameter.maximum}
-        case kind:
-            schema |= {"type": kind, "minimum": parameter.minimum, "maximum": parameter.maximum}
+def _submission(*, in_json: bool) -> dict[str, Any]:
+    """The schema of a submission: a form has a file, and JSON may have null for what is left out."""
+    schema = Submission.model_json_schema(ref_template="#/components/schemas/{model}")
+    fields = schema["properties"]
+    if in_json:
+        optional = fields.keys() - set(schema["required"])
+        schema["properties"] = {n: {"anyOf": [f, {"type": "null"}]} if n in optional else f for n, f in fields.items()}
+    else:
+        fields["image"] = {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}
     return schema
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _fields(image: dict[str, Any], *, in_json: bool) -> dict[str, Any]:
-    parameters = {p.name: _schema(p) for model in MODELS.values() for p in model.parameters}
-    properties = {
-        "image": image,
-        "model": {"type": "string", "enum": list(MODELS), "default": DEFAULT_MODEL},
-        **parameters,
-        "format": {"type": "string", "enum": list(FORMATS), "default": "png"},
-        "priority": {"type": "string", "enum": list(Priority), "default": Priority.NORMAL},
-        "deadline_seconds": {"type": "integer", "minimum": 1, "maximum": LONGEST_DEADLINE},
-        "webhook": {
-            "type": "string",
-            "format": "uri",
-            "maxLength": LONGEST_URL,
-            "description": "An https address to be told at; signed with the secret at /v1/webhooks/default/secret.",
-        },
-        "webhook_events": {
-            "type": "array",
-            "items": {"type": "string", "enum": list(Event)},
-            "default": [Event.COMPLETED],
-            "description": "What it is told of; in a form, separated by commas.",
-        },
-        "metadata": {"type": "object", "description": "Yours: kept with the job and given back with it."},
-    }
-    required = ["image", "prompt"]
-    if in_json:  # there, null is the same as leaving a field out
-        properties = {name: s if name in required else _or_null(s) for name, s in properties.items()}
-    return {
-        "type": "object",
-        "required": required,
-        "properties": properties,
-        "additionalProperties": False,
-    }
 
 
 WHITE = (  # a PNG of 16 x 16 pixels
@@ -78,13 +36,11 @@ SUBMIT_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
-            "schema": _fields(
-                {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}, in_json=False
-            ),
+            "schema": _submission(in_json=False),
             "example": {"image": "@photo.jpg", "prompt": "make it look like winter", "seed": 7},
         },
         "application/json": {
-            "schema": _fields({"type": "string", "description": SOURCES}, in_json=True),
+            "schema": _submission(in_json=True),
             "example": {"image": WHITE, "prompt": "make it sunset", "size": "256x256"},
         },
     },
@@ -130,6 +86,8 @@ class DocumentedApp(FastAPI):
             for path, operations in self._document()["paths"].items():
                 for operation in operations.values():
                     _add_errors(path, operation)
+                    for content in operation.get("requestBody", {}).get("content", {}).values():
+                        schemas.update(content["schema"].pop("$defs", {}))
             for (method, path), (summary, example) in OPERATIONS.items():
                 _illustrate(self._document()["paths"][path][method], summary, example, REQUESTS.get((method, path)))
         return self._document()

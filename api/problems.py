@@ -95,7 +95,10 @@ def _routes(routes: Iterable[Any]) -> Iterator[Any]:
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"]) for item in error.errors()]
+    errors = [
+        FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"].replace("dictionary", "JSON object"))
+        for item in error.errors()
+    ]
     detail = "; ".join(f"{item.field}: {item.detail}" for item in errors)
     title = "The request has a field that cannot be used"
     return problem(request, slug="invalid-request", title=title, status=422, detail=detail, errors=errors)

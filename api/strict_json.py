@@ -6,16 +6,20 @@ later: Redis scripts, receivers of webhooks, browsers.
 
 import json
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
 
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, PictureTooLarge, UnsupportedMediaType
 
 DEEPEST = 32  #: objects and arrays within each other
 SMALL_BODY = 16_384  #: bytes of a body that holds no picture
+MOST_VALUES = 16_384  #: objects, arrays and their entries; a reader is slow with many, and a picture is one text
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def loads(text: str | bytes, field: str = "") -> Any:
@@ -28,14 +32,17 @@ def loads(text: str | bytes, field: str = "") -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        if sum(map(text.count, ",[{")) > MOST_VALUES:
+            raise NotStrict(f"may have at most {MOST_VALUES} commas and opening brackets")
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite, parse_int=_whole_number
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # so deep that its end was not reached
         if field:
             raise _invalid(field, "must be a JSON object") from None
         raise MalformedBody("The body is not JSON.", FieldError("body", "must be JSON")) from error
-    except ValueError as error:  # from the functions below, or a whole number of thousands of digits
-        detail = str(error) if isinstance(error, NotStrict) else "may not have a number of so many digits"
-        raise _invalid(field, detail) from None
+    except NotStrict as error:
+        raise _invalid(field, str(error)) from None
     _check(value, field)
     return value
 
@@ -69,6 +76,11 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _whole_number(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
+
+
 def _check(value: Any, field: str) -> None:
     """Refuse lone surrogates, in names and values, and what is nested too deep."""
     left = [(value, field, 0)]
@@ -99,20 +111,6 @@ def check_text(text: str, field: str) -> None:
         raise _invalid(field, f"may not have {half}: it is half of a character") from None
 
 
-class StrictRoute(APIRoute):
-    """A route whose body is small and is read strictly before the framework reads it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def strictly(request: Request) -> Response:
-            if self.body_field is not None:
-                await _check_body(request)
-            return await handle(request)
-
-        return strictly
-
-
 def refuse_compressed(request: Request) -> None:
     """
     Raises:
@@ -124,12 +122,67 @@ def refuse_compressed(request: Request) -> None:
         raise UnsupportedMediaType(f"Content-Encoding {detail}.", FieldError("content-encoding", detail))
 
 
-async def _check_body(request: Request) -> None:
-    refuse_compressed(request)
-    data = await request.body()
-    if len(data) > SMALL_BODY:
-        detail = f"must be at most {SMALL_BODY} bytes"
-        raise PictureTooLarge(f"The body {detail}.", FieldError("body", detail))
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if data and (kind == "application/json" or kind.endswith("+json")):
-        loads(data)
+def media_type(request: Request) -> str:
+    """The type that a body says it has, without its parameters."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def whole(value: Any) -> Any:
+    """JSON knows no integers: 3.0 is one, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def validated(model: type[Model], fields: Any) -> Model:
+    """The model that these values make.
+
+    Raises:
+        RequestValidationError: names every field that is wrong.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors]) from None
+
+
+class StrictBody:
+    """A dependency: a small body of JSON, as a model.
+
+    The framework would read and parse a body before any dependency runs; this reads it when those before it, which
+    find out who calls, have let the caller in.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> BaseModel:
+        """
+        Raises:
+            UnsupportedMediaType, PictureTooLarge, MalformedBody, InvalidRequest, RequestValidationError
+        """
+        refuse_compressed(request)
+        kind = media_type(request)
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise UnsupportedMediaType("Send application/json.", FieldError("content-type", "must be application/json"))
+        return validated(self.model, loads(await _small_body(request)))
+
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it, for `openapi_extra`."""
+        names, schema = models_json_schema([(self.model, "validation")], ref_template="#/components/schemas/{model}")
+        return {
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": names[self.model, "validation"] | schema}},
+            }
+        }
+
+
+async def _small_body(request: Request) -> bytes:
+    data = b""
+    async for part in request.stream():
+        data += part
+        if len(data) > SMALL_BODY:
+            detail = f"must be at most {SMALL_BODY} bytes"
+            raise PictureTooLarge(f"The body {detail}.", FieldError("body", detail))
+    return data

@@ -5,13 +5,24 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -19,41 +30,24 @@ from api import strict_json
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
-from pipeline.catalogue import DEFAULT_MODEL
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
 URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that they stand for
 LINE_BREAKS = b" \t\r\n"
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
 SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
-FORMATS = ("png", "jpeg", "webp")
 LONGEST_METADATA = 4096
 LONGEST_URL = 2048
 
+PLACES = ("job", "upload", "url")
+
 
 @dataclass(frozen=True)
-class Submission:
-    """A parsed request: the picture's bytes or where to get them, the model's parameters, the job's own."""
+class Elsewhere:
+    """A picture that did not come with the request: one of the PLACES, and its id or address there."""
 
-    model: str
-    given: Mapping[str, Any]
-    format: str
-    priority: Priority
-    deadline_seconds: int | None
-    metadata: Mapping[str, Any]
-    webhook: str | None
-    webhook_events: tuple[Event, ...]
-    image: bytes | None = None
-    image_job: str | None = None
-    image_upload: str | None = None
-    image_url: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of everything that was asked for: equal submissions have equal ones."""
-        fields = {name: value for name, value in vars(self).items() if name != "image"}
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
-        digest.update(hashlib.sha256(self.image or b"").digest())
-        return digest.hexdigest()
+    place: str
+    name: str
 
 
 def invalid(field: str, detail: str) -> InvalidRequest:
@@ -61,29 +55,158 @@ def invalid(field: str, detail: str) -> InvalidRequest:
     return InvalidRequest(f"{field}: {detail}", FieldError(field, detail))
 
 
+def _image(value: Any) -> bytes | Elsewhere:
+    if isinstance(value, bytes):
+        return value
+    if not value:
+        raise invalid("image", "is required: a JPEG, PNG or WebP file")
+    place, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if place in ("job", "upload") and is_id(rest):
+        return Elsewhere(place, rest)
+    if place.lower() in ("https", "http") and len(value) <= LONGEST_URL:
+        return Elsewhere("url", value)
+    if isinstance(value, str) and (prefix := DATA_URI.match(value)):
+        try:
+            return _from_base64(value[prefix.end() :])
+        except binascii.Error:
+            raise invalid("image", "must be a data URI whose base64 is whole, with its `=` at the end") from None
+    raise invalid("image", f"must be a file, or text: {SOURCES}")
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes of base64 in either alphabet, also where it is broken into lines, as `base64` and e-mail write it."""
+    return base64.b64decode(text.encode().translate(URL_ALPHABET, LINE_BREAKS), validate=True)
+
+
+def _number(value: Any) -> Any:
+    """A form has text for its numbers."""
+    is_text = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
+    return int(value) if is_text else strict_json.whole(value)
+
+
+def _names(value: Any) -> Any:
+    """A form has commas between names."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _short(metadata: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(metadata)) > LONGEST_METADATA:
+        raise invalid("metadata", f"must be a JSON object of at most {LONGEST_METADATA} characters")
+    return metadata
+
+
+def _each_once(events: list[Event]) -> list[Event]:
+    return [event for event in Event if event in events]
+
+
+Events = Annotated[list[Event], Field(min_length=1), AfterValidator(_each_once)]
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Add the parameters of all models, as the catalogue has them; say nothing of titles and null."""
+    parameters = {one.name: one for model in MODELS.values() for one in model.parameters}
+    schema["properties"] = {name: _plain(one) for name, one in schema["properties"].items()}
+    schema["properties"] |= {name: _schema(one) for name, one in parameters.items()}
+    schema["required"] += [name for name, one in parameters.items() if one.required]
+    schema["additionalProperties"] = False
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    schema |= schema.pop("anyOf", [{}])[0]
+    return {name: value for name, value in schema.items() if name != "title" and value is not None}
+
+
+def _schema(parameter: Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"description": parameter.summary}
+    match parameter.kind:
+        case "choice":
+            return schema | {"type": "string", "enum": list(parameter.choices or ())}
+        case "text":
+            return schema | {"type": "string", "minLength": parameter.minimum, "maxLength": parameter.maximum}
+        case kind:
+            return schema | {"type": kind, "minimum": parameter.minimum, "maximum": parameter.maximum}
+
+
+class Submission(BaseModel):
+    """A request for an edit. In JSON, null is the same as leaving a field out."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra=_describe)
+
+    image: Annotated[
+        bytes | Elsewhere, PlainValidator(_image), WithJsonSchema({"type": "string", "description": SOURCES})
+    ]
+    model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
+    format: Literal["png", "jpeg", "webp"] = "png"
+    priority: Priority = Priority.NORMAL
+    deadline_seconds: Annotated[int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(_number)] = (
+        None
+    )
+    webhook: str | None = Field(
+        None,
+        max_length=LONGEST_URL,
+        description="An https address to be told at; signed with the secret at /v1/webhooks/default/secret.",
+        json_schema_extra={"format": "uri"},
+    )
+    webhook_events: Annotated[Events, BeforeValidator(_names)] = Field(
+        [Event.COMPLETED], description="What it is told of; in a form, separated by commas."
+    )
+    metadata: Annotated[dict[str, Any], AfterValidator(_short)] = Field(
+        {}, description="Yours: kept with the job and given back with it."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if value is not None}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The model's parameters, as they were sent: all other fields. The catalogue describes and checks them."""
+        return self.model_extra or {}
+
+    def image_at(self, place: str) -> str | None:
+        """The picture's id or address, if it is in this place."""
+        return self.image.name if isinstance(self.image, Elsewhere) and self.image.place == place else None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that was asked for: equal submissions have equal ones."""
+        fields = {name: getattr(self, name) for name in Submission.model_fields if name != "image"}
+        fields |= {"given": self.given} | {f"image_{place}": self.image_at(place) for place in PLACES}
+        digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
+        digest.update(hashlib.sha256(self.image if isinstance(self.image, bytes) else b"").digest())
+        return digest.hexdigest()
+
+
+# ---- the body
+
+
 async def read_submission(request: Request) -> Submission:
-    """The request's body, parsed; the model's parameters are checked later, by the catalogue.
+    """The request's body, parsed.
 
     Raises:
         UnsupportedMediaType, MalformedBody, InvalidRequest
     """
     strict_json.refuse_compressed(request)
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = strict_json.media_type(request)
     if kind == "application/json":
-        return _from_fields(await _json_fields(request))
+        data = await request.body()
+        if len(data) <= strict_json.SMALL_BODY:
+            return _from_json(data)
+        return await run_in_threadpool(_from_json, data)  # a picture in it takes long
     if kind == "multipart/form-data":
-        return _from_fields(await _form_fields(request))
+        return strict_json.validated(Submission, await _form_fields(request))
     raise UnsupportedMediaType(
         "Send multipart/form-data with an `image` file, or application/json.",
         FieldError("content-type", "must be multipart/form-data or application/json"),
     )
 
 
-async def _json_fields(request: Request) -> dict[str, Any]:
-    fields = strict_json.loads(await request.body())
+def _from_json(data: bytes) -> Submission:
+    fields = strict_json.loads(data)
     if not isinstance(fields, dict):
         raise MalformedBody("The body must be a JSON object.", FieldError("body", "must be a JSON object"))
-    return fields
+    return strict_json.validated(Submission, fields)
 
 
 async def _form_fields(request: Request) -> dict[str, Any]:
@@ -115,12 +238,12 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
         strict_json.check_text(name, "body")
         if isinstance(value, str):
             strict_json.check_text(value, name)
+        elif name != "image":
+            raise invalid(name, "must be text; the one file is `image`")
         if name in fields:
             raise invalid(name, "must be given once")
         fields[name] = await _content(value) if isinstance(value, UploadFile) else value
-        if isinstance(value, UploadFile) and name != "image":
-            raise invalid(name, "must be text; the one file is `image`")
-    if isinstance(fields.get("metadata"), str):
+    if "metadata" in fields:
         fields["metadata"] = strict_json.loads(fields["metadata"], "metadata")
     return fields
 
@@ -134,99 +257,6 @@ async def _content(file: UploadFile) -> bytes | str:
         return data.decode()
     except UnicodeDecodeError:
         return data
-
-
-def _from_fields(fields: dict[str, Any]) -> Submission:
-    image = _image(fields.pop("image", None))
-    model = fields.pop("model", None)
-    model = DEFAULT_MODEL if model is None else model
-    return Submission(
-        **image,
-        model=model if isinstance(model, str) else str(model),
-        format=_choice("format", fields.pop("format", None), FORMATS, "png"),
-        priority=Priority(_choice("priority", fields.pop("priority", None), tuple(Priority), Priority.NORMAL)),
-        deadline_seconds=_deadline(fields.pop("deadline_seconds", None)),
-        metadata=_metadata(fields.pop("metadata", None)),
-        webhook=_webhook(fields.pop("webhook", None)),
-        webhook_events=read_events("webhook_events", fields.pop("webhook_events", None)),
-        given={name: value for name, value in fields.items() if value is not None},
-    )
-
-
-def _image(value: Any) -> dict[str, Any]:
-    if isinstance(value, bytes):
-        return {"image": value}
-    if not value:
-        raise invalid("image", "is required: a JPEG, PNG or WebP file")
-    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if kind in ("job", "upload") and is_id(rest):
-        return {f"image_{kind}": rest}
-    if kind.lower() in ("https", "http") and len(value) <= LONGEST_URL:
-        return {"image_url": value}
-    if isinstance(value, str) and (prefix := DATA_URI.match(value)):
-        try:
-            return {"image": _from_base64(value[prefix.end() :])}
-        except binascii.Error:
-            raise invalid("image", "must be a data URI whose base64 is whole, with its `=` at the end") from None
-    raise invalid("image", f"must be a file, or text: {SOURCES}")
-
-
-def _from_base64(text: str) -> bytes:
-    """The bytes of base64 in either alphabet, also where it is broken into lines, as `base64` and e-mail write it."""
-    return base64.b64decode(text.encode().translate(URL_ALPHABET, LINE_BREAKS), validate=True)
-
-
-def _webhook(value: Any) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > LONGEST_URL:
-        raise invalid("webhook", f"must be an https URL of at most {LONGEST_URL} characters")
-    return value
-
-
-def read_events(field: str, value: Any) -> tuple[Event, ...]:
-    """The events that a webhook is told of: a list, or text with commas between; each once, in our order.
-
-    None stands for the end of a job.
-    """
-    if value is None:
-        return (Event.COMPLETED,)
-    names = value.split(",") if isinstance(value, str) else value
-    known = ", ".join(Event)
-    if not isinstance(names, Sequence) or not names:
-        raise invalid(field, f"must be a list of some of {known}")
-    given = {name.strip() if isinstance(name, str) else "" for name in names}
-    if not given <= set(Event):
-        raise invalid(field, f"must be some of {known}")
-    return tuple(event for event in Event if event in given)
-
-
-def _choice(field: str, value: Any, choices: tuple[str, ...], default: str) -> str:
-    if value is None:
-        return default
-    if value not in choices:
-        raise invalid(field, f"must be one of {', '.join(choices)}")
-    return str(value)
-
-
-def _deadline(value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        seconds = int(value)
-    except (TypeError, ValueError, OverflowError):
-        seconds = 0
-    if isinstance(value, bool | float) or not 1 <= seconds <= LONGEST_DEADLINE:
-        raise invalid("deadline_seconds", f"must be a whole number from 1 to {LONGEST_DEADLINE}")
-    return seconds
-
-
-def _metadata(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or len(json.dumps(value)) > LONGEST_METADATA:
-        raise invalid("metadata", f"must be a JSON object of at most {LONGEST_METADATA} characters")
-    return value
 
 
 Submitted = Annotated[Submission, Depends(read_submission)]

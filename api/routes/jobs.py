@@ -66,8 +66,9 @@ async def create_job(
     """
     wait = preferred_wait(prefer)
     once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
-    if submission.image_url and not await run_in_threadpool(_is_known, once, caller, service):
-        submission = replace(submission, image=await _fetch(submission.image_url, caller, service))
+    url = submission.image_at("url")
+    if url and not await run_in_threadpool(_is_known, once, caller, service):
+        submission = submission.model_copy(update={"image": await _fetch(url, caller, service)})
     job = await run_in_threadpool(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
@@ -124,9 +125,9 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,
         retention_seconds=service.settings.retention_seconds,
         metadata=submission.metadata,
-        parent=submission.image_job,
+        parent=submission.image_at("job"),
         webhook=submission.webhook,
-        webhook_events=submission.webhook_events,
+        webhook_events=tuple(submission.webhook_events),
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
     return _accept(job, caller, service, response, once)
@@ -154,11 +155,11 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
-    if submission.image is not None:
+    if isinstance(submission.image, bytes):
         return submission.image
-    if submission.image_upload is not None:
-        return _uploaded(submission.image_upload, caller, service)
-    source = service.job(submission.image_job or "", caller)
+    if upload := submission.image_at("upload"):
+        return _uploaded(upload, caller, service)
+    source = service.job(submission.image_at("job") or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
     try:

@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Admin, Service
-from api.strict_json import StrictRoute
+from api.strict_json import StrictBody
 from jobs.errors import NotFound
 from jobs.keyring import LOCAL_TENANT, TENANT, Key, Scope
 
-router = APIRouter(prefix="/v1/admin/keys", tags=["keys"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
 
 
 class NewKey(BaseModel):
@@ -51,8 +51,11 @@ class KeyListView(BaseModel):
     data: list[KeyView]
 
 
-@router.post("", status_code=201)
-def make_key(_: Admin, service: Service, wanted: NewKey) -> MadeKeyView:
+NEW_KEY = StrictBody(NewKey)
+
+
+@router.post("", status_code=201, openapi_extra=NEW_KEY.openapi)
+def make_key(_: Admin, service: Service, wanted: Annotated[NewKey, Depends(NEW_KEY)]) -> MadeKeyView:
     """Make a key for a tenant."""
     key, text = service.keyring.make(wanted.tenant, frozenset(wanted.scopes), wanted.name)
     return MadeKeyView(key=text, **_view(key).model_dump())

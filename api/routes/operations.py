@@ -4,25 +4,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, BackgroundTasks, Query, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Caller, JobId, Operating, Parts, Service
 from api.routes.jobs import run_again
-from api.strict_json import StrictRoute
+from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
 from jobs.errors import NotFound
 from jobs.job import Job, Status
 from jobs.keyring import TENANT
 from jobs.operator import Allowed, WorkerView
 
-router = APIRouter(prefix="/v1/admin", tags=["operations"], route_class=StrictRoute)
-
-
-def whole(value: object) -> object:
-    """JSON knows no integers: 3.0 is one, too."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+router = APIRouter(prefix="/v1/admin", tags=["operations"])
 
 
 Seconds = Annotated[int, Field(strict=True, ge=0, le=10 * 366 * 86_400), BeforeValidator(whole)]
@@ -196,8 +191,11 @@ def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) ->
     return read_operated_queue(caller, service)
 
 
-@router.post("/queue/prune")
-def prune_queue(_: Operating, service: Service, wanted: Pruning) -> Pruned:
+PRUNING = StrictBody(Pruning)
+
+
+@router.post("/queue/prune", openapi_extra=PRUNING.openapi)
+def prune_queue(_: Operating, service: Service, wanted: Annotated[Pruning, Depends(PRUNING)]) -> Pruned:
     """Remove ended jobs, and their pictures, before their time; at most some 10,000 in one request."""
     removed, more = service.operator.prune(**dict(wanted))
     return Pruned(removed=removed, more=more)
@@ -306,8 +304,13 @@ def list_tenants(_: Operating, service: Service) -> TenantList:
 TenantName = Annotated[str, PathParameter(pattern=f"^{TENANT}$", description="its name")]
 
 
-@router.put("/tenants/{tenant}/limits")
-def limit_tenant(_: Operating, service: Service, tenant: TenantName, limits: TenantLimits) -> TenantLimits:
+LIMITS = StrictBody(TenantLimits)
+
+
+@router.put("/tenants/{tenant}/limits", openapi_extra=LIMITS.openapi)
+def limit_tenant(
+    _: Operating, service: Service, tenant: TenantName, limits: Annotated[TenantLimits, Depends(LIMITS)]
+) -> TenantLimits:
     """Allow a tenant more or less than the service's settings do. What is left out is as the settings say."""
     service.operator.limit(tenant, Allowed(**dict(limits)))
     return limits

@@ -7,21 +7,21 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
 from api.deps import Caller, Parts, Reader, Service, Submitter
-from api.strict_json import StrictRoute
-from api.submission import LONGEST_URL, invalid
+from api.strict_json import StrictBody
+from api.submission import LONGEST_URL, Events, invalid
 from api.views import moment
 from jobs.errors import Conflict, NotFound
 from jobs.fetch import FetchError
 from jobs.outbox import MOST_ENDPOINTS, Delivery, Endpoint, Event
 
-router = APIRouter(tags=["webhooks"], route_class=StrictRoute)
+router = APIRouter(tags=["webhooks"])
 
 
 class NewWebhook(BaseModel, extra="forbid"):
     """Where to tell of what."""
 
     url: str = Field(max_length=LONGEST_URL, description="https")
-    events: list[Event] = Field([Event.COMPLETED], min_length=1)
+    events: Events = [Event.COMPLETED]
 
 
 class WebhookView(BaseModel):
@@ -122,12 +122,16 @@ def check_webhook(field: str, url: str, service: Parts) -> None:
         raise invalid(field, f"must be an https URL without user and password, on one of the ports {ports}") from None
 
 
-@router.post("/v1/webhooks", status_code=201)
-def create_webhook(caller: Submitter, new: NewWebhook, service: Service) -> NewWebhookView:
+NEW_WEBHOOK = StrictBody(NewWebhook)
+
+
+@router.post("/v1/webhooks", status_code=201, openapi_extra=NEW_WEBHOOK.openapi)
+def create_webhook(
+    caller: Submitter, new: Annotated[NewWebhook, Depends(NEW_WEBHOOK)], service: Service
+) -> NewWebhookView:
     """Register an endpoint that is told of all your jobs. Keep its secret: messages are signed with it."""
     check_webhook("url", new.url, service)
-    events = tuple(event for event in Event if event in new.events)
-    endpoint = service.outbox.register(caller.tenant, new.url, events)
+    endpoint = service.outbox.register(caller.tenant, new.url, tuple(new.events))
     if endpoint is None:
         raise Conflict(f"There can be {MOST_ENDPOINTS} webhooks: delete one first.")
     return NewWebhookView(**_view(endpoint).model_dump(), secret=endpoint.secret)

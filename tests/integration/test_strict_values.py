@@ -1,16 +1,25 @@
 """Values that are valid JSON to some readers and break others: refused by name, and nothing is left of them."""
 
 import base64
+import contextlib
+import http.client as http_client
+import json
+from collections.abc import Iterator
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from jobs import keys
 from jobs.errors import ScriptFailed
 from jobs.job import Job, Picture, new_id
+from jobs.keyring import Keyring, Scope
+from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.conftest import everything_in
 from tests.integration.conftest import submit
+from tests.integration.test_access import ADMIN_KEY, bearer, locked  # noqa: F401 - a fixture
+from tests.integration.test_events import serving
 
 VALUES = {
     "half of a character": '"\\ud800"',
@@ -19,9 +28,10 @@ VALUES = {
     "not a number": "NaN",
     "infinity": "-Infinity",
     "a number beyond all doubles": "1e999",
+    "a whole number beyond all doubles": "9" * 400,
     "a number of five thousand digits": "9" * 5000,
     "too deep": "[" * 40 + "]" * 40,
-    "far too deep": "[" * 20_000 + "]" * 20_000,
+    "far too deep": "[" * 16_000 + "]" * 16_000,
     "a name twice": '{"a": 1, "a": 2}',
     "half of a character in a name": '{"\\ud800": 1}',
     "half of a character far inside": '{"a": [{"b": ["\\ud800"]}]}',
@@ -77,19 +87,27 @@ SMALL_ROUTES = {
 }
 
 
+@pytest.fixture
+def admin(locked, apps) -> TestClient:  # noqa: F811
+    return apps(locked, headers=bearer(ADMIN_KEY))
+
+
 @pytest.mark.parametrize("path", SMALL_ROUTES)
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_nor_do_the_other_routes(client, store, path, value):
-    before = everything_in(store.redis)
-    assert post(client, path, SMALL_ROUTES[path] % value).status_code in (400, 413, 422)
-    assert everything_in(store.redis) == before
+def test_nor_do_the_other_routes(admin, store, path, value):
+    assert post(admin, path, SMALL_ROUTES[path] % '"x"').status_code in (201, 200, 422)
+    before = kept(store)
+    refused = post(admin, path, SMALL_ROUTES[path] % value)
+    assert refused.status_code in (400, 413, 422)
+    assert refused.json()["errors"]
+    assert kept(store) == before
 
 
-@pytest.mark.parametrize("path", SMALL_ROUTES)
-def test_a_large_body_is_refused_where_a_small_one_is_meant(client, path):
-    refused = post(client, path, "[" + ",".join(["{}"] * 6000) + "]")
-    assert refused.status_code == 413
-    assert refused.json()["errors"] == [{"field": "body", "detail": "must be at most 16384 bytes"}]
+def kept(store: JobStore) -> str:
+    """All records but those of how often was asked."""
+    for name in store.redis.scan_iter(keys.RATE + "*"):
+        store.redis.delete(name)
+    return everything_in(store.redis)
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b'{"prompt": "\xed\xa0\x80"}', "{'prompt': 1}", "", "[]", "1", "nul"])
@@ -128,3 +146,70 @@ def test_a_record_that_cannot_be_read_hides_no_other(client, store, jpeg):
     assert listed.json()["data"][1]["params"]["prompt"] == "�"
     claimed = [store.claim("here-1", lease_seconds=9, token=f"token {turn}", slots=4) for turn in range(2)]
     assert [job and job.id for job in claimed] == [broken["id"], whole["id"]]
+
+
+# ---- bodies of strangers, and large ones
+
+
+MUCH = b"[" + b"{}," * 1_700_000  # of 5 MB and a bit that were announced, and the rest never comes
+
+
+@pytest.fixture(scope="module")
+def server(parts: Settings) -> Iterator[httpx.Client]:
+    admin_key = Settings(admin_key=ADMIN_KEY).admin_key
+    with serving(parts.model_copy(update={"auth": "on", "admin_key": admin_key})) as http:
+        yield http
+
+
+def answer_to_half(http: httpx.Client, method: str, path: str, **headers: str) -> tuple[int, dict]:
+    """The status and the problem that a request gets whose body is never finished; and others are served meanwhile."""
+    line = http_client.HTTPConnection(http.base_url.host, http.base_url.port, timeout=10)
+    line.putrequest(method, path)
+    for name, value in {"Content-Length": str(len(MUCH) + 9), "Content-Type": "application/json", **headers}.items():
+        line.putheader(name, value)
+    line.endheaders()
+    with contextlib.suppress(OSError):  # it may stop to listen
+        line.sock.settimeout(0.5)
+        line.sock.sendall(MUCH)
+    line.sock.settimeout(10)
+    assert http.get("/healthz").status_code == 200
+    answer = line.getresponse()
+    body = json.loads(answer.read())
+    line.close()
+    return answer.status, body
+
+
+def bodies(http: httpx.Client) -> list[tuple[str, str]]:
+    """The operations that take a body."""
+    paths = http.get("/openapi.json").json()["paths"].items()
+    found = [(method, path) for path, one in paths for method in one if "requestBody" in one[method]]
+    return [(method.upper(), path.replace("{tenant}", "acme")) for method, path in found]
+
+
+def test_no_body_is_read_before_the_caller_is_known(settings, server):
+    assert len(bodies(server)) >= 5
+    for method, path in bodies(server):
+        status, body = answer_to_half(server, method, path)
+        assert (status, body["type"]) == (401, "urn:darkroom:problem:unauthorized"), path
+        key = Keyring(JobStore.connect(settings.redis_url, timeout=5).redis).make("acme", frozenset({Scope.READ}))[1]
+        assert answer_to_half(server, method, path, **bearer(key))[0] == 403, path
+
+
+def test_no_more_of_a_small_body_is_read_than_it_may_have(settings, server):
+    small = [(method, path) for method, path in bodies(server) if path != "/v1/jobs"]
+    for method, path in small:
+        status, body = answer_to_half(server, method, path, **bearer(ADMIN_KEY))
+        assert (status, body["errors"]) == (413, [{"field": "body", "detail": "must be at most 16384 bytes"}]), path
+
+
+def test_no_body_is_read_where_there_is_no_room_for_a_job(settings, server):
+    server.put("/v1/admin/tenants/default/limits", json={"queued": 0}, headers=bearer(ADMIN_KEY)).raise_for_status()
+    status, body = answer_to_half(server, "POST", "/v1/jobs", **bearer(ADMIN_KEY))
+    assert (status, body["type"]) == (429, "urn:darkroom:problem:too-many-jobs")
+
+
+def test_a_submission_of_many_values_is_not_parsed(client):
+    """A picture is one text: what has many values costs its reader seconds, and is none."""
+    refused = post(client, "/v1/jobs", MUCH[:-1] + b"]")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body")
+    assert "16384" in refused.json()["detail"]

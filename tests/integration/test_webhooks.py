@@ -144,7 +144,7 @@ def test_an_address_that_could_not_be_told_is_refused_by_name(client, jpeg, url)
 def test_an_unknown_event_is_refused_by_name(client, jpeg, events):
     data = {"prompt": "x", "webhook": "https://example.com/", "webhook_events": events}
     answer = client.post("/v1/jobs", files={"image": jpeg}, data=data)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "webhook_events")
+    assert (answer.status_code, answer.json()["errors"][0]["field"].split(".")[0]) == (422, "webhook_events")
 
 
 LEASE_MS = round(1000 * (LEASE_MARGIN - 1))  # a lease with less than this left: its attempt was over a second ago
