@@ -242,7 +242,7 @@ def upload(parts: Servers, image: bytes) -> Callable[[], tuple[int, bytes]]:
         region_name="us-east-1",
         aws_access_key_id=parts.seaweed.access_key,
         aws_secret_access_key=parts.seaweed.secret_key,
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={}),
     )
 
     def request() -> tuple[int, bytes]:

@@ -30,6 +30,7 @@ from botocore.handlers import add_expect_header
 
 from jobs.errors import StorageUnavailable
 from jobs.job import Job, Picture
+from jobs.loopback import is_loopback
 from jobs.retries import Budget, full_jitter
 from jobs.settings import Settings
 
@@ -138,6 +139,7 @@ class PictureStore:
                     read_timeout=timeout,
                     retries={"total_max_attempts": 1},
                     max_pool_connections=50,
+                    proxies={} if endpoint and is_loopback(endpoint) else None,  # None: those of the environment
                 ),
             )
             # Pictures are small: asking first whether they may be sent costs a round trip, or a silent second.

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
+from jobs.loopback import is_loopback
+
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 MISSING = f"{ENDPOINT} is set, but OpenTelemetry is not installed: pip install 'darkroom[tracing]'."
 
@@ -26,6 +28,7 @@ def set_up(process: str) -> None:
     if not os.environ.get(ENDPOINT):
         return
     try:
+        import requests
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -34,7 +37,10 @@ def set_up(process: str) -> None:
         raise SystemExit(MISSING) from None
     named = {"service.name": f"darkroom-{process}", "service.version": version("darkroom")}
     provider = TracerProvider(resource=Resource.create(named))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    direct = requests.Session() if is_loopback(os.environ[ENDPOINT]) else None
+    if direct:
+        direct.trust_env = False
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=direct)))
     _tracer = provider.get_tracer("darkroom")
 
 

@@ -21,6 +21,11 @@ PHOTO = ROOT / "examples" / "mountains.jpg"
 #: For stacks whose edits nobody looks at: a worker that loads no torch, and is there in half the time.
 OBEDIENT = {"EDITORS": "tests.editors:load", "PYTHONPATH": str(ROOT)}
 
+#: A proxy that is not there, by all of its names: nothing on this machine is to be reached through it.
+DEAD_PROXY = {
+    spelt: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "all_proxy") for spelt in (name, name.upper())
+} | dict.fromkeys(("no_proxy", "NO_PROXY"), "")
+
 
 class Up:
     """`darkroom up --no-sample` on a data folder, which can be ended and started again; what it says is in `log`."""

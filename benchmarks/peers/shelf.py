@@ -4,6 +4,7 @@ import os
 import uuid
 
 import boto3
+from botocore.config import Config
 
 
 def bucket_client():
@@ -13,6 +14,7 @@ def bucket_client():
         region_name=os.environ["S3_REGION"],
         aws_access_key_id=os.environ["S3_ACCESS_KEY_ID"],
         aws_secret_access_key=os.environ["S3_SECRET_ACCESS_KEY"],
+        config=Config(proxies={}),
     )
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from darkroom.client import AsyncClient, AsyncJob, AsyncJobs, AsyncWebhooks, Client, Job, Jobs, Webhooks
 from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunning
 from tests.integration.test_worker import PHOTO, Step, desk  # noqa: F401 - a fixture
+from tests.local_stack import DEAD_PROXY
 from worker.run import run_next
 
 
@@ -92,7 +93,10 @@ def working(desk, store) -> Callable[..., Any]:  # noqa: F811
 
 
 @pytest.fixture(params=[Blocking, Asynchronous])
-def side(request, url) -> Iterator[Any]:
+def side(request, url, monkeypatch) -> Iterator[Any]:
+    """A client, where the environment names a proxy that is not there."""
+    for name, value in DEAD_PROXY.items():
+        monkeypatch.setenv(name, value)
     side = request.param(url)
     yield side
     side.close()

@@ -1,6 +1,7 @@
 """`darkroom up` as its owner lives with it: one long story on one data folder, since each start takes seconds.
 
-It asks for keys, and its worker loads no torch; `tests/e2e/test_stack.py` has it as it is without a word.
+It asks for keys, its worker loads no torch, and the environment names a proxy that is not there; `tests/e2e/test_stack.py`
+has it as it is without a word.
 """
 
 import json
@@ -21,7 +22,7 @@ from darkroom.local.services import Keeper, Worker
 from darkroom.local.stack import Stack
 from jobs.settings import Settings
 from tests.darkroom.sleepers import group_is_gone
-from tests.local_stack import DARKROOM, OBEDIENT, PHOTO, Up
+from tests.local_stack import DARKROOM, DEAD_PROXY, OBEDIENT, PHOTO, Up
 from tests.waiting import eventually
 from tests.web_tier import as_environment
 
@@ -33,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def up(data: Path) -> Iterator[Up]:
-    with Up(data, "--auth", "--json", **OBEDIENT) as running:
+    with Up(data, "--auth", "--json", **OBEDIENT, **DEAD_PROXY) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from chaos.house import House, Plan, until
 from chaos.webhooks import Receiver
+from tests.local_stack import DEAD_PROXY
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -68,6 +69,7 @@ def test_a_request_is_one_trace_and_one_name_from_the_client_to_the_webhook():
             "LOG_FORMAT": "json",
             "FETCH_PORTS": str(receiver.port),
             "ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32",
+            **DEAD_PROXY,
         }
         with House(Plan(workers=1, settings=settings)) as house:
             house.http.headers.update({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "X-Request-Id": "followed"})
