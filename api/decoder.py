@@ -40,6 +40,7 @@ ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
 ALIVE = b"+"
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: the ends of a process that somebody else wants, and no picture brings
+MODESTY = 5  #: niceness beyond the web tier's, whose answers to others come first
 DESERTED = 3  #: the exit status of a child that finds the web tier gone
 
 
@@ -233,6 +234,7 @@ def run(children: int, answer: Answer) -> None:
     """Fork so many children that answer calls, and a fresh one for each that ends, until the web tier is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier, which ends us by leaving
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(MODESTY)
     gc.freeze()
     with socket.socket(fileno=sys.stdin.fileno()) as calls:
         for _ in range(children):

@@ -11,7 +11,8 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from api.credentials import Credentials
 from api.guards import own_origin
-from api.photos import Photos
+from api.photos import PATIENCE, Photos
+from api.threads import Threads
 from api.waiters import Seats, Waiters
 from jobs import logs
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
@@ -26,6 +27,8 @@ from jobs.settings import Settings
 from jobs.store import JobStore, Limits
 from jobs.throttle import Throttle
 from pipeline.catalogue import Card
+
+STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Parts:
     operator: Operator
     fetcher: Fetcher
     seats: Seats
+    submitting: Threads
 
     @classmethod
     def connect(cls, settings: Settings) -> "Parts":
@@ -77,6 +81,7 @@ class Parts:
             Operator(store),
             Fetcher(settings),
             Seats(settings.max_streams, settings.max_streams_per_tenant),
+            Threads(settings.decoders + STORING, PATIENCE),
         )
 
     def card(self) -> Card:

@@ -58,6 +58,7 @@ class Plan:
     engine: str = "fake"
     without: str = ""  #: a guard of `chaos.altered`
     disk_megabytes: int = 0  #: of Redis' and of S3's own small disk; 0: none of their own
+    web_by_proxy: bool = True  #: the web tier reaches Redis and S3 by proxies, which cost time
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
@@ -155,7 +156,7 @@ class House:
         settings = settings_for([self.valkey, self.seaweed]) | plan.environment()
         self.direct = settings | {"CHAOS_LEDGER": str(self.ledger)}
         self.settings = self.direct | self._by(self.to_redis, self.to_s3)
-        web = self.direct | self._by(self.web_to_redis, self.web_to_s3)
+        web = self.direct | (self._by(self.web_to_redis, self.web_to_s3) if plan.web_by_proxy else {})
         self.api = Api(self.folder / "logs", self.lifeline, web, free_ports(1)[0])
         self.keeper = ChaosKeeper(self, self.settings)
         self.workers = [NamedWorker(number, self, self.settings) for number in range(plan.workers)]

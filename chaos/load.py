@@ -1,7 +1,8 @@
 """More work than there is room for: `./dev chaos load [STORY] [--minutes N] [--seed N] [--json]`.
 
-Requests come at their times, whether or not earlier ones were answered (open loop). Three stories: three times what the
-workers can do; one tenant that floods while another sends a job now and then; forty jobs for two workers.
+Requests come at their times, whether or not earlier ones were answered (open loop). Four stories: three times what the
+workers can do; one tenant that floods while another sends a job now and then; forty jobs for two workers; a hundred
+uploads that wait for two decoders, while others look at the queue and are refused.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import httpx
+from PIL import Image
 
 from chaos.house import PHOTO, SEED, STEPS, Accepted, House, Plan, png, until
 from chaos.report import finish
@@ -27,6 +30,7 @@ Told = dict[str, Any]
 ADMIN_KEY = "an admin key for a house of our own"
 PICTURE = png(PHOTO)
 CALIBRATION = 40.0  #: seconds
+UPLOADS = 100  #: at a time
 
 
 @dataclass
@@ -75,6 +79,10 @@ class Client:
                 job = Accepted(number, answer.json()["id"], prompt, time.time())
                 self.asked.jobs.append(job)
                 self.house.accepted.append(job)
+
+    def look_at_queue(self) -> None:
+        """Read the state of the queue."""
+        self.read.note(*timed(lambda: self.http.get("/v1/queue")))
 
     def look(self, chance: random.Random) -> None:
         """Read one of the accepted jobs."""
@@ -245,7 +253,94 @@ def hoard(_minutes: float, _seed: int) -> Told:
     return {"most_held": most, "runs_by_worker": sorted(done.values()), "wrong": rules.wrong + verdict.wrong}
 
 
-STORIES = {"overload": overload, "flood": flood, "hoard": hoard}
+def stall(minutes: float, _seed: int) -> Told:
+    """A hundred uploads at a time wait for two decoders; others look at the queue, or come without a key."""
+    rules = Rules()
+    waiting: list[int] = []
+    settings = {"AUTH": "on", "ADMIN_KEY": ADMIN_KEY, "WRITES_PER_MINUTE": "1000000", "READS_PER_MINUTE": "1000000"}
+    plan = Plan(workers=0, web_by_proxy=False, settings=settings | {"MAX_WAIT_SECONDS": "1000000"})
+    with House(plan) as house, ThreadPoolExecutor(32) as pool:
+        looker, stranger = Client(house, key_of(house, "calm")), Client(house, "dk_none")
+        at_a_rate(pool, looker.look_at_queue, 20, 10)
+        alone, looker.read = looker.read, Asked()
+        uploads = Uploads(house.api.url, key_of(house, "busy"))
+        uploads.start()
+        until(lambda: uploads.under_way() >= UPLOADS, 60)
+        asking = threading.Thread(target=at_a_rate, args=(pool, stranger.submit, 5, 60 * minutes), daemon=True)
+        asking.start()
+
+        def look() -> None:
+            waiting.append(uploads.under_way())
+            looker.look_at_queue()
+
+        at_a_rate(pool, look, 20, 60 * minutes)
+        asking.join()
+        statuses = uploads.stop()
+    slow = looker.read.percentile(0.99)
+    rules.must(slow < 50, f"one look at the queue in a hundred took more than {slow} ms")
+    rules.must(set(looker.read.statuses) == {"200"}, f"looks at the queue got {looker.read.statuses}")
+    rules.must(set(stranger.asked.statuses) == {"401"}, f"submissions without a key got {stranger.asked.statuses}")
+    rules.must(set(statuses) <= {"202", "503"}, f"uploads got {statuses}")
+    return {
+        "uploads_at_a_time": round(statistics.mean(waiting), 1),
+        "uploads": statuses,
+        "looks": len(looker.read.seconds),
+        "look_alone_p50_ms": alone.percentile(0.5),
+        "look_alone_p99_ms": alone.percentile(0.99),
+        "look_p50_ms": looker.read.percentile(0.5),
+        "look_p99_ms": slow,
+        "refusals": len(stranger.asked.seconds),
+        "refusal_p50_ms": stranger.asked.percentile(0.5),
+        "refusal_p99_ms": stranger.asked.percentile(0.99),
+        "wrong": rules.wrong,
+    }
+
+
+class Uploads:
+    """A process that submits pictures which take a decoder as long as any may, at their times."""
+
+    def __init__(self, url: str, key: str) -> None:
+        context = get_context("spawn")
+        self._over, self._under_way, self._answers = context.Event(), context.Value("i", 0), context.Queue()
+        parts = (url, key, self._over, self._under_way, self._answers)
+        self._process = context.Process(target=keep_uploading, args=parts, daemon=True)
+
+    def start(self) -> None:
+        self._process.start()
+
+    def under_way(self) -> int:
+        return int(self._under_way.value)
+
+    def stop(self) -> dict[str, int]:
+        """End it; returns how often each status came."""
+        self._over.set()
+        statuses: dict[str, int] = self._answers.get(timeout=120)
+        self._process.join()
+        return statuses
+
+
+def keep_uploading(url: str, key: str, over: Any, under_way: Any, answers: Any) -> None:
+    """The process: an upload begins as soon as less than a hundred are under way, but no more than 20 in a second."""
+    picture, asked = png(Image.linear_gradient("L").resize((7800, 5000)).convert("RGB")), Asked()
+    limits = httpx.Limits(max_connections=UPLOADS)
+    headers = {"Authorization": f"Bearer {key}"}
+    http = httpx.Client(base_url=url, timeout=120, trust_env=False, headers=headers, limits=limits)
+
+    def upload() -> None:
+        asked.note(*timed(lambda: http.post("/v1/jobs", files={"image": picture}, data={"prompt": "x"})))
+        with under_way.get_lock():
+            under_way.value -= 1
+
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        while not over.wait(0.05):
+            if under_way.value < UPLOADS:
+                with under_way.get_lock():
+                    under_way.value += 1
+                pool.submit(upload)
+    answers.put(asked.statuses)
+
+
+STORIES = {"overload": overload, "flood": flood, "hoard": hoard, "stall": stall}
 
 
 def main(words: list[str]) -> int:

@@ -182,21 +182,6 @@ class QueueView:
     paused: bool = False
 
 
-@dataclass(frozen=True)
-class Fleet:
-    """The live workers, their slots, and the mean time between two results (ms, None: nothing was measured yet)."""
-
-    workers: int
-    slots: int
-    interval_ms: float | None
-
-    def wait_seconds(self, jobs: float) -> int | None:
-        """Seconds until so many jobs are done."""
-        if self.interval_ms is None or not self.workers:
-            return None
-        return round(jobs * self.interval_ms / 1000)
-
-
 class JobStore:
     """Every job's record and the transitions between its states.
 
@@ -312,16 +297,6 @@ class JobStore:
             text = self.redis.hget(keys.PREVIEW + job_id, kind)
         return bytes.fromhex(text) if text else None
 
-    def fleet(self) -> Fleet:
-        """The workers that are alive, by what they last said."""
-        with reaching_redis():
-            alive = self._alive(keys.WORKERS)
-            willing = set(alive) - self.redis.smembers(keys.DRAINING)
-            said = self.redis.hmget(keys.WORKER_INFO, willing) if willing else []
-            interval = self.redis.hget(keys.STATS, "interval_ms")
-        slots = sum(json.loads(text)["slots"] for text in said if text)
-        return Fleet(len(alive), slots, float(interval) if interval else None)
-
     def _alive(self, key: str) -> list[str]:
         seconds, micros = self.redis.time()
         return list(self.redis.zrangebyscore(key, seconds * 1000 + micros // 1000 - ALIVE_MS, "+inf"))
@@ -333,17 +308,26 @@ class JobStore:
 
     def queue(self) -> QueueView:
         """The queue as it is now."""
-        fleet = self.fleet()
         with reaching_redis():
-            queued = sum(self.redis.zcard(key) for key in (keys.QUEUE, keys.DELAYED, keys.PARKED))
-            running = self.redis.zcard(keys.RUNNING)
-            seconds, _ = self.redis.time()
-            oldest = self.redis.zrange(keys.QUEUE, 0, 0)
+            pipe = self.redis.pipeline(transaction=False)
+            for key in (keys.QUEUE, keys.DELAYED, keys.PARKED, keys.RUNNING):
+                pipe.zcard(key)
+            pipe.zrange(keys.QUEUE, 0, 0)
+            pipe.exists(keys.PAUSED)
+            pipe.hget(keys.STATS, "interval_ms")
+            pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+            pipe.smembers(keys.DRAINING)
+            pipe.hgetall(keys.WORKER_INFO)
+            pipe.time()
+            *queued, running, oldest, paused, interval, heard, draining, said, (seconds, micros) = pipe.execute()
             created = self.redis.hget(keys.JOB + oldest[0], "created_ms") if oldest else None
-            paused = bool(self.redis.exists(keys.PAUSED))
-        age = max(0.0, seconds - int(created) / 1000) if created else 0.0
-        wait = None if paused else fleet.wait_seconds(queued + running)
-        return QueueView(queued, running, age, wait, fleet.workers, fleet.slots, paused)
+        now = seconds * 1000 + micros // 1000
+        alive = [worker for worker, at in heard if at >= now - ALIVE_MS]
+        slots = sum(json.loads(said[worker])["slots"] for worker in alive if worker in said and worker not in draining)
+        age = max(0, now - int(created)) / 1000 if created else 0.0
+        jobs = sum(queued) + running
+        wait = None if paused or interval is None or not alive else round(jobs * float(interval) / 1000)
+        return QueueView(sum(queued), running, age, wait, len(alive), slots, bool(paused))
 
     def promises(self) -> Promises | None:
         """How good the estimates of the last thousand finished jobs were, as told when they were accepted."""

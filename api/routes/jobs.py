@@ -69,7 +69,7 @@ async def create_job(
     url = submission.image_at("url")
     if url and not await run_in_threadpool(_is_known, once, caller, service):
         submission = submission.model_copy(update={"image": await _fetch(url, caller, service)})
-    job = await run_in_threadpool(_submit, caller, submission, once, service, response)
+    job = await service.submitting.run(_submit, caller, submission, once, service, response)
     if not wait:
         after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
         return await run_in_threadpool(_tell_accepted, job, service, response)

@@ -375,10 +375,10 @@ def test_every_transition_is_an_event(store):
 
 
 def test_the_fleet_is_who_has_been_heard_of(store):
-    assert store.fleet().slots == 0
+    assert store.queue().slots == 0
     store.renew("w1", {"slots": 2, "checkpoint": {"name": "micro"}}, [], lease_seconds=30)
     store.renew("w2", {"slots": 3, "checkpoint": {"name": "micro"}}, [], lease_seconds=30)
-    assert (store.fleet().workers, store.fleet().slots) == (2, 5)
+    assert (store.queue().workers, store.queue().slots) == (2, 5)
     for _ in range(4):
         submit(store)
     claim(store)
@@ -386,7 +386,7 @@ def test_the_fleet_is_who_has_been_heard_of(store):
     store.redis.zadd(keys.WORKERS, {"w1": 1})
     store.expire()
     store.retire("w2")
-    assert store.fleet().workers == 0
+    assert store.queue().workers == 0
     assert store.checkpoint() == {"name": "micro"}, "known also while no worker is alive"
 
 

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -362,6 +363,18 @@ def test_pictures_that_find_no_turn_are_told_to_come_again(reader, monkeypatch):
         reader._turns.acquire()
     with pytest.raises(Unavailable):
         reader.read(encoded(scene(), "PNG"))
+
+
+def test_nobody_else_waits_behind_the_decoders(client, settings, jpeg):
+    """Sixty uploads wait for the decoders, more than the web tier has threads for everything else."""
+    state = client.app.state
+    with ThreadPoolExecutor(60) as pool, ExitStack() as busy:
+        for _ in range(settings.decoders):
+            busy.enter_context(state.parts.photos._turns)
+        uploads = [pool.submit(submit, client, jpeg) for _ in range(60)]
+        until(lambda: state.registry.get_sample_value("darkroom_http_requests_under_way") >= 60, what="all wait")
+        assert client.get("/v1/queue").status_code == 200
+        assert not [upload for upload in uploads if upload.done()]
 
 
 def test_a_decoder_holds_no_secret_and_no_connection(reader):

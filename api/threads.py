@@ -1,0 +1,37 @@
+"""Threads for work that may have to wait: who waits for one of them holds none that other requests need."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from jobs.errors import Unavailable
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Threads:
+    """So many threads for one kind of work, taken in the order in which it comes."""
+
+    def __init__(self, threads: int, patience: float) -> None:
+        self._turns = asyncio.Semaphore(threads)
+        self._limiter = CapacityLimiter(threads)  # never the bound: it keeps this work apart from the usual limiter
+        self._patience = patience
+
+    async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Do the work in one of the threads.
+
+        Raises:
+            Unavailable: none was free for as long as the patience lasts.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unavailable("Too many pictures are being read at the moment.") from None
+        try:
+            return await to_thread.run_sync(lambda: work(*args, **options), limiter=self._limiter)
+        finally:
+            self._turns.release()
