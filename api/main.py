@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
@@ -26,6 +25,7 @@ from api.site import Site
 from api.waiters import Waiters
 from jobs import logs, traces
 from jobs.settings import Settings
+from jobs.version import version
 
 DESCRIPTION = """Edits photos by instruction. Post a picture and what to change; you get a job id at once,
 and poll for the edited picture. Errors are problem documents (RFC 9457) that name the field and its limit."""
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = DocumentedApp(
         title="Darkroom",
         description=DESCRIPTION,
-        version=version("darkroom"),
+        version=version(),
         lifespan=_run,
         docs_url=None,  # the site has that page
         redoc_url=None,

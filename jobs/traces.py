@@ -7,13 +7,13 @@ variables, too). Otherwise nothing of that is imported, and a span costs a compa
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 from jobs.loopback import is_loopback
+from jobs.version import version
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-MISSING = f"{ENDPOINT} is set, but OpenTelemetry is not installed: pip install 'darkroom[tracing]'."
+MISSING = f"{ENDPOINT} is set, but OpenTelemetry is not installed; in a clone: pip install '.[tracing]'"
 
 _tracer: Any = None
 
@@ -35,7 +35,7 @@ def set_up(process: str) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise SystemExit(MISSING) from None
-    named = {"service.name": f"darkroom-{process}", "service.version": version("darkroom")}
+    named = {"service.name": f"darkroom-{process}", "service.version": version()}
     provider = TracerProvider(resource=Resource.create(named))
     direct = requests.Session() if is_loopback(os.environ[ENDPOINT]) else None
     if direct:

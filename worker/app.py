@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 from celery import Celery, signals
@@ -22,6 +21,7 @@ from jobs.hints import QUEUE, TASK, celery_app
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
+from jobs.version import version
 from worker.certificates import CredentialsError
 from worker.credentials import load_signer
 from worker.editor import load_editors
@@ -123,7 +123,7 @@ def load_desk(settings: Settings) -> Desk:
     editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
-    about |= {"version": version("darkroom"), "started_ms": time.time_ns() // 1_000_000}
+    about |= {"version": version(), "started_ms": time.time_ns() // 1_000_000}
     if signer:
         about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
     name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # in a container, every life has the same pid

@@ -7,7 +7,6 @@ import io
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from jobs.provenance import AI_EDITED, CONTEXT, OURS, InputCredentials
 from jobs.settings import Settings
+from jobs.version import version
 from worker.certificates import Certificate, CredentialsError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Edit:
         edited = {
             "action": "c2pa.edited",
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "softwareAgent": {"name": "Darkroom", "version": version("darkroom")},
+            "softwareAgent": {"name": "Darkroom", "version": version()},
             "digitalSourceType": AI_EDITED,
             "parameters": {OURS + name: value for name, value in said.items()},
         }
@@ -98,7 +98,7 @@ class OutputSigner:
 
         actions = edit.actions(with_prompt=self._with_prompt)
         manifest = {
-            "claim_generator_info": [{"name": "Darkroom", "version": version("darkroom")}],
+            "claim_generator_info": [{"name": "Darkroom", "version": version()}],
             "redactions": edit.redactions,
             "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
         }

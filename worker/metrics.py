@@ -1,7 +1,6 @@
 """Prometheus metrics of one worker or keeper, on a port of its own."""
 
 from collections.abc import Iterable
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -10,6 +9,7 @@ from prometheus_client.registry import Collector
 from jobs.metrics import StorageMetrics
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
+from jobs.version import version
 
 DELIVERY_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 
@@ -44,7 +44,7 @@ class ProcessInfo(Collector):
     """Which version of which process this is."""
 
     def __init__(self, process: str) -> None:
-        self._labels = (process, version("darkroom"))
+        self._labels = (process, version())
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily("darkroom_process_info", "1, of each process.", labels=("process", "version"))

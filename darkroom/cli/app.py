@@ -246,6 +246,7 @@ def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, as
 
     REDIS_URL, S3_ENDPOINT_URL (with S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_BUCKET) and CHECKPOINT replace the parts
     that it would bring along."""
+    need_the_service()
     from darkroom.local import stack
     from darkroom.local.data_folder import DataFolderError
     from darkroom.local.process import ProcessError
@@ -264,6 +265,7 @@ def rebuild(data: Path) -> None:
 
     Reads the picture store, where each job is written down before it is accepted. Run it where the settings of the
     service are in the environment, or beside a running `darkroom up`; it is safe to repeat."""
+    need_the_service()
     from darkroom.local import stack
     from darkroom.local.process import ProcessError
 
@@ -280,6 +282,15 @@ def version(as_json: bool) -> None:
     if as_json:
         return print_json({"version": darkroom.__version__})
     return click.echo(f"darkroom {darkroom.__version__}")
+
+
+def need_the_service() -> None:
+    """Refuse where only the client is installed: the service is not in the wheel."""
+    if not (Path(darkroom.__file__).parents[1] / "worker" / "app.py").exists():
+        raise DarkroomError(
+            "Only the client is installed here: to run the service, type `./dev run` in a clone of the repository, "
+            "or use its docker-compose.yml."
+        )
 
 
 def range_of(parameter: dict[str, Any]) -> str:

