@@ -158,7 +158,7 @@ class TooManyJobs(TooMany):
 
 
 class Unavailable(DarkroomError):
-    """A part that we need does not answer; nothing was accepted, nothing is lost."""
+    """A part that we need does not answer; nothing is lost, and asking again under the same idempotency key is safe."""
 
     slug = "unavailable"
     title = "The service cannot do this right now"

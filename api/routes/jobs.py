@@ -26,8 +26,6 @@ from jobs.errors import (
     InvalidRequest,
     QueueFull,
     TooManyJobs,
-    TooManyStreams,
-    Unavailable,
 )
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
@@ -76,7 +74,8 @@ async def create_job(
     await run_in_threadpool(service.hints.top_up)
     try:
         job, place = await _wait(service, request, caller, job.id, wait)
-    except (TooManyStreams, Unavailable):  # the job is accepted, and a preference is no order
+    except Exception as error:  # the job is accepted, and a preference is no order
+        log.info("an accepted job is not waited for: %r", error)
         return await run_in_threadpool(_tell_accepted, job, service, response)
     response.headers["Preference-Applied"] = f"wait={wait}"
     if job.status.is_over:
@@ -191,17 +190,18 @@ def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: 
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     try:
         return service.job(job.id, caller)
-    except Unavailable:  # it is accepted all the same
+    except Exception:  # it is accepted all the same
+        log.warning("an accepted job cannot be read", exc_info=True)
         return replace(job, created_ms=born_ms(job.id))
 
 
 def _tell_accepted(job: Job, service: Parts, response: Response) -> JobView:
-    """An accepted job; without its place and ETag where the records do not answer, for it stays accepted."""
+    """An accepted job; without its place and ETag where these cannot be told, for it stays accepted."""
     try:
-        place = service.store.places([job]).get(job.id)
-    except Unavailable:
+        return _tell(job, service.store.places([job]).get(job.id), service, response)
+    except Exception:
+        log.warning("the place of an accepted job cannot be told", exc_info=True)
         return view_job(job, None, service)
-    return _tell(job, place, service, response)
 
 
 def _tell(job: Job, place: Place | None, service: Parts, response: Response) -> JobView:

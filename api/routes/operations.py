@@ -1,5 +1,6 @@
 """Running the service, for operators: its queue, workers, dead letters and tenants."""
 
+import logging
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,10 +13,12 @@ from api.deps import Caller, JobId, Operating, Parts, Service
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
-from jobs.errors import NotFound
+from jobs.errors import NotFound, Unavailable
 from jobs.job import Job, Status
 from jobs.keyring import TENANT
 from jobs.operator import Allowed, WorkerView
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/admin", tags=["operations"])
 
@@ -265,7 +268,10 @@ def retry_dead_letter(
     """Run it again, as a new job of its tenant that names it as its parent; it is no dead letter then."""
     job = _find(service, job_id)
     again = run_again(job, Caller(job.tenant, frozenset(), None), service, response)
-    service.operator.forget_dead_letter(job.id)
+    try:
+        service.operator.forget_dead_letter(job.id)
+    except Unavailable:  # the new job is accepted all the same
+        log.warning("the dead letter %s is kept, though it runs again", job.id)
     after.add_task(service.hints.top_up)
     return Redriven(id=again.id, parent=job.id, tenant=job.tenant)
 

@@ -12,8 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from darkroom.local.servers import Valkey
 from jobs import keys
-from jobs.errors import QueueFull, RecordsUnavailable
+from jobs.errors import NotFound, QueueFull, RecordsUnavailable
 from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -175,6 +176,40 @@ def test_an_accepted_job_is_told_of_even_where_its_record_cannot_be_read(
     assert answer.headers["location"] == answer.json()["urls"]["self"]
     assert client.get(answer.headers["location"]).json()["created_at"][:16] == answer.json()["created_at"][:16]
     assert store.queue().queued == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Prefer": "wait=5"}])
+def test_a_job_is_accepted_though_redis_dies_just_then(settings, tmp_path, jpeg, monkeypatch, headers):
+    """Nobody is told that a job was refused whose record is there: it is there when Redis is back."""
+    submit = JobStore.submit
+
+    def submit_and_die(store: JobStore, *words: object) -> str | None:
+        answer = submit(store, *words)
+        valkey.kill()
+        return answer
+
+    with Valkey(tmp_path) as valkey, calling(settings.model_copy(update={"redis_url": valkey.url})) as client:
+        monkeypatch.setattr(JobStore, "submit", submit_and_die)
+        answer = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "make it sepia"}, headers=headers)
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued"), answer.text
+        valkey.start()
+        assert until_answered(client, answer.headers["location"])["id"] == answer.json()["id"]
+
+
+def until_answered(client: TestClient, path: str) -> dict:
+    until(lambda: client.get(path).status_code != 503)
+    return client.get(path).raise_for_status().json()
+
+
+@pytest.mark.parametrize("error", [KeyError("status"), ValueError("no JSON"), NotFound("gone")])
+def test_nor_does_a_record_that_cannot_be_read_undo_it(client, jpeg, monkeypatch, error):
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(JobStore, "get", broken)
+    for headers in ({}, {"Prefer": "wait=5"}):
+        answer = client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "make it sepia"}, headers=headers)
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued"), answer.text
 
 
 # ---- bodies
