@@ -48,6 +48,8 @@
     dk:lanes                zset    lanes by when to look at them next; a lane is what goes to one receiver
     dk:lane:{lane}          zset    deliveries not yet made, by the time of their next attempt
     dk:flying:{lane}        zset    those under way, by the end of their sender's lease
+    dk:sending:{tenant}     zset    all of a tenant's that are under way, likewise
+    dk:aside:{tenant}       zset    its lanes that wait until it has less under way, by when they were put aside
     dk:circuit:{lane}       hash    how often the receiver failed in a row, since when, and until when it is left alone
     dk:instance             string  which Redis this is: the bucket holds the same, until this one has lost everything
     dk:signing-key          string  the seed of the key that signs for everybody, hex
@@ -104,6 +106,8 @@ DELIVERIES = "dk:deliveries:"
 LANES = "dk:lanes"
 LANE = "dk:lane:"
 FLYING = "dk:flying:"
+SENDING = "dk:sending:"
+ASIDE = "dk:aside:"
 CIRCUIT = "dk:circuit:"
 INSTANCE = "dk:instance"
 SIGNING_KEY = "dk:signing-key"

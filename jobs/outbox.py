@@ -203,9 +203,11 @@ class Outbox:
 
     # ---- the courier's side
 
-    def dispatch(self, wanted: int, lease_ms: int) -> list[Delivery]:
-        """Deliveries that are due, for the caller alone until the lease is over."""
-        records = self._run("dispatch", wanted, lease_ms, uuid4().hex[:16])
+    def dispatch(self, wanted: int, lease_ms: int, each: int = 10**9) -> list[Delivery]:
+        """Deliveries that are due, for the caller alone until the lease is over; `each` of a tenant are under way."""
+        records, more = [], True
+        while more and not records:
+            records, more = self._run("dispatch", wanted, lease_ms, uuid4().hex[:16], each)
         return [Delivery.from_record(_record(pairs)) for pairs in records]
 
     def attempted(

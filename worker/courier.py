@@ -31,6 +31,7 @@ JITTER = 0.2  #: of every delay, up or down
 LONGEST_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
 LOGGED_BYTES = 200
 LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
+SHARE = 4  #: a tenant has at most this part of one courier's senders, over all couriers
 LOOK = 1.0  #: seconds after which the courier looks unasked
 
 
@@ -66,6 +67,7 @@ class Courier:
         self.metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._fetcher = fetcher
         self._lease_ms = round((settings.webhook_timeout_seconds + LEASE_MARGIN) * 1000)
+        self._each = max(1, settings.webhook_senders // SHARE)
         self._stir = asyncio.Event()
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -94,7 +96,7 @@ class Courier:
     async def _send_what_is_due(self) -> None:
         try:
             while free := self.settings.webhook_senders - len(self._flights):
-                due = await asyncio.to_thread(self.outbox.dispatch, free, self._lease_ms)
+                due = await asyncio.to_thread(self.outbox.dispatch, free, self._lease_ms, self._each)
                 for delivery in due:
                     flight = asyncio.create_task(self._carry(delivery))
                     self._flights.add(flight)

@@ -3,7 +3,7 @@
 -- Returns the delivery's status now, or nil when its lease is another sender's.
 local row, outcome, attempt, again = text(1), text(3), cjson.decode(text(4)), ARGV[5] ~= '' and number(5)
 local pause, failing_rest = number(6), number(7)
-local lane, endpoint, ticket = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'endpoint', 'ticket'))
+local lane, endpoint, ticket, tenant = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'endpoint', 'ticket', 'tenant'))
 if not lane or ticket ~= text(2) then return nil end
 local at = now()
 local attempts = decode(redis.call('HGET', DELIVERY .. row, 'attempts'), {})
@@ -11,6 +11,7 @@ if #attempts == 20 then table.remove(attempts, 1) end
 attempts[#attempts + 1] = attempt
 redis.call('HDEL', DELIVERY .. row, 'ticket')
 redis.call('ZREM', FLYING .. lane, row)
+redis.call('ZREM', SENDING .. (tenant or ''), row)
 redis.call('HSET', DELIVERY .. row, 'attempts', cjson.encode(attempts))
 redis.call('HSET', DELIVERY .. row, 'tries', (tonumber(redis.call('HGET', DELIVERY .. row, 'tries')) or 0) + 1)
 
@@ -35,4 +36,5 @@ else
   end
 end
 schedule(lane)
+recall_lane(tenant or '')
 return redis.call('HGET', DELIVERY .. row, 'status')

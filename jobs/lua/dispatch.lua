@@ -1,31 +1,48 @@
--- ARGV: deliveries wanted, lease in ms, 64 random bits in hex
--- Returns the records of deliveries that are due, one a lane and each for one sender until its lease is over.
-local at, most, lease_end, random = now(), number(1), now() + number(2), text(3)
+-- ARGV: deliveries wanted, lease in ms, 64 random bits in hex, deliveries of one tenant that may be under way
+-- Returns the records of deliveries that are due, one a lane and each for one sender until its lease is over; and whether
+-- there is more to look at.
+local at, most, lease_end, random, each = now(), number(1), now() + number(2), text(3), number(4)
+local LOOKS = 100  -- in one call, for others wait meanwhile
 
+-- The lane's first delivery that can be made, and whose it is; the tenant also when there is none.
 local function next_due(lane)
+  local tenant
   for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, 100)) do
-    local endpoint = redis.call('HGET', DELIVERY .. row, 'endpoint')
-    if not endpoint then
+    local endpoint, owner = unpack(redis.call('HMGET', DELIVERY .. row, 'endpoint', 'tenant'))
+    tenant = owner or tenant
+    if not endpoint or not owner then
       redis.call('ZREM', LANE .. lane, row)
     elseif endpoint ~= OWN and redis.call('HEXISTS', ENDPOINT .. endpoint, 'url') == 0 then
       end_delivery(row, 'failed')
     elseif endpoint ~= OWN and redis.call('HEXISTS', ENDPOINT .. endpoint, 'disabled_ms') == 1 then
       end_delivery(row, 'failed')
     else
-      return row
+      return row, tenant
     end
   end
+  return nil, tenant
 end
 
-local records = {}
-for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0, most)) do
-  local row = next_due(lane)
-  if row then
-    redis.call('ZADD', LANE .. lane, lease_end, row)
-    redis.call('ZADD', FLYING .. lane, lease_end, row)
-    redis.call('HSET', DELIVERY .. row, 'ticket', random)
-    records[#records + 1] = redis.call('HGETALL', DELIVERY .. row)
-  end
-  schedule(lane)
+local function is_crowded(tenant)
+  redis.call('ZREMRANGEBYSCORE', SENDING .. tenant, '-inf', at)
+  return redis.call('ZCARD', SENDING .. tenant) >= each
 end
-return records
+
+local records, looks = {}, 0
+for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0, LOOKS)) do
+  if #records == most then break end
+  looks = looks + 1
+  local row, tenant = next_due(lane)
+  if row and is_crowded(tenant) then
+    put_aside(lane, tenant)
+  else
+    if row then
+      for _, key in ipairs({LANE .. lane, FLYING .. lane, SENDING .. tenant}) do redis.call('ZADD', key, lease_end, row) end
+      redis.call('HSET', DELIVERY .. row, 'ticket', random)
+      records[#records + 1] = redis.call('HGETALL', DELIVERY .. row)
+    end
+    schedule(lane)
+    if tenant and not is_crowded(tenant) then recall_lane(tenant) end
+  end
+end
+return {records, looks == LOOKS and 1 or 0}

@@ -1,13 +1,15 @@
 -- Messages for webhooks. A delivery is written by the call that changes its job, and kept until it is delivered or given
 -- up. Deliveries to one receiver share a lane: its own order, two in flight at most (one while it keeps failing).
+-- A tenant that has as many in flight as it may have keeps its other lanes aside, until one of its own has landed.
 
 -- When the lane is to be looked at next: at its first delivery, but not while it rests or all its places are taken.
+-- Returns false when nothing waits in it.
 local function schedule(lane)
   local at = now()
   local first = redis.call('ZRANGE', LANE .. lane, 0, 0, 'WITHSCORES')
   if not first[1] then
     redis.call('ZREM', LANES, lane)
-    return
+    return false
   end
   local failures, rests_until = unpack(redis.call('HMGET', CIRCUIT .. lane, 'failures', 'rests_until_ms'))
   local places = tonumber(failures or 0) >= CIRCUIT_FAILURES and 1 or 2
@@ -15,6 +17,22 @@ local function schedule(lane)
   local flying = redis.call('ZRANGE', FLYING .. lane, 0, 0, 'WITHSCORES')
   local free_at = redis.call('ZCARD', FLYING .. lane) >= places and tonumber(flying[2]) or 0
   redis.call('ZADD', LANES, math.max(tonumber(first[2]), tonumber(rests_until or 0), free_at), lane)
+  return true
+end
+
+-- One of the tenant's lanes that were put aside is to be looked at again. Whoever takes a lane of it away, or looks at
+-- one while there is room, calls this: so as long as some are aside, one of the others is in flight or to be looked at.
+local function recall_lane(tenant)
+  local lane
+  repeat lane = redis.call('ZPOPMIN', ASIDE .. tenant)[1] until not lane or schedule(lane)
+end
+
+-- The first of those aside stays in line, for when the senders of all that is in flight are dead.
+local function put_aside(lane, tenant)
+  redis.call('ZREM', LANES, lane)
+  redis.call('ZADD', ASIDE .. tenant, 'NX', now(), lane)
+  local lease_end = redis.call('ZRANGE', SENDING .. tenant, 0, 0, 'WITHSCORES')[2]
+  redis.call('ZADD', LANES, lease_end, redis.call('ZRANGE', ASIDE .. tenant, 0, 0)[1])
 end
 
 local function enqueue(row, lane, tenant, endpoint, fields)
@@ -41,7 +59,7 @@ local function drop(row)
   if tenant and endpoint then redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row) end
   if not lane then return end
   redis.call('ZREM', LANE .. lane, row)
-  schedule(lane)
+  if not schedule(lane) and tenant then recall_lane(tenant) end
 end
 
 -- News of the same job that nobody has taken yet is old news.

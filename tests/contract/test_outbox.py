@@ -12,6 +12,7 @@ from jobs.job import Job
 from jobs.outbox import MOST_ENDPOINTS, Attempt, Delivery, Endpoint, Event, Outbox
 from jobs.store import CONSTANTS, OWN, JobStore, Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
+from tests.waiting import until
 
 HOOK = "https://hooks.example/darkroom?token=1"
 ALL = tuple(Event)
@@ -161,6 +162,46 @@ def test_the_body_says_what_happened_then_and_is_the_same_for_ever(store, outbox
     assert again is not None
     assert again.body("https://api.example") == started.body("https://api.example")
     assert "." not in started.id
+
+
+def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(store, outbox):
+    """Three hundred receivers of one tenant, of which none answers, and one of another's."""
+    for number in range(300):
+        accepted(store, tenant="slow", webhook=f"https://h{number}.example/")
+    accepted(store, tenant="calm")
+    for job_id in store.redis.zrange(keys.QUEUE, 0, -1):
+        store.cancel(job_id, store.redis.hget(keys.JOB + job_id, "tenant"))
+    flying = outbox.dispatch(64, 60_000, each=16)
+    while more := outbox.dispatch(64 - len(flying), 60_000, each=16):
+        flying += more
+    assert [one.tenant for one in flying].count("slow") == 16
+    assert [one.tenant for one in flying].count("calm") == 1
+
+
+def test_what_a_tenant_had_to_keep_aside_is_all_delivered(store, outbox):
+    """Also when its jobs go meanwhile, and when a courier dies with all that it had taken."""
+    jobs = [
+        accepted(store, webhook=f"https://h{number}.example/", webhook_events=(Event.COMPLETED,))
+        for number in range(40)
+    ]
+    for job in jobs:
+        store.cancel(job.id, "default")
+    lost = outbox.dispatch(64, 1, each=3)
+    assert len(lost) == 3
+    store.delete(jobs[20].id, "default")
+    delivered = set()
+
+    def deliver_some() -> bool:
+        for one in outbox.dispatch(64, 60_000, each=3):
+            delivered.add(one.job)
+            assert deliver(outbox, one) == "delivered"
+        return len(delivered) == 39
+
+    until(deliver_some, what="39 deliveries")
+    assert delivered == {job.id for job in jobs} - {jobs[20].id}
+    assert not [
+        key for key in (keys.LANES, keys.ASIDE + "default", keys.SENDING + "default") if store.redis.exists(key)
+    ]
 
 
 def test_racing_couriers_share_no_delivery(store, outbox):
