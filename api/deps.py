@@ -88,7 +88,7 @@ class Parts:
         """The card of the checkpoint that the workers serve; before the first worker, of the configured folder."""
         said = self.store.checkpoint()
         if said:
-            return Card(**said)
+            return Card.told(said)
         return Card.read(Path(self.settings.checkpoint))
 
     @property

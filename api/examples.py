@@ -24,6 +24,7 @@ JOB: dict[str, Any] = {
     "queue": {"position": 2, "eta_seconds": 12},
     "progress": None,
     "error": None,
+    "warnings": [],
     "cancellation": None,
     "attempts": [],
     "timing": {"queued_ms": None, "load_ms": None, "run_ms": None, "upload_ms": None, "total_ms": None},
@@ -106,6 +107,14 @@ WORKER: dict[str, Any] = {
     "version": "0.1.0",
     "started_at": AT,
     "seen_at": AT,
+}
+BROKEN_RECORD: dict[str, Any] = {
+    "id": JOB_ID,
+    "object": "broken_record",
+    "tenant": "acme",
+    "status": None,
+    "wrong": "has no status",
+    "repair": "The keeper fills in what it lacks and ends the job as failed.",
 }
 DEAD_LETTER: dict[str, Any] = {
     "id": JOB_ID,
@@ -237,6 +246,10 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/admin/workers"): ("List the workers", _list(WORKER)),
     ("post", "/v1/admin/workers/{worker}/drain"): ("Drain a worker", _list(WORKER | {"draining": True})),
     ("delete", "/v1/admin/workers/{worker}/drain"): ("Let a worker claim again", _list(WORKER)),
+    ("get", "/v1/admin/broken-records"): (
+        "List the records that are not whole",
+        {"object": "list", "data": [BROKEN_RECORD], "has_more": False, "next": None},
+    ),
     ("get", "/v1/admin/dead-letters"): ("List the dead letters", _list(DEAD_LETTER)),
     ("get", "/v1/admin/dead-letters/{job_id}"): ("Read a dead letter", DEAD_LETTER),
     ("post", "/v1/admin/dead-letters/{job_id}/retry"): (

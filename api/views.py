@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from api.deps import Parts
 from jobs.job import Job, Picture, Status
@@ -67,6 +67,17 @@ class JobErrorView(BaseModel):
     detail: str
 
 
+class WarningView(BaseModel):
+    """Why the picture may not be quite what was asked for; some codes come with more than this.
+
+    `prompt-truncated`: the instruction was longer than the model reads; `detail` has the words that it did not read.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    code: str
+    detail: str
+
+
 class CancellationView(BaseModel):
     """The step at which a job stopped, and the milliseconds since it was asked to."""
 
@@ -118,6 +129,7 @@ class JobView(BaseModel):
     queue: QueuePlace | None
     progress: ProgressView | None
     error: JobErrorView | None
+    warnings: list[WarningView]
     cancellation: CancellationView | None
     attempts: list[AttemptView]
     timing: TimingView
@@ -217,6 +229,7 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
         queue=QueuePlace(position=place.position, eta_seconds=place.eta_seconds) if place else None,
         progress=progress,
         error=JobErrorView(**job.error) if job.error else None,
+        warnings=[WarningView(**warning) for warning in job.warnings],
         cancellation=CancellationView(**job.cancellation) if job.cancellation else None,
         attempts=[view_attempt(attempt) for attempt in job.attempts],
         timing=_view_timing(job),

@@ -27,7 +27,7 @@ import httpx
 from darkroom.calls import Asking, Async, Connection, Emit, Side, Streaming, Sync, call, each, stream
 from darkroom.errors import DarkroomError, JobCanceled, JobFailed, NotFound, StillRunning
 from darkroom.events import Event, follow
-from darkroom.models import Delivery, Key, Page, Preview, Upload, Webhook
+from darkroom.models import Delivery, Key, Page, Preview, Upload, Warned, Webhook
 from darkroom.operations import AsyncOperations, Operations
 
 OVER = ("succeeded", "failed", "canceled")
@@ -65,6 +65,11 @@ class JobCalls(Side):
         """Why it failed."""
         error = self.json["error"] or {}
         return error.get("detail") or error.get("title")
+
+    @property
+    def warnings(self) -> Sequence[Warned]:
+        """Why its picture may not be quite what was asked for."""
+        return [Warned.of(one) for one in self.json.get("warnings", [])]
 
     @property
     def is_over(self) -> bool:

@@ -23,6 +23,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Warned(Answer):
+    """Why a picture may not be what was asked for: a `code` such as `prompt-truncated`, and a `detail` to read."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Webhook(Answer):
     """An endpoint that is told of jobs. `secret` is there only where it was just made; times are ISO 8601."""
 

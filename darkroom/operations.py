@@ -51,6 +51,16 @@ class OperationCalls(Side):
         return dict((yield from self.ask("DELETE" if undo else "POST", path)).json()["data"][0])
 
     @call
+    def broken_records(self) -> Asking[Sequence[Said]]:
+        """Jobs whose records are not whole, what is wrong with each, and what becomes of it."""
+        found: list[Said] = []
+        after: str | None = "0"
+        while after:
+            answer = (yield from self.ask("GET", "/v1/admin/broken-records", params={"after": after})).json()
+            found, after = [*found, *answer["data"]], answer["next"]
+        return found
+
+    @call
     def dead_letters(self, limit: int = 100) -> Asking[Sequence[Said]]:
         """Jobs that failed through no fault of their client, newest first."""
         return list((yield from self.ask("GET", "/v1/admin/dead-letters", params={"limit": limit})).json()["data"])

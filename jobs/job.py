@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -155,6 +155,7 @@ class Job:
     cancellation: Mapping[str, Any] | None = None
     timing: Mapping[str, int] = field(default_factory=dict)
     receipt: Mapping[str, Any] | None = None
+    warnings: Sequence[Mapping[str, Any]] = ()
 
     @property
     def folder(self) -> str:
@@ -218,4 +219,4 @@ NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
     "finished_ms expires_ms cancel_ms"
 ).split()
-DOCUMENTS = "params metadata error cancellation timing receipt".split()
+DOCUMENTS = "params metadata error cancellation timing receipt warnings".split()

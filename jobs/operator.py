@@ -7,10 +7,11 @@ from typing import Any
 
 from jobs import keys
 from jobs.job import Job, Status, is_id
-from jobs.store import ALIVE_MS, JobStore, reaching_redis, script_source
+from jobs.store import ALIVE_MS, JobStore, reaching_redis, readable_jobs, script_source
 
 PRUNED_AT_ONCE = 500  #: jobs looked at in one call, for others wait meanwhile
 MOST_PRUNED = 10_000  #: in one request
+LOOKED_AT_ONCE = 1000  #: records
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class WorkerView:
     holds: int
     draining: bool
     about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BrokenRecord:
+    """A job whose record is not whole: the fields that it lacks, those that hold no number, and what cannot be read."""
+
+    id: str
+    tenant: str | None
+    status: str | None
+    absent: tuple[str, ...]
+    no_numbers: tuple[str, ...]
+    unreadable: str | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Operator:
         self.store = store
         self.redis = store.redis
         self._prune = self.redis.register_script(script_source("prune"))
+        self._broken = self.redis.register_script(script_source("broken"))
 
     # ---- the queue
 
@@ -110,13 +124,31 @@ class Operator:
             (self.redis.srem if undo else self.redis.sadd)(keys.DRAINING, worker)
         return True
 
+    # ---- records
+
+    def broken_records(self, after: int = 0) -> tuple[list[BrokenRecord], int]:
+        """Those of some thousand records that are not whole, and what to ask `after` for the rest; 0: that is all."""
+        with reaching_redis("broken"):
+            cursor, names = self.redis.scan(after, match=keys.JOB + "*", count=LOOKED_AT_ONCE)
+            ids = [name.removeprefix(keys.JOB) for name in names]
+            pipe = self.redis.pipeline(transaction=False)
+            for name in names:
+                pipe.hgetall(name)
+            records = dict(zip(ids, pipe.execute(), strict=True))
+            unwhole = {job_id: (absent, other) for job_id, absent, other in self._broken(args=ids)}
+        found = [broken_record(job_id, record, *unwhole.get(job_id, ("", ""))) for job_id, record in records.items()]
+        return [one for one in found if one.absent or one.no_numbers or one.unreadable], int(cursor)
+
     # ---- dead letters
 
     def dead_letters(self, limit: int) -> list[Job]:
         """Jobs that failed through no fault of their client, newest first."""
         with reaching_redis():
             ids = self.redis.zrevrange(keys.DEAD, 0, limit - 1)
-        return [job for job_id in ids if (job := self._job(job_id))]
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hgetall(keys.JOB + job_id)
+            return readable_jobs(pipe.execute())
 
     def dead_letter(self, job_id: str) -> Job | None:
         """One of them."""
@@ -170,3 +202,20 @@ class Operator:
 
 def _limits(record: Mapping[str, str]) -> Allowed:
     return Allowed(**{name: int(number) for name, number in record.items()})
+
+
+def broken_record(job_id: str, record: Mapping[str, str], absent: str, no_numbers: str) -> BrokenRecord:
+    """What is wrong with a record, if anything is."""
+    fields = tuple(absent.split()), tuple(no_numbers.split())
+    unreadable = None
+    try:
+        Job.from_record(STAND_INS | {name: text for name, text in record.items() if name not in fields[1]})
+    except KeyError as error:
+        unreadable = f"it has no {error.args[0]}"
+    except (TypeError, ValueError) as error:
+        unreadable = str(error)
+    return BrokenRecord(job_id, record.get("tenant"), record.get("status"), *fields, unreadable)
+
+
+#: What repairing puts into a record, as far as reading one asks for it.
+STAND_INS = {"id": "", "tenant": "default", "model": "unknown", "priority": "normal", "status": "failed"}

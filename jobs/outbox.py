@@ -96,6 +96,7 @@ class Delivery:
     attempts: tuple[Attempt, ...]
     request_id: str | None = None
     traceparent: str | None = None
+    warnings: str = "[]"
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> Self:
@@ -111,6 +112,7 @@ class Delivery:
             ticket=record.get("ticket", ""),
             request_id=record.get("request_id") or None,
             traceparent=record.get("traceparent") or None,
+            warnings=record.get("warnings", "[]"),
             attempts=tuple(Attempt(**attempt) for attempt in json.loads(record.get("attempts", "[]"))),
         )
 
@@ -127,6 +129,8 @@ class Delivery:
         data: dict[str, Any] = {"id": self.job, "status": self.job_status, "sequence": self.sequence}
         if self.type == Event.PROGRESS:
             data["progress"] = {"step": self.step, "steps": self.steps}
+        if self.type == Event.COMPLETED:
+            data["warnings"] = json.loads(self.warnings)
         return {**data, "metadata": json.loads(self.metadata), "urls": {"self": path, "output": f"{path}/output"}}
 
 

@@ -323,7 +323,8 @@ class JobStore:
             created = self.redis.hget(keys.JOB + oldest[0], "created_ms") if oldest else None
         now = seconds * 1000 + micros // 1000
         alive = [worker for worker, at in heard if at >= now - ALIVE_MS]
-        slots = sum(json.loads(said[worker])["slots"] for worker in alive if worker in said and worker not in draining)
+        willing = [worker for worker in alive if worker in said and worker not in draining]
+        slots = sum(json.loads(said[worker]).get("slots", 0) for worker in willing)
         age = max(0, now - int(created)) / 1000 if created else 0.0
         jobs = sum(queued) + running
         wait = None if paused or interval is None or not alive else round(jobs * float(interval) / 1000)
@@ -431,10 +432,15 @@ class JobStore:
         timing: Mapping[str, int],
         receipt: Mapping[str, Any],
         frames: Frames | None = None,
+        warnings: Sequence[Mapping[str, Any]] = (),
     ) -> Literal["finished", "canceling", "lost"]:
-        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first."""
-        documents = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
+
+        `warnings` say how the result may not be what was asked for, each with a `code` and a `detail`.
+        """
+        documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
         documents |= {"frames": asdict(frames)} if frames else {}
+        documents |= {"warnings": list(warnings)} if warnings else {}
         fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
         return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
 
@@ -454,7 +460,7 @@ class JobStore:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""
         with reaching_redis():
             text = self.redis.get(keys.CHECKPOINT)
-        return cast(Mapping[str, Any], json.loads(text)["checkpoint"]) if text else None
+        return json.loads(text).get("checkpoint") if text else None
 
     def retire(self, worker: str) -> None:
         """Forget a worker that says goodbye."""

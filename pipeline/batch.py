@@ -52,12 +52,12 @@ class BatchSizes:
         del times[:-TRIALS]
         self._regain(edits[0].x.shape)
 
-    def expected(self, edits: Sequence[Denoising]) -> float | None:
-        """Seconds that a batch may take, by the slowest latent pixel that was measured at any size; None: none was."""
+    def expected(self, work: int) -> float | None:
+        """Seconds that a pass over so many latent numbers may take, by the slowest one measured; None: none was."""
         rates = [
             min(times) / prod(size) for size, measured in self._seconds.items() for times in measured.values() if times
         ]
-        return sum(edit.rows for edit in edits) * prod(edits[0].x.shape) * max(rates) if rates else None
+        return work * max(rates) if rates else None
 
     def lower(self, edits: Sequence[Denoising]) -> None:
         """Stay below a batch that did not fit in memory; each time for twice as long."""

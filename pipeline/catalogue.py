@@ -216,6 +216,13 @@ class Card:
     instructions: Sequence[str] = ()  #: examples of what it follows well
 
     @classmethod
+    def told(cls, card: Mapping[str, Any]) -> "Card":
+        """The card that a worker of any version tells of: what it lacks is as usual, what is new is left out."""
+        kinds: dict[str, type | tuple[type, ...]] = {"name": str, "revision": str, "defaults": dict}
+        kinds |= {"text_scale": (int, float), "instructions": (list, tuple)}
+        return cls(**{name: card[name] for name, kind in kinds.items() if isinstance(card.get(name), kind)})
+
+    @classmethod
     def read(cls, folder: Path) -> "Card":
         """The card of a checkpoint folder; one without, or a single file, gets its own name and the common defaults."""
         try:

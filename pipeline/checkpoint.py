@@ -1,5 +1,7 @@
 """A checkpoint in memory: loaded once, its weights shared by every model that uses them."""
 
+import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,8 @@ from pipeline.unet import UNet
 from pipeline.vae import VAE
 from pipeline.weights import Network
 
+EDITS_WITHOUT = 20  # after which the copy in fp32 is freed
+
 if TYPE_CHECKING:
     from pipeline.library import Library
 
@@ -34,6 +38,7 @@ class Checkpoint:
 
     def __init__(self, files: Files, dtype: torch.dtype, device: torch.device, *, compiled: bool = False) -> None:
         self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
+        self.precise = Precise(lambda: Checkpoint(files, torch.float32, device))
         # what all edits share the device by
         self.engine = Engine(lambda edits: predict(self.unet, edits), compiles=compiled)
 
@@ -89,19 +94,18 @@ class Checkpoint:
     def schedule(self) -> Schedule:
         return Schedule.parse(self.files.settings("scheduler"))
 
-    @cached_property
-    def precise(self) -> "Checkpoint":
-        """The same in fp32, for edits that a narrower dtype is too narrow for."""
-        return Checkpoint(self.files, torch.float32, self.device)
+    def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of a picture of this width and height."""
+        vae, (width, height) = self.vae.config, size
+        return vae.latent_channels, height // vae.factor, width // vae.factor
 
     def close(self) -> None:
         """End the engine and free the weights, whoever still refers to the networks."""
         self.engine.close()
-        if "precise" in self.__dict__:
-            self.precise.close()
+        self.precise.close()
         for network in self._loaded():
             network.to("meta")
-        for part in ("precise", "library", "text_encoder", "vae", "unet"):
+        for part in ("library", "text_encoder", "vae", "unet"):
             self.__dict__.pop(part, None)
         free_memory()
 
@@ -117,6 +121,49 @@ class Checkpoint:
             choose_kernels(network, dtype)
             return network
         return network.to(self.device, memory_format=torch.channels_last)
+
+
+class Precise:
+    """A checkpoint once more in fp32, for edits that a narrower dtype is too narrow for: `with precise as checkpoint`.
+
+    It doubles the memory that the weights take, or more. So it is loaded by the first edit that needs it, and freed
+    after so many that needed none; until then others may follow that need it, too.
+    """
+
+    def __init__(self, load: Callable[[], Checkpoint]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._loaded: Checkpoint | None = None
+        self._users = self._spared = 0
+
+    def __enter__(self) -> Checkpoint:
+        with self._lock:
+            self._loaded = self._loaded or self._load()
+            _ = self._loaded.text_encoder, self._loaded.vae, self._loaded.unet
+            self._users += 1
+            self._spared = 0
+            return self._loaded
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+
+    def spare(self) -> None:
+        """An edit needed none."""
+        with self._lock:
+            self._spared += 1
+            if self._spared >= EDITS_WITHOUT and not self._users:
+                self._free()
+
+    def close(self) -> None:
+        """Free it, whoever uses it."""
+        with self._lock:
+            self._free()
+
+    def _free(self) -> None:
+        if self._loaded:
+            self._loaded.close()
+        self._loaded = None
 
 
 def _quiet_libraries() -> None:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +23,14 @@ from pipeline.engine import Flight
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.kernels import fastest_threads
 from pipeline.model import EditingModel
+from pipeline.notes import Notes
 from pipeline.pictures import all_finite, as_rgb, fit
 from pipeline.previews import PreviewMap, colour_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+MOST_ROWS = 3  # of an edit's pass through the UNet
 PROBE_SIDE = 32  # of the latents that threads are compared with
 LIBRARY_ALONE = Parts("library", "library", "library")
 
@@ -116,6 +119,7 @@ class Pipeline:
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
         on_wait: Callable[[], None] = lambda: None,
+        notes: Notes | None = None,
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
 
@@ -123,7 +127,8 @@ class Pipeline:
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
         So does one of `on_wait`, which is called now and then while the edit waits for its turn.
         Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
-        computed once more in fp32, and its steps are reported again.
+        computed once more in fp32, and its steps are reported again. `notes` are told that, and of prompts that are too
+        long to be read whole.
 
         Raises:
             PipelineError: a parameter out of its range, named by `field`.
@@ -141,35 +146,69 @@ class Pipeline:
             sampler=sampler,
         )
         picture = fit(as_rgb(photo), params["size"])
+        notes = notes or Notes()
+        for name in ("prompt", "negative_prompt"):
+            self._warn_of_unread(name, params[name], notes)
 
         def report(step: int, predicted: Tensor, noisy: Tensor) -> None:
             if on_step is not None:
                 on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
 
-        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority], on_wait) as flight:
+        work = MOST_ROWS * prod(self.checkpoint.latent_shape(picture.size))
+        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority], on_wait, work=work) as flight:
             if self.own is None:
-                return self._fly_library(flight, picture, params, report)
-            return self._fly(self.own, flight, picture, params, report)
+                return self._fly_library(flight, picture, params, report, notes)
+            return self._fly(self.own, flight, picture, params, report, notes)
+
+    def _warn_of_unread(self, name: str, text: str | None, notes: Notes) -> None:
+        tokenizer = self.checkpoint.tokenizer
+        if unread := tokenizer.unread(text or ""):
+            read = f"The {name.replace('_', ' ')} is longer than the {tokenizer.length - 2} tokens that are read."
+            notes.warn("prompt-truncated", f"{read} Not read: \u201c{unread}\u201d")
 
     def _fly(
-        self, own: EditingModel, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction
+        self,
+        own: EditingModel,
+        flight: Flight,
+        picture: Image.Image,
+        params: dict[str, Any],
+        report: OnPrediction,
+        notes: Notes,
     ) -> Image.Image:
         """The edit as the engine sees it: begin, steps, finish; what a narrow dtype spoils once more in fp32."""
         edit = self._denoise(own, flight.step, flight, picture, params, report)
         try:
-            return flight.run(partial(own.finish, edit))
+            finished = flight.run(partial(own.finish, edit))
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise
-        precise = self._precise
-        if not all_finite(edit.x):
+        else:
+            self.checkpoint.precise.spare()
+            return finished
+        with self.checkpoint.precise as checkpoint:
+            precise = EditingModel.of(checkpoint, MODELS[self.model])
+            if all_finite(edit.x):
+                notes.receipt["dtype"] = f"{name_of(self.checkpoint.dtype)}, decoded in float32"
+            else:
+                notes.receipt["dtype"] = "float32"
+                edit = self._denoise_alone(precise, flight, picture, params, report)
+            return flight.run(partial(precise.finish, edit))
 
-            def step(edit: Denoising) -> None:
-                flight.remaining = edit.steps - edit.step
-                flight.run(partial(advance, precise.unet, [edit]))
+    def _denoise_alone(
+        self,
+        own: EditingModel,
+        flight: Flight,
+        picture: Image.Image,
+        params: dict[str, Any],
+        report: OnPrediction,
+    ) -> Denoising:
+        """With networks other than those whose steps edits share."""
 
-            edit = self._denoise(precise, step, flight, picture, params, report)
-        return flight.run(partial(precise.finish, edit))
+        def step(edit: Denoising) -> None:
+            flight.remaining = edit.steps - edit.step
+            flight.run(partial(advance, own.unet, [edit]))
+
+        return self._denoise(own, step, flight, picture, params, report)
 
     def _denoise(
         self,
@@ -187,7 +226,12 @@ class Pipeline:
         return edit
 
     def _fly_library(
-        self, flight: Flight, picture: Image.Image, params: dict[str, Any], report: OnPrediction
+        self,
+        flight: Flight,
+        picture: Image.Image,
+        params: dict[str, Any],
+        report: OnPrediction,
+        notes: Notes,
     ) -> Image.Image:
         """The library's loop, a call at a time."""
 
@@ -196,16 +240,16 @@ class Pipeline:
             report(step, predicted, noisy)
 
         try:
-            return self.checkpoint.library.edit(picture, params, after_step, flight.run)
+            finished = self.checkpoint.library.edit(picture, params, after_step, flight.run)
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise
-        return self.checkpoint.precise.library.edit(picture, params, after_step, flight.run)
-
-    @property
-    def _precise(self) -> EditingModel:
-        """This model in fp32."""
-        return EditingModel.of(self.checkpoint.precise, MODELS[self.model])
+        else:
+            self.checkpoint.precise.spare()
+            return finished
+        notes.receipt["dtype"] = "float32"
+        with self.checkpoint.precise as precise:
+            return precise.library.edit(picture, params, after_step, flight.run)
 
     def close(self) -> None:
         """Refuse all further edits, of every model on this checkpoint, and free its weights."""
@@ -226,7 +270,7 @@ class Pipeline:
         return {
             "checkpoint": self.card.name,
             "revision": self.card.revision,
-            "dtype": str(self.checkpoint.dtype).removeprefix("torch."),
+            "dtype": name_of(self.checkpoint.dtype),
             "torch": torch.__version__,
             "device": _device_name(self.checkpoint.device),
         }
@@ -271,6 +315,10 @@ def _dtype(name: str | torch.dtype | None) -> torch.dtype:
     if (name or "float32") not in DTYPES:
         raise PipelineError(f"must be one of {', '.join(DTYPES)}", field="dtype")
     return DTYPES[name or "float32"]
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _device_name(device: torch.device) -> str:

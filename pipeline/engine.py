@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -35,7 +36,7 @@ FAIR = 10  # every so many iterations, who was passed over longest goes first, w
 LOOK = 0.25  # seconds after which an edit that waits looks whether it is to go on
 LONGEST_PASS = 30.0  # seconds that a step of several edits may take: until its end none of them can be cancelled
 MANY_TIMES = 10  # the time that a turn was expected to take: so long it may take
-WARMING = 900.0  # seconds that it may take when nothing is known yet, or when it compiles
+WARMING = 900.0  # seconds that it may take when it compiles, or until the first step and call tell what to expect
 LINGER = 0.005  # seconds that an iteration waits for edits just served, which are about to ask again
 
 
@@ -51,6 +52,7 @@ class Flight:
     priority: int
     remaining: int
     arrival: int
+    work: int = 0  # latent numbers in the rows of a pass; calls that make one, too, are given the time for it
     waited: int = 0  # iterations that served others only
     passed: int = 0  # those since it was served itself
     on_wait: Callable[[], None] = lambda: None
@@ -120,7 +122,7 @@ class Engine:
         self._predict = predict
         self._compiles = compiles
         self._shapes: set[tuple[Any, int]] = set()  # of the steps taken so far
-        self._longest = 0.0  # seconds of a turn
+        self._longest_call = 0.0  # seconds
         self._turns = 0
         self._sizes = BatchSizes(LONGEST_PASS)
         self._places = threading.BoundedSemaphore(IN_FLIGHT)
@@ -135,8 +137,12 @@ class Engine:
         self.on_turn: Callable[[Turn], None] = lambda _: None
 
     @contextmanager
-    def flight(self, steps: int, priority: int = 0, on_wait: Callable[[], None] = lambda: None) -> Iterator[Flight]:
+    def flight(
+        self, steps: int, priority: int = 0, on_wait: Callable[[], None] = lambda: None, *, work: int = 0
+    ) -> Iterator[Flight]:
         """Join for one edit of so many steps; waits where the engine is full. A higher priority goes first.
+
+        `work`: latent numbers in the rows of a pass through the UNet, where it may be made in a call, not as a step.
 
         While the edit waits, `on_wait` is called now and then, on its own thread; what it raises ends the wait.
         """
@@ -145,7 +151,7 @@ class Engine:
         try:
             with self._changed:
                 self._arrivals += 1
-                flight = Flight(self, priority, steps, self._arrivals, on_wait=on_wait)
+                flight = Flight(self, priority, steps, self._arrivals, work, on_wait=on_wait)
             try:
                 yield flight
             finally:
@@ -208,7 +214,7 @@ class Engine:
 
     def _take_turn(self, requests: list[Request]) -> None:
         began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
-        self.allowance = self._patience(edits)
+        self.allowance = self._patience(requests[0].flight, edits)
         with torch.inference_mode():
             if requests[0].call is not None:
                 requests[0].finish(requests[0].call)
@@ -217,21 +223,25 @@ class Engine:
             else:
                 self._step(requests)
         self.finished_at = time.monotonic()
+        self.allowance = 0.0
         seconds = time.perf_counter() - began
-        self._longest = max(self._longest, seconds)
+        if not edits:
+            self._longest_call = max(self._longest_call, seconds)
         rows, room = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
         try:
             self.on_turn(Turn(seconds, len(requests), rows, max(rows, room)))
         except Exception:
             log.exception("who watches the engine broke")
 
-    def _patience(self, edits: Sequence[Denoising]) -> float:
-        """Seconds that a turn may take: many times those expected by its rows and size, or by the longest turn."""
-        expected = self._sizes.expected(edits) if edits else self._longest
-        shape = (edits[0].x.shape, sum(edit.rows for edit in edits)) if edits else None
-        compiles = self._compiles and shape is not None and shape not in self._shapes
-        if shape is not None:
+    def _patience(self, flight: Flight, edits: Sequence[Denoising]) -> float:
+        """Seconds that a turn may take: many times those expected by its rows and size, or by the longest call."""
+        if edits:
+            expected = self._sizes.expected(sum(map(work_of, edits)))
+            shape = (edits[0].x.shape, sum(edit.rows for edit in edits))
+            compiles = self._compiles and shape not in self._shapes
             self._shapes.add(shape)
+        else:
+            compiles, expected = False, max(self._longest_call, self._sizes.expected(flight.work) or 0.0)
         return WARMING if compiles or not expected else MANY_TIMES * expected
 
     def _next(self) -> list[Request]:
@@ -280,6 +290,11 @@ class Engine:
         else:
             self._step(requests[: len(requests) // 2])
             self._step(requests[len(requests) // 2 :])
+
+
+def work_of(edit: Denoising) -> int:
+    """Latent numbers in the rows of its step."""
+    return edit.rows * prod(edit.x.shape)
 
 
 def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False) -> list[Request]:

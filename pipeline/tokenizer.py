@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,17 @@ class Tokenizer:
         start, end, pad = (self.vocabulary[token] for token in (self.start, self.end, self.pad))
         inner = self.encode(prompt)[: self.length - 2]
         return [start, *inner, end] + [pad] * (self.length - 2 - len(inner))
+
+    def unread(self, prompt: str) -> str:
+        """The words of a prompt that do not fit, from the first one that is not read whole; "" where all fit."""
+        room, at = self.length - 2, 0
+        for space, chunk in groupby(prompt, SPACES.__contains__):
+            text = "".join(chunk)
+            room -= 0 if space else len(self.encode(text))
+            if room < 0:
+                return prompt[at:].rstrip()
+            at += len(text)
+        return ""
 
     def encode(self, text: str) -> list[int]:
         """The numbers of a text's pieces, uncut and without start and end."""

@@ -54,7 +54,7 @@ class Editor(Protocol):
         `params` are the job's own, as the catalogue has resolved them; `priority` is `low`, `normal` or `high`.
         `on_step(step: Step)` is to be called after each step; what it raises ends the edit and has to reach the caller.
         An editor whose `edit` names a parameter `on_wait` is given a function to call, in the same way, now and then
-        while the edit waits for its turn.
+        while the edit waits for its turn; one whose `edit` names `notes`, `Notes` to write warnings into.
 
         Raises:
             PipelineError: the client has asked for something that cannot be done.

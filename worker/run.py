@@ -20,6 +20,7 @@ from jobs.provenance import InputCredentials, pixels_sha256
 from jobs.retries import full_jitter
 from jobs.store import JobStore
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
+from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editor import Editor
 from worker.hands import STUCK, UNFIT, Canceled, Drained, Hands, Held, Lost
@@ -136,12 +137,13 @@ def claim(desk: Desk) -> Job | None:
 
 @dataclass(frozen=True)
 class Result:
-    """What an edit has made, stored; times are milliseconds."""
+    """What an edit has made, stored, and what it said of itself; times are milliseconds."""
 
     output: Picture
     frames: Frames | None
     timing: Mapping[str, int]
     receipt: Mapping[str, Any]
+    notes: Notes
 
 
 def edit_job(desk: Desk, held: Held) -> Result:
@@ -159,8 +161,9 @@ def edit_job(desk: Desk, held: Held) -> Result:
     held.enter(engine=True)
     insist(lambda: desk.hands.confirm(held), seconds=desk.lease_seconds)
     with traces.span("edit", model=job.model, steps=params["steps"]):
-        if "on_wait" in inspect.signature(editor.edit).parameters:
-            params["on_wait"] = held.check
+        notes = Notes()
+        wanted = inspect.signature(editor.edit).parameters
+        params |= {name: given for name, given in (("on_wait", held.check), ("notes", notes)) if name in wanted}
         edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
     ran = time.monotonic()
     held.enter()
@@ -174,7 +177,7 @@ def edit_job(desk: Desk, held: Held) -> Result:
         frames = put_frames(desk, held)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
-    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt)
+    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt, notes)
 
 
 def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes) -> tuple[bytes, str | None]:
@@ -250,10 +253,13 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
 
 
 def end_well(desk: Desk, held: Held, result: Result) -> None:
-    job = held.job
-    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt(), **result.receipt}
+    job, notes = held.job, result.notes
+    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt(), **notes.receipt, **result.receipt}
+    if notes.warnings:
+        receipt["warnings"] = notes.warnings
     answer = insist(
-        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames), seconds=desk.lease_seconds
+        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames, notes.warnings),
+        seconds=desk.lease_seconds,
     )
     if answer == "canceling":
         insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)

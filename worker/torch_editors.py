@@ -17,6 +17,7 @@ from worker.editor import Device, Editor, Editors, OnTurn
 
 log = logging.getLogger(__name__)
 
+SMALLEST = "256x256"
 FIRST_JOBS_SECONDS = 20.0  #: after the start, before the other models are made
 
 
@@ -49,7 +50,7 @@ def load(settings: Settings) -> Editors:
     engine = pipeline.checkpoint.engine
     engine.longest_pass = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
-    warm_up(pipeline, settings.warm_up.split())
+    warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
     make_others_later(editors)
 
     def watch(observer: OnTurn) -> None:
@@ -77,6 +78,8 @@ def make_others_later(editors: PipelineEditors) -> None:
 
 def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:
     """Make an edit of each size, so that no client waits for what the first one of a size costs.
+
+    There is at least one, because its steps tell how long others may take before the device is called stuck.
 
     Raises:
         PipelineError: there is no such size.

@@ -16,7 +16,7 @@ from api.views import AttemptView, JobErrorView, moment, view_attempt
 from jobs.errors import NotFound, Unavailable
 from jobs.job import Job, Status
 from jobs.keyring import TENANT
-from jobs.operator import Allowed, WorkerView
+from jobs.operator import Allowed, BrokenRecord, WorkerView
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,26 @@ class DeadLetterList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[DeadLetter]
+
+
+class BrokenRecordView(BaseModel):
+    """A job whose record is not whole, and what becomes of it."""
+
+    id: str
+    object: Literal["broken_record"] = "broken_record"
+    tenant: str | None
+    status: str | None
+    wrong: str
+    repair: str
+
+
+class BrokenRecordList(BaseModel):
+    """Records that are not whole, of some thousand; `next` is the cursor of the others."""
+
+    object: Literal["list"] = "list"
+    data: list[BrokenRecordView]
+    has_more: bool
+    next: str | None
 
 
 class Redriven(BaseModel):
@@ -244,6 +264,36 @@ def _worker(worker: WorkerView) -> WorkerState:
         seen_at=moment(worker.seen_ms),
         started_at=moment(said.get("started_ms")),
         **{name: said.get(name) for name in ("slots", "device", "free_bytes", "step_seconds", "version")},
+    )
+
+
+@router.get("/broken-records")
+def list_broken_records(
+    _: Operating,
+    service: Service,
+    after: Annotated[str, Query(pattern=r"^\d{1,19}$", description="`next` of the page before")] = "0",
+) -> BrokenRecordList:
+    """Jobs whose records are not whole, and what becomes of them. The keeper looks at all every ten minutes."""
+    broken, cursor = service.operator.broken_records(int(after))
+    return BrokenRecordList(
+        data=[_broken(record) for record in broken], has_more=cursor > 0, next=str(cursor) if cursor else None
+    )
+
+
+def _broken(record: BrokenRecord) -> BrokenRecordView:
+    wrong = [f"has no {name}" for name in record.absent if name not in ("error", "finished_ms", "expires_ms")]
+    wrong += [f"has no number as {name}" for name in record.no_numbers]
+    repairs = ["fills in what it lacks"] if record.absent else []
+    repairs += [f"removes {', '.join(record.no_numbers)}"] if record.no_numbers else []
+    ends = "status" in record.absent
+    repair = "The keeper " + " and ".join([*repairs, "ends the job as failed"] if ends else repairs) if repairs else ""
+    if record.unreadable:
+        wrong.append(f"cannot be read: {record.unreadable}")
+        repair = (
+            "No worker can run the job; it is hidden until it is removed, which the keeper does when its time is over"
+        )
+    return BrokenRecordView(
+        id=record.id, tenant=record.tenant, status=record.status, wrong="; ".join(wrong), repair=f"{repair}."
     )
 
 

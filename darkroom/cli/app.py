@@ -335,8 +335,10 @@ def save_and_show(job: Job, output: Path | None, as_json: bool) -> None:
 
 
 def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str) -> None:
-    """A job on stdout, as JSON or in words."""
+    """A job on stdout, as JSON or in words; its warnings on stderr."""
     if as_json:
         print_json({**job.json, **extra})
-    else:
-        click.echo(text or f"{job.id}  {describe(job)}  {job.error or job.status_text}")
+        return
+    click.echo(text or f"{job.id}  {describe(job)}  {job.error or job.status_text}")
+    for warning in job.warnings:
+        click.echo(f"darkroom: Warning: {warning.detail}", err=True)

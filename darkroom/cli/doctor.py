@@ -80,7 +80,21 @@ def jobs(client: Client) -> Iterator[Finding]:
     yield Finding(
         "ok", "models", f"{len(models['data'])} on {checkpoint['name']} {checkpoint['revision'][:12]}".rstrip()
     )
+    yield from records(client)
     yield from webhooks(client)
+
+
+def records(client: Client) -> Iterator[Finding]:
+    """Records that are not whole; an operator's key sees them."""
+    try:
+        broken = client.admin.broken_records()
+    except DarkroomError:
+        return
+    for record in broken:
+        text = f"job {record['id']} of {record['tenant'] or 'nobody'} {record['wrong']}. {record['repair']}"
+        yield Finding("warn", "record", text)
+    if not broken:
+        yield Finding("ok", "records", "all are whole")
 
 
 def webhooks(client: Client) -> Iterator[Finding]:

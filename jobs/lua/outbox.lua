@@ -75,8 +75,8 @@ local function drop_messages(id)
 end
 
 local function post(id, tenant, kind, endpoint, lane, url)
-  local sequence, status, step, steps, metadata, request_id, traceparent = unpack(redis.call('HMGET', JOB .. id,
-    'version', 'status', 'step', 'steps', 'metadata', 'request_id', 'traceparent'))
+  local sequence, status, step, steps, metadata, request_id, traceparent, warnings = unpack(redis.call('HMGET', JOB .. id,
+    'version', 'status', 'step', 'steps', 'metadata', 'request_id', 'traceparent', 'warnings'))
   local row, news = 'msg_' .. id .. '_' .. sequence .. '_' .. endpoint, 'news:' .. endpoint
   local waiting = get(id, news)
   if waiting then drop_waiting(waiting) end
@@ -85,7 +85,7 @@ local function post(id, tenant, kind, endpoint, lane, url)
   redis.call('EXPIRE', MESSAGES .. id, PENDING_SECONDS)
   enqueue(row, lane, tenant, endpoint, {'type', kind, 'job', id, 'sequence', sequence, 'job_status', status,
     'step', step or '', 'steps', steps or '', 'metadata', metadata or '{}', 'url', url,
-    'request_id', request_id or '', 'traceparent', traceparent or ''})
+    'request_id', request_id or '', 'traceparent', traceparent or '', 'warnings', warnings or '[]'})
 end
 
 -- Tell whoever asked to be told of this: the address that the job itself names, and the tenant's endpoints.

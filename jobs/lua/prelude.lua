@@ -83,7 +83,8 @@ local function end_job(id, status, outcome, fields)
   move(id, tenant, from, status)
   count('ended', status, get(id, 'model'))
   observe('total', at - tonumber(get(id, 'created_ms')))
-  emit(id, tenant, 'done', {status = status})
+  local warnings = decode(get(id, 'warnings'), {})
+  emit(id, tenant, 'done', {status = status, warnings = #warnings > 0 and warnings or nil})
   notify(id, tenant, 'job.completed')
 end
 

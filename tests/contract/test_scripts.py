@@ -17,7 +17,7 @@ from jobs.store import JobStore, Limits, Once, Renewal
 from jobs.throttle import Throttle
 from tests.jobs_of import WORKER, a_job
 
-SCRIPTS = [*store.SCRIPTS, *outbox.SCRIPTS, "prune", "throttle"]
+SCRIPTS = [*store.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle"]
 OUTPUT = Picture("default/x/1/output.png", "image/png", 64, 64, 100, "0" * 64)
 BROKEN = ["", '{"half": ']
 MOST_CALLS = 2  #: of one script that are tried; all with --slow
@@ -133,6 +133,7 @@ def tell_story(jobs: JobStore) -> None:
     jobs.mend(lease_seconds=30)
     jobs.forget_ended(running[0].id)
     jobs.delete(running[0].id, "default")
+    operator.broken_records()
     operator.prune(status=Status.FAILED, tenant=None, older_than_seconds=-9)
     overdue = submit()
     jobs.redis.zadd(keys.DEADLINES, {overdue.id: 1})

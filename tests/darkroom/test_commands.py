@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
+from darkroom.client import Client
+from jobs import keys
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
 from tests.integration.test_worker import Step, desk  # noqa: F401 - a fixture
 
@@ -53,6 +55,31 @@ def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: 
     events = [json.loads(line) for line in darkroom("watch", job, "--json").stdout.splitlines()]
     assert [event["type"] for event in events][-1] == "done"
     assert len({event["id"] for event in events}) == len(events)
+
+
+class Forgetful(Step):
+    """Does not read all words."""
+
+    def edit(self, photo, prompt, *, notes, **params):
+        notes.warn("prompt-truncated", "Not read: \u201ca kite\u201d", nearest=["a bird"])
+        return super().edit(photo, prompt, **params)
+
+
+def test_words_that_were_not_read_are_told_with_the_result(darkroom, working, url, tmp_path):  # noqa: F811
+    saved = str(tmp_path / "grey.png")
+    with working(Forgetful()):
+        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-o", saved)
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1] == "darkroom: Warning: Not read: \u201ca kite\u201d"
+    with Client(url) as client:
+        (job,) = client.jobs.list().data
+        events = list(job.events())
+    (warning,) = job.warnings
+    assert (warning.code, warning.detail) == ("prompt-truncated", "Not read: \u201ca kite\u201d")
+    assert warning.json["nearest"] == ["a bird"], "what a code has beside its detail is told, too"
+    assert events[-1].data["warnings"] == job.json["receipt"]["warnings"] == [warning.json]
+    assert "Warning: Not read" in darkroom("status", job.id).stderr
+    assert darkroom("status", job.id, "--json").stderr == ""
 
 
 def test_each_end_has_its_exit_status(darkroom, working, job):  # noqa: F811
@@ -103,6 +130,32 @@ def test_the_doctor_names_what_is_missing(darkroom, working, store):  # noqa: F8
     states = {finding["subject"]: finding["state"] for finding in json.loads(well.stdout)["findings"]}
     assert {states[subject] for subject in ("client", "service", "workers", "queue", "models")} == {"ok"}
     assert CliRunner().invoke(app, ["doctor", "--url", "http://127.0.0.1:1"]).exit_code == 1
+
+
+def test_the_doctor_names_records_that_are_not_whole_and_what_becomes_of_them(darkroom, store):
+    def said() -> dict[str, str]:
+        lines = darkroom("doctor").stdout.splitlines()
+        return {line.split()[3]: line for line in lines if "record: job" in line}
+
+    whole, no_status, no_number, no_input = (
+        darkroom("submit", PHOTO, "make it grey", "--steps", "3").stdout.strip() for _ in range(4)
+    )
+    assert "records: all are whole" in darkroom("doctor").stdout
+    store.redis.hdel(keys.JOB + no_status, "status", "deadline_ms")
+    store.redis.hset(keys.JOB + no_number, "crashes", "many")
+    store.redis.hdel(keys.JOB + no_input, "input")
+    broken = said()
+    assert set(broken) == {no_status, no_number, no_input}
+    assert "has no status" in broken[no_status]
+    assert "has no deadline_ms" in broken[no_status]
+    assert broken[no_status].endswith("The keeper fills in what it lacks and ends the job as failed.")
+    assert "has no number as crashes. The keeper fills in what it lacks and removes crashes." in broken[no_number]
+    assert "cannot be read: it has no input. No worker can run the job" in broken[no_input]
+    store.mend(lease_seconds=30)
+    assert set(said()) == {no_input}
+    assert darkroom("wait", no_status).exit_code == 8
+    assert "queued" in darkroom("status", no_number).stdout
+    assert "queued" in darkroom("status", whole).stdout
 
 
 def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811

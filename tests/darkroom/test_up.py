@@ -1,7 +1,7 @@
 """`darkroom up` as its owner lives with it: one long story on one data folder, since each start takes seconds.
 
-It asks for keys, its worker loads no torch, and the environment names a proxy that is not there; `tests/e2e/test_stack.py`
-has it as it is without a word.
+It asks for keys, its worker loads no torch, and the environment names a proxy that is not there;
+`tests/e2e/test_stack.py` has it as it is without a word.
 """
 
 import json

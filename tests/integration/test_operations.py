@@ -1,6 +1,7 @@
 """What an operator sees and does, through the API on the real parts."""
 
 import time
+from dataclasses import asdict
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from jobs import keys
 from jobs.errors import JobError
 from jobs.job import new_id
+from pipeline.catalogue import Card
+from tests.conftest import ROOT
 from tests.integration.conftest import calling, submit
 
 BROKE = JobError("internal-error", "It broke", "Somehow.")
@@ -65,6 +68,20 @@ def test_a_new_worker_of_an_old_name_is_not_draining(client, store):
     store.retire("w")
     say(store, "w")
     assert client.get("/v1/admin/workers").json()["data"][0]["draining"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [({"tiles": [1], "epoch": None}, []), ({}, ["defaults", "text_scale", "instructions"]), ({}, None)],
+)
+def test_a_worker_of_another_version_may_tell_more_or_less_of_its_checkpoint(client, jpeg, store, more, less):
+    card = asdict(Card.read(ROOT / "checkpoints" / "micro"))
+    told = {} if less is None else {name: said for name, said in (card | more).items() if name not in less}
+    store.renew("w", {"checkpoint": told, "pid": 1, "version": "9", "more": more}, [], lease_seconds=30)
+    submit(client, jpeg)
+    assert client.get("/v1/models").json()["checkpoint"]["name"] == "micro", "of a worker that tells none, the folder's"
+    assert [worker["name"] for worker in client.get("/v1/admin/workers").json()["data"]] == ["w"]
+    assert client.get("/v1/queue").json()["workers"] == 1
 
 
 def test_dead_letters_of_all_tenants_are_seen_and_run_again_for_their_owner(settings, jpeg, store, pictures):

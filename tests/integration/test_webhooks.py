@@ -29,6 +29,7 @@ from tests.receivers import Receiver, Request, receiving
 from tests.waiting import until
 from worker.courier import LEASE_MARGIN, judge
 
+WARNING = {"code": "prompt-truncated", "detail": "Not read: “a kite”"}
 SCHEDULE = Settings(_env_file=None).webhook_delays
 
 
@@ -70,7 +71,7 @@ def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, 
             job = submit(http, jpeg, **fields)
             claimed = store.claim("w", lease_seconds=30, token="t", slots=9)
             until(lambda: len(receiver.requests) == 1)
-            store.finish(claimed, A_PICTURE, {}, {})
+            store.finish(claimed, A_PICTURE, {}, {}, warnings=[WARNING])
             until(lambda: len(receiver.requests) == 2)
             secret = http.get("/v1/webhooks/default/secret").json()["secret"]
             (key,) = http.get("/.well-known/jwks.json").json()["keys"]
@@ -82,6 +83,8 @@ def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, 
     assert (completed["type"], completed["data"]["status"]) == ("job.completed", "succeeded")
     assert completed["data"]["id"] == job["id"]
     assert completed["data"]["metadata"] == {"order": 7}
+    assert completed["data"]["warnings"] == [WARNING]
+    assert "warnings" not in started["data"]
     assert completed["data"]["urls"]["self"] == f"https://darkroom.example/v1/jobs/{job['id']}"
     assert completed["data"]["sequence"] > started["data"]["sequence"]
     assert [one["id"] for one in told] == [r.headers["webhook-id"] for r in reversed(receiver.requests)]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.edit import Pipeline
 from pipeline.errors import PipelineError
+from pipeline.notes import Notes
 from pipeline.pictures import as_rgb, fit
 
 MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"
@@ -186,6 +187,17 @@ def test_bfloat16_is_close_to_float32(photo, sunset):
     rounded = half.edit(photo, "make it sunset", seed=1, **QUICK)
     assert half.receipt()["dtype"] == "bfloat16"
     assert 0 < np.abs(pixels(sunset[0]) - pixels(rounded)).mean() < 6
+
+
+@pytest.mark.parametrize("model", ["pix2pix-full", "pix2pix-base"])
+def test_words_that_are_not_read_are_noted_whichever_prompt_they_are_in(base, photo, model):
+    notes, long = Notes(), "a cat " * 37 + "and MORE"
+    base.with_model(model).edit(photo, long + " Words", negative_prompt=long, notes=notes, seed=1, **QUICK)
+    read = "is longer than the 75 tokens that are read. Not read:"
+    assert notes.warnings == [
+        {"code": "prompt-truncated", "detail": f"The prompt {read} \u201cMORE Words\u201d"},
+        {"code": "prompt-truncated", "detail": f"The negative prompt {read} \u201cMORE\u201d"},
+    ]
 
 
 def test_the_receipt_says_what_computed(base):

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from pipeline.batch import PROBATION, ROWS, BatchSizes
+from pipeline.checkpoint import EDITS_WITHOUT
 from pipeline.edit import Pipeline
 from pipeline.engine import WARMING, Engine, EngineClosed
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory
+from pipeline.notes import Notes
 from tests.pipeline.test_engine import edit, fly, predict
 
 MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"
@@ -52,13 +54,30 @@ def test_numbers_that_are_not_finite_are_no_picture(photo):
 )
 def test_what_a_narrow_dtype_spoils_is_computed_once_more_in_fp32(exact, photo, model, part, steps):
     """The two steps of the edit too, unless only decoding went wrong: then they stay as bfloat16 has them."""
-    pipe, seen = Pipeline.load(MICRO, model, "bfloat16"), []
+    pipe, seen, notes = Pipeline.load(MICRO, model, "bfloat16"), [], Notes()
     spoil(attrgetter(part)(pipe.checkpoint))
-    again = pipe.edit(photo, "make it sunset", on_step=lambda progress: seen.append(progress.preview()), **QUICK)
+    watching = {"on_step": lambda progress: seen.append(progress.preview()), "notes": notes}
+    again = pipe.edit(photo, "make it sunset", **watching, **QUICK)
     wanted = exact[model].edit(photo, "make it sunset", **QUICK)
     difference = np.abs(pixels(again).astype(int) - pixels(wanted))
     assert difference.max() <= 1 if steps == 4 else difference.mean() < 1
     assert len(seen) == steps, "what is taken again is reported again"
+    assert notes.receipt == {"dtype": "float32" if steps == 4 else "bfloat16, decoded in float32"}
+
+
+def test_the_copy_in_fp32_is_freed_when_edits_do_without_it():
+    precise = Pipeline.load(MICRO, MODELS[0], "bfloat16").checkpoint.precise
+    with precise as copy:
+        weights = [weakref.ref(weight) for weight in copy.unet.parameters()]
+        for _ in range(2 * EDITS_WITHOUT):
+            precise.spare()
+        assert all(ref() is not None for ref in weights), "an edit uses it"
+    with precise as same:
+        assert same is copy, "it is kept for the next one"
+    for _ in range(EDITS_WITHOUT):
+        precise.spare()
+    del copy, same
+    assert all(ref() is None for ref in weights)
 
 
 def test_a_vae_that_asks_for_it_computes_in_fp32_where_the_unet_computes_in_fp16():
@@ -108,6 +127,20 @@ def test_a_batch_that_did_not_fit_is_tried_again_after_many_that_did():
     for _ in range(PROBATION):
         sizes.learn([one] * 4, 1.0)
     assert sizes.rows(one) == 12, "the second time it stays for longer"
+
+
+def test_a_call_is_given_the_time_of_the_pass_that_it_may_make_and_a_hang_in_it_is_noticed():
+    engine, allowed = Engine(lambda edits: (time.sleep(0.01), predict(edits))[1]), []
+    fly(engine, edit(0, 2))
+    one = edit(0, 2, side=8)
+    with engine.flight(1, work=3 * one.x.numel()) as flight:
+        flight.run(lambda: allowed.append(engine.allowance))
+    with engine.flight(1) as flight:
+        flight.run(lambda: allowed.append(engine.allowance))
+    assert 0.4 <= allowed[0] < WARMING, "four times the pixels"
+    assert 0 < allowed[1] < allowed[0]
+    assert engine.allowance == 0, "no turn is under way"
+    engine.close()
 
 
 @pytest.mark.parametrize(
@@ -176,9 +209,12 @@ def test_a_turn_that_breaks_in_the_engine_itself_does_not_stop_it():
 
 
 def test_a_closed_pipeline_has_freed_its_weights(photo):
-    pipe = Pipeline.load(MICRO, MODELS[0])
+    pipe = Pipeline.load(MICRO, MODELS[0], "bfloat16")
     pipe.with_model(MODELS[1])
-    weights = [weakref.ref(weight) for weight in pipe.checkpoint.unet.parameters()]
+    with pipe.checkpoint.precise as precise:
+        networks = [*pipe.checkpoint._loaded(), *precise._loaded()]
+    weights = [weakref.ref(weight) for network in networks for weight in network.parameters()]
+    assert len(networks) == 9, "ours, the library's and those in fp32"
     pipe.close()
     gc.collect()
     assert all(ref() is None for ref in weights)

@@ -52,6 +52,21 @@ def test_odd_prompts_get_the_librarys_numbers(prompt):
     assert OURS([prompt])[0].tolist() == theirs(prompt)
 
 
+@pytest.mark.parametrize("prompt", ODD)
+def test_words_that_are_not_read_are_told(prompt):
+    unread, room = OURS.unread(prompt), OURS.length - 2
+    read = prompt.rstrip().removesuffix(unread)
+    assert OURS.encode(read) + OURS.encode(unread) == OURS.encode(prompt)
+    assert len(OURS.encode(read)) <= room
+    assert bool(unread) == (len(OURS.encode(prompt)) > room)
+
+
+def test_a_prompt_of_as_many_words_as_fit_is_read_whole():
+    fits = "Cat " * (OURS.length - 2)
+    assert OURS.unread(fits) == ""
+    assert OURS.unread(fits + "DOG, and\ta  bird ") == "DOG, and\ta  bird"
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cn", "Cs"]), max_size=60))  # letters that this Python knows
 def test_any_text_gets_the_librarys_numbers(prompt):

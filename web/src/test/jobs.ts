@@ -16,6 +16,7 @@ export function job(change: Partial<Job> = {}): Job {
     queue: { position: 0, eta_seconds: 4 },
     progress: null,
     error: null,
+    warnings: [],
     cancellation: null,
     attempts: [],
     timing: {},

@@ -13,13 +13,18 @@ const SHOWN: [string, string][] = [
   ["negative_prompt", "Stay away from"],
 ];
 
-/** What it takes to make the same picture again. */
+/** What it takes to make the same picture again, and why it may not be quite what was asked for. */
 export function Receipt({ job }: { job: Job }) {
   const settings = SHOWN.flatMap(([name, label]) => (hasValue(job.params[name]) ? [[label, String(job.params[name])]] : []));
   const told = (name: string, words = "") => (job.receipt?.[name] ? [`${words}${job.receipt[name]}`] : []);
   const made = [...told("checkpoint"), ...told("revision", "revision "), ...told("torch", "torch "), ...told("dtype"), ...told("device")];
   return (
     <div className={classes.receipt}>
+      {job.warnings.map(({ code, detail }) => (
+        <Text key={`${code} ${detail}`} size="sm" role="note">
+          {detail}
+        </Text>
+      ))}
       <dl>
         {settings.map(([label, value]) => (
           <div key={label}>

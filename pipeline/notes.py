@@ -1,0 +1,20 @@
+"""What an edit says of itself beside its picture. Plain Python: workers that load no torch use it, too."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Notes:
+    """What whoever asked for an edit should know of it.
+
+    `warnings` have a `code`, a `detail` for people, and whatever else their code needs. `receipt` holds what this edit
+    was computed with where that differs from its editor's receipt.
+    """
+
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    receipt: dict[str, Any] = field(default_factory=dict)
+
+    def warn(self, code: str, detail: str, **more: Any) -> None:
+        """Say that the picture is not quite what was asked for, or may not be."""
+        self.warnings.append({"code": code, "detail": detail, **more})
