@@ -8,6 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
 from api.decoder import Limits, Refused, kind_of
 from api.photos import BASE_MEMORY, BYTES_PER_PIXEL, PATIENCE, SECONDS, ask, decoders
 from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MARKS = (b"c2pa", b"C2PA")  #: one of them is in every file with credentials
 AVIF = b"ftypavif"
+ORGANIZATION, COMMON = NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME
 
 
 class Credentials:
@@ -61,6 +65,15 @@ class Credentials:
         if "refused" in answer:
             raise InvalidPicture(f"The picture {answer['refused']}.", FieldError("image", answer["refused"]))
         return answer
+
+    def are_ours(self, manifest: dict[str, Any]) -> bool:
+        """Whether a trusted manifest names the one that our own certificate does."""
+        text = pem(self._trust["allowed_list"])
+        if not text:
+            return False
+        subject = x509.load_pem_x509_certificate(text.encode()).subject
+        names = {kind: [one.value for one in subject.get_attributes_for_oid(kind)] for kind in (ORGANIZATION, COMMON)}
+        return manifest["issuer"] in names[ORGANIZATION] and manifest["common_name"] in names[COMMON]
 
     def _ask(self, task: str, data: bytes) -> dict[str, Any]:
         head = {"limits": asdict(self._limits), "task": task, "content_type": content_type_of(data)}

@@ -105,6 +105,8 @@ WORKER: dict[str, Any] = {
     "free_bytes": 6442450944,
     "step_seconds": 0.09,
     "version": "0.1.0",
+    "signer": "Darkroom 5f0c9a1e",
+    "signer_expires_at": AT,
     "started_at": AT,
     "seen_at": AT,
 }
@@ -179,6 +181,34 @@ MODEL: dict[str, Any] = {
     ],
 }
 
+CREDENTIALS = {
+    "object": "credentials_check",
+    "present": True,
+    "valid": True,
+    "trusted": True,
+    "sentence": "The content credentials of this picture are valid, and come from Darkroom 5f0c9a1e, which is trusted "
+    "here. A trained model has made or edited it.",
+    "issuer": "Darkroom 5f0c9a1e",
+    "edited_by_ai": True,
+    "made_here": True,
+    "job": JOB_ID,
+    "problems": [],
+    "manifests": [
+        {
+            "issuer": "Darkroom 5f0c9a1e",
+            "common_name": "Content credentials",
+            "generator": "Darkroom 0.1.0",
+            "signed_at": None,
+            "actions": [
+                {"action": "c2pa.opened", "agent": "", "by_ai": False},
+                {"action": "c2pa.edited", "agent": "Darkroom", "by_ai": True},
+            ],
+            "details": {"job": JOB_ID, "model": "pix2pix-full", "checkpoint": "micro 7", "seed": "7"},
+        }
+    ],
+    "pixels_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+}
+
 OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("post", "/v1/jobs"): ("Submit a job", JOB),
     ("get", "/v1/jobs"): ("List jobs", _list(JOB, has_more=False, next=None)),
@@ -193,6 +223,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/jobs/{job_id}/thumbnail"): ("See a thumbnail", None),
     ("get", "/v1/jobs/{job_id}/events"): ("Follow a job", STREAM),
     ("get", "/v1/events"): ("Follow all jobs", STREAM),
+    ("post", "/v1/credentials/check"): ("Check a picture's content credentials", CREDENTIALS),
     ("post", "/v1/uploads"): (
         "Ask for an address to upload to",
         {

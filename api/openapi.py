@@ -150,6 +150,10 @@ def _accepts(path: str, operation: dict[str, Any]) -> bool:
     return _submits(path, operation) or path.endswith("/retry")
 
 
+def _reads_pictures(path: str, operation: dict[str, Any]) -> bool:
+    return _submits(path, operation) or path == "/v1/credentials/check"
+
+
 def _stores(path: str, operation: dict[str, Any]) -> bool:
     return _accepts(path, operation) or path.endswith(("/output", "/input", "/steps", "/uploads", "/readyz"))
 
@@ -159,7 +163,7 @@ def _holds(path: str, operation: dict[str, Any]) -> bool:
 
 
 ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be met; the others can be met anywhere
-    "invalid-picture": _submits,
+    "invalid-picture": _reads_pictures,
     "fetch-failed": _submits,
     "too-many-jobs": _accepts,
     "queue-full": _accepts,

@@ -144,8 +144,7 @@ class Submission(BaseModel):
     webhook: str | None = Field(
         None,
         max_length=LONGEST_URL,
-        description="An https address to be told at; signed with the secret at /v1/webhooks/default/secret.",
-        json_schema_extra={"format": "uri"},
+        description="An https address to be told at, if any; signed with the secret at /v1/webhooks/default/secret.",
     )
     webhook_events: Annotated[Events, BeforeValidator(_names)] = Field(
         [Event.COMPLETED], description="What it is told of; in a form, separated by commas."

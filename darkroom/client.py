@@ -407,6 +407,12 @@ class ClientCalls(Side):
         return upload.image
 
     @call
+    def check_credentials(self, image: Path | str | bytes) -> Asking[dict[str, Any]]:
+        """What a picture's content credentials say, and whether they are valid; the picture is a file, or its bytes."""
+        data = image if isinstance(image, bytes) else Path(image).read_bytes()
+        return dict((yield from self.ask("POST", "/v1/credentials/check", files={"image": data})).json())
+
+    @call
     def models(self) -> Asking[dict[str, Any]]:
         """The models with their parameters, ranges and defaults, and the checkpoint that they run on."""
         return dict((yield from self.ask("GET", "/v1/models")).json())

@@ -11,7 +11,6 @@ from darkroom.local.authority import Authority
 from jobs.provenance import CONTEXT
 
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-ADDRESS = "https://nobody.invalid/claim"  #: where no manifest is ever fetched from
 
 
 def authority_in(folder: Path) -> Authority:
@@ -62,3 +61,15 @@ def photo_with_exif() -> bytes:
     exif.get_ifd(0x8825)[29] = "GPS-DATE-IN-EXIF"
     exif.get_ifd(0x8769)[0xA431] = "SERIAL-IN-EXIF"
     return picture("JPEG", exif=exif.tobytes(), comment="COMMENT-IN-JPEG")
+
+
+def elsewhere(camera: Authority, address: str) -> bytes:
+    """A JPEG that says its manifest is at this address."""
+    key, certificate = camera.key.read_bytes(), camera.certificate.read_bytes()
+    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", certificate, key, None))
+    builder = c2pa.Builder({"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [CREATED]}}]})
+    builder.set_no_embed()
+    builder.set_remote_url(address)
+    signed = io.BytesIO()
+    builder.sign(signer, "image/jpeg", io.BytesIO(picture("JPEG")), signed)
+    return signed.getvalue()

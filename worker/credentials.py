@@ -149,7 +149,7 @@ def load_signer(settings: Settings) -> OutputSigner | None:
     try:
         import c2pa  # noqa: F401
     except ImportError as error:
-        wanted = "pip install 'darkroom[credentials]'"
+        wanted = "it is the extra `credentials`"
         raise CredentialsError(f"CREDENTIALS_CERT is set, but c2pa-python is not installed: {wanted}.") from error
     return OutputSigner(settings)
 

@@ -88,6 +88,8 @@ class WorkerState(BaseModel):
     free_bytes: int | None
     step_seconds: float | None
     version: str | None
+    signer: str | None = Field(description="whose signature its outputs carry; null: none")
+    signer_expires_at: datetime | None
     started_at: datetime | None
     seen_at: datetime | None
 
@@ -253,7 +255,7 @@ def _drain(service: Parts, worker: str, *, undo: bool = False) -> WorkerList:
 
 def _worker(worker: WorkerView) -> WorkerState:
     said = worker.about
-    checkpoint = said.get("checkpoint") or {}
+    checkpoint, signer = said.get("checkpoint") or {}, said.get("signer") or {}
     return WorkerState(
         name=worker.name,
         alive=worker.alive,
@@ -263,6 +265,8 @@ def _worker(worker: WorkerView) -> WorkerState:
         revision=checkpoint.get("revision"),
         seen_at=moment(worker.seen_ms),
         started_at=moment(said.get("started_ms")),
+        signer=signer.get("name"),
+        signer_expires_at=moment(signer.get("expires_ms")),
         **{name: said.get(name) for name in ("slots", "device", "free_bytes", "step_seconds", "version")},
     )
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from darkroom.errors import Busy, DarkroomError, NotAllowed, Unreachable
 
 LITTLE_DISK = 2 * 1024**3
 LONG_WAIT = 600
+EXPIRES_SOON = 30  # days
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -81,6 +83,7 @@ def jobs(client: Client) -> Iterator[Finding]:
         "ok", "models", f"{len(models['data'])} on {checkpoint['name']} {checkpoint['revision'][:12]}".rstrip()
     )
     yield from records(client)
+    yield from credentials(client)
     yield from webhooks(client)
 
 
@@ -95,6 +98,25 @@ def records(client: Client) -> Iterator[Finding]:
         yield Finding("warn", "record", text)
     if not broken:
         yield Finding("ok", "records", "all are whole")
+
+
+def credentials(client: Client) -> Iterator[Finding]:
+    """Whose signature outputs carry, and for how long; only an operator may see it."""
+    try:
+        workers = [worker for worker in client.admin.workers() if worker["alive"]]
+    except DarkroomError:
+        return
+    for worker in workers:
+        if not worker["signer"]:
+            text = f"{worker['name']} signs no outputs: `darkroom credentials init`, or CREDENTIALS_CERT"
+            yield Finding("warn", "credentials", text)
+            continue
+        left = datetime.fromisoformat(worker["signer_expires_at"]) - datetime.now(UTC)
+        text = f"{worker['name']} signs as {worker['signer']}, whose certificate is valid for {left.days} more days"
+        if left.days < EXPIRES_SOON:
+            yield Finding("warn", "credentials", f"{text}: renew it, or outputs are unsigned then, or jobs fail")
+        else:
+            yield Finding("ok", "credentials", text)
 
 
 def webhooks(client: Client) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from darkroom.cli.app import app
 from darkroom.client import Client
 from jobs import keys
+from tests.certificates import authority_in, camera_photo
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
 from tests.integration.test_worker import Step, desk  # noqa: F401 - a fixture
 
@@ -156,6 +157,39 @@ def test_the_doctor_names_records_that_are_not_whole_and_what_becomes_of_them(da
     assert darkroom("wait", no_status).exit_code == 8
     assert "queued" in darkroom("status", no_number).stdout
     assert "queued" in darkroom("status", whole).stdout
+
+
+@pytest.mark.parametrize(("days", "state"), [(None, "warn"), (29, "warn"), (31, "ok")])
+def test_the_doctor_warns_a_month_before_a_certificate_expires(darkroom, store, days, state):
+    about = {"slots": 1, "checkpoint": {"name": "none", "revision": ""}}
+    if days:
+        about["signer"] = {"name": "Acme", "expires_ms": round((time.time() + days * 86_400 + 60) * 1000)}
+    store.renew("w", about, [], lease_seconds=30)
+    findings = json.loads(darkroom("doctor", "--json").stdout)["findings"]
+    assert [found["state"] for found in findings if found["subject"] == "credentials"] == [state]
+
+
+def test_credentials_are_made_once_and_checked(darkroom, tmp_path):
+    first = darkroom("credentials", "init", "--data", str(tmp_path))
+    assert first.exit_code == 0
+    assert darkroom("credentials", "init", "--data", str(tmp_path)).stdout == first.stdout
+    settings = dict(line.split("=", 1) for line in first.stdout.splitlines())
+    assert set(settings) == {"CREDENTIALS_CERT", "CREDENTIALS_KEY", "CREDENTIALS_TRUST"}
+    certificate = Path(settings["CREDENTIALS_CERT"]).read_bytes()
+    assert darkroom("credentials", "init", "--renew", "--data", str(tmp_path)).exit_code == 0
+    assert Path(settings["CREDENTIALS_CERT"]).read_bytes() != certificate
+
+    bare = darkroom("credentials", "check", PHOTO)
+    assert (bare.exit_code, bare.stdout) == (0, "This picture carries no content credentials.\n")
+    signed = tmp_path / "signed.jpg"
+    signed.write_bytes(camera_photo(authority_in(tmp_path / "camera")))
+    told = darkroom("credentials", "check", str(signed))
+    assert told.exit_code == 0
+    assert "A camera 1: c2pa.created" in told.stdout
+    signed.write_bytes(signed.read_bytes()[:-1000] + b"\0" * 1000)
+    assert darkroom("credentials", "check", str(signed)).exit_code == 1
+    assert darkroom("credentials", "check", str(signed), "--json").exit_code == 1
+    assert darkroom("credentials", "check", str(tmp_path / "none.jpg")).exit_code == 1
 
 
 def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811

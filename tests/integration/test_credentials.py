@@ -1,8 +1,11 @@
 """Content credentials from submission to output, on the real parts, read by the public reader."""
 
 import io
+import random
+import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +15,17 @@ from PIL import Image
 
 from darkroom.local.authority import Authority
 from jobs.job import Status
+from jobs.keyring import Keyring, Scope
 from jobs.provenance import pixels_sha256
 from jobs.settings import Settings
-from tests.certificates import authority_in, camera_photo, photo_with_exif, picture, read
+from jobs.store import JobStore
+from tests.certificates import authority_in, camera_photo, elsewhere, photo_with_exif, picture, read
 from tests.conftest import ROOT
 from tests.editors import Obedient
-from tests.integration.conftest import submit
+from tests.integration.conftest import encoded, submit
 from tests.waiting import until
 from tests.web_tier import as_environment
-from worker.credentials import OutputSigner
+from worker.credentials import Edit, OutputSigner
 from worker.hands import Hands
 from worker.run import Desk, run_next
 
@@ -223,3 +228,130 @@ def test_without_a_certificate_outputs_are_as_they_were(client, desk):
     job, output = edit(client, desk(signer=None), picture("PNG"))
     assert b"c2pa" not in output
     assert job["receipt"]["signed_by"] is None
+
+
+# ---- the check
+
+
+def check(client: TestClient, image: bytes, **options: Any) -> dict[str, Any]:
+    answer = client.post("/v1/credentials/check", files={"image": image}, **options)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_the_check_tells_changed_swapped_resaved_and_whole_apart(client, desk, camera):
+    _, other = edit(client, desk(), camera_photo(camera))
+    first, signed = edit(client, desk(), camera_photo(camera))
+    whole = check(client, signed)
+    assert (whole["trusted"], whole["made_here"], whole["job"]) == (True, True, first["id"])
+    assert (whole["edited_by_ai"], whole["problems"], len(whole["manifests"])) == (True, [], 2)
+    assert whole["manifests"][0]["details"]["model"] == "pix2pix-full"
+
+    at = signed.index(b"IDAT") + 12
+    changed = check(client, with_crc(signed[:at] + bytes([signed[at] ^ 1]) + signed[at + 1 :]))
+    assert (changed["present"], changed["valid"]) == (True, False)
+    assert {one["code"] for one in changed["problems"]} == {"assertion.dataHash.mismatch"}
+    assert "changed after it was signed" in changed["sentence"]
+
+    swapped = check(client, with_crc(signed.replace(signature_of_parent(signed), signature_of_parent(other))))
+    assert (swapped["present"], swapped["valid"]) == (True, False)
+    assert "assertion.dataHash.mismatch" not in {one["code"] for one in swapped["problems"]}
+
+    resaved = check(client, encoded(Image.open(io.BytesIO(signed))))
+    assert (resaved["present"], resaved["made_here"], resaved["job"]) == (False, True, first["id"])
+    cropped = check(client, encoded(Image.open(io.BytesIO(signed)).crop((0, 0, 50, 50))))
+    assert (cropped["present"], cropped["made_here"], cropped["job"]) == (False, False, None)
+
+
+def with_crc(png: bytes) -> bytes:
+    """The chunks of a PNG with their checksums put right."""
+    fresh, at = bytearray(png[:8]), 8
+    while at < len(png):
+        size = int.from_bytes(png[at : at + 4], "big")
+        chunk = png[at + 4 : at + 8 + size]
+        fresh += size.to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+        at += size + 12
+    return bytes(fresh)
+
+
+def signature_of_parent(png: bytes) -> bytes:
+    """The middle of the signature of the first manifest in a file, which is that of the photo."""
+    at = png.index(b"c2cs") + 1800
+    return png[at : at + 64]
+
+
+def test_the_check_knows_whom_it_trusts(client, camera):
+    report = check(client, camera_photo(camera))
+    assert (report["valid"], report["trusted"], report["made_here"]) == (True, False, False)
+    assert report["issuer"] in report["sentence"]
+    assert not report["edited_by_ai"]
+
+
+def test_a_deleted_job_is_forgotten_by_its_pixels_but_its_signature_stays(client, desk):
+    job, output = edit(client, desk(), picture("PNG"))
+    client.delete(f"/v1/jobs/{job['id']}")
+    assert check(client, encoded(Image.open(io.BytesIO(output))))["made_here"] is False
+    report = check(client, output)
+    assert (report["made_here"], report["job"]) == (True, None)
+
+
+def test_strangers_learn_that_a_picture_was_made_here_but_not_by_which_job(client, desk, signing, apps):
+    _, output = edit(client, desk(), picture("PNG"))
+    key = Keyring(JobStore.connect(signing.redis_url, timeout=5).redis).make("acme", frozenset({Scope.READ}))[1]
+    locked = apps(signing.model_copy(update={"auth": "on"}))
+    report = check(locked, output, headers={"Authorization": f"Bearer {key}"})
+    assert (report["made_here"], report["job"]) == (True, None)
+    assert locked.post("/v1/credentials/check", files={"image": output}).status_code == 401
+
+
+def test_nothing_that_a_manifest_points_to_is_fetched(client, camera):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        report = check(client, elsewhere(camera, f"http://127.0.0.1:{server.getsockname()[1]}/manifest"))
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert not report["valid"]
+
+
+@pytest.mark.parametrize("rounds", [40, pytest.param(2000, marks=pytest.mark.slow)])
+def test_broken_credentials_are_answered_like_all_others(client, camera, rounds):
+    whole, chance = camera_photo(camera), random.Random(7)
+    start, end = whole.index(b"c2pa"), whole.rindex(b"c2pa.signature") + 2000
+    for _ in range(rounds):
+        broken = bytearray(whole)
+        for at in chance.choices(range(start, end), k=chance.choice((1, 8, 200))):
+            broken[at] = chance.randrange(256)
+        check(client, bytes(broken))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "field"),
+    [
+        ({"files": {"image": b"no picture"}}, 422, "image"),
+        ({"files": {"image": b""}}, 422, "image"),
+        ({"files": {"photo": b"no picture"}}, 422, "photo"),
+        ({"files": {"image": (None, b"text")}, "data": {"x": "y"}}, 422, "x"),
+        ({"json": {"image": "x"}}, 415, "content-type"),
+        ({"content": b"?", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "body"),
+        (
+            {
+                "content": b"?",
+                "headers": {"Content-Type": "multipart/form-data; boundary=x", "Content-Encoding": "gzip"},
+            },
+            415,
+            "content-encoding",
+        ),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_by_its_field(client, asked, status, field):
+    answer = client.post("/v1/credentials/check", **asked)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (status, field)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
+def test_every_format_can_be_checked(client, signing, kind):
+    signer, content_type = OutputSigner(signing), f"image/{kind.lower()}"
+    about = {"model": "m", "checkpoint": "c", "seed": 1, "prompt": "", "photo_sha256": "0" * 64}
+    made = Edit(job="0" * 26, photo=picture("PNG"), photo_type="image/png", **about)
+    signed = signer.sign(picture(kind), content_type, made)
+    assert check(client, signed)["trusted"] is True

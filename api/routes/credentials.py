@@ -1,0 +1,157 @@
+"""Content credentials: what a picture says of where it comes from."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from api import strict_json
+from api.deps import Caller, Parts, Reader, Service
+from api.submission import FormWithPicture, invalid
+from jobs.errors import FieldError, MalformedBody, UnsupportedMediaType
+from jobs.job import is_id
+
+router = APIRouter(prefix="/v1/credentials", tags=["credentials"])
+
+PICTURE = {"type": "string", "format": "binary", "description": "A JPEG, PNG, WebP or AVIF file."}
+BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": ["image"], "properties": {"image": PICTURE}},
+            "example": {"image": "@photo.jpg"},
+        },
+    },
+}
+CHANGED = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assertion.boxesHash.mismatch")
+
+
+class CredentialsProblem(BaseModel):
+    """What is wrong, by the specification's name for it and in words."""
+
+    code: str
+    text: str
+
+
+class ActionView(BaseModel):
+    """Something that was done to the picture; `by_ai`: a trained model did it."""
+
+    action: str
+    agent: str
+    by_ai: bool
+
+
+class ManifestView(BaseModel):
+    """One signed account; `details` are what a Darkroom said of its edit, `signed_at` is null without a time stamp."""
+
+    issuer: str
+    common_name: str
+    generator: str
+    signed_at: str | None
+    actions: list[ActionView]
+    details: dict[str, str]
+
+
+class CredentialsCheck(BaseModel):
+    """What a picture's content credentials say, from its last account back to the first.
+
+    `valid`: they are whole, and the picture is as it was signed. `trusted`: besides, an authority that this service
+    trusts vouches for the issuer. `made_here`: this service has made it, whatever it carries now; `job`: yours, if it
+    is still kept. `pixels_sha256` is null where the pixels are not read.
+    """
+
+    object: Literal["credentials_check"] = "credentials_check"
+    present: bool
+    valid: bool
+    trusted: bool
+    sentence: str
+    issuer: str | None
+    edited_by_ai: bool
+    made_here: bool
+    job: str | None
+    problems: list[CredentialsProblem]
+    manifests: list[ManifestView]
+    pixels_sha256: str | None
+
+
+async def read_picture(request: Request) -> bytes:
+    """The picture of a form.
+
+    Raises:
+        UnsupportedMediaType, MalformedBody, InvalidRequest
+    """
+    strict_json.refuse_compressed(request)
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        wanted = "must be multipart/form-data"
+        raise UnsupportedMediaType("Send multipart/form-data with an `image` file.", FieldError("content-type", wanted))
+    try:
+        form = await FormWithPicture(request.headers, request.stream(), max_files=1, max_fields=1).parse()
+    except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
+        detail = getattr(error, "message", "it does not follow its boundary")
+        raise MalformedBody(f"The form cannot be read: {detail}.", FieldError("body", "must be a form")) from error
+    try:
+        for name, value in form.multi_items():
+            if name != "image":
+                raise invalid(name, "is not known: the one field is `image`")
+            if isinstance(value, UploadFile):
+                return await value.read()
+        raise invalid("image", "is required: a JPEG, PNG, WebP or AVIF file")
+    finally:
+        await form.close()
+
+
+@router.post("/check", openapi_extra={"requestBody": BODY})
+def check_credentials(
+    caller: Reader, service: Service, picture: Annotated[bytes, Depends(read_picture)]
+) -> CredentialsCheck:
+    """Read a picture's content credentials (C2PA). It is not kept, and nothing that it points to is fetched."""
+    report = service.credentials.check(picture)
+    state, manifests, problems = report["state"], report["manifests"], report["problems"]
+    newest = manifests[0] if manifests else None
+    known = _known(report["pixels_sha256"], service)
+    signed_here = state == "trusted" and newest is not None and service.credentials.are_ours(newest)
+    told = newest["details"].get("job", "") if newest and signed_here else known
+    by_ai = any(action["by_ai"] for manifest in manifests for action in manifest["actions"])
+    return CredentialsCheck(
+        present=state != "none",
+        valid=state in ("valid", "trusted"),
+        trusted=state == "trusted",
+        sentence=_sentence(report, by_ai=by_ai, made_here=signed_here or known is not None),
+        issuer=newest["issuer"] if newest else None,
+        edited_by_ai=by_ai,
+        made_here=signed_here or known is not None,
+        job=told if told and _is_callers(told, caller, service) else None,
+        problems=[CredentialsProblem(**problem) for problem in problems],
+        manifests=[ManifestView(**manifest) for manifest in manifests],
+        pixels_sha256=report["pixels_sha256"],
+    )
+
+
+def _known(pixels: str | None, service: Parts) -> str | None:
+    return service.store.made(pixels) if pixels else None
+
+
+def _is_callers(job_id: str, caller: Caller, service: Parts) -> bool:
+    return is_id(job_id) and service.store.get(job_id, caller.tenant) is not None
+
+
+def _sentence(report: dict[str, Any], *, by_ai: bool, made_here: bool) -> str:
+    """The verdict in words."""
+    issuer = report["manifests"][0]["issuer"] if report["manifests"] else "nobody"
+    codes = {problem["code"] for problem in report["problems"]}
+    match report["state"]:
+        case "none":
+            text = "This picture carries no content credentials."
+            return text + (" Its pixels are those of a picture that this Darkroom has made." if made_here else "")
+        case "invalid":
+            changed = "it was changed after it was signed" if codes & set(CHANGED) else "they are broken or forged"
+            return f"The content credentials of this picture are not valid: {changed}."
+        case "trusted":
+            text = f"The content credentials of this picture are valid, and come from {issuer}, which is trusted here."
+        case _:
+            text = f"The content credentials of this picture are valid; who {issuer} is, nobody here vouches for."
+    return text + (" A trained model has made or edited it." if by_ai else "")
