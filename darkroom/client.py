@@ -540,11 +540,11 @@ def find_key(data: Path, url: str) -> str | None:
 
 
 def read_picture(image: Picture) -> tuple[str, bytes]:
-    """A picture's file name and bytes."""
+    """A picture's file name, as far as it is text, and bytes."""
     if isinstance(image, bytes):
         return "image", image
     try:
-        return Path(image).name, Path(image).read_bytes()
+        return Path(image).name.encode("utf-8", "replace").decode(), Path(image).read_bytes()
     except OSError as error:
         raise DarkroomError(f"Cannot read {image}: {error.strerror}.") from error
 

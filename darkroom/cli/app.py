@@ -52,6 +52,7 @@ app.add_command(admin_app)
 def main() -> None:
     """The console script."""
     speak_utf8()
+    write_any_letters()
     app(prog_name="darkroom")
 
 
@@ -60,6 +61,16 @@ def speak_utf8() -> None:
     if sys.getfilesystemencoding() == "ascii":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+
+def write_any_letters() -> None:
+    """Letters that the terminal has not are written as their numbers; what goes nowhere is not written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        else:
+            stream.reconfigure(errors="backslashreplace")
 
 
 @app.command()

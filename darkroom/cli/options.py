@@ -16,6 +16,7 @@ from darkroom.errors import DarkroomError
 
 Command = Callable[..., Any]
 
+WRONG_USAGE = 2
 INTERRUPTED = 130  # the usual exit status after Ctrl-C
 PATH = click.Path(path_type=Path)
 
@@ -71,6 +72,9 @@ def errors_are_sentences(command: Command) -> Command:
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except UnicodeEncodeError as error:  # an argument's bytes, which Python keeps as halves of surrogate pairs
+            click.echo(f"darkroom: {error.object!a} is no text in {sys.getfilesystemencoding()}.", err=True)
+            sys.exit(WRONG_USAGE)
         except (DarkroomError, OSError) as error:
             click.echo(f"darkroom: {error}", err=True)
             sys.exit(getattr(error, "exit_status", 1))

@@ -57,8 +57,8 @@ def plain_console(stderr: bool = False) -> Console:
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """JSON on stdout, one line."""
-    json.dump(answer, sys.stdout, ensure_ascii=False)
+    """JSON on stdout, one line; where that takes no Unicode, escaped."""
+    json.dump(answer, sys.stdout, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
     sys.stdout.write("\n")
     sys.stdout.flush()
 

@@ -1,4 +1,6 @@
-"""A machine whose locale has no letters but ASCII's, as in many containers and cron jobs."""
+"""Terminals and arguments of any encoding: a locale without letters but ASCII's, as in many containers and cron jobs;
+bytes that are no text; a terminal that cannot show what it is told; a pipe that nobody reads.
+"""
 
 import json
 import os
@@ -13,6 +15,8 @@ from tests.conftest import ROOT
 from tests.darkroom.test_client_live import url  # noqa: F401 - a fixture
 
 BARE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+DARKROOM = str(Path(sys.executable).with_name("darkroom"))
+PHOTO = str(ROOT / "examples" / "mountains.jpg")
 INSTRUCTION = "mach es märchenhaft: 雪 über Zürich"
 
 
@@ -34,13 +38,54 @@ def speak(folder: Path, *command: str, **environment: str) -> str:
 
 
 def test_photos_instructions_and_folders_may_have_any_letters(folder, url):  # noqa: F811
-    program = str(Path(sys.executable).with_name("darkroom"))
     data = folder / "Daten ü"
     data.mkdir()
     (data / "address").write_text(url, encoding="utf-8")
-    sent = json.loads(speak(folder, program, "submit", "Séracs.jpg", INSTRUCTION, "--data", str(data), "--json"))
+    sent = json.loads(speak(folder, DARKROOM, "submit", "Séracs.jpg", INSTRUCTION, "--data", str(data), "--json"))
     assert sent["params"]["prompt"] == INSTRUCTION
-    assert "märchenhaft: 雪" in speak(folder, program, "list", "--data", str(data))
+    assert "märchenhaft: 雪" in speak(folder, DARKROOM, "list", "--data", str(data))
+
+
+def run(url: str, *words: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:  # noqa: F811
+    command = [DARKROOM, *words, "--url", url]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, timeout=60)
+
+
+def test_a_terminal_without_the_letters_is_told_their_numbers_and_json_stays_json(url):  # noqa: F811
+    assert run(url, "submit", PHOTO, INSTRUCTION).returncode == 0
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    told = run(url, "list", **ascii_only)
+    assert (told.returncode, told.stderr) == (0, b"")
+    assert b"m\\xe4rchenhaft: \\u96ea" in told.stdout
+    (job,) = json.loads(run(url, "list", "--json", **ascii_only).stdout)["data"]
+    assert job["params"]["prompt"] == INSTRUCTION
+
+
+def test_bytes_that_are_no_text_are_a_file_s_name_or_refused_in_a_sentence(url, tmp_path):  # noqa: F811
+    photo = os.fsencode(tmp_path) + b"/\xff.jpg"
+    shutil.copy(PHOTO, photo)
+    assert run(url, "submit", photo, "make it grey").returncode == 0
+    for words in (("submit", photo, b"make it \xff"), ("status", b"\xff"), ("list", "--status", b"\xff")):
+        told = run(url, *words)
+        assert told.returncode == 2
+        assert told.stderr.startswith(b"darkroom: '")
+        assert b"\\udcff' is no text in utf-8." in told.stderr
+        assert told.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("models",)])
+def test_a_pipe_that_nobody_reads_ends_it_quietly(url, words):  # noqa: F811
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [DARKROOM, *words, "--url", url]
+    told = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, timeout=60)
+    os.close(writes)
+    assert (told.returncode, told.stderr) == (1, b"")
+
+
+def test_without_any_output_it_does_its_work(url):  # noqa: F811
+    script = 'exec "$0" list --json --url "$1" >&- 2>&-'
+    assert subprocess.run(["sh", "-c", script, DARKROOM, url], timeout=60).returncode == 0
 
 
 def test_settings_and_the_local_stack_read_env_files_with_any_letters(folder):
