@@ -214,7 +214,9 @@ async def _form_fields(request: Request) -> dict[str, Any]:
         form = await parser.parse()
     except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
         detail = getattr(error, "message", "it does not follow its boundary")
-        raise MalformedBody(f"The form cannot be read: {detail}.", FieldError("body", "must be a form")) from error
+        raise MalformedBody(
+            f"The form cannot be read: {detail.rstrip('.')}.", FieldError("body", "must be a form")
+        ) from error
     try:
         return await _fields_of(form)
     finally:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import struct
 import time
@@ -14,10 +15,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from tests.integration.conftest import calling, encoded
+from tests.integration.test_access import ADMIN_KEY, bearer, locked  # noqa: F401 - a fixture
 
 Call = Callable[[TestClient], httpx.Response]
 GOOD = encoded(Image.radial_gradient("L").resize((96, 64)).convert("RGB"), "JPEG")
+URI = "data:image/jpeg;base64," + base64.b64encode(GOOD).decode()
 UNKNOWN = "0" * 26
+LONG = "a" * 64_000
 
 
 def form(image: bytes | None = GOOD, **fields: object) -> Call:
@@ -31,8 +35,28 @@ def body(content: bytes | str, kind: str = "application/json") -> Call:
 
 
 def document(**fields: object) -> Call:
-    image = "data:image/jpeg;base64," + base64.b64encode(GOOD).decode()
-    return body(json.dumps({"image": image, "prompt": "make it sepia", **fields}))
+    return body(json.dumps({"image": URI, "prompt": "make it sepia", **fields}))
+
+
+def raw(text: str, kind: str = "application/json") -> Call:
+    """A submission in JSON, with text in the place of `...` that no JSON writer would write."""
+    return body('{"image": "' + URI + '", ' + text + "}", kind)
+
+
+def parted(*parts: bytes) -> Call:
+    """A form of a picture, a prompt and parts that no library would make."""
+    usual = [b'form-data; name="image"; filename="a.jpg"\r\n\r\n' + GOOD, b'form-data; name="prompt"\r\n\r\nx']
+    whole = b"".join(b"--b\r\nContent-Disposition: " + part + b"\r\n" for part in [*usual, *parts])
+    return body(whole + b"--b--\r\n", "multipart/form-data; boundary=b")
+
+
+def headed(**headers: str | bytes) -> Call:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda client: client.post("/v1/jobs", files={"image": GOOD}, data={"prompt": "x"}, headers=named)
+
+
+def hook(**fields: object) -> Call:
+    return to("POST", "/v1/webhooks", json=fields)
 
 
 def to(method: str, path: str, **options: object) -> Call:
@@ -145,7 +169,84 @@ ADDRESSES = {
     "a cursor that is none": (to("GET", "/v1/jobs?after=x"), 422, "after", "next"),
     "a wait too long": (to("GET", f"/v1/jobs/{UNKNOWN}?wait=61"), 422, "wait", "60"),
 }
-CASES = PICTURES | PARAMETERS | {f"body: {k}": v for k, v in BODIES.items()} | ADDRESSES
+TEXTS = {
+    "a prompt twice in JSON": (raw('"prompt": "a", "prompt": "b"'), 422, "body", "only once"),
+    "a prompt of astral characters, one too many": (document(prompt="\U0001f600" * 1001), 422, "prompt", "1 to 1000"),
+    "a prompt of 64 kB": (document(prompt=LONG), 422, "prompt", "1 to 1000"),
+    "a prompt of 64 kB in a form": (form(prompt="a" * 70_000), 400, "body", "64KB"),
+    "a prompt of blanks that are none": (document(prompt="\u3000\u2003"), 422, "prompt", "1 to 1000"),
+    "a prompt that is a list": (document(prompt=["make it sepia"]), 422, "prompt", "text"),
+    "a prompt that is null": (document(prompt=None), 422, "prompt", "required"),
+    "a prompt that is a file": (parted(b'form-data; name="prompt"; filename="p"\r\n\r\nx'), 422, "prompt", "text"),
+    "a zero in a form": (form(prompt="a\0b"), 422, "prompt", "control"),
+    "half of a character in bytes": (body(b'{"prompt": "\xed\xa0\x80"}'), 400, "body", "JSON"),
+    "a field without a name": (parted(b'form-data; name=""\r\n\r\nx'), 422, "", "not a parameter"),
+    "a part without a name": (parted(b"form-data\r\n\r\nx"), 400, "body", "form"),
+    "a name of 64 kB": (document(**{LONG: 1}), 422, LONG, "not a parameter"),
+    "a name with a zero": (document(**{"a\0": 1}), 422, "a\0", "not a parameter"),
+    "a name of the model's own": (document(model_config={}), 422, "model_config", "not a parameter"),
+    "the picture twice": (parted(b'form-data; name="image"; filename="b.jpg"\r\n\r\n' + GOOD), 422, "image", "once"),
+    "three pictures": (parted(*[b'form-data; name="image"; filename="b"\r\n\r\nx'] * 2), 400, "body", "files"),
+    "fifty fields": (form(**{f"a{number}": 1 for number in range(50)}), 400, "body", "fields"),
+    "a file too many": (parted(b'form-data; name="mask"; filename="b.jpg"\r\n\r\n' + GOOD), 422, "mask", "image"),
+    "a seed in hexadecimal": (form(seed="0x10"), 422, "seed", "whole number"),
+    "a seed beyond JSON's whole numbers": (document(seed=2**53), 422, "seed", "0 to"),
+    "a seed beyond all doubles": (raw('"prompt": "x", "seed": 1' + "0" * 400), 422, "body", "too large"),
+    "a deadline of half a second": (document(deadline_seconds=0.5), 422, "deadline_seconds", "integer"),
+    "a deadline that is true": (document(deadline_seconds=True), 422, "deadline_seconds", "integer"),
+    "a deadline of eight days": (form(deadline_seconds=691_200), 422, "deadline_seconds", "604800"),
+    "metadata as text in JSON": (document(metadata='{"a": 1}'), 422, "metadata", "JSON object"),
+    "metadata that is no number": (form(metadata='{"a": NaN}'), 422, "metadata", "NaN"),
+    "metadata 40 deep": (form(metadata='{"a":' * 40 + "1" + "}" * 40), 422, "metadata", "32"),
+    "events of another name": (document(webhook_events=["job.done"]), 422, "webhook_events.0", "job.completed"),
+    "no events": (document(webhook_events=[]), 422, "webhook_events", "at least 1"),
+    "a webhook of 3,000 letters": (form(webhook="https://" + "a" * 3000), 422, "webhook", "2048"),
+    "a webhook with a zero": (document(webhook="https://a\0.example/"), 422, "webhook", "https"),
+    "a webhook with a password": (form(webhook="https://a:b@example.com/"), 422, "webhook", "password"),
+    "two fields wrong at once": (document(format="gif", priority="now"), 422, "priority", "'low'"),
+    "a job of another kind": (document(image="job:7"), 422, "image", "job:<id>"),
+    "an upload that is not there": (document(image=f"upload:{UNKNOWN}"), 422, "image", "upload"),
+}
+TYPES = {
+    "two documents": (body("{}{}"), 400, "body", "JSON"),
+    "a comma at the end": (raw('"prompt": "x",'), 400, "body", "JSON"),
+    "a comment": (raw('"prompt": "x" /* y */'), 400, "body", "JSON"),
+    "a byte order mark": (body("\ufeff{}".encode()), 400, "body", "JSON"),
+    "UTF-16": (body('{"prompt": "x"}'.encode("utf-16"), "application/json; charset=utf-16"), 400, "body", "JSON"),
+    "null": (body("null"), 400, "body", "JSON object"),
+    "a form as links send it": (
+        body("prompt=x", "application/x-www-form-urlencoded"),
+        415,
+        "content-type",
+        "multipart",
+    ),
+    "another multipart": (body(b"--b--", "multipart/mixed; boundary=b"), 415, "content-type", "multipart/form-data"),
+    "a type of 64 kB": (body("{}", LONG), 415, "content-type", "multipart/form-data"),
+    "a boundary that is never met": (body(b"--a\r\n", "multipart/form-data; boundary=b"), 400, "body", "form"),
+    "a webhook as a form": (to("POST", "/v1/webhooks", data={"url": "x"}), 415, "content-type", "application/json"),
+    "a webhook without a body": (to("POST", "/v1/webhooks"), 415, "content-type", "application/json"),
+    "a webhook that is a list": (to("POST", "/v1/webhooks", json=[]), 422, "body", "JSON object"),
+    "a webhook without an address": (hook(), 422, "url", "required"),
+    "a webhook at a number": (hook(url=7), 422, "url", "string"),
+    "a webhook with a field of ours": (hook(url="https://a.example/", secret="x"), 422, "secret", "not permitted"),
+    "limits below zero": (to("PUT", "/v1/admin/tenants/a/limits", json={"queued": -1}), 422, "queued", "equal to 0"),
+    "half a limit": (to("PUT", "/v1/admin/tenants/a/limits", json={"queued": 0.5}), 422, "queued", "integer"),
+    "an empty idempotency key": (headed(idempotency_key=""), 422, "idempotency-key", "at least 1"),
+    "an idempotency key of 256 letters": (headed(idempotency_key="a" * 256), 422, "idempotency-key", "255"),
+}
+QUERIES = {
+    "no page": (to("GET", "/v1/jobs?limit=0"), 422, "limit", "equal to 1"),
+    "a page in words": (to("GET", "/v1/jobs?limit=ten"), 422, "limit", "integer"),
+    "a cursor that is a zero": (to("GET", "/v1/jobs?after=%00"), 422, "after", "next"),
+    "a cursor that is half of a character": (to("GET", "/v1/jobs?after=%ed%a0%80"), 422, "after", "next"),
+    "a wait that is no number": (to("GET", f"/v1/jobs/{UNKNOWN}?wait=nan"), 422, "wait", "60"),
+    "a wait without end": (to("GET", f"/v1/jobs/{UNKNOWN}?wait=inf"), 422, "wait", "60"),
+    "an id of 65 letters": (to("GET", "/v1/jobs/" + "a" * 65), 422, "job_id", "64"),
+    "an id in capitals": (to("GET", "/v1/jobs/" + "A" * 26), 404, None, "no job"),
+    "an id of zeros that are none": (to("GET", "/v1/jobs/" + "%00" * 26), 404, None, "no job"),
+    "a tenant that is none": (to("PUT", "/v1/admin/tenants/%00/limits", json={}), 422, "tenant", "pattern"),
+}
+CASES = PICTURES | PARAMETERS | {f"body: {k}": v for k, v in BODIES.items()} | ADDRESSES | TEXTS | TYPES | QUERIES
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -161,6 +262,61 @@ def test_bad_input_is_refused_by_name(client, store, pictures, name):
     assert field is None or field in [error["field"] for error in problem["errors"]]
     assert store.queue().queued == 0
     assert form()(client).status_code == 202, "it works on"
+
+
+TAKEN = {
+    "every character of two halves": document(prompt="\U0001f600" * 1000),
+    "a prompt that runs the other way": form(prompt="\u202emake it \u05d0\u05d1"),
+    "a pile of accents": document(prompt="e" + "\u0301" * 999),
+    "characters that mean nothing": document(prompt="\uffff\ufdd0\ue000", metadata={"\uffff": "\u2028"}),
+    "a seed with a point": document(seed=1000.0, deadline_seconds=60.0),
+    "numbers as text": document(seed="7", steps="4", temperature="1e-1", deadline_seconds=" 60 "),
+    "null for what is left out": document(model=None, seed=None, metadata=None, webhook=None, webhook_events=None),
+    "metadata that is null in a form": form(metadata="null"),
+    "metadata 31 deep": form(metadata='{"a":' * 31 + "1" + "}" * 31),
+    "events twice": document(webhook_events=["job.completed", "job.completed"]),
+    "events between commas": form(webhook_events=" job.completed , job.started"),
+    "no webhook": form(webhook=""),
+    "a type in capitals": raw('"prompt": "x"', "APPLICATION/JSON; charset=UTF-8"),
+    "a picture as text in a form": to("POST", "/v1/jobs", files={"image": (None, URI), "prompt": (None, "x")}),
+    "a preference that is none": headed(prefer="wait=soon, wait=-1, respond-async"),
+    "an idempotency key that is not ASCII": headed(idempotency_key=b"\xff\xfe\x80 a:b*{}"),
+    "an idempotency key of 255 letters": headed(idempotency_key="a" * 255),
+    "other headers of 8 kB": headed(x_request_id="a" * 8000, traceparent=b"\xff" * 55, if_none_match='"' * 99),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_odd_input_that_means_something_is_taken(client, name):
+    answer = TAKEN[name](client)
+    assert answer.status_code == 202, answer.text
+    listed = client.get("/v1/jobs").json()["data"]
+    assert [job["id"] for job in listed] == [answer.json()["id"]]
+
+
+HOSTILE = ["%00", "%ed%a0%80", "%e2%80%ae", "%2a", "a" * 5000, "..%5c.."]
+HEADERS = "idempotency-key prefer if-none-match last-event-id authorization cookie x-request-id origin".split()
+
+
+def test_no_address_query_or_header_is_a_fault(locked, apps):  # noqa: F811
+    """Whatever stands in the place of an id, in a query or in a header, the service is not broken by it."""
+    client = apps(locked, headers=bearer(ADMIN_KEY))
+    paths = client.get("/openapi.json").json()["paths"].items()
+    operations = [(method, path, one) for path, methods in paths for method, one in methods.items()]
+    parameters = [(path, one) for _, path, about in operations for one in about.get("parameters", [])]
+    queries = {(path, one["name"]) for path, one in parameters if one["in"] == "query"}
+    for text in HOSTILE:
+        for method, path, _ in operations:
+            if "{" in path:
+                answer = client.request(method, re.sub(r"{\w+}", text, path))
+                assert 204 <= answer.status_code < 500, (method, path, text, answer.text)
+        for path, name in queries:
+            answer = client.get(f"{path.replace('{job_id}', UNKNOWN)}?{name}={text}")
+            assert answer.status_code < 500, (path, name, text, answer.text)
+    for name in HEADERS:
+        for value in (b"\xed\xa0\x80", b"\x00", b"a" * 5000, b'"', b""):
+            assert client.post(f"/v1/jobs/{UNKNOWN}/retry", headers={name: value}).status_code < 500, (name, value)
+            assert client.get(f"/v1/jobs/{UNKNOWN}/events", headers={name: value}).status_code < 500, (name, value)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
