@@ -145,6 +145,7 @@ class Submission(BaseModel):
         None,
         max_length=LONGEST_URL,
         description="An https address to be told at, if any; signed with the secret at /v1/webhooks/default/secret.",
+        json_schema_extra={"pattern": "^([Hh][Tt][Tt][Pp][Ss]?://.+)?$"},
     )
     webhook_events: Annotated[Events, BeforeValidator(_names)] = Field(
         [Event.COMPLETED], description="What it is told of; in a form, separated by commas."
