@@ -294,7 +294,7 @@ def test_odd_input_that_means_something_is_taken(client, name):
     assert [job["id"] for job in listed] == [answer.json()["id"]]
 
 
-HOSTILE = ["%00", "%ed%a0%80", "%e2%80%ae", "%2a", "a" * 5000, "..%5c.."]
+HOSTILE = ["%00", "%ed%a0%80", "%e2%80%ae*", "a" * 5000]
 HEADERS = "idempotency-key prefer if-none-match last-event-id authorization cookie x-request-id origin".split()
 
 
