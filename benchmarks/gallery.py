@@ -174,7 +174,7 @@ def main() -> None:
         if arguments.quick:
             try_out(client)
         elif arguments.models:
-            models = [model["id"] for model in client.models()["data"]]
+            models = [model.id for model in client.models()]
             draw_models(client, models, INSTRUCTIONS, arguments.size).save(arguments.models, quality=75)
         else:
             make(client, chosen, arguments.size, arguments.output)

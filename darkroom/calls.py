@@ -8,6 +8,7 @@ the generators, so that `client.jobs.get(id)` returns a job on one side and an a
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -18,6 +19,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, ov
 import httpx
 
 from darkroom.errors import DarkroomError, refusal, unreachable
+from darkroom.parameters import Parameters
+from darkroom.version import __version__
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +28,14 @@ Asking = Generator[Any, Any, T]  # a call that returns T
 Streaming = Generator["Emit[T] | Any", Any, None]  # a call that emits values of type T
 
 REFUSED_FOR_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)  # nothing was done
+GATEWAY_FAILED = (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT)  # it may have been done
 SAFE_METHODS = ("GET", "HEAD")
+TIMEOUT = 60.0  # seconds that a call may take, with all its attempts
+MAX_RETRIES = 5
 LONGEST_PAUSE = 5.0  # seconds between two attempts where the service does not say
+LONGEST_RETRY_AFTER = 120.0  # seconds; a stream waits no longer, whatever the service says
+SHORTEST_ATTEMPT = 0.05  # seconds; httpx takes 0 for no time at all
+USER_AGENT = f"darkroom-python/{__version__}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,17 @@ class Connection:
 
     url: str
     http: Any  # httpx.Client or httpx.AsyncClient
+    auth: httpx.Auth | None = None
+    timeout: float = TIMEOUT
+    max_retries: int = MAX_RETRIES
+
+    def request(self, method: str, path: str, **options: Any) -> Request:
+        """A request of the service, with its key; or of another address, without."""
+        headers = {"User-Agent": USER_AGENT} | options.pop("headers", {})
+        if httpx.URL(path).is_absolute_url:
+            return Request(method, path, {"auth": None, "headers": headers} | options)
+        auth = {"auth": self.auth} if self.auth else {}
+        return Request(method, self.url + path, {**auth, "headers": headers} | options)
 
 
 class Side:
@@ -84,16 +104,28 @@ class Side:
         self.connection = connection
 
     def ask(
-        self, method: str, path: str, *, patience: float = 10, lasting: bool = False, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: float | None = None,
+        attempt_timeout: float | None = None,
+        retry: bool = True,
+        lasting: bool = False,
+        **options: Any,
     ) -> Asking[httpx.Response]:
-        """One request, repeated for `patience` seconds where that is safe.
+        """One request, repeated for `timeout` seconds, and `max_retries` times at most, where that is safe.
 
-        Refused for now it is repeated as Retry-After says. Where the connection broke it is repeated if sent twice it
-        does no more than once; where nobody listens only if somebody did just now, or should (`lasting`).
+        Refused for now (429, 503) it is repeated as Retry-After says. Where the connection broke or a gateway failed
+        (502, 504) it is repeated if sent twice it does no more than once; where nobody listens only if somebody did
+        just now, or should (`lasting`: then for all its time).
         """
-        request = Request(method, path, options)
-        over, attempt = time.monotonic() + patience, 0
+        over = time.monotonic() + (self.connection.timeout if timeout is None else timeout)
+        most = self.connection.max_retries if retry else 0
+        attempt = 0
         while True:
+            left = max(over - time.monotonic(), SHORTEST_ATTEMPT)
+            request = self.connection.request(method, path, timeout=min(left, attempt_timeout or left), **options)
             try:
                 answer: httpx.Response = yield request
             except httpx.TransportError as error:
@@ -105,8 +137,11 @@ class Side:
                 if answer.status_code < httpx.codes.BAD_REQUEST:
                     return answer
                 failure, pause = refusal(answer), said_or(answer, attempt)
-                may_repeat = answer.status_code in REFUSED_FOR_NOW
-            if not may_repeat or time.monotonic() + pause > over:
+                may_repeat = answer.status_code in REFUSED_FOR_NOW or (
+                    answer.status_code in GATEWAY_FAILED and (lasting or request.is_safe)
+                )
+            has_retries = attempt < most or (lasting and most > 0)
+            if not (may_repeat and has_retries) or time.monotonic() + pause > over:
                 raise failure
             yield Pause(pause)
             attempt += 1
@@ -126,28 +161,28 @@ def said_or(answer: httpx.Response, attempt: int) -> float:
 class Sync(Side):
     """Does what calls ask for, blocking."""
 
-    def run(self, asking: Asking[T]) -> T:
+    def _run(self, asking: Asking[T]) -> T:
         wire = SyncWire(self.connection.http)
         for _ in wire.walk(asking):
             pass
         result: T = wire.result
         return result
 
-    def iterate(self, asking: Asking[Any]) -> Iterator[Any]:
+    def _iterate(self, asking: Asking[Any]) -> Iterator[Any]:
         return SyncWire(self.connection.http).walk(asking)
 
 
 class Async(Side):
     """Does what calls ask for in asyncio."""
 
-    async def run(self, asking: Asking[T]) -> T:
+    async def _run(self, asking: Asking[T]) -> T:
         wire = AsyncWire(self.connection.http)
         async for _ in wire.walk(asking):
             pass
         result: T = wire.result
         return result
 
-    def iterate(self, asking: Asking[Any]) -> AsyncIterator[Any]:
+    def _iterate(self, asking: Asking[Any]) -> AsyncIterator[Any]:
         return AsyncWire(self.connection.http).walk(asking)
 
 
@@ -276,7 +311,44 @@ def method(side: Side, asking: Callable[..., Any], do: Callable[[Any], Any]) -> 
     def bound(*args: Any, **kwargs: Any) -> Any:
         return do(asking(side, *args, **kwargs))
 
+    _, *others = signature(asking, isinstance(side, Async)).parameters.values()
+    bound.__signature__ = signature(asking, isinstance(side, Async)).replace(parameters=others)  # type: ignore[attr-defined]
     return bound
+
+
+def of_class(name: str, asking: Callable[..., Any], owner: type) -> Callable[..., Any]:
+    """The same as an attribute of its class, for those who look it up there: `help(Client.edit)`."""
+
+    @wraps(asking)
+    def unbound(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self, name)(*args, **kwargs)
+
+    unbound.__signature__ = signature(asking, issubclass(owner, Async))  # type: ignore[attr-defined]
+    return unbound
+
+
+RETURNED = {  # what a generator method is said to return, by what it returns on either side
+    False: (("Asking[", ""), ("Streaming[", "Iterator[")),
+    True: (("Asking[", "Awaitable["), ("Streaming[", "AsyncIterator[")),
+}
+
+
+def signature(asking: Callable[..., Any], awaits: bool) -> inspect.Signature:
+    """The parameters that callers may give, those of an edit one by one, and what comes back."""
+    plain = inspect.signature(asking)
+    parameters: list[inspect.Parameter] = []
+    for one in plain.parameters.values():
+        if one.annotation == "Unpack[Parameters]":
+            kind = inspect.Parameter.KEYWORD_ONLY
+            named = Parameters.__annotations__.items()
+            parameters += [inspect.Parameter(name, kind, default=None, annotation=what) for name, what in named]
+        else:
+            parameters.append(one)
+    told = str(plain.return_annotation)
+    for ours, theirs in RETURNED[awaits]:
+        if told.startswith(ours):
+            told = theirs + told.removeprefix(ours)[: None if theirs else -1]
+    return plain.replace(parameters=parameters, return_annotation=told)
 
 
 class call(Generic[P, T]):  # noqa: N801 a decorator
@@ -293,7 +365,10 @@ class call(Generic[P, T]):  # noqa: N801 a decorator
     @overload
     def __get__(self, side: Async, owner: Any) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, side: Any, owner: Any) -> Any:
-        return self if side is None else method(side, self.asking, side.run)
+        return of_class(self.name, self.asking, owner) if side is None else method(side, self.asking, side._run)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
 
 class stream(Generic[P, T]):  # noqa: N801 a decorator
@@ -310,4 +385,7 @@ class stream(Generic[P, T]):  # noqa: N801 a decorator
     @overload
     def __get__(self, side: Async, owner: Any) -> Callable[P, AsyncIterator[T]]: ...
     def __get__(self, side: Any, owner: Any) -> Any:
-        return self if side is None else method(side, self.asking, side.iterate)
+        return of_class(self.name, self.asking, owner) if side is None else method(side, self.asking, side._iterate)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name

@@ -1,5 +1,7 @@
 """The client of the HTTP API: send a picture and an instruction, follow the job, fetch the edited picture.
 
+from darkroom import Client
+
 with Client() as client:
     client.edit("photo.jpg", "make it a pencil sketch", output="sketch.png")
 
@@ -18,27 +20,80 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack, overload
 from urllib.parse import quote
 
 import httpx
 
-from darkroom.calls import Asking, Async, Connection, Emit, Side, Streaming, Sync, call, each, stream
-from darkroom.errors import DarkroomError, JobCanceled, JobFailed, NotFound, StillRunning
+from darkroom.calls import (
+    MAX_RETRIES,
+    TIMEOUT,
+    Asking,
+    Async,
+    Connection,
+    Emit,
+    Side,
+    Streaming,
+    Sync,
+    call,
+    each,
+    stream,
+)
+from darkroom.errors import DarkroomError, JobCanceled, JobFailed, NotFound, StillRunning, Unreachable
 from darkroom.events import Event, follow
-from darkroom.models import Delivery, Key, Page, Preview, Upload, Warned, Webhook
+from darkroom.models import (
+    Answer,
+    CredentialsCheck,
+    Delivery,
+    Key,
+    Models,
+    Output,
+    Page,
+    Preview,
+    Queue,
+    Readiness,
+    Timing,
+    Upload,
+    Warned,
+    Webhook,
+)
 from darkroom.operations import AsyncOperations, Operations
+from darkroom.parameters import Parameters
+from darkroom.pictures import is_elsewhere, read_picture
+
+if TYPE_CHECKING:
+    from darkroom.pictures import Picture
 
 OVER = ("succeeded", "failed", "canceled")
 HOLD_SECONDS = 20  # how long one question to the API may stay open while nothing changes
 LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached directly, whatever proxy the environment names
 ADDRESS_FILE = "address"  # in the data folder of `darkroom up`
 KEY_FILE = "admin_key"  # there too, made by `darkroom up --auth`
-SOURCES = ("https://", "http://", "data:", "upload:", "job:")  # pictures that are somewhere else
+RESTART_SECONDS = 30.0  # for which a job is waited for while its service cannot be reached
 
 J = TypeVar("J", bound="JobCalls")
-Picture = Path | str | bytes
+T = TypeVar("T")
+
+
+class Said(Generic[T]):
+    """An attribute of a job: what the service said last, by the names that lead there in its answer."""
+
+    def __init__(self, *names: str, kind: type[Answer] | None = None) -> None:
+        self.names, self.kind = names, kind
+
+    @overload
+    def __get__(self, job: None, owner: Any) -> Self: ...
+    @overload
+    def __get__(self, job: JobCalls, owner: Any) -> T: ...
+    def __get__(self, job: JobCalls | None, owner: Any) -> Any:
+        if job is None:
+            return self
+        value: Any = job.json
+        for name in self.names:
+            value = (value or {}).get(name)
+        return self.kind.of(value) if self.kind and value is not None else value
 
 
 class JobCalls(Side):
@@ -51,14 +106,24 @@ class JobCalls(Side):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.status}>"
 
-    id = property(lambda self: str(self.json["id"]))
-    status = property(lambda self: str(self.json["status"]))
-    status_text = property(lambda self: str(self.json["status_text"]))
-    model = property(lambda self: str(self.json["model"]))
-    params = property(lambda self: dict(self.json["params"]))
-    step = property(lambda self: (self.json["progress"] or {}).get("step"))
-    steps = property(lambda self: (self.json["progress"] or {}).get("steps"))
-    position = property(lambda self: (self.json["queue"] or {}).get("position"))
+    id = Said[str]("id")
+    status = Said[str]("status")
+    status_text = Said[str]("status_text")
+    model = Said[str]("model")
+    params = Said[dict[str, Any]]("params")
+    priority = Said[str]("priority")
+    metadata = Said[dict[str, Any]]("metadata")
+    parent = Said[str | None]("parent")  # the job that it repeats
+    step = Said[int | None]("progress", "step")
+    steps = Said[int | None]("progress", "steps")
+    position = Said[int | None]("queue", "position")
+    eta_seconds = Said[int | None]("queue", "eta_seconds")
+    output = Said[Output | None]("output", kind=Output)
+    timing = Said[Timing]("timing", kind=Timing)
+    created_at = Said[str]("created_at")
+    started_at = Said[str | None]("started_at")
+    finished_at = Said[str | None]("finished_at")
+    expires_at = Said[str | None]("expires_at")
 
     @property
     def error(self) -> str | None:
@@ -79,7 +144,7 @@ class JobCalls(Side):
     @property
     def content_type(self) -> str:
         """The media type of the edited picture."""
-        return str(self.json["output"]["content_type"])
+        return self.output.content_type if self.output else ""
 
     @call
     def refresh(self) -> Asking[None]:
@@ -133,7 +198,7 @@ class JobCalls(Side):
     @call
     def retry(self) -> Asking[Self]:
         """Once more, as a new job; only where it failed or was canceled."""
-        answer = yield from self.ask("POST", self._path("/retry"), headers=once())
+        answer = yield from self.ask("POST", self._path("/retry"), headers=once(None))
         return type(self)(self.connection, answer.json(), answer.headers.get("ETag"))
 
     @call
@@ -147,12 +212,12 @@ class JobCalls(Side):
 
         A lost connection is made again; no event is missed or told twice.
         """
-        yield from follow(self.connection.url, self._path("/events"), after, to_done=True)
+        yield from follow(self.connection, self._path("/events"), after, to_done=True)
 
     @stream
     def previews(self) -> Streaming[Preview]:
         """Small pictures (JPEG) of what the edit looks like so far, as they come."""
-        yield from each(follow(self.connection.url, self._path("/events"), None, to_done=True), self._preview)
+        yield from each(follow(self.connection, self._path("/events"), None, to_done=True), self._preview)
 
     def _preview(self, event: Event) -> Streaming[Preview]:
         if event.type == "preview":
@@ -167,27 +232,41 @@ class JobCalls(Side):
         if on_change:
             on_change(self)
         while not self.is_over:
-            hold = HOLD_SECONDS if ends is None else min(HOLD_SECONDS, int(ends - time.monotonic()) + 1)
-            if hold <= 0:
+            left = None if ends is None else ends - time.monotonic()
+            if left is not None and left <= 0:
                 raise StillRunning(f"Job {self.id} is {self.status} after {timeout:g} seconds; it goes on.")
-            answer = yield from self.ask(
-                "GET",
-                self._path(),
-                patience=30,  # the API may be started again while we wait; the job does not mind
-                lasting=True,
-                params={"wait": hold},
-                headers={"If-None-Match": self.etag} if self.etag else {},
-                timeout=hold + 10,
-            )
-            if answer.status_code != httpx.codes.NOT_MODIFIED:
+            answer = yield from self._hold(left)
+            if answer is not None and answer.status_code != httpx.codes.NOT_MODIFIED:
                 self._take(answer)
                 if on_change:
                     on_change(self)
 
+    def _hold(self, left: float | None) -> Asking[httpx.Response | None]:
+        """The service's answer when something has changed, or a while has passed; None where `left` seconds have."""
+        hold = HOLD_SECONDS if left is None else min(HOLD_SECONDS, left)
+        try:
+            return (
+                yield from self.ask(
+                    "GET",
+                    self._path(),
+                    timeout=hold + RESTART_SECONDS if left is None else left,
+                    attempt_timeout=hold + 10,
+                    lasting=True,  # the API may be started again while we wait; the job does not mind
+                    params={"wait": round(hold, 3)},
+                    headers={"If-None-Match": self.etag} if self.etag else {},
+                )
+            )
+        except Unreachable as error:
+            if left is not None and isinstance(error.__cause__, httpx.TimeoutException):
+                return None
+            raise
+
     def _result(self, timeout: float | None) -> Asking[bytes]:
+        ends = None if timeout is None else time.monotonic() + timeout
         yield from self._wait(None, timeout)
         self.check()
-        return (yield from self.ask("GET", self._path("/output"), params={"proxy": 1})).content
+        left = None if ends is None else ends - time.monotonic()
+        return (yield from self.ask("GET", self._path("/output"), params={"proxy": 1}, timeout=left)).content
 
     def check(self) -> None:
         """Raise JobFailed where it ended without a picture."""
@@ -216,16 +295,16 @@ class JobsCalls(Side, Generic[J]):
     kind: type[J]
 
     @call
-    def create(self, /, image: Picture, prompt: str, **params: Any) -> Asking[J]:
+    def create(self, /, image: Picture, prompt: str, **parameters: Unpack[Parameters]) -> Asking[J]:
         """Send a picture and an instruction.
 
         Args:
-            image: a file's path, a picture's bytes, or as text an https URL, `upload:<id>` or `job:<id>` (its output).
+            image: a file's path, a picture's bytes, a file open for bytes, a Pillow image, or as text an https URL,
+                `upload:<id>` or `job:<id>` (its output).
             prompt: what to do with it.
-            params: the model's parameters, `model`, `format`, `priority`, `webhook`, ...; those that are None are
-                left out.
+            parameters: see `darkroom.parameters`.
         """
-        answer = yield from submit(self, image, prompt, params)
+        answer = yield from submit(self, image, prompt, {**parameters})
         return self._job(answer)
 
     @call
@@ -235,11 +314,26 @@ class JobsCalls(Side, Generic[J]):
 
     @call
     def list(self, status: str | None = None, limit: int | None = None, after: str | None = None) -> Asking[Page[J]]:
-        """A page of jobs, newest first; `next` is the `after` of the following page."""
+        """A page of jobs, newest first; `next` is the `after` of the following page, and `iterate` goes through all."""
+        return (yield from self._page(status, limit, after))
+
+    def _page(self, status: str | None, limit: int | None, after: str | None) -> Asking[Page[J]]:
         asked = {"status": status, "limit": limit, "after": after}
         given = {name: value for name, value in asked.items() if value is not None}
         page = (yield from self.ask("GET", "/v1/jobs", params=given)).json()
         return Page([self.kind(self.connection, job) for job in page["data"]], page["has_more"], page["next"], page)
+
+    @stream
+    def iterate(self, status: str | None = None, page_size: int = 100) -> Streaming[J]:
+        """All jobs, newest first, asked for page by page."""
+        after: str | None = None
+        while True:
+            page: Page[J] = yield from self._page(status, page_size, after)
+            for job in page:
+                yield Emit(job)
+            if not page.has_more:
+                return
+            after = page.next
 
     @call
     def cancel(self, job_id: str) -> Asking[J]:
@@ -249,7 +343,7 @@ class JobsCalls(Side, Generic[J]):
     @call
     def retry(self, job_id: str) -> Asking[J]:
         """A failed or canceled job once more, as a new job."""
-        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry", headers=once())))
+        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry", headers=once(None))))
 
     @call
     def delete(self, job_id: str) -> Asking[None]:
@@ -259,7 +353,7 @@ class JobsCalls(Side, Generic[J]):
     @stream
     def events(self, after: str | None = None) -> Streaming[Event]:
         """What happens to all jobs, from now on or behind an event's id, without end."""
-        yield from follow(self.connection.url, "/v1/events", after, to_done=False)
+        yield from follow(self.connection, "/v1/events", after, to_done=False)
 
     def _job(self, answer: httpx.Response) -> J:
         return self.kind(self.connection, answer.json(), answer.headers.get("ETag"))
@@ -382,63 +476,85 @@ class ClientCalls(Side):
         image: Picture,
         prompt: str,
         *,
-        output: Path | str | None = None,
+        output: PathLike[str] | str | None = None,
         timeout: float | None = None,
-        **params: Any,
+        **parameters: Unpack[Parameters],
     ) -> Asking[bytes]:
         """The edited picture's bytes, written to the file `output` too if it is given.
 
-        Raises what `Job.result` raises.
+        Takes what `Jobs.create` takes, and raises what `Job.result` raises: `timeout` counts from here.
         """
-        answer = yield from submit(self, image, prompt, params)
+        ends = None if timeout is None else time.monotonic() + timeout
+        answer = yield from submit(self, image, prompt, {**parameters}, timeout)
         job = self._job(self.connection, answer.json(), answer.headers.get("ETag"))
-        picture = yield from job._result(timeout)
+        picture = yield from job._result(None if ends is None else ends - time.monotonic())
         if output is not None:
             Path(output).write_bytes(picture)
         return picture
 
     @call
-    def upload(self, image: Path | bytes) -> Asking[str]:
+    def upload(self, image: Picture) -> Asking[str]:
         """Put a picture straight into the picture store; what comes back is `image` for any number of jobs of a day."""
         upload = Upload.of((yield from self.ask("POST", "/v1/uploads")).json())
         name, content = read_picture(image)
         files = {"file": (name, content)}
-        yield from self.ask("POST", upload.url, auth=None, data=upload.fields, files=files)
+        yield from self.ask("POST", upload.url, data=upload.fields, files=files)
         return upload.image
 
     @call
-    def check_credentials(self, image: Path | str | bytes) -> Asking[dict[str, Any]]:
-        """What a picture's content credentials say, and whether they are valid; the picture is a file, or its bytes."""
-        data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        return dict((yield from self.ask("POST", "/v1/credentials/check", files={"image": data})).json())
+    def check_credentials(self, image: Picture) -> Asking[CredentialsCheck]:
+        """What a picture's content credentials say, and whether they are valid."""
+        files = {"image": read_picture(image)[1]}
+        return CredentialsCheck.of((yield from self.ask("POST", "/v1/credentials/check", files=files)).json())
 
     @call
-    def models(self) -> Asking[dict[str, Any]]:
+    def models(self) -> Asking[Models]:
         """The models with their parameters, ranges and defaults, and the checkpoint that they run on."""
-        return dict((yield from self.ask("GET", "/v1/models")).json())
+        return Models.of((yield from self.ask("GET", "/v1/models")).json())
 
     @call
-    def queue(self) -> Asking[dict[str, Any]]:
+    def queue(self) -> Asking[Queue]:
         """How much is waiting and running, and for how many workers."""
-        return dict((yield from self.ask("GET", "/v1/queue")).json())
+        return Queue.of((yield from self.ask("GET", "/v1/queue")).json())
 
     @call
-    def ready(self) -> Asking[dict[str, Any]]:
+    def ready(self) -> Asking[Readiness]:
         """Whether jobs can be accepted: `status`, and each part's state. Raises Busy, naming the part that is down."""
-        return dict((yield from self.ask("GET", "/readyz", patience=0)).json())
+        return Readiness.of((yield from self.ask("GET", "/readyz", retry=False)).json())
 
 
 class Client(ClientCalls, Sync):
-    """The service at `url`; by default the one that `darkroom up` in this folder, or DARKROOM_URL, names.
+    """The service at `url`; by default the one that DARKROOM_URL, or `darkroom up` in this folder, names.
 
-    `key` is the API key; by default DARKROOM_KEY, or the one of that local service. A context manager.
+    A context manager.
+
+    Args:
+        data: the data folder of that local service.
+        key: the API key; by default DARKROOM_KEY, or the one of the local service. DARKROOM_KEY is not sent to an
+            address that is only found in a data folder, for that may be a stranger's.
+        timeout: seconds that a call may take, with all its attempts, where it has no time-out of its own.
+        max_retries: how often a request may be repeated, where that is safe.
+        transport: httpx's, for proxies and tests.
+        http_client: an httpx client to use, which is not closed with this one.
     """
 
     _job = Job
 
-    def __init__(self, url: str | None = None, data: Path | str = ".darkroom", key: str | None = None) -> None:
-        url, options = settings(url, Path(data), key)
-        super().__init__(Connection(url, httpx.Client(**options)))
+    def __init__(
+        self,
+        url: str | None = None,
+        data: PathLike[str] | str = ".darkroom",
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        max_retries: int = MAX_RETRIES,
+        transport: httpx.BaseTransport | None = None,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        url, auth = find(url, Path(data), key)
+        self._owns_http = http_client is None
+        http = http_client or httpx.Client(transport=transport, **http_options(url))
+        super().__init__(Connection(url, http, auth, timeout, max_retries))
         self.jobs = Jobs(self.connection)
         self.webhooks = Webhooks(self.connection)
         self.keys = Keys(self.connection)
@@ -446,7 +562,8 @@ class Client(ClientCalls, Sync):
 
     def close(self) -> None:
         """Close the connections."""
-        self.connection.http.close()
+        if self._owns_http:
+            self.connection.http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -460,9 +577,21 @@ class AsyncClient(ClientCalls, Async):
 
     _job = AsyncJob
 
-    def __init__(self, url: str | None = None, data: Path | str = ".darkroom", key: str | None = None) -> None:
-        url, options = settings(url, Path(data), key)
-        super().__init__(Connection(url, httpx.AsyncClient(**options)))
+    def __init__(
+        self,
+        url: str | None = None,
+        data: PathLike[str] | str = ".darkroom",
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        max_retries: int = MAX_RETRIES,
+        transport: httpx.AsyncBaseTransport | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        url, auth = find(url, Path(data), key)
+        self._owns_http = http_client is None
+        http = http_client or httpx.AsyncClient(transport=transport, **http_options(url))
+        super().__init__(Connection(url, http, auth, timeout, max_retries))
         self.jobs = AsyncJobs(self.connection)
         self.webhooks = AsyncWebhooks(self.connection)
         self.keys = AsyncKeys(self.connection)
@@ -470,7 +599,8 @@ class AsyncClient(ClientCalls, Async):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.connection.http.aclose()
+        if self._owns_http:
+            await self.connection.http.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -479,31 +609,34 @@ class AsyncClient(ClientCalls, Async):
         await self.close()
 
 
-def submit(side: Side, image: Picture, prompt: str, params: dict[str, Any]) -> Asking[httpx.Response]:
+def submit(
+    side: Side, image: Picture, prompt: str, parameters: dict[str, Any], timeout: float | None = None
+) -> Asking[httpx.Response]:
     """Send a picture and an instruction, once, however often the request has to be repeated."""
-    given = {"prompt": prompt, **{name: value for name, value in params.items() if value is not None}}
-    fields = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
-    elsewhere = isinstance(image, str) and image.startswith(SOURCES)
-    files = {"image": (None, image) if elsewhere else read_picture(image)}
-    return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=once(), timeout=60))
+    headers = once(parameters.pop("idempotency_key", None))
+    given = {"prompt": prompt, **{name: value for name, value in parameters.items() if value is not None}}
+    fields = {name: as_field(value) for name, value in given.items()}
+    files = {"image": (None, image) if is_elsewhere(image) else read_picture(image)}
+    return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=headers, timeout=timeout))
 
 
-def once() -> dict[str, str]:
+def as_field(value: Any) -> str:
+    """A value as a form has it: objects and booleans as JSON, lists with commas."""
+    if isinstance(value, dict | bool):
+        return json.dumps(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def once(key: str | None) -> dict[str, str]:
     """The header that makes one request one job, however often it has to be repeated."""
-    return {"Idempotency-Key": uuid.uuid4().hex}
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
 
 
-def settings(url: str | None, data: Path, key: str | None) -> tuple[str, dict[str, Any]]:
-    """The service's address, and httpx's options for it."""
-    url = (url or find_url(data)).rstrip("/")
-    key = key or find_key(data, url)
-    return url, {
-        "base_url": url,
-        "timeout": 30,
-        "follow_redirects": True,
-        "trust_env": httpx.URL(url).host not in LOOPBACK,
-        "auth": Bearer(key) if key else None,
-    }
+def http_options(url: str) -> dict[str, Any]:
+    """httpx's options for the service at this address."""
+    return {"follow_redirects": True, "trust_env": httpx.URL(url).host not in LOOPBACK}
 
 
 class Bearer(httpx.Auth):
@@ -518,35 +651,43 @@ class Bearer(httpx.Auth):
         yield request
 
 
+def find(url: str | None, data: Path, key: str | None) -> tuple[str, httpx.Auth | None]:
+    """The service's address, and what sends it the key, if there is one."""
+    named = url or os.environ.get("DARKROOM_URL")
+    address = (named or find_url(data)).rstrip("/")
+    key = key or find_key(data, address, named is not None)
+    return address, Bearer(key) if key else None
+
+
 def find_url(data: Path) -> str:
-    """Where the service is: DARKROOM_URL, else what `darkroom up` wrote into its data folder, else port 8000."""
-    if url := os.environ.get("DARKROOM_URL"):
-        return url
-    try:
-        return (data / ADDRESS_FILE).read_text(encoding="utf-8").strip()
-    except OSError:
+    """Where `darkroom up` in this data folder is; else port 8000.
+
+    Raises:
+        DarkroomError: the folder names another machine, which `darkroom up` never does.
+    """
+    url = _read(data / ADDRESS_FILE)
+    if url is None:
         return "http://127.0.0.1:8000"
+    if httpx.URL(url).host not in LOOPBACK:
+        raise DarkroomError(
+            f"{data / ADDRESS_FILE} names {url}, which is not this machine: if you mean it, say so by --url."
+        )
+    return url
 
 
-def find_key(data: Path, url: str) -> str | None:
-    """The key to send: DARKROOM_KEY, else, only to the service that wrote it, what is in its data folder."""
-    if key := os.environ.get("DARKROOM_KEY"):
+def find_key(data: Path, url: str, is_named: bool) -> str | None:
+    """The key to send: to an address that was named DARKROOM_KEY, to the one in the data folder what is beside it."""
+    address = _read(data / ADDRESS_FILE)
+    if (is_named or address is None) and (key := os.environ.get("DARKROOM_KEY")):
         return key
+    return _read(data / KEY_FILE) if address == url else None
+
+
+def _read(file: Path) -> str | None:
     try:
-        ours = (data / ADDRESS_FILE).read_text(encoding="utf-8").strip() == url
-        return (data / KEY_FILE).read_text(encoding="utf-8").strip() if ours else None
+        return file.read_text(encoding="utf-8").strip()
     except OSError:
         return None
-
-
-def read_picture(image: Picture) -> tuple[str, bytes]:
-    """A picture's file name, as far as it is text, and bytes."""
-    if isinstance(image, bytes):
-        return "image", image
-    try:
-        return Path(image).name.encode("utf-8", "replace").decode(), Path(image).read_bytes()
-    except OSError as error:
-        raise DarkroomError(f"Cannot read {image}: {error.strerror}.") from error
 
 
 def job_path(job_id: str) -> str:

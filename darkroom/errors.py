@@ -95,9 +95,15 @@ def refusal(answer: httpx.Response) -> DarkroomError:
 
 
 def unreachable(url: str, error: httpx.TransportError) -> Unreachable:
-    """Why no answer came."""
+    """Why no answer came; its cause is httpx's."""
+    failure = Unreachable(_why(url, error))
+    failure.__cause__ = error
+    return failure
+
+
+def _why(url: str, error: httpx.TransportError) -> str:
     if isinstance(error, httpx.ConnectError):
-        return Unreachable(f"There is no Darkroom at {url}; start one with `darkroom up`.")
+        return f"There is no Darkroom at {url}; start one with `darkroom up`."
     if isinstance(error, httpx.TimeoutException):
-        return Unreachable(f"The Darkroom at {url} did not answer in time.")
-    return Unreachable(f"The connection to the Darkroom at {url} broke: {error}.")
+        return f"The Darkroom at {url} did not answer in time."
+    return f"The connection to the Darkroom at {url} broke: {error}."

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from darkroom.calls import REFUSED_FOR_NOW, Emit, NextLine, Open, Pause, Request, Streaming, backoff, said_or
-from darkroom.errors import refusal, unreachable
+from darkroom.calls import (
+    GATEWAY_FAILED,
+    LONGEST_RETRY_AFTER,
+    REFUSED_FOR_NOW,
+    Connection,
+    Emit,
+    NextLine,
+    Open,
+    Pause,
+    Streaming,
+    backoff,
+    said_or,
+)
+from darkroom.errors import DarkroomError, refusal, unreachable
 
 SILENCE_SECONDS = 45.0  # the service says something every 15
-ATTEMPTS = 8  # at a stream without one event between them
+ATTEMPTS = 8  # at a stream, each of which had no event and ended soon
+SOON_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class EventParser:
         return Event(fields.get("id", [""])[-1], fields.get("event", ["message"])[-1], data.get("job"), data)
 
 
-def follow(url: str, path: str, after: str | None, *, to_done: bool) -> Streaming[Event]:
+def follow(connection: Connection, path: str, after: str | None, *, to_done: bool) -> Streaming[Event]:
     """Emit a stream's events behind the id `after`, without gap or repeat over however many connections.
 
     Raises:
@@ -56,8 +70,9 @@ def follow(url: str, path: str, after: str | None, *, to_done: bool) -> Streamin
     attempt = 0
     while True:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        began = time.monotonic()
         try:
-            answer = yield Open(Request("GET", path, {"headers": headers, "timeout": SILENCE_SECONDS}))
+            answer = yield Open(connection.request("GET", path, headers=headers, timeout=SILENCE_SECONDS))
             if answer.status_code == httpx.codes.NO_CONTENT:  # all is told
                 return
             if answer.is_success:
@@ -68,17 +83,17 @@ def follow(url: str, path: str, after: str | None, *, to_done: bool) -> Streamin
                         yield Emit(event)
                         if to_done and _ends(event):
                             return
-                failure, pause = None, backoff(attempt)
+                failure, pause = DarkroomError(f"{path}: the stream ends again and again."), backoff(attempt)
             else:
                 failure, pause = refusal(answer), said_or(answer, attempt)
-                if answer.status_code not in REFUSED_FOR_NOW:
+                if answer.status_code not in (*REFUSED_FOR_NOW, *GATEWAY_FAILED):
                     raise failure
         except httpx.TransportError as error:
-            failure, pause = unreachable(url, error), backoff(attempt)
-        attempt += 1
-        if failure and attempt >= ATTEMPTS:
+            failure, pause = unreachable(connection.url, error), backoff(attempt)
+        attempt = 1 if time.monotonic() - began > SOON_SECONDS else attempt + 1
+        if attempt >= min(ATTEMPTS, connection.max_retries + 1):
             raise failure
-        yield Pause(pause)
+        yield Pause(min(pause, LONGEST_RETRY_AFTER))
 
 
 def _ends(event: Event) -> bool:

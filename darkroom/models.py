@@ -1,12 +1,21 @@
-"""What the service answers, typed; `json` is the whole answer, also what a newer service says beyond these fields."""
+"""What the service answers, typed; `json` is the whole answer, also what a newer service says beyond these fields.
+
+Times are ISO 8601.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
+
+
+def nested(kind: type[Answer]) -> dict[str, type[Answer]]:
+    """The metadata of a field that holds an object of this kind, or a list of them."""
+    return {"kind": kind}
 
 
 @dataclass(frozen=True)
@@ -17,9 +26,39 @@ class Answer:
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
-        """The object in an answer."""
-        names = [one.name for one in dataclasses.fields(cls) if one.name != "json"]
-        return cls(**{name: answer[name] for name in names if name in answer}, json=answer)
+        """The object in an answer; what an older service does not say is None."""
+        fields = [one for one in dataclasses.fields(cls) if one.name != "json"]
+        return cls(**{one.name: _read(answer.get(one.name), one.metadata.get("kind")) for one in fields}, json=answer)
+
+
+def _read(value: Any, kind: type[Answer] | None) -> Any:
+    if kind is None or value is None:
+        return value
+    return [kind.of(one) for one in value] if isinstance(value, list) else kind.of(value)
+
+
+@dataclass(frozen=True)
+class Output(Answer):
+    """An edited picture: where it is until `expires_at`, its size in pixels and bytes, and its digest."""
+
+    url: str
+    content_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    expires_at: str
+
+
+@dataclass(frozen=True)
+class Timing(Answer):
+    """Where a job's time went, in milliseconds."""
+
+    queued_ms: int | None
+    load_ms: int | None
+    run_ms: int | None
+    upload_ms: int | None
+    total_ms: int | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +71,7 @@ class Warned(Answer):
 
 @dataclass(frozen=True)
 class Webhook(Answer):
-    """An endpoint that is told of jobs. `secret` is there only where it was just made; times are ISO 8601."""
+    """An endpoint that is told of jobs. `secret` is there only where it was just made."""
 
     id: str
     url: str | None
@@ -53,6 +92,26 @@ class Delivery(Answer):
     status: str
     created_at: str
     attempts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class CredentialsCheck(Answer):
+    """What a picture's content credentials say: `sentence` is the verdict, `problems` what is wrong with them.
+
+    `trusted` is said of valid ones whose issuer an authority of the service's vouches for; `made_here` of pictures that the
+    service has made, by the `job` if it is the caller's and still kept.
+    """
+
+    present: bool
+    valid: bool
+    trusted: bool
+    sentence: str
+    issuer: str | None
+    edited_by_ai: bool
+    problems: list[dict[str, str]]
+    manifests: list[dict[str, Any]]
+    made_here: bool
+    job: str | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +138,161 @@ class Key(Answer):
 
 
 @dataclass(frozen=True)
+class Parameter(Answer):
+    """A parameter of a model: its range, or its choices, and its default."""
+
+    name: str
+    kind: str
+    summary: str
+    required: bool
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    choices: list[str] | None
+
+
+@dataclass(frozen=True)
+class Model(Answer):
+    """A model of the service."""
+
+    id: str
+    summary: str
+    default: bool
+    sampler: str
+    parameters: list[Parameter] = field(metadata=nested(Parameter))
+
+
+@dataclass(frozen=True)
+class Checkpoint(Answer):
+    """What the models run on."""
+
+    name: str
+    revision: str
+    instructions: list[str]
+
+
+@dataclass(frozen=True)
+class Models(Answer):
+    """All models, and the checkpoint that they run on."""
+
+    data: list[Model] = field(metadata=nested(Model))
+    checkpoint: Checkpoint = field(metadata=nested(Checkpoint))
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self.data)
+
+
+@dataclass(frozen=True)
+class Queue(Answer):
+    """How much waits and runs, and for how many workers."""
+
+    queued: int
+    running: int
+    workers: int
+    slots: int
+    paused: bool
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+
+
+@dataclass(frozen=True)
+class Readiness(Answer):
+    """Whether jobs can be accepted, and each part's state."""
+
+    status: str
+    parts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OperatedQueue(Queue):
+    """The queue as its operators see it; `kinds` counts jobs by model and priority."""
+
+    kinds: list[dict[str, Any]]
+    dead_letters: int
+    redis_bytes: int
+    redis_limit_bytes: int | None
+    webhook_receivers_waiting: int
+
+
+@dataclass(frozen=True)
+class Worker(Answer):
+    """A worker: whether it lives, how many jobs it holds, and what it runs on."""
+
+    name: str
+    alive: bool
+    draining: bool
+    holds: int
+    slots: int | None
+    checkpoint: str | None
+    revision: str | None
+    device: str | None
+    free_bytes: int | None
+    step_seconds: float | None
+    version: str | None
+    started_at: str | None
+    seen_at: str | None
+    signer: str | None
+    signer_expires_at: str | None
+
+
+@dataclass(frozen=True)
+class BrokenRecord(Answer):
+    """A job whose record is not whole, what is wrong with it, and what becomes of it."""
+
+    id: str
+    tenant: str | None
+    status: str | None
+    wrong: str
+    repair: str
+
+
+@dataclass(frozen=True)
+class DeadLetter(Answer):
+    """A job that failed through no fault of its client."""
+
+    id: str
+    tenant: str
+    model: str
+    params: dict[str, Any]
+    error: dict[str, Any] | None
+    attempts: list[dict[str, Any]]
+    created_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+
+
+@dataclass(frozen=True)
+class Redriven(Answer):
+    """The new job of a dead letter, its tenant, and the job that it repeats."""
+
+    id: str
+    tenant: str
+    parent: str
+
+
+@dataclass(frozen=True)
+class Limits(Answer):
+    """What a tenant is allowed instead of what the settings say for all; None is as they say."""
+
+    queued: int | None
+    running: int | None
+    reads_per_minute: int | None
+    writes_per_minute: int | None
+
+
+@dataclass(frozen=True)
+class Tenant(Answer):
+    """A tenant, and how much it uses."""
+
+    tenant: str
+    queued: int
+    running: int
+    kept: int
+    keys: int
+    limits: Limits = field(metadata=nested(Limits))
+
+
+@dataclass(frozen=True)
 class Preview:
     """What an edit looked like after `step` steps: a small JPEG."""
 
@@ -88,9 +302,15 @@ class Preview:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some of a list; `next` is where the rest begins."""
+    """Some of a list, over which it iterates; `next` is where the rest begins."""
 
     data: list[T]
     has_more: bool
     next: str | None
     json: dict[str, Any] = field(repr=False)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)

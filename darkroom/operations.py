@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
 from darkroom.calls import Asking, Async, Side, Sync, call
-
-Said = dict[str, Any]  # as the API describes it
+from darkroom.models import BrokenRecord, DeadLetter, Limits, OperatedQueue, Redriven, Tenant, Worker
 
 
 class OperationCalls(Side):
     """The queue, the workers, the dead letters and the tenants, of everybody."""
 
     @call
-    def queue(self) -> Asking[Said]:
+    def queue(self) -> Asking[OperatedQueue]:
         """What waits and runs, by model and priority, and what else has piled up."""
-        return dict((yield from self.ask("GET", "/v1/admin/queue")).json())
+        return OperatedQueue.of((yield from self.ask("GET", "/v1/admin/queue")).json())
 
     @call
-    def pause(self) -> Asking[Said]:
+    def pause(self) -> Asking[OperatedQueue]:
         """Have nothing claimed until `resume`; what runs goes on, and what comes is accepted. Returns the queue."""
-        return dict((yield from self.ask("POST", "/v1/admin/queue/pause")).json())
+        return OperatedQueue.of((yield from self.ask("POST", "/v1/admin/queue/pause")).json())
 
     @call
-    def resume(self) -> Asking[Said]:
+    def resume(self) -> Asking[OperatedQueue]:
         """Have jobs claimed again. Returns the queue."""
-        return dict((yield from self.ask("POST", "/v1/admin/queue/resume")).json())
+        return OperatedQueue.of((yield from self.ask("POST", "/v1/admin/queue/resume")).json())
 
     @call
     def prune(self, older_than_seconds: int, status: str | None = None, tenant: str | None = None) -> Asking[int]:
@@ -35,50 +33,54 @@ class OperationCalls(Side):
         wanted = {"older_than_seconds": older_than_seconds, "status": status, "tenant": tenant}
         removed, more = 0, True
         while more:
-            answer = (yield from self.ask("POST", "/v1/admin/queue/prune", json=wanted, patience=60)).json()
+            answer = (yield from self.ask("POST", "/v1/admin/queue/prune", json=wanted, timeout=120)).json()
             removed, more = removed + int(answer["removed"]), answer["more"]
         return removed
 
     @call
-    def workers(self) -> Asking[Sequence[Said]]:
+    def workers(self) -> Asking[Sequence[Worker]]:
         """All workers, with their checkpoint, device, free memory and step time."""
-        return list((yield from self.ask("GET", "/v1/admin/workers")).json()["data"])
+        return [Worker.of(one) for one in (yield from self.ask("GET", "/v1/admin/workers")).json()["data"]]
 
     @call
-    def drain(self, worker: str, *, undo: bool = False) -> Asking[Said]:
+    def drain(self, worker: str, *, undo: bool = False) -> Asking[Worker]:
         """Have a worker claim no more, or again. Returns the worker."""
         path = f"/v1/admin/workers/{quote(worker, safe='')}/drain"
-        return dict((yield from self.ask("DELETE" if undo else "POST", path)).json()["data"][0])
+        return Worker.of((yield from self.ask("DELETE" if undo else "POST", path)).json()["data"][0])
 
     @call
-    def broken_records(self) -> Asking[Sequence[Said]]:
+    def broken_records(self) -> Asking[Sequence[BrokenRecord]]:
         """Jobs whose records are not whole, what is wrong with each, and what becomes of it."""
-        found: list[Said] = []
+        found: list[BrokenRecord] = []
         after: str | None = "0"
         while after:
             answer = (yield from self.ask("GET", "/v1/admin/broken-records", params={"after": after})).json()
-            found, after = [*found, *answer["data"]], answer["next"]
+            found += [BrokenRecord.of(one) for one in answer["data"]]
+            after = answer["next"]
         return found
 
     @call
-    def dead_letters(self, limit: int = 100) -> Asking[Sequence[Said]]:
+    def dead_letters(self, limit: int = 100) -> Asking[Sequence[DeadLetter]]:
         """Jobs that failed through no fault of their client, newest first."""
-        return list((yield from self.ask("GET", "/v1/admin/dead-letters", params={"limit": limit})).json()["data"])
+        return [
+            DeadLetter.of(one)
+            for one in (yield from self.ask("GET", "/v1/admin/dead-letters", params={"limit": limit})).json()["data"]
+        ]
 
     @call
-    def dead_letter(self, job_id: str) -> Asking[Said]:
+    def dead_letter(self, job_id: str) -> Asking[DeadLetter]:
         """One of them, with all attempts at it."""
-        return dict((yield from self.ask("GET", letter_path(job_id))).json())
+        return DeadLetter.of((yield from self.ask("GET", letter_path(job_id))).json())
 
     @call
-    def retry(self, job_id: str) -> Asking[Said]:
+    def retry(self, job_id: str) -> Asking[Redriven]:
         """Run a dead letter again, as a new job of its tenant. Returns that job's id, tenant and parent."""
-        return dict((yield from self.ask("POST", letter_path(job_id) + "/retry")).json())
+        return Redriven.of((yield from self.ask("POST", letter_path(job_id) + "/retry")).json())
 
     @call
-    def tenants(self) -> Asking[Sequence[Said]]:
+    def tenants(self) -> Asking[Sequence[Tenant]]:
         """All tenants, and how much they use."""
-        return list((yield from self.ask("GET", "/v1/admin/tenants")).json()["data"])
+        return [Tenant.of(one) for one in (yield from self.ask("GET", "/v1/admin/tenants")).json()["data"]]
 
     @call
     def limit(
@@ -89,14 +91,14 @@ class OperationCalls(Side):
         running: int | None = None,
         reads_per_minute: int | None = None,
         writes_per_minute: int | None = None,
-    ) -> Asking[Said]:
+    ) -> Asking[Limits]:
         """Allow a tenant this instead of what the settings say for all; what is not named is as they say.
 
         `queued` and `running` are jobs, `reads_per_minute` and `writes_per_minute` requests of each of its keys.
         """
         limits = {"queued": queued, "running": running}
         limits |= {"reads_per_minute": reads_per_minute, "writes_per_minute": writes_per_minute}
-        return dict((yield from self.ask("PUT", limits_path(tenant), json=limits)).json())
+        return Limits.of((yield from self.ask("PUT", limits_path(tenant), json=limits)).json())
 
     @call
     def unlimit(self, tenant: str) -> Asking[None]:

@@ -209,7 +209,8 @@ class Outbox:
 
     def dispatch(self, wanted: int, lease_ms: int, each: int = 10**9) -> list[Delivery]:
         """Deliveries that are due, for the caller alone until the lease is over; `each` of a tenant are under way."""
-        records, more = [], True
+        records: list[list[str]] = []
+        more = True
         while more and not records:
             records, more = self._run("dispatch", wanted, lease_ms, uuid4().hex[:16], each)
         return [Delivery.from_record(_record(pairs)) for pairs in records]

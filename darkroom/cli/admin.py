@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import click
 from rich.table import Column, Table
@@ -13,6 +13,9 @@ from darkroom.cli.keys import app as keys_app
 from darkroom.cli.options import as_json, with_client
 from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import Client
+from darkroom.models import Answer, Worker
+
+A = TypeVar("A", bound=Answer)
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -66,19 +69,17 @@ def list_workers(client: Client, as_json: bool) -> None:
     table(workers, as_json, columns, worker_row)
 
 
-def worker_row(worker: dict[str, Any]) -> list[str]:
-    state = "silent" if not worker["alive"] else "draining" if worker["draining"] else "ready"
-    held = f"{worker['holds']} of {worker['slots']}"
-    free, step = worker["free_bytes"], worker["step_seconds"]
+def worker_row(worker: Worker) -> list[str]:
+    state = "silent" if not worker.alive else "draining" if worker.draining else "ready"
     return [
-        worker["name"],
+        worker.name,
         state,
-        held,
-        worker["checkpoint"] or "",
-        worker["device"] or "",
-        f"{free / 2**30:.1f} GiB" if free is not None else "",
-        f"{step * 1000:.0f} ms" if step is not None else "",
-        worker["version"] or "",
+        f"{worker.holds} of {worker.slots}",
+        worker.checkpoint or "",
+        worker.device or "",
+        f"{worker.free_bytes / 2**30:.1f} GiB" if worker.free_bytes is not None else "",
+        f"{worker.step_seconds * 1000:.0f} ms" if worker.step_seconds is not None else "",
+        worker.version or "",
     ]
 
 
@@ -91,9 +92,9 @@ def drain(client: Client, worker: str, undo: bool, as_json: bool) -> None:
     """Have a worker begin no more jobs; once it holds none it can be stopped. WORKER is its name in `workers`."""
     drained = client.admin.drain(worker, undo=undo)
     if as_json:
-        return print_json(drained)
-    doing = "claims jobs" if undo else f"claims no more; it holds {drained['holds']}"
-    return click.echo(f"{drained['name']} {doing}")
+        return print_json(drained.json)
+    doing = "claims jobs" if undo else f"claims no more; it holds {drained.holds}"
+    return click.echo(f"{drained.name} {doing}")
 
 
 @app.command("prune")
@@ -127,7 +128,7 @@ def list_tenants(client: Client, as_json: bool) -> None:
         tenants,
         as_json,
         (*columns, "limits"),
-        lambda tenant: [*(str(tenant[name]) for name in columns), limits_line(tenant["limits"])],
+        lambda tenant: [*(str(tenant.json[name]) for name in columns), limits_line(tenant.limits.json)],
     )
 
 
@@ -152,7 +153,7 @@ def limit_tenant(client: Client, tenant: str, clear: bool, as_json: bool, **limi
     if clear:
         client.admin.unlimit(tenant)
     else:
-        limits = client.admin.limit(tenant, **limits)
+        limits = client.admin.limit(tenant, **limits).json
     return print_json(limits) if as_json else click.echo(f"{tenant}: {limits_line(limits) or 'as the settings say'}")
 
 
@@ -167,7 +168,7 @@ def list_dead_letters(client: Client, limit: int, as_json: bool) -> None:
         letters,
         as_json,
         ("job", "tenant", "model", "error", "ended"),
-        lambda one: [one["id"], one["tenant"], one["model"], one["error"]["type"], one["finished_at"]],
+        lambda one: [one.id, one.tenant, one.model, (one.error or {}).get("type", ""), one.finished_at or ""],
     )
 
 
@@ -189,34 +190,31 @@ def retry_dead_letters(client: Client, job_ids: tuple[str, ...], every: bool, as
     """Run dead letters again, each as a new job of its tenant; prints the new jobs' ids."""
     if bool(job_ids) == every:
         raise click.UsageError("Name jobs, or say --all.")
-    wanted = [one["id"] for one in client.admin.dead_letters(1000)] if every else job_ids
+    wanted = [one.id for one in client.admin.dead_letters(1000)] if every else job_ids
     again = [client.admin.retry(one) for one in wanted]
     if as_json:
-        return print_json({"data": again})
+        return print_json({"data": [one.json for one in again]})
     for one in again:
-        click.echo(one["id"])
+        click.echo(one.id)
     return None
 
 
-def show(said: dict[str, Any], as_json: bool) -> None:
+def show(answer: Answer, as_json: bool) -> None:
     """One thing, as JSON or a line for each of its fields."""
     if as_json:
-        return print_json(said)
+        return print_json(answer.json)
     grid = Table(show_header=False, box=None)
-    for name, value in said.items():
+    for name, value in answer.json.items():
         if name != "object":
             lines = [" ".join(map(str, one.values())) for one in value] if isinstance(value, list) else [str(value)]
             grid.add_row(name, Text("\n".join(lines)))
     return plain_console().print(grid)
 
 
-def table(
-    rows: Iterable[dict[str, Any]], as_json: bool, columns: Iterable[str], cells: Callable[[dict[str, Any]], list[str]]
-) -> None:
+def table(rows: Sequence[A], as_json: bool, columns: Iterable[str], cells: Callable[[A], list[str]]) -> None:
     """Many things, as JSON or a line for each."""
-    rows = list(rows)
     if as_json:
-        return print_json({"data": rows})
+        return print_json({"data": [row.json for row in rows]})
     first, *others = columns
     lines = Table(Column(first, no_wrap=True), *others, box=None)
     for row in rows:

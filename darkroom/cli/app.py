@@ -29,6 +29,7 @@ from darkroom.cli.progress import JobProgress, describe, plain_console, print_js
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
 from darkroom.errors import DarkroomError
+from darkroom.models import Parameter
 
 EPILOG = (
     "Exit status: 0 done, 1 an error here, 2 wrong usage, 3 refused, 4 not found, 5 no service, 6 not allowed, "
@@ -196,7 +197,7 @@ def list_jobs(client: Client, status: str | None, limit: int | None, after: str 
     if as_json:
         return print_json(page.json)
     table = Table(Column("job", no_wrap=True, min_width=26), "status", "model", "instruction", box=None)
-    for job in page.data:
+    for job in page:
         table.add_row(job.id, describe(job), job.model, str(job.params.get("prompt", "")))
     plain_console().print(table)
     if page.has_more:
@@ -204,21 +205,20 @@ def list_jobs(client: Client, status: str | None, limit: int | None, after: str 
     return None
 
 
-@app.command()
+@app.command("models")
 @as_json
 @with_client
-def models(client: Client, as_json: bool) -> None:
+def list_models(client: Client, as_json: bool) -> None:
     """Show the models, and each parameter with its range and default."""
-    answer = client.models()
+    models = client.models()
     if as_json:
-        return print_json(answer)
+        return print_json(models.json)
     console = plain_console()
-    for model in answer["data"]:
-        console.print(Text(model["id"], "bold"), "(default)" if model.get("default") else "", model["summary"])
+    for model in models:
+        console.print(Text(model.id, "bold"), "(default)" if model.default else "", model.summary)
         table = Table("  parameter", "range", "default", box=None)
-        for parameter in model["parameters"]:
-            default = "" if parameter["default"] is None else str(parameter["default"])
-            table.add_row(f"  {parameter['name']}", range_of(parameter), default)
+        for one in model.parameters:
+            table.add_row(f"  {one.name}", range_of(one), "" if one.default is None else str(one.default))
         console.print(table)
     return None
 
@@ -306,14 +306,13 @@ def need_the_service() -> None:
         )
 
 
-def range_of(parameter: dict[str, Any]) -> str:
+def range_of(parameter: Parameter) -> str:
     """What a parameter may be, in a few words."""
-    if parameter.get("choices"):
-        return ", ".join(map(str, parameter["choices"]))
-    low, high = parameter.get("minimum"), parameter.get("maximum")
-    if low is None or high is None:
-        return str(parameter["kind"])
-    return f"{low} to {high}" + (" characters" if parameter["kind"] == "text" else "")
+    if parameter.choices:
+        return ", ".join(map(str, parameter.choices))
+    if parameter.minimum is None or parameter.maximum is None:
+        return parameter.kind
+    return f"{parameter.minimum} to {parameter.maximum}" + (" characters" if parameter.kind == "text" else "")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,6 +10,7 @@ from darkroom.cli.options import PATH, as_json, errors_are_sentences, with_clien
 from darkroom.cli.progress import print_json
 from darkroom.client import Client
 from darkroom.errors import DarkroomError
+from darkroom.models import CredentialsCheck
 
 
 @click.group("credentials")
@@ -28,24 +28,24 @@ def check(client: Client, file: Path, as_json: bool) -> None:
     The exit status is 1 where they are not valid, 0 otherwise, also where there are none."""
     report = client.check_credentials(file)
     if as_json:
-        print_json(report)
+        print_json(report.json)
     else:
         for line in lines(report):
             click.echo(line)
-    if report["present"] and not report["valid"]:
+    if report.present and not report.valid:
         raise click.exceptions.Exit(1)
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def lines(report: CredentialsCheck) -> list[str]:
     """A report in words: the verdict, what is wrong, and the picture's history from the newest account back."""
-    told = [report["sentence"]]
-    told += [f"  wrong: {problem['text']} ({problem['code']})" for problem in report["problems"]]
-    for manifest in report["manifests"]:
+    told = [report.sentence]
+    told += [f"  wrong: {problem['text']} ({problem['code']})" for problem in report.problems]
+    for manifest in report.manifests:
         actions = ", ".join(action["action"] + (" by AI" if action["by_ai"] else "") for action in manifest["actions"])
         told.append(f"  {manifest['issuer']}, with {manifest['generator']}: {actions}")
         told += [f"    {name}: {text}" for name, text in manifest["details"].items()]
-    if report["made_here"]:
-        told.append(f"  made here{': job ' + report['job'] if report['job'] else ''}")
+    if report.made_here:
+        told.append(f"  made here{': job ' + report.job if report.job else ''}")
     return told
 
 
@@ -60,7 +60,7 @@ def init(data: Path, renew: bool) -> None:
     try:
         from darkroom.local.authority import Authority
     except ImportError as error:
-        raise DarkroomError("This needs the package cryptography: pip install 'darkroom-client[webhooks]'.") from error
+        raise DarkroomError("This needs the package cryptography: pip install cryptography") from error
     authority = Authority(data / "credentials")
     if renew:
         authority.renew()

@@ -41,7 +41,7 @@ def examine(client: Client, data: Path) -> Iterator[Finding]:
     )
     yield disk(data)
     try:
-        parts = client.ready()["parts"]
+        parts = client.ready().parts
         yield Finding("ok", "service", f"{client.url} is ready: {', '.join(parts)}")
     except Busy as error:
         yield Finding("fail", "service", f"{client.url} accepts no jobs: {error} See its log, and that of this part.")
@@ -71,17 +71,15 @@ def jobs(client: Client) -> Iterator[Finding]:
     except DarkroomError as error:
         yield Finding("fail", "queue", str(error))
         return
-    wait = queue["estimated_wait_seconds"] or 0
-    line = f"{queue['queued']} waiting, {queue['running']} running, a new job waits about {wait} s"
-    if queue["workers"]:
-        yield Finding("ok", "workers", f"{queue['workers']} with {queue['slots']} slots")
+    wait = queue.estimated_wait_seconds or 0
+    line = f"{queue.queued} waiting, {queue.running} running, a new job waits about {wait} s"
+    if queue.workers:
+        yield Finding("ok", "workers", f"{queue.workers} with {queue.slots} slots")
     else:
         yield Finding("fail", "workers", "none is alive: jobs wait. Start one, or look into its log.")
     yield Finding("warn" if wait > LONG_WAIT else "ok", "queue", line)
-    checkpoint = models["checkpoint"]
-    yield Finding(
-        "ok", "models", f"{len(models['data'])} on {checkpoint['name']} {checkpoint['revision'][:12]}".rstrip()
-    )
+    checkpoint = models.checkpoint
+    yield Finding("ok", "models", f"{len(models.data)} on {checkpoint.name} {checkpoint.revision[:12]}".rstrip())
     yield from records(client)
     yield from credentials(client)
     yield from webhooks(client)
@@ -94,7 +92,7 @@ def records(client: Client) -> Iterator[Finding]:
     except DarkroomError:
         return
     for record in broken:
-        text = f"job {record['id']} of {record['tenant'] or 'nobody'} {record['wrong']}. {record['repair']}"
+        text = f"job {record.id} of {record.tenant or 'nobody'} {record.wrong}. {record.repair}"
         yield Finding("warn", "record", text)
     if not broken:
         yield Finding("ok", "records", "all are whole")
@@ -103,16 +101,16 @@ def records(client: Client) -> Iterator[Finding]:
 def credentials(client: Client) -> Iterator[Finding]:
     """Whose signature outputs carry, and for how long; only an operator may see it."""
     try:
-        workers = [worker for worker in client.admin.workers() if worker["alive"]]
+        workers = [worker for worker in client.admin.workers() if worker.alive]
     except DarkroomError:
         return
     for worker in workers:
-        if not worker["signer"]:
-            text = f"{worker['name']} signs no outputs: `darkroom credentials init`, or CREDENTIALS_CERT"
+        if not worker.signer:
+            text = f"{worker.name} signs no outputs: `darkroom credentials init`, or CREDENTIALS_CERT"
             yield Finding("warn", "credentials", text)
             continue
-        left = datetime.fromisoformat(worker["signer_expires_at"]) - datetime.now(UTC)
-        text = f"{worker['name']} signs as {worker['signer']}, whose certificate is valid for {left.days} more days"
+        left = datetime.fromisoformat(worker.signer_expires_at or "") - datetime.now(UTC)
+        text = f"{worker.name} signs as {worker.signer}, whose certificate is valid for {left.days} more days"
         if left.days < EXPIRES_SOON:
             yield Finding("warn", "credentials", f"{text}: renew it, or outputs are unsigned then, or jobs fail")
         else:

@@ -66,7 +66,7 @@ def test_dead_letters_are_listed_shown_and_run_again(client, store):
     assert "crashed" in admin(client, "dead-letters", "show", job.id).output
     assert admin(client, "dead-letters", "retry").exit_code == 2
     again = admin(client, "dead-letters", "retry", "--all").output.strip()
-    assert client.jobs.get(again).json["parent"] == job.id
+    assert client.jobs.get(again).parent == job.id
     assert said(client, "dead-letters", "list")["data"] == []
     assert admin(client, "dead-letters", "retry", job.id).exit_code == 4
 
@@ -100,7 +100,7 @@ def test_where_keys_are_asked_for_only_an_admins_will_do(locked):  # noqa: F811
         assert admin(client, "pause", DARKROOM_KEY=ADMIN_KEY).exit_code == 0
         listed = admin(client, "keys", "list", DARKROOM_KEY=ADMIN_KEY).output
         assert "acme" in listed
-        assert client.admin.queue()["paused"] is True
+        assert client.admin.queue().paused is True
 
 
 def test_the_address_file_is_used_too(client, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
-from darkroom.client import Client, find_url
+from darkroom.client import Client
 from darkroom.errors import DarkroomError, refusal
 from darkroom.local.ports import free_ports
 
@@ -86,11 +86,11 @@ def test_a_command_line_starts_without_the_service_s_libraries() -> None:
 
 def test_the_address_is_found_where_darkroom_up_has_written_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DARKROOM_URL", raising=False)
-    assert find_url(tmp_path) == "http://127.0.0.1:8000"
+    assert Client(data=tmp_path).url == "http://127.0.0.1:8000"
     (tmp_path / "address").write_text("http://127.0.0.1:1234\n")
-    assert find_url(tmp_path) == "http://127.0.0.1:1234"
+    assert Client(data=tmp_path).url == "http://127.0.0.1:1234"
     monkeypatch.setenv("DARKROOM_URL", "http://elsewhere")
-    assert find_url(tmp_path) == "http://elsewhere"
+    assert Client(data=tmp_path).url == "http://elsewhere"
 
 
 def test_a_refusal_names_each_field_and_its_limit_once() -> None:
@@ -148,7 +148,7 @@ def busy() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
 def test_a_busy_service_is_asked_again_when_it_says(busy: tuple[str, list[tuple[str, str | None]]]) -> None:
     url, asked = busy
     with Client(url) as client:
-        assert client.queue() == {"queued": 0}
+        assert client.queue().queued == 0
     assert len(asked) == 3
 
 

@@ -127,12 +127,20 @@ def test_the_life_of_a_job(side, working, tmp_path):
     do(again.wait(on_change=lambda job: seen.append(job.status)))
     assert seen == ["succeeded"]
     assert do(again.save(tmp_path / "out.png")).read_bytes() == do(job.result())
-    assert do(client.jobs.list(status="succeeded")).data[0].id == job.id
+    assert [one.id for one in do(client.jobs.list(status="succeeded"))] == [job.id]
+    assert (again.output.content_type, again.output.width) == ("image/png", again.json["output"]["width"])
+    assert again.timing.total_ms > 0
+    assert again.created_at < again.finished_at
     with pytest.raises(Refused):
         do(again.retry())
     do(again.delete())
     with pytest.raises(NotFound):
         do(again.refresh())
+
+
+def test_all_jobs_are_gone_through_page_by_page(side):
+    made = [side.do(side.client.jobs.create(PHOTO, "make it grey", steps=steps)).id for steps in (2, 3, 4)]
+    assert [job.id for job in side.do(side.client.jobs.iterate(page_size=2))] == made[::-1]
 
 
 def test_previews_come_while_it_works(side, working):

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_when_it_says_so_a_job_can_be_taken(up: Up, data: Path) -> None:
     assert httpx.get(f"{up.url}/readyz").status_code == 200
     with Client(data=data) as client:
-        assert client.queue()["workers"] == 1
+        assert client.queue().workers == 1
 
 
 def test_as_json_it_says_where_it_is_in_one_line(up: Up, data: Path) -> None:
