@@ -98,8 +98,8 @@ class Delivery(Answer):
 class CredentialsCheck(Answer):
     """What a picture's content credentials say: `sentence` is the verdict, `problems` what is wrong with them.
 
-    `trusted` is said of valid ones whose issuer an authority of the service's vouches for; `made_here` of pictures that the
-    service has made, by the `job` if it is the caller's and still kept.
+    `trusted` is said of valid ones whose issuer an authority of the service's vouches for; `made_here` of pictures that
+    the service has made, by the `job` if it is the caller's and still kept.
     """
 
     present: bool
