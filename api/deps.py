@@ -136,10 +136,10 @@ Cookie = Annotated[
 
 
 class Needs:
-    """A dependency: the caller, who has a key with this scope and has not used up its allowance of requests."""
+    """A dependency: the caller, who has a key with these scopes and has not used up its allowance of requests."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
+    def __init__(self, *scopes: Scope) -> None:
+        self.scopes = scopes
 
     def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
         """
@@ -148,8 +148,9 @@ class Needs:
         """
         caller = _identify(request, service, bearer.credentials if bearer else None, cookie)
         logs.note(tenant=caller.tenant)
-        if self.scope not in caller.scopes:
-            raise Forbidden(f"This needs a key with the scope `{self.scope}`.")
+        for scope in self.scopes:
+            if scope not in caller.scopes:
+                raise Forbidden(f"This needs a key with the scope `{scope}`.")
         if caller.key_id:
             count(request, service, caller.key_id, caller.tenant)
         return caller
@@ -242,6 +243,7 @@ IdempotencyKey = Annotated[
 ]
 Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
 Submitter = Annotated[Caller, Depends(Needs(Scope.SUBMIT))]
+SecretReader = Annotated[Caller, Depends(Needs(Scope.SUBMIT, Scope.READ))]
 Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 Operating = Annotated[Caller, Depends(NeedsOperator())]
 

@@ -1,5 +1,6 @@
 """What stands before the routes: who may come in at all, and what every answer tells a browser."""
 
+from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address
 
 from fastapi import Request
@@ -48,25 +49,41 @@ class SecurityHeaders:
         await self.app(scope, receive, adding)
 
 
-class LoopbackOnly:
-    """Without keys, serves this machine and nobody else: neither other clients nor, by another name, their browsers.
+class KnownNames:
+    """Without keys, answers only under names that are this service's, whatever clients it serves.
 
-    The name matters because any site can have its own name point to 127.0.0.1.
+    Any site can have a name of its own point to our address: then a browser takes us for that site, and lets its pages
+    read what we answer. An address is no such name. Unless it is open to the network, only this machine is served.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str], open_to_network: bool) -> None:
         self.app = app
+        self._names = frozenset(names)
+        self._open = open_to_network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (_is_local_client(scope) and _is_local_name(scope)):
+        if scope["type"] != "http" or (refusal := self._refusal(scope)) is None:
             await self.app(scope, receive, send)
             return
-        refused = Forbidden(
-            "This Darkroom runs without keys (AUTH=off), so it serves only the machine that it is on, under the name "
-            "localhost or 127.0.0.1. Set AUTH=on to let others in, or OPEN_TO_NETWORK=true if you trust the network."
-        )
-        answer = await on_darkroom_error(Request(scope), refused)
+        answer = await on_darkroom_error(Request(scope), Forbidden(refusal))
         await answer(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        name = _name(scope)
+        if self._open:
+            return None if name in (*LOCAL, *self._names) or _is_address(name) else UNKNOWN_NAME
+        return None if _is_local_client(scope) and name in LOCAL else NOT_OPEN
+
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+NOT_OPEN = (
+    "This Darkroom runs without keys (AUTH=off), so it serves only the machine that it is on, under the name "
+    "localhost or 127.0.0.1. Set AUTH=on to let others in, or OPEN_TO_NETWORK=true if you trust the network."
+)
+UNKNOWN_NAME = (
+    "This Darkroom runs without keys (AUTH=off), so it answers only under its address and the names in ALLOWED_HOSTS "
+    "(the Host header)."
+)
 
 
 def _is_local_client(scope: Scope) -> bool:
@@ -81,10 +98,18 @@ def _is_local_client(scope: Scope) -> bool:
     return (mapped or address).is_loopback
 
 
-def _is_local_name(scope: Scope) -> bool:
+def _name(scope: Scope) -> str:
+    """The name by which we were called, without the port."""
     host = Headers(scope=scope).get("host", "").lower()
-    name = host[1 : host.find("]")] if host.startswith("[") else host.split(":")[0]
-    return name in ("localhost", "127.0.0.1", "::1")
+    return host[1 : host.find("]")] if host.startswith("[") else host.split(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def own_origin(request: Request) -> str:

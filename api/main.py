@@ -15,7 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import HEADER, Access
 from api.deps import Parts
-from api.guards import LoopbackOnly, SecurityHeaders
+from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
@@ -73,8 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS)
-    if settings.auth == "off" and not settings.open_to_network:
-        app.add_middleware(LoopbackOnly)
+    if settings.auth == "off":
+        app.add_middleware(KnownNames, names=settings.own_names, open_to_network=settings.open_to_network)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # streams of events excepted
     app.add_middleware(Leniency)
     app.add_middleware(SecurityHeaders)

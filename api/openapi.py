@@ -166,6 +166,7 @@ ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be
     "invalid-picture": _reads_pictures,
     "fetch-failed": _submits,
     "too-many-jobs": _accepts,
+    "too-many-uploads": lambda path, _: path.endswith("/uploads"),
     "queue-full": _accepts,
     "storage-unavailable": _stores,
     "too-many-streams": _holds,

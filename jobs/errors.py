@@ -14,6 +14,7 @@
     ├── TooMany                   later
     │   ├── TooManyStreams
     │   ├── TooManyRequests
+    │   ├── TooManyUploads
     │   └── TooManyJobs
     └── Unavailable               ours to mend; asking again helps
         ├── RecordsUnavailable    Redis
@@ -148,6 +149,13 @@ class TooManyRequests(TooMany):
 
     slug = "too-many-requests"
     title = "Too many requests"
+
+
+class TooManyUploads(TooMany):
+    """The tenant has as many uploads as are kept for it."""
+
+    slug = "too-many-uploads"
+    title = "Too many uploads are kept"
 
 
 class TooManyJobs(TooMany):

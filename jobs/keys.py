@@ -29,6 +29,7 @@
     dk:draining             set     workers that are to claim no more
     dk:tenants              set     tenants that have ever submitted
     dk:limits:{tenant}      hash    what an operator allows a tenant instead of what the settings say
+    dk:invited:{tenant}     zset    addresses for uploads that a tenant was given in the last day, by when
     dk:stats                hash    running means, for estimates, and the present turn
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
@@ -87,6 +88,7 @@ PAUSED = "dk:paused"
 DRAINING = "dk:draining"
 TENANTS = "dk:tenants"
 LIMITS = "dk:limits:"
+INVITED = "dk:invited:"
 STATS = "dk:stats"
 PROMISES = "dk:promises"
 CENSUS = "dk:census"

@@ -70,6 +70,20 @@ class RecordMetrics(Collector):
             yield GaugeMetricFamily("darkroom_redis_memory_limit_bytes", "Its limit.", limit)
 
 
+class TenantMetrics(Collector):
+    """What one tenant may know: how many jobs it has, by their status."""
+
+    def __init__(self, store: JobStore, tenant: str) -> None:
+        self.store = store
+        self.tenant = tenant
+
+    def collect(self) -> Families:
+        family = GaugeMetricFamily("darkroom_tenant_jobs", "Your jobs that are kept.", labels=("status",))
+        for status, number in self.store.tally(self.tenant).items():
+            family.add_metric([status], number)
+        yield family
+
+
 BACKLOGS = {
     "dead_letters": "Jobs that failed through no fault of their client, and are still kept.",
     "unwritten_ends": "Ended jobs of which the bucket does not know yet.",

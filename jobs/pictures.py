@@ -102,6 +102,12 @@ def reaching_s3() -> Iterator[None]:
         raise StorageUnavailable("The picture store (S3) does not answer.") from error
 
 
+def is_answer(error: StorageUnavailable) -> bool:
+    """Whether the storage is there and refused this one call (4xx), rather than being away or broken for all."""
+    cause = error.__cause__
+    return isinstance(cause, ClientError) and cause.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+
+
 class PictureStore:
     """Reads and writes pictures.
 
@@ -162,11 +168,14 @@ class PictureStore:
             try:
                 with reaching_s3():
                     answer = request()
+            except NoSuchPicture:
+                self._failed_at = None
+                raise
             except StorageUnavailable as error:
                 tries += 1
                 late = time.monotonic() - started > self._patience
                 if late or tries == MOST_TRIES or isinstance(error, Refused) or not self._budget.spend():
-                    self._failed_at = time.monotonic()
+                    self._failed_at = None if is_answer(error) else time.monotonic()
                     raise
                 time.sleep(full_jitter(tries, base=0.05, cap=1.0))
             else:

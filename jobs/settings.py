@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     auth: Literal["off", "on"] = Field("off", description="off: one tenant without keys, on loopback only")
     admin_key: SecretStr | None = Field(None, min_length=32, description="makes the first keys; may be emptied then")
     open_to_network: bool = Field(False, description="with AUTH=off, serve others than this machine too")
+    allowed_hosts: str = Field(
+        "", description="with OPEN_TO_NETWORK, names under which it is reached, in a row; addresses always work"
+    )
     cors_origins: str = Field("", description="sites that browsers may call from, such as https://a.example, in a row")
     session_seconds: Positive = Field(43_200, description="how long a browser stays signed in")
     reads_per_minute: Positive = Field(3000, description="GET requests of one key")
@@ -112,6 +115,7 @@ class Settings(BaseSettings):
     worker_metrics_port: Port = Field(0, description="of a worker's Prometheus metrics; 0: none")
     keeper_metrics_port: Port = Field(0, description="of a keeper's Prometheus metrics; 0: none")
 
+    max_uploads: Positive = Field(1000, description="addresses for uploads that one tenant is given in a day")
     max_upload_bytes: Positive = Field(20 * 1024 * 1024, description="of an uploaded picture")
     max_pixels: Positive = Field(40_000_000, description="of an uploaded picture")
     max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
@@ -138,6 +142,11 @@ class Settings(BaseSettings):
             if not ORIGIN.fullmatch(origin):
                 raise ValueError(f"CORS_ORIGINS: {origin} is no origin, such as https://a.example")
         return self
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The names in ALLOWED_HOSTS."""
+        return tuple(self.allowed_hosts.lower().split())
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:

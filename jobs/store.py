@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from math import ceil
 from typing import Any, Literal, Self, cast
@@ -17,12 +17,14 @@ import redis
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from jobs import keys
-from jobs.errors import JobError, QueueFull, RecordsUnavailable, ScriptFailed, TooManyJobs
+from jobs.errors import JobError, QueueFull, RecordsUnavailable, ScriptFailed, TooManyJobs, TooManyUploads
 from jobs.job import Frames, Job, Picture, Status
 from jobs.retries import RedisRetry
 
 log = logging.getLogger(__name__)
 
+PASSED_ON = "passed on"  #: what a script says that has done its share of the work, with more to do
+ROUNDS = 40  #: in which the keeper removes what is over, before it does something else
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
@@ -35,6 +37,7 @@ OWN = "default"  #: the endpoint that stands for the webhooks which jobs name th
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD": RECORD,
+    "LOOKS": 100,  # that one call may take at jobs, deliveries or tenants, for others wait meanwhile
     "TOLD_MS": 600_000,  # how long the tenant's feed tells of a removed job
     "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,
@@ -50,7 +53,7 @@ CONSTANTS = {
 PARTS = "basics records counts turns prelude outbox estimate admission".split()
 SCRIPTS = (
     "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount "
-    "mend booked"
+    "mend booked invite"
 ).split()
 
 
@@ -136,6 +139,12 @@ FULL = {
 NO_LIMITS = Limits()
 
 
+@lru_cache(10_000)
+def tell_unreadable(job_id: str | None, error: str) -> None:
+    """Log a record that cannot be read: once, however often it is listed."""
+    log.error("the record of job %s cannot be read: %s", job_id, error)
+
+
 def readable_jobs(records: Iterable[Mapping[str, str]]) -> list[Job]:
     """The jobs that the records hold. An unreadable one is logged and left out: it may not hide the others."""
     jobs = []
@@ -143,7 +152,7 @@ def readable_jobs(records: Iterable[Mapping[str, str]]) -> list[Job]:
         try:
             jobs.append(Job.from_record(record))
         except (KeyError, TypeError, ValueError) as error:
-            log.error("the record of job %s cannot be read: %r", record.get("id"), error)
+            tell_unreadable(record.get("id"), repr(error))
     return jobs
 
 
@@ -244,6 +253,17 @@ class JobStore:
             limits.refuse(answer, *rest)
         return rest[0] if answer == "accepted" else None
 
+    def invite(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
+        """Count one more upload, of which a tenant may have so many kept.
+
+        Raises:
+            TooManyUploads
+        """
+        ms = self._run("invite", tenant, upload, most, keep_seconds * 1000)
+        if ms:
+            detail = f"At most {most} uploads of yours may be kept at a time (MAX_UPLOADS), each for a day."
+            raise TooManyUploads(detail, retry_after=ceil(float(ms) / 1000))
+
     def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
         """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
         with reaching_redis():
@@ -271,6 +291,14 @@ class JobStore:
             for job_id in ids:
                 pipe.hgetall(keys.JOB + job_id)
             return readable_jobs(pipe.execute())
+
+    def tally(self, tenant: str) -> dict[Status, int]:
+        """How many jobs of a tenant are kept, by their status."""
+        pipe = self.redis.pipeline(transaction=False)
+        for status in Status:
+            pipe.zcard(f"{keys.INDEX}{tenant}:{status}")
+        with reaching_redis():
+            return dict(zip(Status, pipe.execute(), strict=True))
 
     def places(self, jobs: Sequence[Job]) -> dict[str, Place]:
         """Where those of the jobs that are queued stand, by their id."""
@@ -407,7 +435,9 @@ class JobStore:
         """
         random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
         limits = (slots, RECORD, alone_from, max_running)
-        pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
+        pairs = PASSED_ON
+        while pairs == PASSED_ON:
+            pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
         return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
 
     def renew(
@@ -452,9 +482,9 @@ class JobStore:
         """End a job that was asked to stop. False: it was no longer the caller's."""
         return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
 
-    def keep_preview(self, job_id: str, predicted: bytes, noisy: bytes, step: int) -> None:
-        """Replace the preview of a running job by the one of a later step."""
-        self._run("preview", job_id, predicted.hex(), noisy.hex(), step)
+    def keep_preview(self, job: Job, predicted: bytes, noisy: bytes, step: int) -> bool:
+        """Replace the preview of a running job by the one of a later step. False: it was no longer the caller's."""
+        return bool(self._run("preview", job.id, job.fence or "", predicted.hex(), noisy.hex(), step))
 
     def checkpoint(self) -> Mapping[str, Any] | None:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""
@@ -478,7 +508,9 @@ class JobStore:
 
     def expire(self, keeper: str = "") -> None:
         """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
-        self._run("expire", keeper)
+        for _ in range(ROUNDS):
+            if self._run("expire", keeper) != PASSED_ON:
+                return
 
     def recount(self) -> bool:
         """Put the census right. True: it was wrong."""
@@ -502,7 +534,7 @@ class JobStore:
         cursor = 0
         while True:
             with reaching_redis():
-                cursor, names = self.redis.scan(cursor, match=keys.JOB + "*", count=500)
+                cursor, names = self.redis.scan(cursor, match=keys.JOB + "*", count=100)
             mended += self._run("mend", lease_seconds * 1000, *(name.removeprefix(keys.JOB) for name in names))
             if cursor == 0:
                 return int(mended)

@@ -260,5 +260,5 @@ class Hands:
             elif answer == "lost":
                 item.stop = Lost
             if item.preview:
-                self.store.keep_preview(item.job.id, *item.preview, item.step)
+                self.store.keep_preview(item.job, *item.preview, item.step)
                 item.preview = None

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
 
 from api.deps import Reader, Service
@@ -13,6 +13,8 @@ from api.metrics import scraped
 from api.problems import problem
 from api.views import CheckpointView, ModelListView, view_model
 from jobs.errors import FieldError, Unavailable
+from jobs.keyring import Scope
+from jobs.metrics import TenantMetrics
 from pipeline.catalogue import MODELS
 
 router = APIRouter()
@@ -104,7 +106,11 @@ def _ask(ping: Callable[[], None]) -> str:
 
 
 @router.get("/metrics", tags=["health"], response_class=Response)
-def read_metrics(_: Reader, request: Request, service: Service) -> Response:
-    """Prometheus metrics of the web tier, and of all jobs."""
-    registry = scraped(request.app.state.registry, service.store)
+def read_metrics(caller: Reader, request: Request, service: Service) -> Response:
+    """Prometheus metrics: of the web tier and all jobs for a key with the scope `admin` too, else of your own jobs."""
+    if service.settings.auth == "off" or Scope.ADMIN in caller.scopes:
+        registry = scraped(request.app.state.registry, service.store)
+    else:
+        registry = CollectorRegistry()
+        registry.register(TenantMetrics(service.store, caller.tenant))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from api.deps import Service, Submitter
 from jobs.job import new_id
+from jobs.pictures import UPLOAD_SECONDS
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -28,6 +29,7 @@ class UploadView(BaseModel):
 def create_upload(caller: Submitter, service: Service) -> UploadView:
     """An address that takes one picture. What is uploaded is kept for a day, for any number of jobs."""
     settings, upload = service.settings, new_id()
+    service.store.invite(caller.tenant, upload, settings.max_uploads, UPLOAD_SECONDS)
     invitation = service.pictures.invite(
         caller.tenant, upload, most_bytes=settings.max_upload_bytes, seconds=settings.presign_seconds
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from api.deps import Caller, Parts, Reader, Service, Submitter
+from api.deps import Caller, Parts, Reader, SecretReader, Service, Submitter
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Events, invalid
 from api.views import moment
@@ -105,12 +105,17 @@ def endpoint_to_read(webhook_id: WebhookId, caller: Reader, service: Service) ->
     return find_endpoint(webhook_id, caller, service)
 
 
+def endpoint_with_secret(webhook_id: WebhookId, caller: SecretReader, service: Service) -> Endpoint:
+    return find_endpoint(webhook_id, caller, service)
+
+
 def endpoint_to_change(webhook_id: WebhookId, caller: Submitter, service: Service) -> Endpoint:
     return find_endpoint(webhook_id, caller, service)
 
 
 ReadEndpoint = Annotated[Endpoint, Depends(endpoint_to_read)]
 OwnEndpoint = Annotated[Endpoint, Depends(endpoint_to_change)]
+SecretEndpoint = Annotated[Endpoint, Depends(endpoint_with_secret)]
 
 
 def check_webhook(field: str, url: str, service: Parts) -> None:
@@ -157,14 +162,17 @@ def delete_webhook(caller: Submitter, webhook_id: WebhookId, service: Service) -
 
 
 @router.get("/v1/webhooks/{webhook_id}/secret")
-def read_secret(endpoint: OwnEndpoint) -> SecretView:
-    """The secret that messages to this endpoint are signed with."""
+def read_secret(endpoint: SecretEndpoint) -> SecretView:
+    """The secret that messages to this endpoint are signed with, for a key that may submit and read."""
     return _view_secret(endpoint)
 
 
 @router.post("/v1/webhooks/{webhook_id}/rotate")
-def rotate_secret(endpoint: OwnEndpoint, service: Service) -> SecretView:
-    """A new secret. For a day messages carry signatures by both, so that receivers can change over."""
+def rotate_secret(endpoint: SecretEndpoint, service: Service) -> SecretView:
+    """A new secret, for a key that may submit and read.
+
+    For a day messages carry signatures by both, so that receivers can change over.
+    """
     rotated = service.outbox.rotate(endpoint)
     if rotated is None:
         raise NotFound("There is no webhook with this id.")

@@ -1,6 +1,7 @@
 -- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read,
 -- crashes after which a job runs alone, jobs of one tenant that may run
--- Returns the record of the next job, or nil when there is none. The same token gets the same job and fence again.
+-- Returns the record of the next job, nil when there is none, or 'passed on': it has looked at as many jobs as one call
+-- may, for others wait meanwhile, and some of those are out of the way now. The same token gets the same job and fence again.
 local token, worker, lease, random = text(1), text(2), number(3), text(4)
 local slots, newest, alone_from, most_running, at = number(5), number(6), number(7), number(8), now()
 
@@ -11,7 +12,7 @@ if mine then
 end
 if redis.call('EXISTS', PAUSED) == 1 or redis.call('SISMEMBER', DRAINING, worker) == 1 then return nil end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, 100)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, LOOKS)) do
   redis.call('ZREM', DELAYED, id)
   redis.call('ZADD', QUEUE, get(id, 'order') or 0, id)
 end
@@ -61,10 +62,11 @@ local function is_crowded(tenant)
 end
 
 -- Takes the first job that this worker may have off the queue; those that it may not are passed over, or put aside.
+-- Returns its id; or nil, and whether there is a use in looking again.
 local function next_job()
   if kept and repair_record(kept) and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
   local passed = 0
-  while passed < 100 do
+  for _ = 1, LOOKS do
     local id = redis.call('ZRANGE', QUEUE, passed, passed)[1]
     if not id then return nil end
     if repair_record(id) ~= 'queued' then
@@ -88,11 +90,12 @@ local function next_job()
       return id
     end
   end
+  return nil, passed < LOOKS
 end
 
 if is_alone_with_one() then return nil end
-local id = next_job()
-if not id then return nil end
+local id, again = next_job()
+if not id then return again and 'passed on' or nil end
 begin_turn(id)
 local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
 local attempts = decode(get(id, 'attempts'), {})

@@ -2,7 +2,6 @@
 -- Returns the records of deliveries that are due, one a lane and each for one sender until its lease is over; and whether
 -- there is more to look at.
 local at, most, lease_end, random, each = now(), number(1), now() + number(2), text(3), number(4)
-local LOOKS = 100  -- in one call, for others wait meanwhile
 
 -- The lane's first delivery that can be made, and whose it is; the tenant also when there is none.
 local function next_due(lane)

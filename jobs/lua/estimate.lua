@@ -12,13 +12,21 @@ local function fleet()
   return workers, slots
 end
 
--- Milliseconds until a job with so many others before it and so many steps is done; nil: nothing was measured yet.
-local function estimate(ahead, steps)
+-- One look at the fleet is enough for all the jobs that a call estimates.
+local pace
+
+local function look_at_fleet()
   local interval, step = unpack(redis.call('HMGET', STATS, 'interval_ms', 'step_ms'))
   local workers, slots = fleet()
-  if not interval or workers == 0 or redis.call('EXISTS', PAUSED) == 1 then return nil end
-  local free = math.max(0, slots - redis.call('ZCARD', RUNNING))
-  return math.max(0, ahead + 1 - free) * tonumber(interval) + steps * tonumber(step or 0)
+  local known = interval and workers > 0 and redis.call('EXISTS', PAUSED) == 0
+  return {known = known, interval = tonumber(interval), step = tonumber(step or 0),
+    free = math.max(0, slots - redis.call('ZCARD', RUNNING))}
+end
+
+-- Milliseconds until a job with so many others before it and so many steps is done; nil: nothing was measured yet.
+local function estimate(ahead, steps)
+  pace = pace or look_at_fleet()
+  return pace.known and math.max(0, ahead + 1 - pace.free) * pace.interval + steps * pace.step or nil
 end
 
 local function steps_of(id)

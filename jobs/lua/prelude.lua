@@ -133,11 +133,13 @@ local function say_deleted(id, tenant)
 end
 
 local function bury(before)
-  for _, stone in ipairs(redis.call('ZRANGEBYSCORE', TOMBSTONES, '-inf', before, 'LIMIT', 0, 1000)) do
+  local stones = redis.call('ZRANGEBYSCORE', TOMBSTONES, '-inf', before, 'LIMIT', 0, LOOKS)
+  for _, stone in ipairs(stones) do
     local tenant, entry = stone:match('(%S+) (%S+)')
     redis.call('XDEL', FEED .. tenant, entry)
     redis.call('ZREM', TOMBSTONES, stone)
   end
+  return #stones
 end
 
 -- The digest of an output's pixels, by which its job can be found (see pictures that come back to be checked).

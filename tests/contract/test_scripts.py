@@ -113,7 +113,8 @@ def tell_story(jobs: JobStore) -> None:
     running = [claim() for _ in range(6)]
     held = [Renewal(job.id, job.fence, True, 2, 4) for job in running]
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, held, lease_seconds=30)
-    jobs.keep_preview(running[0].id, b"predicted", b"noisy", 2)
+    jobs.invite("default", "an upload", 9, 60)
+    jobs.keep_preview(running[0], b"predicted", b"noisy", 2)
     jobs.finish(running[0], OUTPUT, {"run_ms": 3}, {"seed": 1})
     jobs.fail(running[1], JobError("internal-error", "A title", "A sentence."))
     jobs.release(running[2], "drained")

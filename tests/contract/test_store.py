@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -332,10 +333,71 @@ def test_a_lease_is_only_renewed_for_a_job_that_is_vouched_for(store):
     assert store.redis.zscore(keys.RUNNING, job.id) > before
 
 
+def test_no_preview_comes_after_the_end_or_from_who_has_lost_the_job(store):
+    job = claimed(store)
+    assert store.keep_preview(job, b"jpeg", b"noise", 1)
+    assert not store.keep_preview(replace(job, fence="1-stale"), b"stale", b"stale", 2)
+    assert store.preview(job.id) == b"jpeg"
+    finish(store, job)
+    assert not store.keep_preview(job, b"late", b"late", 3)
+    kinds = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+    assert (kinds.count("preview"), kinds[-1]) == (1, "done")
+    store.delete(job.id, job.tenant)
+    assert not store.keep_preview(job, b"late", b"late", 3)
+    assert store.preview(job.id) is None
+
+
+def commands(store: JobStore, call: Callable[[], object]) -> int:
+    """How many commands Redis ran for a call, those of scripts included."""
+    store.redis.config_resetstat()
+    call()
+    return sum(stats["calls"] for stats in store.redis.info("commandstats").values())
+
+
+def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
+    """All of a tenant that may have none running: each look puts a hundred of them aside."""
+    store.redis.hset(keys.LIMITS + "default", "running", 0)
+    for _ in range(450):
+        submit(store)
+    script = store._scripts["claim"]
+    costs = [commands(store, lambda: script(args=(uuid4().hex, WORKER, 30_000, "0", 32, 1, 2, 1000))) for _ in range(2)]
+    assert store.redis.zcard(keys.PARKED) == 200
+    assert abs(costs[0] - costs[1]) < 20
+    assert max(costs) < 2000
+    submit(store, tenant="other")
+    assert store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=32).tenant == "other"
+
+
+def test_places_cost_one_look_at_the_fleet_however_many_are_asked(store):
+    for number in range(40):
+        store.renew(f"w{number}", {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
+    jobs = [submit(store) for _ in range(41)]
+    one, all_of_them = commands(store, lambda: store.places(jobs[:1])), commands(store, lambda: store.places(jobs))
+    assert all_of_them - one <= 40 * 4
+
+
+def test_the_keeper_does_much_in_small_portions(store):
+    ended = [submit(store, deadline_seconds=0, retention_seconds=0) for _ in range(90)]
+    script = store._scripts["expire"]
+    costs = [commands(store, lambda: script(args=("k",))) for _ in range(2)]
+    assert max(costs) < 3000
+    store.expire("k")
+    store.expire("k")
+    assert not store.redis.exists(*(keys.JOB + job.id for job in ended))
+
+
+def test_a_record_that_cannot_be_read_is_logged_once(store, caplog):
+    job = submit(store)
+    store.redis.hset(keys.JOB + job.id, "params", "no JSON")
+    for _ in range(3):
+        assert store.page("default", status=None, limit=10, after=None) == []
+    assert [job.id in record.message for record in caplog.records].count(True) == 1
+
+
 def test_deleting_leaves_nothing_but_an_order_to_empty_the_folder(store):
     job = claimed(store)
     assert store.delete(job.id, job.tenant) == "active"
-    store.keep_preview(job.id, b"jpeg", b"noise", 1)
+    store.keep_preview(job, b"jpeg", b"noise", 1)
     finish(store, job)
     assert store.delete(job.id, job.tenant) == "deleted"
     assert store.get(job.id, job.tenant) is None

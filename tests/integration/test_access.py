@@ -195,6 +195,29 @@ def test_an_answer_to_what_nobody_expected_has_them_too(client, store, jpeg, cap
     assert "nonsense" in caplog.text
 
 
+def test_a_key_that_only_submits_reads_no_webhooks_secret(stranger, make_key):
+    def tried(*scopes: str) -> list[int]:
+        headers, path = bearer(make_key(*scopes)), "/v1/webhooks/default"
+        return [
+            stranger.request(*ask, headers=headers).status_code
+            for ask in (("GET", f"{path}/secret"), ("POST", f"{path}/rotate"))
+        ]
+
+    assert (tried("submit"), tried("read"), tried("submit", "read")) == ([403] * 2, [403] * 2, [200] * 2)
+
+
+def test_a_key_that_only_reads_is_told_its_own_tenants_metrics(stranger, make_key, jpeg):
+    owner, other = (bearer(make_key(tenant=tenant)) for tenant in ("acme", "umbrella"))
+    answer = stranger.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"}, headers=owner)
+    assert answer.status_code == 202
+    mine, others = (stranger.get("/metrics", headers=headers).text for headers in (owner, other))
+    assert 'darkroom_tenant_jobs{status="queued"} 1.0' in mine
+    assert 'darkroom_tenant_jobs{status="queued"} 0.0' in others
+    assert "darkroom_jobs_submitted" not in mine + others
+    operator = bearer(make_key("read", "admin"))
+    assert "darkroom_jobs_submitted_total" in stranger.get("/metrics", headers=operator).text
+
+
 # ---- without keys
 
 
@@ -214,7 +237,11 @@ def test_without_keys_only_this_machine_is_served(settings, apps):
     assert [status(host=host) for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example")] == [
         403
     ] * 3
-    assert status("203.0.113.7", "darkroom.example", open_to_network=True) == 200
+    trusted = {"open_to_network": True, "allowed_hosts": "darkroom.example print.example"}
+    hosts = ("darkroom.example", "PRINT.example:8000", "192.0.2.7:8000", "[2001:db8::1]", "localhost")
+    assert [status("203.0.113.7", host, **trusted) for host in hosts] == [200] * 5
+    others = ("evil.example", "darkroom.example.evil.example", "192.0.2.7.evil.example")
+    assert [status(host=host, **trusted) for host in others] == [403] * 3
 
 
 def test_without_keys_another_sites_page_changes_nothing(settings, apps, client, jpeg):

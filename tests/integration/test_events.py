@@ -89,7 +89,7 @@ def advance(store) -> Callable[[int], None]:
             renewal = Renewal(job.id, job.fence, True, step, steps)
             store.renew("w", {"slots": 1, "checkpoint": {}}, [renewal], lease_seconds=30)
             time.sleep(pause)
-        store.keep_preview(job.id, b"jpeg", b"noise", steps)
+        store.keep_preview(job, b"jpeg", b"noise", steps)
         store.cancel(job.id, job.tenant)
         store.canceled(job, steps)
 

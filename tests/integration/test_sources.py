@@ -4,8 +4,13 @@ import time
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from api.submission import SOURCES
+from darkroom.local.ports import free_ports
+from jobs import keys
+from jobs.errors import StorageUnavailable
+from jobs.pictures import PictureStore
 from tests.integration.conftest import encoded
 from tests.integration.test_events import serving
 from tests.receivers import Canary, receiving
@@ -47,6 +52,17 @@ def test_what_was_not_uploaded_cannot_be_edited(client, name):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "image")
 
 
+def test_a_tenant_has_as_many_uploads_as_are_kept_for_it(settings, apps, store):
+    client = apps(settings.model_copy(update={"max_uploads": 3}))
+    assert [client.post("/v1/uploads").status_code for _ in range(3)] == [201] * 3
+    refused = client.post("/v1/uploads")
+    assert (refused.status_code, "At most 3 uploads" in refused.json()["detail"]) == (429, True)
+    assert int(refused.headers["Retry-After"]) > 0
+    (oldest,) = store.redis.zrange(keys.INVITED + "default", 0, 0)
+    store.redis.zincrby(keys.INVITED + "default", -86_400_000, oldest)
+    assert client.post("/v1/uploads").status_code == 201
+
+
 def test_uploads_are_removed_after_a_day(client, jpeg, store, pictures, settings):
     pictures.drop_old_uploads(time.time() + 200_000)
     made, _ = upload(client, jpeg)
@@ -83,6 +99,23 @@ def test_no_address_of_ours_is_fetched_and_all_refusals_look_alike(settings):
     assert {answer.status_code for answer in answers} == {422}
     assert len({answer.text for answer in answers}) == 1
     assert answers[0].json()["type"].endswith("fetch-failed")
+
+
+def test_a_refusal_of_the_store_keeps_nobody_else_out_and_silence_does(settings):
+    wrong = settings.model_copy(update={"s3_secret_access_key": SecretStr("wrong")})
+    refused = PictureStore.connect(wrong, timeout=5)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            refused.read("default/x/input.png")
+    refused.refuse_while_away()
+    assert not refused.failing
+    (port,) = free_ports(1)
+    nowhere = settings.model_copy(update={"s3_endpoint_url": f"http://127.0.0.1:{port}"})
+    away = PictureStore.connect(nowhere, timeout=1)
+    with pytest.raises(StorageUnavailable):
+        away.read("default/x/input.png")
+    with pytest.raises(StorageUnavailable, match="a moment ago"):
+        away.refuse_while_away()
 
 
 def test_an_unknown_kind_of_source_is_told_all_that_there_are(client):

@@ -127,7 +127,7 @@ def jobs(owner, jpeg, store, pictures) -> list[str]:
     done, canceled = (submit(owner, jpeg)["id"] for _ in range(2))
     job: Job = store.claim("w", lease_seconds=30, token=new_id())
     assert job.id == done
-    store.keep_preview(done, b"jpeg", b"noise", 1)
+    store.keep_preview(job, b"jpeg", b"noise", 1)
     store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {}, {})
     store.cancel(canceled, "acme")
     return [done, canceled]

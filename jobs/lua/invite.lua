@@ -1,0 +1,9 @@
+-- ARGV: tenant, upload, uploads of the tenant that may be kept, ms for which one is kept
+-- Returns nil when there may be one more, or the ms after which there may.
+local invited, upload, most, keep, at = INVITED .. text(1), text(2), number(3), number(4), now()
+redis.call('ZREMRANGEBYSCORE', invited, '-inf', at - keep)
+local over = redis.call('ZCARD', invited) - most
+if over >= 0 then return redis.call('ZRANGE', invited, over, over, 'WITHSCORES')[2] + keep - at end
+redis.call('ZADD', invited, at, upload)
+redis.call('PEXPIRE', invited, keep)
+return nil
