@@ -100,6 +100,7 @@ class Process(ABC):
     name: str
     patience = 60.0  # seconds that it may take to become ready
     grace = 5.0  # seconds between SIGTERM and SIGKILL
+    origin = ""  # where its program is from, in words, if that is not as usual
 
     def __init__(self, folder: Path | str, lifeline: Lifeline | None = None) -> None:
         self.folder = Path(folder).absolute()

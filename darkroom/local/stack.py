@@ -156,7 +156,7 @@ class Stack:
             self.supervisor.spawn(process)
         for process in processes:
             self.supervisor.wait_until_ready(process)
-            self.say(f"  {process.name:<10} ready after {time.monotonic() - begin:.1f} s")
+            self.say(f"  {process.name:<10} ready after {time.monotonic() - begin:.1f} s{process.origin}")
 
 
 @dataclass
@@ -217,11 +217,11 @@ class Supervisor:
 
 
 def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
-    """The servers that the environment does not name."""
+    """The servers that neither the environment nor .env names."""
     servers: list[Process] = []
-    if not os.environ.get("REDIS_URL"):
+    if not configured("REDIS_URL"):
         servers.append(Valkey(folder / "valkey", lifeline))
-    if not os.environ.get("S3_ENDPOINT_URL"):
+    if not configured("S3_ENDPOINT_URL"):
         servers.append(SeaweedFS(folder / "s3", lifeline))
     return servers
 
@@ -229,9 +229,9 @@ def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
 def settings_for(servers: Sequence[Process]) -> dict[str, str]:
     """The environment by which our processes find the embedded servers and the checkpoint."""
     settings = {
-        "DARKROOM_MODE": os.environ.get("DARKROOM_MODE", "local"),
+        "DARKROOM_MODE": configured("DARKROOM_MODE") or "local",
         "CHECKPOINT": checkpoint(),
-        "LEASE_SECONDS": os.environ.get("LEASE_SECONDS", "15"),  # nothing is far away here, so a dead worker shows soon
+        "LEASE_SECONDS": configured("LEASE_SECONDS") or "15",  # nothing is far away here, so a dead worker shows soon
     }
     for server in servers:
         match server:
@@ -271,7 +271,7 @@ def rebuild_from_bucket(data: Path) -> int:
     """Run `worker.rebuild` on the parts that REDIS_URL names, else on those of the data folder's running stack."""
     environment = dict(os.environ)
     file = data / SETTINGS_FILE
-    if "REDIS_URL" not in environment:
+    if not configured("REDIS_URL"):
         if not file.exists():
             raise ProcessError(f"No Darkroom has run on {data}: start it with `darkroom up`, or set REDIS_URL.")
         environment |= json.loads(file.read_text(encoding="utf-8"))
@@ -279,8 +279,8 @@ def rebuild_from_bucket(data: Path) -> int:
 
 
 def configured(name: str) -> str | None:
-    """A setting of the environment, or of .env here."""
-    return os.environ.get(name) or dotenv_values(".env").get(name)
+    """A setting of the environment, or of .env here, as `jobs.settings` reads them: empty is as good as absent."""
+    return os.environ.get(name) or {key.upper(): value for key, value in dotenv_values(".env").items()}.get(name)
 
 
 def checkpoint() -> str:

@@ -170,8 +170,8 @@ class Compose:
         self.programs.mkdir(parents=True)
         programs: dict[str, Path | str | None] = {
             "python": sys.executable,
-            "valkey-server": valkey_binary(),
-            "weed": weed_binary(),
+            "valkey-server": valkey_binary()[0],
+            "weed": weed_binary()[0],
             "nginx": shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"),
         }
         if "prometheus" in services:

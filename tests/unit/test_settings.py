@@ -6,7 +6,8 @@ import runpy
 import pytest
 from pydantic import ValidationError
 
-from darkroom.local.stack import configured
+from darkroom.local.process import Lifeline
+from darkroom.local.stack import configured, embedded_servers, settings_for
 from jobs.settings import Settings
 from tests.conftest import ROOT
 
@@ -79,3 +80,18 @@ def test_a_copy_with_another_redis_has_another_broker():
     settings = Settings(_env_file=None, redis_url="redis://one:6379/0")
     assert settings.broker == "redis://one:6379/0"
     assert settings.model_copy(update={"redis_url": "rediss://two:6379/0"}).broker == "rediss://two:6379/0"
+
+
+def test_the_local_stack_reads_env_files_as_the_service_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "LEASE_SECONDS", "S3_REGION", "S3_BUCKET", "CHECKPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("S3_BUCKET", "")  # as good as absent
+    (tmp_path / ".env").write_text(
+        "export REDIS_URL='redis://h:1/0'  # quoted\nlease_seconds=40 # small\nS3_REGION=\"${LEASE}eu\"\nS3_BUCKET=b\n"
+    )
+    settings = Settings()
+    for name in ("REDIS_URL", "LEASE_SECONDS", "S3_REGION", "S3_BUCKET"):
+        assert configured(name) == f"{getattr(settings, name.lower()):{'g' if name == 'LEASE_SECONDS' else ''}}"
+    assert settings_for([])["LEASE_SECONDS"] == "40"
+    assert [server.name for server in embedded_servers(tmp_path, Lifeline())] == ["seaweedfs"]
