@@ -26,7 +26,9 @@ def test_an_edit_by_hand_is_a_picture(up: Up) -> None:
     command = [DARKROOM, *words, "--data", str(up.folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=up.folder)
     assert done.returncode == 0, done.stderr
-    assert (up.folder / "out.png").read_bytes().startswith(b"\x89PNG")
+    picture = (up.folder / "out.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert b"org.darkroom.job" in picture, "outputs are signed with nothing set"
 
 
 def test_edits_survive_kills_and_restarts(up: Up) -> None:

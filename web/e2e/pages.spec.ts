@@ -57,6 +57,13 @@ test("a page whose code does not come says so", async ({ page }) => {
   await expect(page.locator("[inert]")).toHaveCount(0);
 });
 
+test("a picture that is chosen is read, and says that it says nothing", async ({ page }) => {
+  await page.goto("/credentials");
+  await alive(page);
+  await page.getByLabel("Choose a picture").setInputFiles("../examples/mountains.jpg");
+  await expect(page.getByText("This picture carries no content credentials.")).toBeVisible();
+});
+
 test("the API can be clicked through at /docs, with nothing from elsewhere", async ({ page, baseURL }) => {
   const heard = complaints(page);
   const elsewhere: string[] = [];

@@ -17,6 +17,7 @@ export const routes: RouteObject[] = [
       { path: "math", lazy: page(() => import("@/pages/math")) },
       { path: "models", lazy: page(() => import("@/pages/models")) },
       { path: "gallery", lazy: page(() => import("@/pages/gallery")) },
+      { path: "credentials", lazy: page(() => import("@/pages/credentials")) },
       { path: "api", lazy: page(() => import("@/pages/api")) },
       { path: "*", lazy: page(() => import("@/pages/absent")) },
     ],

@@ -4,7 +4,6 @@ import { fileOf, refusal } from "./photos";
 
 /** Take photos that are dropped anywhere or pasted; tells whether one hovers and why the last was refused. */
 export function usePhotos(onTaken: () => void) {
-  const [hovers, setHovers] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
 
   const take = (file: File | null) => {
@@ -15,6 +14,13 @@ export function usePhotos(onTaken: () => void) {
     setFile(file);
     onTaken();
   };
+  const hovers = useDrops(take);
+  return { hovers, problem, take };
+}
+
+/** Hands over what is dropped anywhere or pasted; tells whether something hovers. */
+export function useDrops(take: (file: File | null) => void): boolean {
+  const [hovers, setHovers] = useState(false);
 
   useEffect(() => {
     const over = (event: DragEvent) => {
@@ -36,5 +42,5 @@ export function usePhotos(onTaken: () => void) {
     };
   });
 
-  return { hovers, problem, take };
+  return hovers;
 }

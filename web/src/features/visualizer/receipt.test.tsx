@@ -1,5 +1,6 @@
 import { MantineProvider } from "@mantine/core";
 import { render, screen } from "@testing-library/react";
+import { MemoryRouter } from "react-router";
 import { expect, test } from "vitest";
 import { job } from "@/test/jobs";
 import { Receipt } from "./receipt";
@@ -7,7 +8,9 @@ import { Receipt } from "./receipt";
 const show = (told: ReturnType<typeof job>) =>
   render(
     <MantineProvider>
-      <Receipt job={told} />
+      <MemoryRouter>
+        <Receipt job={told} />
+      </MemoryRouter>
     </MantineProvider>,
   );
 
@@ -20,4 +23,12 @@ test("a result says which words were not read", () => {
 test("a result with nothing to say says nothing", () => {
   show(job({ status: "succeeded" }));
   expect(screen.queryByRole("note")).toBeNull();
+});
+
+test("a result says whose signature it carries, and one without says nothing of it", () => {
+  const { unmount } = show(job({ receipt: { signed_by: "Acme" } }));
+  expect(screen.getByText(/signed by Acme/)).toBeDefined();
+  unmount();
+  show(job({ receipt: { signed_by: null } }));
+  expect(screen.queryByText(/signed by/)).toBeNull();
 });

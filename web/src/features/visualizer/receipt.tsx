@@ -1,4 +1,6 @@
-import { Text } from "@mantine/core";
+import { Anchor, Text } from "@mantine/core";
+import { IconRosetteDiscountCheck } from "@tabler/icons-react";
+import { Link } from "react-router";
 import type { Job } from "../jobs/job";
 import classes from "./visualizer.module.css";
 
@@ -33,6 +35,15 @@ export function Receipt({ job }: { job: Job }) {
           </div>
         ))}
       </dl>
+      {job.receipt?.signed_by ? (
+        <Text size="xs" c="dimmed">
+          <IconRosetteDiscountCheck size={14} aria-hidden className={classes.mark} /> The file says, signed by{" "}
+          {String(job.receipt.signed_by)}, that a trained model edited it.{" "}
+          <Anchor component={Link} to="/credentials" underline="always">
+            Read a picture’s credentials
+          </Anchor>
+        </Text>
+      ) : null}
       {made.length > 0 && (
         <Text size="xs" c="dimmed">
           Made with {made.join(" · ")}

@@ -53,7 +53,9 @@ export default function DetailsPage() {
         <Text className={classes.text}>
           It is turned upright, converted to sRGB, and stored as fresh pixels: place, time and camera that a file may carry
           are not kept. Photo, result and settings stay together for a day unless the operator chose another time, and
-          are gone at once when you delete the edit. Every result comes with a receipt: model, parameters, seed and
+          are gone at once when you delete the edit. What a photo’s own{" "}
+          <Anchor component={Link} to="/credentials" underline="always">content credentials</Anchor> say was done to it goes on
+          into its edit, without place and camera. Every result comes with a receipt: model, parameters, seed and
           checkpoint, which is all that it takes to make the same picture again.
         </Text>
       </Chapter>
