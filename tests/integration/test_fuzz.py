@@ -109,7 +109,8 @@ def values_of(texts: st.SearchStrategy, **floats: bool) -> st.SearchStrategy:
 
 
 WHOLE = st.text(max_size=40)  # of characters alone
-TEXTS = st.text(st.characters(), max_size=40) | st.sampled_from(HOSTILE)  # halves of surrogate pairs included
+HALVES = st.sampled_from(["\ud800", "caf\u00e9 \udfff", "\udc00\ud83d"])  # of surrogate pairs
+TEXTS = WHOLE | HALVES | st.sampled_from(HOSTILE)
 VALUES = values_of(TEXTS) | DEEP
 MEANT = values_of(WHOLE, allow_nan=False, allow_infinity=False)
 FIELDS = (
@@ -120,6 +121,8 @@ PLAIN = {"image": WHITE, "prompt": "make it sepia", "webhook": "https://example.
 SUBMISSIONS = st.one_of(
     st.dictionaries(WHOLE, MEANT, max_size=3).map(lambda metadata: PLAIN | {"metadata": metadata}),
     st.text(st.characters(min_codepoint=32), min_size=1, max_size=40).map(lambda prompt: PLAIN | {"prompt": prompt}),
+    (HALVES | TEXTS).map(lambda prompt: PLAIN | {"prompt": prompt}),
+    st.dictionaries(TEXTS, VALUES, min_size=1, max_size=3).map(lambda metadata: PLAIN | {"metadata": metadata}),
     st.dictionaries(st.sampled_from(FIELDS) | TEXTS, VALUES, max_size=2).map(lambda any_fields: PLAIN | any_fields),
 )
 
@@ -149,10 +152,16 @@ def form_body(draw: st.DrawFn) -> tuple[str, bytes]:
 NAMES = st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
 
 
-def tried(test, examples: int, **given: st.SearchStrategy) -> None:
-    """Run a function with so many examples, none of which is kept."""
-    checks = list(hypothesis.HealthCheck)
-    options = hypothesis.settings(max_examples=examples, deadline=None, database=None, suppress_health_check=checks)
+def tried(test, config: pytest.Config, **given: st.SearchStrategy) -> None:
+    """Run a function with the same few examples each time; with --slow, with many others."""
+    slow = config.getoption("--slow")
+    options = hypothesis.settings(
+        max_examples=1000 if slow else 50,
+        derandomize=not slow,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
     options(hypothesis.given(**given)(test))()
 
 
@@ -172,7 +181,7 @@ def test_whatever_is_submitted_it_is_answered_and_what_is_accepted_lives_and_goe
             assert strict_json.loads(answer.content)["errors"], answer.text
         assert strict_json.loads(client.get("/v1/jobs").content)["data"] == []
 
-    tried(submitted, 1000 if pytestconfig.getoption("--slow") else 40, body=json_body() | form_body(), name=NAMES)
+    tried(submitted, pytestconfig, body=json_body() | form_body(), name=NAMES)
     assert len(accepted) >= 10, "most was refused: nothing is shown"
 
 
@@ -203,6 +212,5 @@ def test_whatever_the_other_routes_are_sent_they_answer(client, pytestconfig):
 
     good = st.sampled_from(["https://example.com/", "succeeded", "acme", 3, 3.0, ["job.completed"], None])
     fields = st.dictionaries(st.sampled_from(OF_OTHERS) | TEXTS, good | VALUES, max_size=3) | VALUES
-    examples = 1000 if pytestconfig.getoption("--slow") else 40
-    tried(sent, examples, where=st.sampled_from(OTHERS), body=json_body(fields))
+    tried(sent, pytestconfig, where=st.sampled_from(OTHERS), body=json_body(fields))
     assert client.get("/v1/admin/tenants").status_code == 200

@@ -43,10 +43,12 @@ COMMON = {
     ("post", "/v1/admin/queue/prune"),
     ("get", "/v1/admin/workers"),
     ("get", "/v1/admin/dead-letters"),
+    ("get", "/v1/admin/broken-records"),
     ("get", "/v1/admin/tenants"),
     ("get", "/v1/webhooks"),
     ("post", "/v1/webhooks"),
     ("post", "/v1/uploads"),
+    ("post", "/v1/credentials/check"),
     ("get", "/.well-known/jwks.json"),
 }
 # Routes of admins, who see all tenants: refused to every other key, whatever the id.
