@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS, Card
+from pipeline.notes import Notes
 from worker.editor import Editor, Editors
 
 SIDE = 8
@@ -141,9 +142,11 @@ class Watched:
 
     editor: Editor
 
-    def edit(self, photo: Image.Image, prompt: str, **params: Any) -> Image.Image:
+    def edit(
+        self, photo: Image.Image, prompt: str, *, on_wait: Callable[[], None], notes: Notes, **params: Any
+    ) -> Image.Image:
         note("start", prompt)
-        edited = self.editor.edit(photo, prompt, **params)
+        edited = self.editor.edit(photo, prompt, on_wait=on_wait, notes=notes, **params)
         note("end", prompt)
         return edited
 
@@ -155,5 +158,9 @@ def real(settings: Settings) -> Editors:
     """The pipeline of the project, its first model watched."""
     from worker import torch_editors  # loads torch
 
-    editors = torch_editors.load(settings)
-    return Editors({"pix2pix-full": Watched(editors.by_model["pix2pix-full"])}, editors.card, editors.worked_at)
+    return watched(torch_editors.load(settings))
+
+
+def watched(editors: Editors) -> Editors:
+    """The first model of these alone, its runs written down."""
+    return replace(editors, by_model={"pix2pix-full": Watched(editors.by_model["pix2pix-full"])})

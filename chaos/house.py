@@ -63,7 +63,7 @@ class Plan:
 
     def environment(self) -> dict[str, str]:
         usual = {
-            "EDITORS": f"chaos.engine:{self.engine}",
+            "EDITORS": self.engine if ":" in self.engine else f"chaos.engine:{self.engine}",
             "CHAOS_SECONDS": str(self.seconds),
             "WORKER_SLOTS": str(self.slots),
             "LEASE_SECONDS": "3",

@@ -25,6 +25,7 @@ IDLE_PULSE = 2.0
 PREVIEW_EVERY = 0.5
 PATIENCE = 60.0  #: seconds that loading, storing or one step may take before the lease is left to run out
 STUCK = 70  #: the exit status of a worker that cannot go on: a thread hangs, or the device is lost
+LAST_CLAIM = 10.0  #: seconds that a worker that leaves waits for a claim under way
 UNFIT = 78  #: and of one whose model does not load
 STEPS_OF_PATIENCE = 10  #: or so many times the mean step, if that is longer
 
@@ -158,6 +159,7 @@ class Hands:
         self._lease_seconds = lease_seconds
         self._patience = patience
         self._claims = 0
+        self._leaves = False
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._stir = threading.Event()
@@ -176,12 +178,16 @@ class Hands:
                 del self._held[job.fence]
 
     @contextmanager
-    def claiming(self) -> Iterator[float]:
-        """While a claim is under way: what it brings is not in hand yet. Yields its start by the monotonic clock."""
+    def claiming(self) -> Iterator[float | None]:
+        """While a claim is under way: what it brings is not in hand yet.
+
+        Yields its start by the monotonic clock; None: the worker leaves, and nothing is to be claimed.
+        """
         with self._lock:
+            leaves = self._leaves
             self._claims += 1
         try:
-            yield time.monotonic()
+            yield None if leaves else time.monotonic()
         finally:
             with self._lock:
                 self._claims -= 1
@@ -224,6 +230,7 @@ class Hands:
     def leave(self, status: int, reason: str) -> None:
         """Give back what is held, unpunished, and end the process: it can edit nothing any more."""
         log.error("leaving the process with status %s: %s", status, reason)
+        self._claim_no_more()
         try:
             for held in self.in_hand():
                 self.store.release(held.job, reason)
@@ -232,6 +239,14 @@ class Hands:
             log.warning("left without a goodbye: %s", error)
         logging.shutdown()
         os._exit(status)
+
+    def _claim_no_more(self) -> None:
+        """What is given back would be claimed at once by this worker's other slots, and go down with it as crashed."""
+        with self._lock:
+            self._leaves = True
+        latest = time.monotonic() + LAST_CLAIM
+        while self._claims and time.monotonic() < latest:
+            time.sleep(0.01)
 
     def confirm(self, held: Held) -> None:
         """Ask whose the job is if its lease may have run out unseen, as while the process was stopped.

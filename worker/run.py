@@ -69,8 +69,8 @@ def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
     """Carry the next job from queued to its end; `on_claim` is called when there is one. False: there was none."""
     with ExitStack() as stack:
         with desk.hands.claiming() as began:
-            job = claim(desk)
-            if job is None:
+            job = claim(desk) if began else None
+            if began is None or job is None:
                 return False
             held = stack.enter_context(desk.hands.holding(job, began))
         stack.enter_context(logs.about(job_id=job.id, tenant=job.tenant, request_id=job.request_id))

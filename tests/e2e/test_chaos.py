@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from chaos import engine, workers
+from chaos import engine, scenarios, workers
 from chaos.altered import GUARDS
 from chaos.proxy import Mode, Proxy
 from jobs.settings import Settings
@@ -37,6 +37,12 @@ def test_killed_and_frozen_workers_lose_nothing(capsys):
     assert report["jobs_held_by_who_was_hit"] >= 4, "a worker that held nothing was hit"
     assert report["runs"] == report["jobs"] + report["extra_runs"]
     assert (report["webhooks"], report["poison"]) == (5, "after 3 crashes")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_breaks_below_an_edit_costs_no_job():
+    assert scenarios.run("faults", seed=1)["wrong"] == []
 
 
 CONTROLS = {

@@ -74,6 +74,24 @@ def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client,
         assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "device-lost")
 
 
+def test_a_worker_that_leaves_claims_nothing_more(client, desk, store, monkeypatch):  # noqa: F811
+    """Its other slots would take what it has given back, and the keeper would charge those jobs with a crash."""
+    working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
+    claimed = []
+
+    def leave(_):
+        claimed.append(run_next(working))
+        raise Left
+
+    monkeypatch.setattr("worker.hands.os._exit", leave)
+    monkeypatch.setattr("worker.hands.logging.shutdown", lambda: None)
+    jobs = [submit(client, PHOTO, steps=2) for _ in range(2)]
+    with working.hands.holding(working.claim("t"), time.monotonic()), pytest.raises(Left):
+        run_next(working)
+    assert claimed == [False]
+    assert [len(read(store, job).attempts) for job in jobs] == [1, 1]
+
+
 @pytest.mark.parametrize("error", [PipelineError("no weights", field="checkpoint"), OSError("no such file")])
 def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving, error):  # noqa: F811
     class Broken(dict):
