@@ -105,10 +105,14 @@ async def read_picture(request: Request) -> bytes:
 
 
 @router.post("/check", openapi_extra={"requestBody": BODY})
-def check_credentials(
+async def check_credentials(
     caller: Reader, service: Service, picture: Annotated[bytes, Depends(read_picture)]
 ) -> CredentialsCheck:
     """Read a picture's content credentials (C2PA). It is not kept, and nothing that it points to is fetched."""
+    return await service.submitting.run(_checked, picture, caller, service)
+
+
+def _checked(picture: bytes, caller: Caller, service: Parts) -> CredentialsCheck:
     report = service.credentials.check(picture)
     state, manifests, problems = report["state"], report["manifests"], report["problems"]
     newest = manifests[0] if manifests else None

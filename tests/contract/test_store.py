@@ -355,15 +355,15 @@ def commands(store: JobStore, call: Callable[[], object]) -> int:
 
 
 def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
-    """All of a tenant that may have none running: each look puts a hundred of them aside."""
+    """All of a tenant that may have none running: each call puts some of them aside."""
     store.redis.hset(keys.LIMITS + "default", "running", 0)
     for _ in range(450):
         submit(store)
     script = store._scripts["claim"]
     costs = [commands(store, lambda: script(args=(uuid4().hex, WORKER, 30_000, "0", 32, 1, 2, 1000))) for _ in range(2)]
-    assert store.redis.zcard(keys.PARKED) == 200
+    assert store.redis.zcard(keys.PARKED) == 50
     assert abs(costs[0] - costs[1]) < 20
-    assert max(costs) < 2000
+    assert max(costs) < 500
     submit(store, tenant="other")
     assert store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=32).tenant == "other"
 
