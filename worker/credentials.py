@@ -76,7 +76,7 @@ class OutputSigner:
         self._with_prompt = settings.credentials_prompt
         self._context = _context(settings, certificate, verify=False)
         self._careful = _context(settings, certificate, verify=True)
-        self._try()
+        _try(_context(settings, certificate, verify=False, stamped=False))
 
     def sign(self, data: bytes, content_type: str, edit: Edit) -> bytes:
         """The same picture with a signed manifest in it.
@@ -94,43 +94,7 @@ class OutputSigner:
         return self._sign(self._context, data, content_type, replace(edit, credentials=None))
 
     def _sign(self, context: Any, data: bytes, content_type: str, edit: Edit) -> bytes:
-        import c2pa
-
-        actions = edit.actions(with_prompt=self._with_prompt)
-        manifest = {
-            "claim_generator_info": [{"name": "Darkroom", "version": version()}],
-            "redactions": edit.redactions,
-            "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
-        }
-        signed = io.BytesIO()
-        try:
-            with c2pa.Builder(manifest, context=context) as builder:
-                if edit.credentials:
-                    builder.add_ingredient_from_archive(io.BytesIO(edit.credentials.archive))
-                else:
-                    parent = {"relationship": "parentOf", "label": INPUT}
-                    builder.add_ingredient(parent, edit.photo_type, io.BytesIO(edit.photo))
-                builder.sign(content_type, io.BytesIO(data), signed)
-        except c2pa.C2paError as error:
-            raise NotSigned(str(error)) from error
-        return signed.getvalue()
-
-    def _try(self) -> None:
-        """Sign a picture and read it as anybody will: that finds what our own checks of a certificate would not."""
-        import c2pa
-
-        drawn = io.BytesIO()
-        Image.new("RGB", (16, 16)).save(drawn, "PNG")
-        edit = Edit("0" * 26, "none", "none", 0, "", drawn.getvalue(), "image/png", "0" * 64)
-        try:
-            signed = self._sign(self._context, drawn.getvalue(), "image/png", edit)
-            with c2pa.Reader("image/png", io.BytesIO(signed), context=c2pa.Context.from_dict(CONTEXT)) as reader:
-                state, results = reader.get_validation_state(), reader.get_validation_results() or {}
-        except (NotSigned, c2pa.C2paError) as error:
-            raise CredentialsError(f"CREDENTIALS_CERT cannot sign: {error}.") from error
-        if state == "Invalid":
-            wrong = [one["explanation"] for one in results["activeManifest"]["failure"]]
-            raise CredentialsError(f"CREDENTIALS_CERT makes signatures that are not valid: {'; '.join(wrong)}.")
+        return _signed(context, data, content_type, edit, edit.actions(with_prompt=self._with_prompt))
 
 
 def load_signer(settings: Settings) -> OutputSigner | None:
@@ -154,11 +118,58 @@ def load_signer(settings: Settings) -> OutputSigner | None:
     return OutputSigner(settings)
 
 
-def _context(settings: Settings, certificate: Certificate, *, verify: bool) -> Any:
-    """c2pa's context that signs; `verify`: it also reads what it has signed."""
+def _signed(context: Any, data: bytes, content_type: str, edit: Edit, actions: list[dict[str, Any]]) -> bytes:
+    """
+    Raises:
+        NotSigned
+    """
     import c2pa
 
-    authority = settings.credentials_tsa_url or None
+    manifest = {
+        "claim_generator_info": [{"name": "Darkroom", "version": version()}],
+        "redactions": edit.redactions,
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": actions}}],
+    }
+    signed = io.BytesIO()
+    try:
+        with c2pa.Builder(manifest, context=context) as builder:
+            if edit.credentials:
+                builder.add_ingredient_from_archive(io.BytesIO(edit.credentials.archive))
+            else:
+                parent = {"relationship": "parentOf", "label": INPUT}
+                builder.add_ingredient(parent, edit.photo_type, io.BytesIO(edit.photo))
+            builder.sign(content_type, io.BytesIO(data), signed)
+    except c2pa.C2paError as error:
+        raise NotSigned(str(error)) from error
+    return signed.getvalue()
+
+
+def _try(context: Any) -> None:
+    """Sign a picture and read it as anybody will: that finds what our own checks of a certificate would not.
+
+    Without a time stamp: an authority of time that is away for a moment must keep no worker from its start.
+    """
+    import c2pa
+
+    drawn = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(drawn, "PNG")
+    edit = Edit("0" * 26, "none", "none", 0, "", drawn.getvalue(), "image/png", "0" * 64)
+    try:
+        signed = _signed(context, drawn.getvalue(), "image/png", edit, edit.actions(with_prompt=False))
+        with c2pa.Reader("image/png", io.BytesIO(signed), context=c2pa.Context.from_dict(CONTEXT)) as reader:
+            state, results = reader.get_validation_state(), reader.get_validation_results() or {}
+    except (NotSigned, c2pa.C2paError) as error:
+        raise CredentialsError(f"CREDENTIALS_CERT cannot sign: {error}.") from error
+    if state == "Invalid":
+        wrong = [one["explanation"] for one in results["activeManifest"]["failure"]]
+        raise CredentialsError(f"CREDENTIALS_CERT makes signatures that are not valid: {'; '.join(wrong)}.")
+
+
+def _context(settings: Settings, certificate: Certificate, *, verify: bool, stamped: bool = True) -> Any:
+    """c2pa's context that signs; `verify`: it also reads what it has signed; `stamped`: with time stamps, if wanted."""
+    import c2pa
+
+    authority = (settings.credentials_tsa_url or None) if stamped else None
     hosts = [urlsplit(authority).netloc] if authority else []
     own = {
         **CONTEXT,

@@ -35,6 +35,7 @@ class NotLoaded(Exception):
 
 
 LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
+SIGNING_PATIENCE = 180.0  #: and signing an output: a time-stamp authority that hangs is given up after 30
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
 
 
@@ -172,7 +173,9 @@ def edit_job(desk: Desk, held: Held) -> Result:
         receipt: dict[str, str | None] = {
             "pixels_sha256": pixels_sha256(edited if job.format == "png" else Image.open(io.BytesIO(data)))
         }
-        data, receipt["signed_by"] = sign(desk, job, data, content_type, fetched)
+        held.enter(patience=SIGNING_PATIENCE)
+        data, receipt["signed_by"] = sign(desk, job, data, content_type, fetched, notes)
+        held.enter()
         output = desk.pictures.put_result(job, data, content_type, edited.size)
         frames = put_frames(desk, held)
     stored = time.monotonic()
@@ -180,7 +183,7 @@ def edit_job(desk: Desk, held: Held) -> Result:
     return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt, notes)
 
 
-def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes) -> tuple[bytes, str | None]:
+def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes, notes: Notes) -> tuple[bytes, str | None]:
     """The output with its content credentials, and whose signature they have; as it was, and None, without.
 
     Raises:
@@ -206,6 +209,7 @@ def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes) -> 
         if desk.must_sign:
             raise
         log.error("job %s: its output is not signed: %s", job.id, error)
+        notes.warn("not-signed", "The picture carries no content credentials: it could not be signed.")
         return data, None
 
 

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from tests.certificates import authority_in, picture, read
 from worker.certificates import CredentialsError
 from worker.credentials import Edit, NotSigned, OutputSigner, load_signer
 
+TIME_STAMPING = x509.ExtendedKeyUsageOID.TIME_STAMPING
 FORMATS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "avif": "AVIF"}
 
 
@@ -113,7 +116,14 @@ def test_an_old_certificate_is_renewed_by_the_same_authority(tmp_path):
 # ---- what cannot sign
 
 
-def made(authority: Authority, days: tuple[int, int] = (-1, 100), *, key=None, own: bool = False, usage=True) -> str:
+def made(
+    authority: Authority,
+    days: tuple[int, int] = (-1, 100),
+    *,
+    key=None,
+    own: bool = False,
+    usage: x509.ObjectIdentifier | None = x509.ExtendedKeyUsageOID.EMAIL_PROTECTION,
+) -> dict:
     """A certificate of the authority's with something unusual about it, and its key, as two settings."""
     root = x509.load_pem_x509_certificate(authority.root.read_bytes())
     root_key = load_pem_private_key(authority.root_key.read_bytes(), None)
@@ -131,9 +141,9 @@ def made(authority: Authority, days: tuple[int, int] = (-1, 100), *, key=None, o
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ski), critical=False)
     )
     if usage:
-        email = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION])
         signing = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
-        builder = builder.add_extension(email, critical=False).add_extension(signing, critical=True)
+        builder = builder.add_extension(signing, critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=usage == TIME_STAMPING)
     certificate = builder.sign(key if own else root_key, hashes.SHA256())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return {
@@ -149,7 +159,7 @@ def made(authority: Authority, days: tuple[int, int] = (-1, 100), *, key=None, o
         (lambda ours: made(ours, (10, 20)), "CREDENTIALS_CERT is not valid before"),
         (lambda ours: made(ours) | {"credentials_key": SecretStr(str(ours.key))}, "not the key of CREDENTIALS_CERT"),
         (lambda ours: made(ours, own=True), "CREDENTIALS_CERT is signed by itself"),
-        (lambda ours: made(ours, usage=False), "CREDENTIALS_CERT cannot sign"),
+        (lambda ours: made(ours, usage=None), "CREDENTIALS_CERT cannot sign"),
         (lambda ours: made(ours, key=ec.generate_private_key(ec.SECP256K1())), "a key that C2PA does not know"),
         (lambda ours: {"credentials_cert": "/none"}, "CREDENTIALS_CERT names a file that cannot be read"),
         (lambda ours: {"credentials_cert": str(ours.key)}, "CREDENTIALS_CERT has no certificate"),
@@ -194,6 +204,41 @@ def test_a_command_can_sign_in_place_of_a_key(ours):
     signer = OutputSigner(settings_with(ours, credentials_key=None, credentials_command=command))
     signed = signer.sign(picture("PNG"), "image/png", an_edit())
     assert read(signed, "image/png", ours).get_validation_state() == "Trusted"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl")
+def test_an_authority_of_time_is_asked_for_each_output(ours, tmp_path):
+    stamping = made(ours, usage=TIME_STAMPING)
+    (tmp_path / "cert").write_text(stamping["credentials_cert"])
+    (tmp_path / "key").write_text(stamping["credentials_key"].get_secret_value())
+    (tmp_path / "serial").write_text("01")
+    lines = ["[tsa]", "default_tsa=us", "[us]", f"serial={tmp_path}/serial", f"signer_cert={tmp_path}/cert"]
+    lines += [f"signer_key={tmp_path}/key", "signer_digest=sha256", "default_policy=1.2.3", "digests=sha256"]
+    (tmp_path / "settings").write_text("\n".join(lines))
+
+    class TimeStamps(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = tmp_path / "asked"
+            asked.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            command = ["openssl", "ts", "-reply", "-config", tmp_path / "settings", "-queryfile", asked]
+            answer = subprocess.run(command, capture_output=True, check=True).stdout
+            self.send_response(200)
+            self.send_header("Content-Type", "application/timestamp-reply")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+    with HTTPServer(("127.0.0.1", 0), TimeStamps) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        signer = OutputSigner(settings_with(ours, credentials_tsa_url=url))
+        reader = read(signer.sign(picture("PNG"), "image/png", an_edit()), "image/png", ours)
+        server.shutdown()
+    assert reader.get_validation_state() == "Trusted"
+    assert reader.get_active_manifest()["signature_info"]["time"].startswith(f"{dt.datetime.now(dt.UTC):%Y-%m-%dT}")
+    away = OutputSigner(settings_with(ours, credentials_tsa_url=url))  # is no reason not to start
+    with pytest.raises(NotSigned):
+        away.sign(picture("PNG"), "image/png", an_edit())
 
 
 def test_a_worker_with_a_bad_certificate_ends_at_once_with_the_sentence(ours, tmp_path):
