@@ -1,10 +1,11 @@
 import { expect, test } from "@playwright/test";
 import { violations } from "./axe";
-import { alive, complaints, LOOKS, overflow, PAGES, settled } from "./looks";
+import { alive, complaints, darken, LOOKS, overflow, PAGES, settled } from "./looks";
 
-for (const [look, options] of Object.entries(LOOKS)) {
+/** The dark look is looked at where the light one is: the elements are the same, and the page need not come twice. */
+for (const look of ["light", "phone"]) {
   test.describe(look, () => {
-    test.use(options);
+    test.use(LOOKS[look] ?? {});
     for (const path of PAGES) {
       test(`${path} stands still, fits, and leaves nobody out`, async ({ page }) => {
         const heard = complaints(page);
@@ -13,13 +14,28 @@ for (const [look, options] of Object.entries(LOOKS)) {
         await settled(page);
         expect(await page.evaluate(() => window.shifted), "layout shift").toBeLessThanOrEqual(0.05);
         expect(await overflow(page), "wider than the screen by").toBeLessThanOrEqual(0);
-        if (look !== "light") await page.evaluate(boxFormulas);
-        expect(await violations(page, look)).toEqual([]);
+        if (look === "phone") await page.evaluate(boxFormulas);
+        expect(await violations(page)).toEqual([]);
+        if (look === "light") {
+          await page.evaluate(boxFormulas);
+          await darken(page);
+          expect(await violations(page, "dark")).toEqual([]);
+        }
         expect(heard).toEqual([]);
       });
     }
   });
 }
+
+test.describe("dark", () => {
+  test.use(LOOKS.dark ?? {});
+
+  test("a page is dark from its first paint", async ({ page }) => {
+    await page.route("**/assets/site-*.js", (route) => route.abort());
+    await page.goto("/");
+    await expect(page.locator("html")).toHaveAttribute("data-mantine-color-scheme", "dark");
+  });
+});
 
 test.describe("before the site's code has come", () => {
   test.use({ javaScriptEnabled: false });
