@@ -14,8 +14,6 @@ Source = Literal["library", "ours"]
 
 DEFAULT_MODEL = "pix2pix-full"
 
-#: The seven shapes of `size=auto`, width and height in pixels: sides are multiples of 64, areas close to 512 x 512.
-BUCKETS = ((512, 512), (576, 448), (448, 576), (640, 448), (448, 640), (704, 384), (384, 704))
 SQUARES = {"512x512": (512, 512), "256x256": (256, 256)}
 
 
@@ -102,9 +100,17 @@ COMMON = (
     Parameter(
         "size",
         "choice",
-        "`512x512` and `256x256` square the picture; `auto` keeps its proportions in the nearest of seven shapes.",
-        choices=(*SQUARES, "auto"),
-        default="512x512",
+        "What the model works at: `auto` has the photo's proportions and about 512 x 512 pixels in area; `512x512` and "
+        "`256x256` square the picture.",
+        choices=("auto", *SQUARES),
+        default="auto",
+    ),
+    Parameter(
+        "resolution",
+        "choice",
+        "`own`: the edit is carried to the photo's own width and height, the usual where the size is `auto`; `model`: "
+        "what the model made, in the size that it works at, the usual where that is a square.",
+        choices=("own", "model"),
     ),
 )
 SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
@@ -259,6 +265,8 @@ def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, An
         if value is None and parameter.required:
             raise ParameterError(parameter.name, "is required")
         resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
+    if resolved["resolution"] is None:
+        resolved["resolution"] = "own" if resolved["size"] == "auto" else "model"
     return _library_pair(resolved, given) if model_id == "pix2pix-base" else resolved
 
 

@@ -21,10 +21,11 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
 from pipeline.engine import Flight
 from pipeline.errors import NotFinite, PipelineError
+from pipeline.fullsize import carry
 from pipeline.kernels import fastest_threads
 from pipeline.model import EditingModel
 from pipeline.notes import Notes
-from pipeline.pictures import all_finite, as_rgb, fit
+from pipeline.pictures import all_finite, as_rgb, fit, widened
 from pipeline.previews import PreviewMap, colour_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -115,6 +116,7 @@ class Pipeline:
         temperature: float | None = None,
         seed: int | None = None,
         size: str | None = None,
+        resolution: Literal["own", "model"] | None = None,
         sampler: str | None = None,
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
@@ -143,9 +145,11 @@ class Pipeline:
             temperature=temperature,
             seed=seed,
             size=size,
+            resolution=resolution,
             sampler=sampler,
         )
-        picture = fit(as_rgb(photo), params["size"])
+        whole, inside = widened(as_rgb(photo))
+        picture = fit(whole, params["size"])
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
             self._warn_of_unread(name, params[name], notes)
@@ -157,8 +161,13 @@ class Pipeline:
         work = MOST_ROWS * prod(self.checkpoint.latent_shape(picture.size))
         with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority], on_wait, work=work) as flight:
             if self.own is None:
-                return self._fly_library(flight, picture, params, report, notes)
-            return self._fly(self.own, flight, picture, params, report, notes)
+                edited = self._fly_library(flight, picture, params, report, notes)
+            else:
+                edited = self._fly(self.own, flight, picture, params, report, notes)
+        if params["resolution"] == "own":
+            return carry(whole, picture, edited).crop(inside)
+        across, down = edited.width / whole.width, edited.height / whole.height
+        return edited.crop(tuple(round(at * by) for at, by in zip(inside, (across, down) * 2, strict=True)))
 
     def _warn_of_unread(self, name: str, text: str | None, notes: Notes) -> None:
         tokenizer = self.checkpoint.tokenizer

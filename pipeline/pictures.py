@@ -7,9 +7,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pipeline.catalogue import BUCKETS, SQUARES
+from pipeline.catalogue import SQUARES
 
 PAPER = (255, 255, 255)
+AREA = 512 * 512  # pixels of a picture in the size `auto`
+UNIT = 8  # pixels: the sides of what the networks take are multiples of it
+LONGEST_SHAPE = 8  # the long side of what they take is at most so many times the short one
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
@@ -37,17 +40,30 @@ def _eight_bits(photo: Image.Image) -> Image.Image:
 def fit(picture: Image.Image, size: str) -> Image.Image:
     """The picture at one of the catalogue's sizes.
 
-    A square size squeezes the picture into the square; `auto` keeps its proportions and trims what overhangs the
-    nearest bucket.
+    A square size squeezes the picture into the square; `auto` keeps its proportions, within a hundredth.
     """
-    if size == "auto":
-        return ImageOps.fit(picture, nearest_bucket(*picture.size), Image.Resampling.LANCZOS)
-    return picture.resize(SQUARES[size], Image.Resampling.LANCZOS)
+    return picture.resize(SQUARES.get(size) or working_size(*picture.size), Image.Resampling.LANCZOS)
 
 
-def nearest_bucket(width: int, height: int) -> tuple[int, int]:
-    """The bucket (width, height) whose proportions are closest, measured by their ratio."""
-    return min(BUCKETS, key=lambda bucket: abs(math.log(bucket[0] / bucket[1] * height / width)))
+def working_size(width: int, height: int) -> tuple[int, int]:
+    """The width and height in which a picture of these proportions is edited: `UNIT` divides them, `AREA` is near."""
+    shape = max(width, height) / min(width, height)
+    short = round(math.sqrt(AREA / shape) / UNIT) * UNIT
+    long = round(short * shape / UNIT) * UNIT
+    return (long, short) if width > height else (short, long)
+
+
+def widened(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """A picture that the networks can take, and where the given one is in it: (left, upper, right, lower).
+
+    One longer than `LONGEST_SHAPE` lies in the middle of a wider one, between repetitions of its borders.
+    """
+    width, height = picture.size
+    wide, high = (max(side, -(-other // LONGEST_SHAPE)) for side, other in ((width, height), (height, width)))
+    left, top = (wide - width) // 2, (high - height) // 2
+    margins = ((top, high - height - top), (left, wide - width - left), (0, 0))
+    whole = Image.fromarray(np.pad(np.asarray(picture), margins, "edge")) if (wide, high) != picture.size else picture
+    return whole, (left, top, left + width, top + height)
 
 
 def to_tensor(picture: Image.Image) -> Tensor:

@@ -130,8 +130,16 @@ def test_a_photo_of_another_mode_is_edited_as_it_looks_upright_on_white(base, ph
     assert first.tobytes() == second.tobytes()
 
 
-def test_auto_gives_the_nearest_bucket(base, photo):
-    assert base.edit(photo.resize((96, 64)), "make it sepia", seed=1, steps=2, size="auto").size == (640, 448)
+def test_an_edit_has_the_photos_own_size_or_the_models(base, photo):
+    def edited(shape, **given):
+        return base.edit(photo.resize(shape), "make it sepia", seed=1, steps=2, **given)
+
+    assert edited((97, 64)).size == (97, 64)
+    assert edited((97, 64), resolution="model").size == (632, 416)
+    assert edited((97, 64), size="256x256").size == (256, 256)
+    assert edited((97, 64), size="256x256", resolution="own").size == (97, 64)
+    assert edited((16, 400), size="256x256", resolution="own").size == (16, 400)
+    assert edited((16, 400), size="256x256", resolution="model").size == (82, 256)
 
 
 def test_threads_edit_as_one_would_alone(base, photo):
