@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import avg_pool2d, interpolate
 
 DEGREE = 3  # of the polynomial
 TABLE = 33  # colors a side of the table that stands for it
@@ -77,7 +77,7 @@ def apply(photo: Image.Image, change: Change) -> Image.Image:
     """A change of colors made to a photo of any size; memory is needed for a strip of it at a time."""
     width, height = photo.size
     carried = photo.filter(change.table)
-    wide = F.interpolate(change.maps[None], (change.maps.shape[1], width), mode="bilinear", align_corners=False)[0]
+    wide = interpolate(change.maps[None], (change.maps.shape[1], width), mode="bilinear", align_corners=False)[0]
     for top, bottom in _strips(width, height):
         maps = _rows(wide, top, bottom, height)
         if not maps.any():
@@ -150,7 +150,7 @@ def _mean(picture: Tensor, radius: int) -> Tensor:
     """The mean of each pixel's window; at the borders of what is inside."""
     for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
         padding = (kernel[0] // 2, kernel[1] // 2)
-        picture = F.avg_pool2d(picture[None], kernel, 1, padding, count_include_pad=False)[0]
+        picture = avg_pool2d(picture[None], kernel, 1, padding, count_include_pad=False)[0]
     return picture
 
 

@@ -66,7 +66,8 @@ def test_exif_orientation_is_applied():
 
 
 def test_the_working_size_has_the_photos_proportions_and_about_the_models_area():
-    for width, height in [(1, 1), (4000, 3000), (3000, 4000), (1920, 1080), (8000, 1000), (1000, 8000), (17, 16), (6, 41)]:
+    shapes = [(1, 1), (4000, 3000), (3000, 4000), (1920, 1080), (8000, 1000), (1000, 8000), (17, 16), (6, 41)]
+    for width, height in shapes:
         wide, high = working_size(width, height)
         assert wide % UNIT == high % UNIT == 0
         assert wide / high == pytest.approx(width / height, rel=0.01)
