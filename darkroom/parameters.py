@@ -18,6 +18,7 @@ class Parameters(TypedDict, total=False):
     negative_prompt: str | None
     seed: int | None
     size: str | None
+    resolution: str | None
     sampler: str | None
     format: str | None
     priority: str | None

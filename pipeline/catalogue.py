@@ -108,9 +108,10 @@ COMMON = (
     Parameter(
         "resolution",
         "choice",
-        "`own`: the edit is carried to the photo's own width and height, the usual where the size is `auto`; `model`: "
-        "what the model made, in the size that it works at, the usual where that is a square.",
+        "`own`: the edit is carried to the photo's own width and height; `model`: what the model made, in the size that "
+        "it works at, which is the default where that is a square.",
         choices=("own", "model"),
+        default="own",
     ),
 )
 SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
@@ -265,8 +266,8 @@ def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, An
         if value is None and parameter.required:
             raise ParameterError(parameter.name, "is required")
         resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
-    if resolved["resolution"] is None:
-        resolved["resolution"] = "own" if resolved["size"] == "auto" else "model"
+    if given.get("resolution") is None and resolved["size"] != "auto":
+        resolved["resolution"] = "model"  # whoever asks for a square wants one
     return _library_pair(resolved, given) if model_id == "pix2pix-base" else resolved
 
 

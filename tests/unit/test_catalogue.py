@@ -25,6 +25,12 @@ def test_what_is_resolved_resolves_to_itself(model):
     assert resolve(model, once, MICRO) == once
 
 
+def test_a_square_that_is_asked_for_is_what_comes_back_and_else_the_photos_own_size():
+    asked = [{}, {"size": "auto"}, {"size": "256x256"}, {"size": "512x512", "resolution": "own"}]
+    resolved = [resolve(DEFAULT_MODEL, {"prompt": "x", **given}, Card())["resolution"] for given in asked]
+    assert resolved == ["own", "own", "model", "own"]
+
+
 def test_scale_one_of_the_library_model_means_image_scale_one():
     resolved = resolve("pix2pix-base", {"prompt": "x", "cfg_scale": 1}, MICRO)
     assert resolved["image_cfg_scale"] == 1

@@ -10,7 +10,7 @@ const COMMON = [
   number("steps", 2, 1000, 10),
   number("temperature", 0.1, 1, 1),
   number("seed", 0, 2 ** 53 - 1, null),
-  { ...number("size", 0, 0, null), kind: "choice" as const, choices: ["512x512", "256x256", "auto"], default: "512x512" },
+  { ...number("size", 0, 0, null), kind: "choice" as const, choices: ["auto", "512x512", "256x256"], default: "auto" },
 ];
 const THREE_WAY = [number("cfg_scale", 1, 14, 2.5), number("image_cfg_scale", 1, 5, 1.2)];
 

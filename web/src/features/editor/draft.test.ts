@@ -10,7 +10,7 @@ describe("a submission", () => {
     setValue("steps", 25);
     setValue("seed", 3);
     setValue("seed", undefined);
-    expect(fields(FULL, draft.get())).toEqual({ model: "pix2pix-full", prompt: "make it night", size: "auto", steps: 25 });
+    expect(fields(FULL, draft.get())).toEqual({ model: "pix2pix-full", prompt: "make it night", steps: 25 });
   });
 
   it("never has a parameter that the model lacks", () => {
@@ -21,7 +21,7 @@ describe("a submission", () => {
 
   it("takes over a job's settings, the seed included", () => {
     adopt("pix2pix-full", { prompt: "blur it", seed: 9, steps: 12, negative_prompt: "", format: "png" });
-    expect(fields(FULL, draft.get())).toEqual({ model: "pix2pix-full", prompt: "blur it", size: "auto", seed: 9, steps: 12 });
+    expect(fields(FULL, draft.get())).toEqual({ model: "pix2pix-full", prompt: "blur it", seed: 9, steps: 12 });
   });
 });
 

@@ -28,16 +28,14 @@ export function setValue(name: string, value: Value | undefined): void {
   draft.set(({ values: { [name]: _, ...rest } }) => ({ values: value === undefined ? rest : { ...rest, [name]: value } }));
 }
 
-/** Where the site begins elsewhere than the API: a photo keeps its shape unless it is asked to be squared. */
-const SITE: Record<string, Value> = { size: "auto" };
-
 export function valueOf(model: ModelView, values: Draft["values"], name: string): Value | undefined {
-  return values[name] ?? SITE[name] ?? parameter(model, name)?.default ?? undefined;
+  if (name === "resolution" && (values.size ?? "auto") !== "auto") return values[name] ?? "model"; // as the service has it
+  return values[name] ?? parameter(model, name)?.default ?? undefined;
 }
 
 /** The fields of a submission: the touched parameters that the model has. */
 export function fields(model: ModelView, { prompt, values }: Pick<Draft, "prompt" | "values">): Record<string, Value> {
-  const touched = Object.entries({ ...SITE, ...values }).filter(([name]) => parameter(model, name));
+  const touched = Object.entries(values).filter(([name]) => parameter(model, name));
   return { ...Object.fromEntries(touched), model: model.id, prompt: prompt.trim() };
 }
 

@@ -13,6 +13,7 @@ const NAMES: Record<string, string> = {
   image_cfg_scale: "Image CFG",
   seed: "Seed",
   size: "Size",
+  resolution: "Result",
   sampler: "Sampler",
   negative_prompt: "Stay away from",
 };
@@ -20,6 +21,8 @@ const CHOICES: Record<string, string> = {
   "512x512": "512²",
   "256x256": "256²",
   auto: "Its own shape",
+  own: "Photo’s own size",
+  model: "As the model made it",
   ddim: "DDIM",
   "dpm++2m": "DPM++ 2M",
 };

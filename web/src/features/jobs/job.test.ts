@@ -26,8 +26,8 @@ describe("what a job says of itself", () => {
 
 describe("the box of a picture", () => {
   it("has the edit's own shape before there is an edit", () => {
-    expect(aspect(job())).toBeCloseTo(576 / 448);
-    expect(aspect(job({ input: { width: 400, height: 900, sha256: "" } }))).toBeCloseTo(384 / 704);
+    expect(aspect(job())).toBeCloseTo(4 / 3);
+    expect(aspect(job({ input: { width: 400, height: 900, sha256: "" } }))).toBeCloseTo(400 / 900);
     expect(aspect(job({ params: { size: "512x512" } }))).toBe(1);
   });
 

@@ -20,16 +20,11 @@ export const thumbnailUrl = (job: Job) => `/v1/jobs/${job.id}/thumbnail?of=${job
 /** The shape that the edited picture has or will have: width / height. */
 export function aspect(job: Job): number {
   if (job.output) return job.output.width / job.output.height;
-  if (job.params.size !== "auto") return 1;
-  return nearest(job.input.width / job.input.height);
+  return isSquared(job) ? 1 : job.input.width / job.input.height;
 }
 
-const SHAPES = [512 / 512, 576 / 448, 448 / 576, 640 / 448, 448 / 640, 704 / 384, 384 / 704];
-
-function nearest(ratio: number): number {
-  const distance = (shape: number) => Math.abs(Math.log(shape / ratio));
-  return SHAPES.reduce((best, shape) => (distance(shape) < distance(best) ? shape : best));
-}
+/** Whether the edited picture is a square, whatever the shape of its photo. */
+export const isSquared = (job: Job) => job.params.size !== "auto" && job.params.resolution !== "own";
 
 /** Seconds that a running job still takes, from how fast it came so far; null before it can be told. */
 export function secondsLeft(job: Job, now: number): number | null {

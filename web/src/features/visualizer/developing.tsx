@@ -1,7 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 import { LivePicture } from "@/shared/pictures/live-picture";
-import { aspect, inputUrl, isOver, type Job, previewUrl } from "../jobs/job";
+import { aspect, inputUrl, isOver, isSquared, type Job, previewUrl } from "../jobs/job";
 import { usePreviewStep } from "../jobs/queries";
 import { Frame } from "./frame";
 import classes from "./visualizer.module.css";
@@ -24,7 +24,7 @@ export function Developing({ job }: { job: Job }) {
       <div className={classes.pair} data-count={kinds.length}>
         {kinds.map((kind) => (
           <Frame key={kind} ratio={aspect(job)} over={isOver(job)}>
-            <img src={inputUrl(job)} alt="The photo" className={classes.photo} data-waits={!step || undefined} data-squared={job.params.size !== "auto" || undefined} />
+            <img src={inputUrl(job)} alt="The photo" className={classes.photo} data-waits={!step || undefined} data-squared={isSquared(job) || undefined} />
             <LivePicture
               url={url(kind)}
               grain={kind === "noisy"}

@@ -3,7 +3,7 @@ import { domAnimation, LazyMotion, MotionConfig } from "motion/react";
 import * as m from "motion/react-m";
 import { useState } from "react";
 import { ReactCompareSlider, ReactCompareSliderImage } from "react-compare-slider";
-import { aspect, inputUrl, type Job, outputUrl } from "../jobs/job";
+import { aspect, inputUrl, isSquared, type Job, outputUrl } from "../jobs/job";
 import { Frame } from "./frame";
 import { Receipt } from "./receipt";
 import { Scrubber } from "./scrubber";
@@ -61,7 +61,7 @@ export function Print({ job, onMove }: { job: Job; onMove: (direction: "less" | 
 
 function View({ job, view }: { job: Job; view: View }) {
   const ratio = aspect(job);
-  const before = <Laid url={inputUrl(job)} alt="Before: the photo" squared={job.params.size !== "auto"} />;
+  const before = <Laid url={inputUrl(job)} alt="Before: the photo" squared={isSquared(job)} />;
   const after = <Laid url={outputUrl(job)} alt="After: the edit" />;
   if (view === "steps") return <Scrubber job={job} />;
   if (view === "result") {
@@ -90,7 +90,7 @@ function View({ job, view }: { job: Job; view: View }) {
   );
 }
 
-/** In the shape of the edit, as the model saw the photo: stretched to a square, or its middle cut out; so the two match. */
+/** In the shape of the edit: where that is a square, the photo is stretched to it, so that the two match. */
 function Laid({ url, alt, squared = false }: { url: string; alt: string; squared?: boolean }) {
   return <ReactCompareSliderImage src={url} alt={alt} style={{ objectFit: squared ? "fill" : "cover" }} />;
 }

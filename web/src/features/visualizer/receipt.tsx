@@ -12,6 +12,7 @@ const SHOWN: [string, string][] = [
   ["image_cfg_scale", "Image CFG"],
   ["sampler", "Sampler"],
   ["size", "Size"],
+  ["resolution", "Result"],
   ["negative_prompt", "Stay away from"],
 ];
 

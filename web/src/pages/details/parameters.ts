@@ -48,7 +48,12 @@ export const PARAMETERS: Explained[] = [
   {
     name: "size",
     title: "Size",
-    what: "Its own shape keeps the photo's proportions, in the nearest of seven shapes of about 512 × 512 pixels, its middle cut to fit. 512² and 256² squeeze it into a square; the small one takes a quarter of the time.",
+    what: "What the model works at. Its own shape keeps the photo's proportions, at about 512 × 512 pixels in area. 512² and 256² squeeze the photo into a square; the small one takes a quarter of the time.",
+  },
+  {
+    name: "resolution",
+    title: "Result",
+    what: "The photo's own size: the model edits a small copy, and the change of colors that it made is made to the whole photo, so that every detail stays. What colors cannot say, such as a border or a brush stroke, is enlarged. As the model made it: the small picture itself, the usual for 512² and 256².",
   },
   {
     name: "sampler",
