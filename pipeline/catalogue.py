@@ -108,8 +108,8 @@ COMMON = (
     Parameter(
         "resolution",
         "choice",
-        "`own`: the edit is carried to the photo's own width and height; `model`: what the model made, in the size that "
-        "it works at, which is the default where that is a square.",
+        "`own`: the edit is carried to the photo's own width and height; `model`: what the model made, in the size it "
+        "works at, which is the default where that is a square.",
         choices=("own", "model"),
         default="own",
     ),

@@ -5,9 +5,9 @@ photo: detail then comes from the photo and only the change from the edit. What 
 where the one before leaves more than the network's own noise:
 
 1. one map of colors for the whole picture, a cubic polynomial;
-2. in every window an affine map of the colors there, fitted to what the first leaves (the guided filter of He, Sun and
-   Tang, PAMI 2013, equations 14 to 16, with its coefficients enlarged as in He and Sun's fast guided filter, 2015, and
-   in Chen et al., "Bilateral Guided Upsampling", SIGGRAPH Asia 2016);
+2. in every window a straight line from brightness to what the first leaves of each color (the guided filter of He, Sun
+   and Tang, PAMI 2013, equations 5 to 8, with its coefficients enlarged as in He and Sun's fast guided filter, 2015,
+   and in Chen et al., "Bilateral Guided Upsampling", SIGGRAPH Asia 2016; a line over all three colors fits no better);
 3. what neither can say, such as a frame or a drawn stroke: the difference itself, enlarged.
 """
 
@@ -24,9 +24,11 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 DEGREE = 3  # of the polynomial
 TABLE = 33  # colors a side of the table that stands for it
+EVERY = 3  # pixel of the small picture is asked for it
+LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue: ITU-R BT.601
 PRIOR = 0.01  # weight of a straight line through the colors, for those that the photo hardly has
-RADIUS = 4  # px of a window, in the small picture
-EPSILON = 3e-4  # how steep a window's map may be, in squared color: less contrast than this is taken for noise
+RADIUS = 3  # px of a window, in the small picture
+EPSILON = 3e-4  # of the variance of a window's brightness: with much less there is no slope
 LOCAL = (0.02, 0.04)  # root mean square of the windows' part: noise up to the first, all signal from the second on
 LOCAL_RADIUS = 16  # px over which that is averaged
 REST = (0.03, 0.06)  # the same for the difference itself
@@ -36,14 +38,14 @@ STRIP = 2**20  # pixels of the photo that are computed at a time
 
 @dataclass(frozen=True)
 class Change:
-    """How an edit changes colors: `table` everywhere, and beside it an affine map for each pixel of the small picture.
+    """How an edit changes colors: `table` everywhere, and beside it a line for each pixel of the small picture.
 
-    `maps` is (12, h, w): what is added to red, green and blue is, of each, three slopes over the photo's colors and an
-    offset.
+    `lines` is (6, h, w): what is added to red, green and blue, as their slopes over the photo's brightness and their
+    offsets.
     """
 
     table: ImageFilter.Color3DLUT
-    maps: Tensor
+    lines: Tensor
 
 
 def carry(photo: Image.Image, small: Image.Image, edit: Image.Image) -> Image.Image:
@@ -63,13 +65,12 @@ def fit(small: Image.Image, edit: Image.Image) -> Change:
     before, after = _tensor(small), _tensor(edit)
     table = _table(before, after)
     rest = after - _tensor(small.filter(table))
-    slopes, offset = _windows(before, rest)
-    local = _applied(slopes, offset, before)
+    brightness = _brightness(before)
+    slopes, offsets = _lines(brightness, rest)
+    local = offsets + slopes * brightness
     weight = _gate(local, LOCAL_RADIUS, *LOCAL)
-    slopes, offset = weight * slopes, weight * offset
     rest = rest - weight * local
-    offset = offset + _gate(rest, REST_RADIUS, *REST) * rest
-    return Change(table, torch.cat([slopes, offset]))
+    return Change(table, torch.cat([weight * slopes, weight * offsets + _gate(rest, REST_RADIUS, *REST) * rest]))
 
 
 @torch.inference_mode()
@@ -77,14 +78,14 @@ def apply(photo: Image.Image, change: Change) -> Image.Image:
     """A change of colors made to a photo of any size; memory is needed for a strip of it at a time."""
     width, height = photo.size
     carried = photo.filter(change.table)
-    wide = interpolate(change.maps[None], (change.maps.shape[1], width), mode="bilinear", align_corners=False)[0]
+    wide = interpolate(change.lines[None], (change.lines.shape[1], width), mode="bilinear", align_corners=False)[0]
     for top, bottom in _strips(width, height):
-        maps = _rows(wide, top, bottom, height)
-        if not maps.any():
+        slopes, offsets = _rows(wide, top, bottom, height).chunk(2)
+        if not (slopes.any() or offsets.any()):
             continue
         part = (0, top, width, bottom)
-        strip = _tensor(carried.crop(part)) + _applied(maps[:9], maps[9:], _tensor(photo.crop(part)))
-        carried.paste(_picture(strip), part)
+        added = offsets.addcmul_(slopes, _brightness(_tensor(photo.crop(part))))
+        carried.paste(_picture(added.add_(_tensor(carried.crop(part)))), part)
     return carried
 
 
@@ -96,7 +97,7 @@ def _table(before: Tensor, after: Tensor) -> ImageFilter.Color3DLUT:
 
     A straight line through the same colors, found first, holds it where the photo has no colors to say.
     """
-    given, wanted = (picture.flatten(1).T.double() for picture in (before, after))
+    given, wanted = (picture.flatten(1)[:, ::EVERY].T.double() for picture in (before, after))
     axis = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     blue, green, red = torch.meshgrid(axis, axis, axis, indexing="ij")  # red changes fastest in Pillow's table
     colors = torch.stack([red, green, blue], -1).flatten(0, 2)
@@ -121,29 +122,21 @@ def _least_squares(system: Tensor, wanted: Tensor) -> Tensor:
     return torch.linalg.solve(normal + 1e-9 * normal.trace() * torch.eye(len(normal)), system.T @ wanted)
 
 
-# --- the map of each window ------------------------------------------------------------------------------------------
+# --- the line of each window -----------------------------------------------------------------------------------------
 
 
-def _windows(before: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """The affine map of each window: slopes (9, h, w), those of one result together, and offsets (3, h, w)."""
-    size = before.shape[1:]
-    products = (before[:, None] * torch.stack([before, wanted])[:, None]).flatten(0, 2)
-    mean, aim = _mean(before, RADIUS), _mean(wanted, RADIUS)
-    spread = _mean(products, RADIUS).view(2, 3, 3, *size) - mean[:, None] * torch.stack([mean, aim])[:, None]
-    within, across = spread.permute(0, 3, 4, 1, 2)
-    slopes = torch.linalg.solve(within + EPSILON * torch.eye(3), across).permute(3, 2, 0, 1)  # (result, color, h, w)
-    offset = aim - (slopes * mean).sum(1)
-    return _mean(slopes.flatten(0, 1), RADIUS), _mean(offset, RADIUS)
+def _lines(brightness: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each window the lines of least squares from brightness, (1, h, w), to three values: slopes and offsets."""
+    pictures = torch.cat([brightness, brightness.square(), wanted, brightness * wanted])
+    mean, square, aim, product = _mean(pictures, RADIUS).split((1, 1, 3, 3))
+    slopes = (product - mean * aim) / (square - mean.square() + EPSILON)
+    return _mean(slopes, RADIUS), _mean(aim - slopes * mean, RADIUS)
 
 
-def _applied(slopes: Tensor, offset: Tensor, picture: Tensor) -> Tensor:
-    red, green, blue = picture
-    return torch.stack(
-        [
-            offset[i].addcmul(slopes[3 * i], red).addcmul_(slopes[3 * i + 1], green).addcmul_(slopes[3 * i + 2], blue)
-            for i in range(3)
-        ]
-    )
+def _brightness(picture: Tensor) -> Tensor:
+    """(3, h, w) to (1, h, w)."""
+    red, green, blue = picture.split(1)
+    return (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def _mean(picture: Tensor, radius: int) -> Tensor:
@@ -170,7 +163,7 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
 
 
 def _rows(maps: Tensor, top: int, bottom: int, height: int) -> Tensor:
-    """Rows of the maps as if they had been enlarged to this height, bilinearly."""
+    """These rows of the maps, as if they had been enlarged to this height, bilinearly."""
     last = maps.shape[1] - 1
     place = ((torch.arange(top, bottom) + 0.5) * (maps.shape[1] / height) - 0.5).clamp(0, last)
     above = place.floor().long()

@@ -53,6 +53,18 @@ def gather(folder: Path) -> None:
     (folder / "index.json").write_text(json.dumps({"listed": _listed(), "pictures": rows}, indent=1), encoding="utf-8")
 
 
+def original(folder: Path, name: str) -> Image.Image:
+    """A photo at its own size, in RGB; its package is fetched into the folder unless it is there.
+
+    Raises:
+        RuntimeError: apt-get or dpkg-deb is missing or fails.
+    """
+    (picture,) = (each for each in sources() if each.name == name)
+    (folder / "packages").mkdir(parents=True, exist_ok=True)
+    with Image.open(io.BytesIO(_bytes_of(picture, _unpacked(picture.package, folder)))) as photo:
+        return photo.convert("RGB")
+
+
 def train_crops(
     folder: Path, rng: np.random.Generator, size: int | tuple[int, int], count: int = 1
 ) -> NDArray[np.float32]:
