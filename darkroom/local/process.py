@@ -176,7 +176,7 @@ class Process(ABC):
     def wait_until_ready(self) -> None:
         """Return when the process that was started is ready; raises as `start` does."""
         over = time.monotonic() + self.patience
-        while not (self.running and self.ready()):
+        while not (self.ready() and self.running):  # in this order: it may end while it is asked
             if not self.running:
                 end = self.tail()
                 kind = PortTaken if PORT_TAKEN.search(end) else ProcessError

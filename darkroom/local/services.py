@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
     "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
+
+MARK = "Darkroom-Process"
 
 
 class Service(Process):
@@ -53,17 +56,25 @@ class Service(Process):
 
 
 class Api(Service):
-    """The web tier."""
+    """The web tier. A mark on its answers tells it from another server that has taken its port."""
 
     name = "api"
 
+    def __init__(self, folder: Path, lifeline: Lifeline, settings: dict[str, str], port: int) -> None:
+        super().__init__(folder, lifeline, settings, port)
+        self.mark = secrets.token_hex(8)
+
     def command(self) -> list[str]:
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
-        options += ["--http", "api.protocol:BoundedHttp", "--ws", "none"]
+        options += ["--http", "api.protocol:BoundedHttp", "--ws", "none", "--header", f"{MARK}:{self.mark}"]
         return [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
 
     def ready(self) -> bool:
-        return bool(self.ask("/readyz"))
+        try:
+            answer = http_client().get(f"{self.url}/readyz")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK and answer.headers.get(MARK) == self.mark
 
     def move(self) -> None:
         (self.port,) = free_ports(1)

@@ -11,8 +11,12 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 
-from darkroom.local.process import Process, ProcessError
+from darkroom.local.process import Lifeline, PortTaken, Process, ProcessError
 from darkroom.local.servers import SeaweedFS, Valkey
+from darkroom.local.services import Api
+from jobs.settings import Settings
+from tests.darkroom.sleepers import Sleeper
+from tests.receivers import receiving
 
 
 def s3(server: SeaweedFS, secret_key: str | None = None) -> Any:
@@ -112,3 +116,24 @@ class Missing(Failing):
 def test_a_missing_program_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProcessError, match="no-such-program: No such file"):
         Missing(tmp_path).start()
+
+
+class Dying(Sleeper):
+    """Is ready, and has ended once it has said so."""
+
+    def ready(self) -> bool:
+        self.kill()
+        return True
+
+
+def test_what_has_ended_is_not_ready(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="sleeper ended with SIGKILL"):
+        Dying(tmp_path).start()
+
+
+def test_another_server_on_its_port_is_not_taken_for_the_web_tier(tmp_path: Path, parts: Settings) -> None:
+    """One that has bound the port since it was chosen, and answers as ours would."""
+    lifeline = Lifeline()
+    with receiving(lambda _: (200, {}, b'{"ready": true}')) as stranger, pytest.raises(PortTaken):
+        Api(tmp_path, lifeline, {"REDIS_URL": parts.redis_url}, stranger.port).start()
+    lifeline.close()

@@ -34,6 +34,7 @@ CANNOT = {
     "./dev train": "hours",
     "./dev evaluate": "minutes",
     "./dev bench": "minutes each",
+    ".venv/bin/python web/client.py": "writes into the checkout; `./dev check` compares what it would write",
 }
 
 
