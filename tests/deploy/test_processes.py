@@ -63,8 +63,11 @@ def test_an_edit_from_outside_is_streamed_live_and_fetched_by_its_link(outside):
 def test_without_a_key_there_is_nothing_and_metrics_are_not_for_the_outside(stack, outside):
     assert httpx.get(f"{stack.url}/v1/jobs", trust_env=False).status_code == 401
     assert outside.http.get("/metrics").status_code == 404
-    records = {"headers": {"Authorization": f"Bearer {outside.key}"}, "trust_env": False}
-    assert "darkroom_redis_up 1" in httpx.get(f"http://127.0.0.1:{stack.ports['api', 8000]}/metrics", **records).text
+    inside = f"http://127.0.0.1:{stack.ports['api', 8000]}/metrics"
+    for key, told in ((outside.key, False), (stack.variables["ADMIN_KEY"], True)):
+        metrics = httpx.get(inside, headers={"Authorization": f"Bearer {key}"}, trust_env=False).text
+        assert ("darkroom_redis_up 1" in metrics) == told
+        assert "darkroom_tenant_jobs" in metrics or told
 
 
 def test_the_proxy_says_what_is_too_large_and_the_request_has_one_name_all_the_way(outside):
