@@ -615,8 +615,8 @@ def test_what_was_foretold_is_compared_with_what_happened(store):
     store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
     for _ in range(3):
         job = claimed(store)
-        time.sleep(0.05)
+        time.sleep(0.2)
         finish(store, job)
     told = store.promises()
     assert told.jobs == 2, "before the first end nothing was foretold"
-    assert told.median_error_seconds < 0.05 <= told.median_seconds
+    assert told.median_error_seconds < 0.2 <= told.median_seconds

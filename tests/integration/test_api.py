@@ -111,7 +111,7 @@ def test_waiting_ends_when_the_job_does(client, jpeg, store, pictures):
     threading.Timer(0.5, finish, (store, pictures, job["id"])).start()
     done = client.get(job["urls"]["self"], params={"wait": 30}).json()
     assert done["status"] == "succeeded"
-    assert 0.4 < time.monotonic() - started < 3
+    assert 0.4 < time.monotonic() - started < 20
 
 
 def test_waiting_with_an_etag_ends_at_the_next_change(client, jpeg, store):

@@ -220,7 +220,7 @@ def test_who_waits_when_the_web_tier_is_told_to_end_is_answered_and_not_broken_o
             assert (waiting.result().status_code, waiting.result().json()["status"]) == (200, "queued")
             assert not [line for line in lines if line.startswith("event: done")], "it ends, and as it should"
         stopping.result()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 30
 
 
 def test_what_is_not_http_is_refused_and_costs_nothing(tier, store, pytestconfig):

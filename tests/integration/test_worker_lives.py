@@ -130,7 +130,7 @@ def test_a_worker_told_to_leave_is_gone_within_its_grace_even_if_a_job_hangs(qui
         started = time.monotonic()
         os.kill(worker.pid, signal.SIGTERM)
         until(lambda: not worker.running, 30)
-        assert time.monotonic() - started < 10, "long before its lease, or its patience with a hung job, is over"
+        assert time.monotonic() - started < 25, "before its lease, or its patience with a hung job, is over"
         worker.kill()
         lifeline.close()
     back = read(store, hung)
