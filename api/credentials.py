@@ -11,15 +11,16 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from api.decoder import Limits, Refused, kind_of
-from api.photos import BASE_MEMORY, BYTES_PER_PIXEL, PATIENCE, SECONDS, ask, decoders
+from api.decoder import Refused, kind_of
+from api.photos import PATIENCE, ask, decoders, limits_of
 from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
 MARKS = (b"c2pa", b"C2PA")  #: one of them is in every file with credentials
-AVIF = b"ftypavif"
+KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")  #: that carry credentials which we read
+KINDS_IN_WORDS = "a JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF file"
 ORGANIZATION, COMMON = NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME
 
 
@@ -27,8 +28,7 @@ class Credentials:
     """Reads the credentials of pictures, a few at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.max_pixels
-        self._limits = Limits(settings.max_pixels, settings.max_side, settings.input_side, SECONDS, memory)
+        self._limits = limits_of(settings)
         self._most_bytes = settings.max_upload_bytes
         self._off = settings.credentials == "off"
         self._trust = {"trust_anchors": settings.credentials_trust, "allowed_list": settings.credentials_cert}
@@ -53,7 +53,7 @@ class Credentials:
 
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
-            InvalidPicture: neither JPEG, PNG, WebP nor AVIF, or too much work.
+            InvalidPicture: none of `KINDS`, or too much work.
             Unavailable: so many pictures are read that this one had no turn, or nothing here can read credentials.
         """
         if len(data) > self._most_bytes:
@@ -97,13 +97,14 @@ def content_type_of(data: bytes) -> str:
     Raises:
         InvalidPicture: a format whose credentials we do not read.
     """
-    if data[4:12] == AVIF:
-        return "image/avif"
     try:
-        return f"image/{kind_of(data).lower()}"
+        kind = kind_of(data)
     except Refused:
-        wanted = "must be a JPEG, PNG, WebP or AVIF file"
-        raise InvalidPicture(f"The picture {wanted}.", FieldError("image", wanted)) from None
+        kind = ""
+    if kind not in KINDS:
+        wanted = f"must be {KINDS_IN_WORDS}"
+        raise InvalidPicture(f"The picture {wanted}.", FieldError("image", wanted))
+    return f"image/{kind.lower()}"
 
 
 def pem(value: str) -> str:

@@ -1,6 +1,6 @@
 """Decodes strangers' pictures where they can do no harm: in a small pool of processes that they may break.
 
-The web tier starts this module as a program. It has loaded Pillow's three readers and nothing of ours, holds no secret
+The web tier starts this module as a program. It has loaded Pillow's readers and nothing of ours, holds no secret
 and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the kernel
 bounds in memory and in processor time: on a busy machine a picture takes longer, and is not refused for that.
 
@@ -12,6 +12,7 @@ end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type
 import gc
 import io
 import json
+import math
 import os
 import resource
 import signal
@@ -23,19 +24,61 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Protocol
 
-from PIL import Image, ImageCms, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin
+import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageChops,
+    ImageCms,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
-READERS = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin)  # loaded once, here
-SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"RIFF": "WEBP"}
-UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError)
+READERS = (  # loaded once, here
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+KINDS = "a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file"  #: what we take, in words
+SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WEBP",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+}
+AVIF_BRANDS = {b"avif", b"avis"}  #: of the files whose first box is `ftyp`
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+STILL = ("PNG", "WEBP", "AVIF")  #: further frames of these are an animation
+LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
+UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, RuntimeError)
 BROKEN = "cannot be read: it is broken or cut off"
 TOO_HARD = "cannot be read: it takes too much time or memory"
 SMALLEST_SIDE = 16
+STRIP = 256  #: rows
+RLE = 3  #: zlib's strategy that is quickest for photos, and packs them as well
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
 MOST_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
+END_OF_JPEG = b"\xff\xd9"
+MOST_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
+GREY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
+SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
 ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
 ALIVE = b"+"
@@ -46,11 +89,11 @@ DESERTED = 3  #: the exit status of a child that finds the web tier gone
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may ask for; `side` is the longest that a fresh one has, pixels."""
+    """What one picture may ask for."""
 
-    max_pixels: int
+    max_pixels: int  #: of a JPEG, which can be decoded at a fraction of its size
     max_side: int
-    side: int
+    pixels: int  #: that a fresh picture has at most, and an upload of another kind than JPEG
     seconds: float  #: of the processor
     memory: int  #: bytes of address space
 
@@ -75,24 +118,38 @@ class Photo:
 
 
 def decode(data: bytes, limits: Limits) -> Photo:
-    """A fresh picture of the first frame's pixels: upright, RGB, sRGB, at most `limits.side` on its longer side.
+    """A fresh picture of the first frame's pixels: upright, RGB, sRGB, of its own size up to `limits.pixels`.
 
     Raises:
-        Refused: not a JPEG, PNG or WebP, broken, animated, or too large; what can be is decided before decoding.
+        Refused: not one of `KINDS`, broken, animated, or too large; what can be is decided before decoding.
     """
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2  # Pillow itself refuses at twice this, before it takes memory
+    kind = kind_of(data)
+    most = limits.max_pixels if kind == "JPEG" else min(limits.max_pixels, limits.pixels)
+    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow itself refuses at twice this, before it takes memory
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with Image.open(io.BytesIO(data), formats=[kind_of(data)]) as image:
-            _check_shape(image.size, limits)
-            _check_still(image, data)
-            return _fresh(image, limits.side)
+        with open_picture(data, kind) as image:
+            _check_shape(image.size, most, limits.max_side)
+            _check_frames(image, data)
+            loaded = _loaded(image, data, limits.pixels)
+        return _fresh(loaded, data, limits.pixels)
     except (Image.DecompressionBombError, OverflowError) as error:
-        raise Refused(f"must have at most {limits.max_pixels} pixels") from error
+        raise Refused(f"must have at most {most} pixels") from error
     except MemoryError as error:
         raise Refused(TOO_HARD) from error
     except UNREADABLE as error:
         raise Refused(BROKEN) from error
+
+
+def open_picture(data: bytes, kind: str) -> Image.Image:
+    """The picture, of which no more than its head is read yet."""
+    if kind == "HEIF":  # one thread, whose time and memory are counted; and nothing but the picture
+        options = pillow_heif.options
+        options.DECODE_THREADS = 1
+        options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+        return pillow_heif.HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    return Image.open(io.BytesIO(data), formats=[kind])
 
 
 def kind_of(data: bytes) -> str:
@@ -102,65 +159,175 @@ def kind_of(data: bytes) -> str:
         Refused
     """
     if not data:
-        raise Refused("is empty: send a JPEG, PNG or WebP file")
+        raise Refused(f"is empty: send {KINDS}")
     for signature, kind in SIGNATURES.items():
         if data.startswith(signature) and (kind != "WEBP" or data[8:12] == b"WEBP"):
             return kind
-    raise Refused("must be a JPEG, PNG or WebP file")
+    brands = _brands(data)
+    if brands & AVIF_BRANDS:
+        return "AVIF"
+    if brands & HEIF_BRANDS:
+        return "HEIF"
+    raise Refused(f"must be {KINDS}")
 
 
-def _check_shape(size: tuple[int, int], limits: Limits) -> None:
+def _brands(data: bytes) -> set[bytes]:
+    """What an ISO media file says it can be read as; nothing for any other file."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4]), 256)
+    return {data[at : at + 4] for at in (8, *range(16, end, 4))}
+
+
+def _check_shape(size: tuple[int, int], most: int, max_side: int) -> None:
     width, height = size
-    if width * height > limits.max_pixels:
-        raise Refused(f"must have at most {limits.max_pixels} pixels; it has {width} x {height}")
-    if max(size) > limits.max_side:
-        raise Refused(f"must have sides of at most {limits.max_side} pixels; it has {width} x {height}")
+    if width * height > most:
+        raise Refused(f"must have at most {most} pixels; it has {width} x {height}")
+    if max(size) > max_side:
+        raise Refused(f"must have sides of at most {max_side} pixels; it has {width} x {height}")
     if min(size) < SMALLEST_SIDE:
         raise Refused(f"must have sides of at least {SMALLEST_SIDE} pixels; it has {width} x {height}")
     if max(size) > LONGEST_SHAPE * min(size):
         raise Refused(f"must be at most {LONGEST_SHAPE} times as long as it is wide; it has {width} x {height}")
 
 
-def _check_still(image: Image.Image, data: bytes) -> None:
-    """The further frames of a JPEG are depth and gain maps, which phones add; those of the others are an animation."""
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format in ("PNG", "WEBP"):
+def _check_frames(image: Image.Image, data: bytes) -> None:
+    """The further frames of a JPEG or HEIC are depth and gain maps, which phones add; of a GIF the first is taken."""
+    frames = getattr(image, "n_frames", 1) if image.format in STILL else 1
+    if frames > 1:
         raise Refused(f"must be a still picture; it has {frames} frames")
     if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MOST_SCANS:
         raise Refused(f"must be a JPEG of at most {MOST_SCANS} scans")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_page(image)
 
 
-def _fresh(image: Image.Image, side: int) -> Photo:
-    image.draft(None, (side, side))  # lets a JPEG decode at a fraction of its size
-    image.load()
-    small = _resizable(image)
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    upright = _upright(_srgb(small, image.info.get("icc_profile")), image)
-    clean = Image.new("RGB", upright.size)
-    clean.paste(upright)
-    return _encoded(clean, "JPEG" if image.format in ("JPEG", "MPO") else "PNG")
+def _check_page(image: TiffImagePlugin.TiffImageFile) -> None:
+    """The first page of a camera's raw file is a small preview, which nobody means."""
+    if image.tag_v2.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in image.tag_v2:
+        raise Refused("must be a TIFF whose first page is the whole picture, not a preview as in raw files")
+    if image.mode in ("I", "F"):
+        raise Refused("must have 8 or 16 bits a channel; it has 32")
 
 
-def _resizable(image: Image.Image) -> Image.Image:
-    """The picture in 8 bits a channel, without a palette; transparent colours are in an alpha channel."""
+def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
+    pixels = _flat(_reduced(image, most))
+    pixels = _upright(_srgb(pixels, image.info.get("icc_profile")), image)
+    clean = Image.new("RGB", pixels.size)
+    clean.paste(pixels)
+    lossy = image.format in LOSSY or (image.format == "WEBP" and b"VP8L" not in data)
+    return _encoded(clean, "JPEG" if lossy else "PNG")
+
+
+def _loaded(image: Image.Image, data: bytes, most: int) -> Image.Image:
+    """The picture with its pixels; of a JPEG that lacks its last bytes those that are there, if few are missing."""
+    _draft(image, most)
+    try:
+        image.load()
+    except OSError:
+        if image.format not in ("JPEG", "MPO") or not _is_coarsely_whole(image, data):
+            raise
+        with open_picture(data + END_OF_JPEG, "JPEG") as ended:
+            _draft(ended, most)
+            ended.load()
+        _go_on_where_it_ends(ended)
+        return ended
+    return image
+
+
+def _draft(image: Image.Image, most: int) -> None:
+    """Have a JPEG of more than twice so many pixels decoded at the fraction of its size that costs nothing."""
+    width, height = image.size
+    part = 1
+    while width * height > 2 * most * part * part:
+        part *= 2
+    if part > 1:
+        image.draft(None, (width // part, height // part))
+
+
+def _is_coarsely_whole(image: Image.Image, data: bytes) -> bool:
+    """Whether a JPEG that lacks its end has, all the same, every colour and all but the last details.
+
+    The first scan has all channels, and a progressive one also has another scan behind one that has the finest details.
+    """
+    scans = _scans(data)
+    if not scans or scans[0][0] != len(image.getbands()):
+        return False
+    progressive = scans[0][1] == 0
+    return not progressive or any(finest == 63 for _, finest in scans[:-1])
+
+
+def _scans(data: bytes) -> list[tuple[int, int]]:
+    """Of each scan of a JPEG: how many channels it has, and the finest of the 64 frequencies."""
+    at, scans = 2, []
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # over the segments, one of which may be a small JPEG
+    while (at := data.find(b"\xff\xda", at)) >= 0:
+        channels = int.from_bytes(data[at + 4 : at + 5])
+        scans.append((channels, int.from_bytes(data[at + 6 + 2 * channels : at + 7 + 2 * channels])))
+        at += 4
+    return scans
+
+
+def _go_on_where_it_ends(image: Image.Image) -> None:
+    """Where a JPEG has grey in place of its last pixels, have the row above them go on.
+
+    Raises:
+        OSError: too many are missing.
+    """
+    width, height = image.size
+    top = height - min(height, max(16, height // 16))
+    missing = _grey(image.crop((0, top, width, height)))
+    if missing.histogram()[255] > MOST_MISSING * width * height:
+        raise OSError("too much of it is missing")
+    if box := missing.getbbox():
+        row = image.crop((0, max(0, top + box[1] - 1), width, max(1, top + box[1])))
+        image.paste(row.resize(missing.size, Image.Resampling.NEAREST), (0, top), missing)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Where all channels have the value that a decoder gives in place of data: 255 there, 0 elsewhere."""
+    masks = [band.point([255 * (level in GREY) for level in range(256)]) for band in image.split()]
+    return reduce(ImageChops.darker, masks)
+
+
+def _reduced(image: Image.Image, most: int) -> Image.Image:
+    """At most so many pixels; made in strips, for the way in between would take as much memory as the picture."""
+    width, height = image.size
+    if width * height <= most:
+        return image
+    scale = math.sqrt(most / (width * height))
+    small = Image.new(image.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
+    for top in range(0, small.height, STRIP):
+        end = min(top + STRIP, small.height)
+        box = (0, top * height / small.height, width, end * height / small.height)
+        small.paste(image.resize((small.width, end - top), Image.Resampling.LANCZOS, box), (0, top))
+    return small
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """The picture in 8 bits a channel, without a palette, laid on white where it is transparent."""
     if image.mode.startswith("I"):  # 16 bits of grey; a transparent one is as rare as it is odd, and stays opaque
         return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.has_transparency_data:
-        return image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(layer, mask=layer)
+        return white
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The colours as on a usual screen: laid on white where they are transparent, their profile applied."""
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    """The colours as on a usual screen: their profile applied."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
+            target, in_place = ImageCms.createProfile("sRGB"), image.mode == "RGB"
+            made = ImageCms.profileToProfile(image, source, target, outputMode="RGB", inPlace=in_place)
+            return image if made is None else made
         except (ImageCms.PyCMSError, *UNREADABLE):
             pass  # a broken profile, or one of other channels, says nothing about the colours
-    return image.convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
@@ -172,8 +339,8 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _encoded(clean: Image.Image, kind: str) -> Photo:
-    """What came as a JPEG has lost detail already and stays one, fifteen times quicker to write; the rest is exact."""
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
+    """What has lost detail already becomes a JPEG, fifteen times quicker to write; the rest is exact."""
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1, "compress_type": RLE}
     data = io.BytesIO()
     clean.save(data, kind, **options)
     return Photo(data.getvalue(), f"image/{kind.lower()}", clean.size)
@@ -212,11 +379,12 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
     try:
         photo = decode(data, limits)
         head = {"size": photo.size, "content_type": photo.content_type}
-        told = json.dumps(head).encode() + b"\n" + photo.data
+        told = [json.dumps(head).encode() + b"\n", photo.data]
     except Refused as error:
-        told = _refusal(str(error))
+        told = [_refusal(str(error))]
     signal.setitimer(signal.ITIMER_PROF, 0)  # half an answer would be none
-    call.sendall(told)
+    for part in told:
+        call.sendall(part)
     return 0
 
 
@@ -257,9 +425,9 @@ def _fork(work: Callable[[], int]) -> None:
 
 def _warm_up() -> None:
     """Decode once what we know, so that no child has to load what Pillow loads only then."""
-    limits = Limits(10_000, 100, 100, 1.0, 0)
+    limits = Limits(10_000, 100, 10_000, 1.0, 0)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for kind in sorted(set(SIGNATURES.values())):
+    for kind in sorted(set(SIGNATURES.values())):  # HEIC's and AVIF's encoders start threads, and we fork
         data = io.BytesIO()
         Image.new("RGB", (16, 16)).save(data, kind, icc_profile=profile)
         decode(data.getvalue(), limits)

@@ -19,7 +19,7 @@ from typing import Any
 import c2pa
 from PIL import Image
 
-from api.decoder import UNREADABLE, Limits, Refused, kind_of, run
+from api.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
 from jobs.provenance import AI_SOURCES, CONTEXT, OURS, InputCredentials, pixels_sha256
 
 MOST_BYTES = 2**20  #: of credentials that are kept of an input
@@ -72,11 +72,11 @@ def check(data: bytes, content_type: str, trust: dict[str, str], limits: Limits)
 
 def _pixels(data: bytes, limits: Limits) -> str | None:
     """The digest of its pixels; None where they are none of the formats or sizes that we take."""
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels // 2
+    Image.MAX_IMAGE_PIXELS = limits.pixels // 2
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
-        with Image.open(io.BytesIO(data), formats=[kind_of(data)]) as image:
-            return pixels_sha256(image)
+        with open_picture(data, kind_of(data)) as image:
+            return pixels_sha256(image) if image.width * image.height <= limits.pixels else None
     except (Refused, Image.DecompressionBombError, OverflowError, MemoryError, *UNREADABLE):
         return None
 

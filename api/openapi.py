@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.decoder import KINDS
 from api.examples import OPERATIONS, REQUESTS
 from api.problems import TITLES
 from api.submission import Submission
@@ -23,7 +24,7 @@ def _submission(*, in_json: bool) -> dict[str, Any]:
         optional = fields.keys() - set(schema["required"])
         schema["properties"] = {n: {"anyOf": [f, {"type": "null"}]} if n in optional else f for n, f in fields.items()}
     else:
-        fields["image"] = {"type": "string", "format": "binary", "description": "A JPEG, PNG or WebP file."}
+        fields["image"] = {"type": "string", "format": "binary", "description": KINDS[0].upper() + KINDS[1:] + "."}
     return schema
 
 

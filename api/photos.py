@@ -19,10 +19,10 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SECONDS = 5.0  #: of the processor's time that one picture may take
+SECONDS = 20.0  #: of the processor's time that one picture may take
 LONGEST = 60.0  #: seconds of the clock's until a decoder is given up: the machine is busy, which is no picture's fault
 WAKING = 10.0  #: seconds until a child must answer, though all were killed just now
-PATIENCE = 5.0  #: seconds that a picture waits for its turn
+PATIENCE = 15.0  #: seconds that a picture waits for its turn
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
 BYTES_PER_PIXEL = 16  #: four copies of a picture
 
@@ -91,12 +91,17 @@ def decoders(children: int, program: str = decoder.__name__) -> Decoders:
     return Decoders(children, program)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """What one picture may ask for."""
+    memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.output_pixels
+    return Limits(settings.max_pixels, settings.max_side, settings.output_pixels, SECONDS, memory)
+
+
 class Photos:
     """Reads pictures, a few at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.max_pixels
-        self._limits = Limits(settings.max_pixels, settings.max_side, settings.input_side, SECONDS, memory)
+        self._limits = limits_of(settings)
         self._most_bytes = settings.max_upload_bytes
         self._turns = threading.BoundedSemaphore(settings.decoders)
         self._decoders = decoders(settings.decoders)
@@ -110,7 +115,7 @@ class Photos:
 
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
-            InvalidPicture: not a JPEG, PNG or WebP; or broken, animated, too large, or too much work.
+            InvalidPicture: none of the kinds that we take; or broken, animated, too large, or too much work.
             Unavailable: so many pictures wait that this one had no turn, or its decoder was lost.
         """
         if len(data) > self._most_bytes:
@@ -140,21 +145,22 @@ def ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
             line.sendall(part)
         line.shutdown(socket.SHUT_WR)
         answer = _all_of(line, ends=time.monotonic() + LONGEST)
-        head, _, body = answer.partition(b"\n")
-        told = json.loads(head)
+        end = answer.find(b"\n") if b"\n" in answer else len(answer)
+        told = json.loads(answer[:end])
     except (OSError, ValueError) as error:
         log.warning("a picture has lost its decoder: %r", error)
         raise Unavailable("The picture could not be read right now.") from error
     if told.get("refused") == decoder.TOO_HARD:
         log.warning("a picture has ended its decoder")
-    return told, body
+    del answer[: end + 1]  # in place: what is left may be large
+    return told, bytes(answer)
 
 
-def _all_of(line: socket.socket, *, ends: float) -> bytes:
+def _all_of(line: socket.socket, *, ends: float) -> bytearray:
     answer = bytearray()
     while True:
         line.settimeout(max(0.01, ends - time.monotonic()))
         part = line.recv(1 << 20)
         if not part:
-            return bytes(answer)
+            return answer
         answer += part

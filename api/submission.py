@@ -27,6 +27,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api import strict_json
+from api.decoder import KINDS
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
@@ -59,7 +60,7 @@ def _image(value: Any) -> bytes | Elsewhere:
     if isinstance(value, bytes):
         return value
     if not value:
-        raise invalid("image", "is required: a JPEG, PNG or WebP file")
+        raise invalid("image", f"is required: {KINDS}")
     place, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
     if place in ("job", "upload") and is_id(rest):
         return Elsewhere(place, rest)
@@ -136,7 +137,7 @@ class Submission(BaseModel):
         bytes | Elsewhere, PlainValidator(_image), WithJsonSchema({"type": "string", "description": SOURCES})
     ]
     model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
-    format: Literal["png", "jpeg", "webp"] = "png"
+    format: Literal["png", "jpeg", "webp", "avif"] = "png"
     priority: Priority = Priority.NORMAL
     deadline_seconds: Annotated[int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(_number)] = (
         None

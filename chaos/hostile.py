@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+import pillow_heif
 from PIL import Image, ImageCms, PngImagePlugin
 
-MOST_PIXELS = 40_000_000  #: the service's default
+MOST_PIXELS = 50_000_000  #: the service's default
 MARKER = b"StrangersSecret"
 
 Fate = Literal["taken", "refused", "either"]
@@ -65,7 +66,20 @@ def good() -> dict[str, bytes]:
         "rgba png": encoded(photo.convert("RGBA"), "PNG", pnginfo=_text("comment", "hello")),
         "lossy webp": encoded(photo, "WEBP", quality=60, exif=orientation(6)),
         "lossless webp": encoded(photo.convert("RGBA"), "WEBP", lossless=True),
+        "heic": heic(photo),
+        "avif": encoded(photo, "AVIF", speed=10),
+        "gif": encoded(photo.quantize(32), "GIF", transparency=3),
+        "tiff": encoded(photo, "TIFF"),
+        "packed tiff": encoded(photo, "TIFF", compression="tiff_lzw"),
+        "bmp": encoded(photo, "BMP"),
     }
+
+
+def heic(image: Image.Image, **options: Any) -> bytes:
+    """A HEIC file."""
+    data = io.BytesIO()
+    pillow_heif.from_pillow(image).save(data, **options)
+    return data.getvalue()
 
 
 def _text(key: str, value: str, **options: Any) -> PngImagePlugin.PngInfo:
@@ -230,6 +244,90 @@ def webp_canvas(width: int, height: int) -> tuple[bytes, bytes]:
     return b"VP8X", b"\x12\0\0\0" + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
 
 
+def gif_that_says(width: int, height: int) -> bytes:
+    """A small GIF whose screen has another size."""
+    data = encoded(scene().quantize(32), "GIF")
+    return data[:6] + struct.pack("<HH", width, height) + data[10:]
+
+
+def bmp_that_says(width: int, height: int) -> bytes:
+    """A small BMP whose header has another size."""
+    data = encoded(scene(), "BMP")
+    return data[:18] + struct.pack("<ii", width, height) + data[26:]
+
+
+def tiff_that_says(width: int, height: int, **others: int) -> bytes:
+    """A small TIFF whose first page has another size, or other values in other tags."""
+    data = bytearray(encoded(scene(), "TIFF", compression="tiff_lzw"))
+    (at,) = struct.unpack_from("<I", data, 4)
+    said = {0x100: width, 0x101: height} | {TIFF_TAGS[name]: value for name, value in others.items()}
+    for entry in range(at + 2, at + 2 + 12 * struct.unpack_from("<H", data, at)[0], 12):
+        (tag,) = struct.unpack_from("<H", data, entry)
+        if tag in said:
+            struct.pack_into("<HII", data, entry + 2, 4, 1, said[tag])
+    return bytes(data)
+
+
+TIFF_TAGS = {"bits": 0x102, "compression": 0x103, "offset": 0x111, "rows": 0x116, "length": 0x117}
+
+
+def heic_grid(columns: int, rows: int, tile: int = 512, size: tuple[int, int] | None = None) -> bytes:
+    """A HEIC of tiles, as phones make it, in which all tiles are the same data; it may say another size."""
+    coded = heic(Image.linear_gradient("L").resize((tile, tile)).convert("RGB"))
+    top = _boxes(coded)
+    properties = _boxes(_boxes(_boxes(top[b"meta"][4:])[b"iprp"])[b"ipco"])
+    width, height = size or (tile * columns, tile * rows)
+    tiles = range(2, 2 + columns * rows)
+    layout = struct.pack(">BBBBII", 0, 1, rows - 1, columns - 1, width, height)
+    kinds = [_item(1, b"grid", hidden=False), *(_item(number, b"hvc1", hidden=True) for number in tiles)]
+    known = _box(
+        b"ipco",
+        _box(b"hvcC", properties[b"hvcC"]),
+        _full_box(b"ispe", struct.pack(">II", tile, tile)),
+        _full_box(b"ispe", struct.pack(">II", width, height)),
+    )
+    owners = [struct.pack(">HBB", 1, 1, 3), *(struct.pack(">HBBB", number, 2, 0x81, 2) for number in tiles)]
+
+    def head(data_at: int) -> bytes:
+        places = [(1, data_at, len(layout))]
+        places += [(number, data_at + len(layout), len(top[b"mdat"])) for number in tiles]
+        located = [struct.pack(">HHHII", number, 0, 1, *place) for number, *place in places]
+        return _box(b"ftyp", b"heic\0\0\0\0mif1heic") + _full_box(
+            b"meta",
+            _full_box(b"hdlr", b"\0\0\0\0pict", b"\0" * 13),
+            _full_box(b"pitm", struct.pack(">H", 1)),
+            _full_box(b"iloc", b"\x44\0", struct.pack(">H", len(located)), *located),
+            _full_box(b"iinf", struct.pack(">H", len(kinds)), *kinds),
+            _full_box(b"iref", _box(b"dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles))),
+            _box(b"iprp", known, _full_box(b"ipma", struct.pack(">I", len(owners)), *owners)),
+        )
+
+    return head(len(head(0)) + 8) + _box(b"mdat", layout, top[b"mdat"])
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def _full_box(kind: bytes, *parts: bytes) -> bytes:
+    return _box(kind, b"\0\0\0\0", *parts)
+
+
+def _item(number: int, kind: bytes, *, hidden: bool) -> bytes:
+    return _box(b"infe", struct.pack(">IHH4sB", 2 << 24 | hidden, number, 0, kind, 0))
+
+
+def _boxes(data: bytes) -> dict[bytes, bytes]:
+    """The boxes of an ISO media file, or of a box, by kind."""
+    found, at = {}, 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        found[kind] = data[at + 8 : at + size]
+        at += size
+    return found
+
+
 def scans(count: int, side: int = 2000) -> bytes:
     """A progressive JPEG whose last scan comes again and again."""
     data = encoded(Image.linear_gradient("L").resize((side, side)), "JPEG", progressive=True)
@@ -276,10 +374,10 @@ EDGES: dict[tuple[int, int], Fate] = {
     (16, 16): "taken",
     (16, 128): "taken",
     (16, 129): "refused",
-    (12_000, 1500): "taken",
-    (12_001, 1600): "refused",
-    (8000, 5000): "taken",
-    (8001, 5000): "refused",
+    (16_383, 2048): "taken",
+    (16_384, 2050): "refused",
+    (10_000, 5000): "taken",
+    (10_001, 5000): "refused",
 }
 
 
@@ -296,7 +394,24 @@ def _bombs() -> Crafted:
             "refused",
         ),
         "65500 x 65500 in a jpeg": (jpeg_that_says(65_500, 65_500), "refused"),
-        "169 megapixels in a jpeg": (jpeg_that_says(13_000, 13_000), "refused"),
+        "225 megapixels in a jpeg": (jpeg_that_says(15_000, 15_000), "refused"),
+        "169 megapixels in a jpeg": (jpeg_that_says(13_000, 13_000), "either"),
+        "a gif of 65535 a side": (gif_that_says(65_535, 65_535), "refused"),
+        "a gif that says it is larger": (gif_that_says(5000, 5000), "either"),
+        "a gif that says it is smaller": (gif_that_says(32, 32), "either"),
+        "a bmp of 60000 a side": (bmp_that_says(60_000, 60_000), "refused"),
+        "a bmp of less than nothing": (bmp_that_says(-96, 64), "refused"),
+        "a bmp that says it is larger": (bmp_that_says(960, 640), "refused"),
+        "a tiff of 60000 a side": (tiff_that_says(60_000, 60_000), "refused"),
+        "a tiff that says it is larger": (tiff_that_says(5000, 5000), "refused"),
+        "a tiff of one huge strip": (tiff_that_says(96, 64, rows=2**32 - 1, length=2**32 - 1), "either"),
+        "a tiff whose pixels are elsewhere": (tiff_that_says(96, 64, offset=2**32 - 2), "refused"),
+        "a tiff of 64 bits": (tiff_that_says(96, 64, bits=64), "refused"),
+        "a tiff of old jpeg": (tiff_that_says(96, 64, compression=6), "refused"),
+        "a heic of 10000 megapixels": (heic_grid(200, 200), "refused"),
+        "a heic of 50000 tiles": (heic_grid(250, 200, tile=64, size=(4000, 4000)), "either"),
+        "a heic smaller than its tiles": (heic_grid(4, 4, size=(100, 100)), "either"),
+        "a heic larger than its tiles": (heic_grid(2, 2, size=(8000, 6000)), "either"),
         "a webp canvas of 2 ^ 24 a side": (webp(webp_canvas(1 << 24, 1 << 24), (b"VP8 ", b"\0" * 40)), "refused"),
         "a webp canvas just too large": (webp(webp_canvas(pixels // 100, 101), (b"VP8 ", b"\0" * 40)), "refused"),
         "a lossless webp of 16384 a side": (webp((b"VP8L", b"\x2f\xff\xff\xff\x0f" + b"\0" * 40)), "refused"),
@@ -318,8 +433,10 @@ def _bombs() -> Crafted:
 def _frames() -> Crafted:
     control = struct.pack(">II", 10_000, 0)
     return {
-        "a gif": (animation("GIF", 3), "refused"),
-        "a gif of 500 frames": (animation("GIF", 500), "refused"),
+        "an animated gif": (animation("GIF", 3), "taken"),
+        "a gif of 500 frames": (animation("GIF", 500), "taken"),
+        "an animated avif": (animation("AVIF", 3), "refused"),
+        "a tiff of 20 pages": (animation("TIFF", 20), "taken"),
         "an animated webp": (animation("WEBP", 3), "refused"),
         "a webp of 100 frames": (animation("WEBP", 100), "refused"),
         "an animated png": (animation("PNG", 3), "refused"),
@@ -346,8 +463,15 @@ def _nonsense() -> Crafted:
         "nothing": (b"", "refused"),
         "text": (b"hello, I am a picture", "refused"),
         "an svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "refused"),
-        "a bmp": (encoded(scene(), "BMP"), "refused"),
-        "a tiff": (encoded(scene(), "TIFF"), "refused"),
+        "a ppm": (encoded(scene(), "PPM"), "refused"),
+        "a film": (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "refused"),
+        "a heic's first bytes": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "refused"),
+        "an avif's first bytes": (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "refused"),
+        "a gif's first bytes": (b"GIF89a", "refused"),
+        "a bmp's first bytes": (b"BM", "refused"),
+        "a tiff's first bytes": (b"II*\0", "refused"),
+        "a raw file's preview": (encoded(scene(), "TIFF", tiffinfo={254: 1}), "refused"),
+        "a tiff of 32 bits": (encoded(Image.new("F", (32, 32), 0.5), "TIFF"), "refused"),
         "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99999 99999\n", "refused"),
         "a jpeg's first bytes": (b"\xff\xd8\xff\xe0", "refused"),
         "a png's first bytes": (b"\x89PNG\r\n\x1a\n", "refused"),

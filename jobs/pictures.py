@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
 UPLOADS = "_uploads"
 OWN_FOLDER = "_darkroom"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not

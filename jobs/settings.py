@@ -117,10 +117,10 @@ class Settings(BaseSettings):
 
     max_uploads: Positive = Field(1000, description="addresses for uploads that one tenant is given in a day")
     max_upload_bytes: Positive = Field(20 * 1024 * 1024, description="of an uploaded picture")
-    max_pixels: Positive = Field(40_000_000, description="of an uploaded picture")
-    max_side: Positive = Field(12_000, description="longest side of an uploaded picture, pixels")
-    decoders: Positive = Field(2, description="pictures that one web process decodes at a time, up to 1 GB each")
-    input_side: Positive = Field(1024, description="an input is kept with its longest side at most this, pixels")
+    max_pixels: Positive = Field(200_000_000, description="of an uploaded JPEG; it is kept with OUTPUT_PIXELS")
+    max_side: Positive = Field(16_383, description="longest side of an uploaded picture, pixels; WebP ends there")
+    output_pixels: Positive = Field(50_000_000, description="of what is kept; of uploads that are no JPEGs")
+    decoders: Positive = Field(2, description="pictures that one web process decodes at a time, about 1 GB each")
 
     @model_validator(mode="after")
     def _refuse_default_secrets(self) -> Self:

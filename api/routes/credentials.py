@@ -9,6 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
 from api import strict_json
+from api.credentials import KINDS_IN_WORDS
 from api.deps import Caller, Parts, Reader, Service
 from api.submission import FormWithPicture, invalid
 from jobs.errors import FieldError, MalformedBody, UnsupportedMediaType
@@ -16,7 +17,7 @@ from jobs.job import is_id
 
 router = APIRouter(prefix="/v1/credentials", tags=["credentials"])
 
-PICTURE = {"type": "string", "format": "binary", "description": "A JPEG, PNG, WebP or AVIF file."}
+PICTURE = {"type": "string", "format": "binary", "description": KINDS_IN_WORDS[0].upper() + KINDS_IN_WORDS[1:] + "."}
 BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -99,7 +100,7 @@ async def read_picture(request: Request) -> bytes:
                 raise invalid(name, "is not known: the one field is `image`")
             if isinstance(value, UploadFile):
                 return await value.read()
-        raise invalid("image", "is required: a JPEG, PNG, WebP or AVIF file")
+        raise invalid("image", f"is required: {KINDS_IN_WORDS}")
     finally:
         await form.close()
 

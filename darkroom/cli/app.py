@@ -82,7 +82,7 @@ def write_any_letters() -> None:
 def edit(client: Client, photo: Path, instruction: str, output: Path | None, as_json: bool, **parameters: Any) -> None:
     """Edit a PHOTO as the INSTRUCTION says: send it, show how it goes, save the edited picture.
 
-    PHOTO is a JPEG, PNG or WebP file. Ctrl-C asks whether to cancel the job."""
+    PHOTO is a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file. Ctrl-C asks whether to cancel the job."""
     if output:
         check_place(output)
         parameters["format"] = parameters["format"] or format_of(output)

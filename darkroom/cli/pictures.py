@@ -7,7 +7,7 @@ from pathlib import Path
 from darkroom.client import Job
 from darkroom.errors import DarkroomError
 
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif"}
 
 
 def format_of(output: Path) -> str:

@@ -47,7 +47,7 @@ def test_a_missing_photo_is_named(tmp_path: Path, nowhere: str) -> None:
     ("output", "sentence"),
     [
         ("no-folder/out.png", "Cannot write no-folder/out.png: there is no folder no-folder."),
-        ("out.gif", "Cannot tell the format of out.gif: end it with .png, .jpg, .jpeg, .webp."),
+        ("out.gif", "Cannot tell the format of out.gif: end it with .png, .jpg, .jpeg, .webp, .avif."),
     ],
 )
 def test_a_place_that_will_not_do_is_refused_before_the_work(nowhere: str, output: str, sentence: str) -> None:

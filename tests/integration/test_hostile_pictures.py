@@ -24,14 +24,18 @@ from api.photos import Photos
 from chaos.hostile import (
     MARKER,
     MOST_PIXELS,
+    bmp_that_says,
     corpus,
     encoded,
+    gif_that_says,
+    heic_grid,
     jpeg_that_says,
     mutated,
     orientation,
     png_that_says,
     scene,
     segment,
+    tiff_that_says,
     webp,
     webp_canvas,
 )
@@ -43,7 +47,7 @@ from tests.waiting import until
 from worker.hands import Hands
 from worker.run import Desk, run_next
 
-LIMITS = Limits(MOST_PIXELS, 12_000, 1024, 5.0, 1 << 30)
+LIMITS = Limits(200_000_000, 16_383, MOST_PIXELS, 20.0, 1 << 30)
 TILES = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 60))
 
 
@@ -299,13 +303,13 @@ def hard() -> bytes:
 
 
 def test_a_picture_that_takes_too_long_ends_its_decoder_only(reader, hard, monkeypatch):
-    assert reader.read(hard).size == (1024, 640)
+    assert reader.read(hard).size == (8000, 5000)
     usual = reader._limits
     monkeypatch.setattr(reader, "_limits", replace(usual, seconds=0.05))
     with pytest.raises(InvalidPicture, match="too much time or memory"):
         reader.read(hard)
     monkeypatch.setattr(reader, "_limits", usual)
-    assert reader.read(hard).size == (1024, 640)
+    assert reader.read(hard).size == (8000, 5000)
 
 
 def frozen(reader: Photos, hard: bytes, seconds: float) -> Future[Any]:
@@ -334,7 +338,7 @@ def at_work(reader: Photos) -> list[int]:
 def test_a_picture_is_not_refused_because_the_machine_is_busy(reader, hard, monkeypatch):
     """The limit is the processor's time, which a process that stands still does not use."""
     monkeypatch.setattr(reader, "_limits", replace(reader._limits, seconds=2.0))
-    assert frozen(reader, hard, seconds=2.1).result().size == (1024, 640)
+    assert frozen(reader, hard, seconds=2.1).result().size == (8000, 5000)
 
 
 def test_a_decoder_that_is_too_slow_or_killed_is_no_fault_of_the_picture(reader, hard, monkeypatch):
@@ -348,7 +352,7 @@ def test_a_decoder_that_is_too_slow_or_killed_is_no_fault_of_the_picture(reader,
     with pytest.raises(Unavailable):
         frozen(reader, hard, seconds=0.3).result()
     monkeypatch.undo()
-    assert reader.read(hard).size == (1024, 640)
+    assert reader.read(hard).size == (8000, 5000)
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(reader, hard, monkeypatch):
@@ -390,15 +394,20 @@ def test_a_bomb_is_refused_before_it_takes_memory(hard):
     bombs = [
         png_that_says(13_000, 13_000),
         png_that_says(60_000, 60_000),
-        jpeg_that_says(65_500, 65_500),
         webp(webp_canvas(16_000, 16_000), (b"VP8 ", b"\0" * 40)),
         webp(webp_canvas(1 << 24, 1 << 24), (b"VP8 ", b"\0" * 40)),
+        gif_that_says(65_535, 65_535),
+        tiff_that_says(60_000, 60_000),
+        bmp_that_says(60_000, 60_000),
+        heic_grid(200, 200),
     ]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as new:
         for bomb in bombs:
             kilobytes, said = new.submit(decode_measured, bomb).result()
-            assert "40000000 pixels" in said
+            assert f"{MOST_PIXELS} pixels" in said
             assert kilobytes < 50_000
+        kilobytes, said = new.submit(decode_measured, jpeg_that_says(65_500, 65_500)).result()
+        assert ("200000000 pixels" in said, kilobytes < 50_000) == (True, True)
         kilobytes, said = new.submit(decode_measured, hard).result()
         assert (kilobytes > 100_000, said) == (True, "")
 

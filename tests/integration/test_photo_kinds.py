@@ -1,0 +1,164 @@
+"""Photos as people have them: every kind, way up, shape and size comes out whole, upright and of its own size."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from api.decoder import Limits, Photo, Refused, decode
+from chaos.hostile import encoded, heic, heic_grid, orientation, scene
+from tests.integration.test_hostile_pictures import WAYS, kept, tiles
+from worker.run import encode
+
+LIMITS = Limits(200_000_000, 16_383, 50_000_000, 20.0, 1 << 30)
+TAKEN: dict[str, tuple[Callable[[Image.Image], bytes], float]] = {  # and by how much a level may be off, on average
+    "jpeg": (lambda image: encoded(image, "JPEG", quality=95), 6),
+    "mpo": (lambda image: encoded(image, "MPO", save_all=True, append_images=[image], quality=95), 6),
+    "png": (lambda image: encoded(image, "PNG"), 0),
+    "lossless webp": (lambda image: encoded(image, "WEBP", lossless=True), 0),
+    "webp": (lambda image: encoded(image, "WEBP", quality=95), 6),
+    "heic": (lambda image: heic(image, quality=90), 6),
+    "avif": (lambda image: encoded(image, "AVIF", quality=95, speed=10), 6),
+    "gif": (lambda image: encoded(image.quantize(256), "GIF"), 6),
+    "animated gif": (lambda image: encoded(image, "GIF", save_all=True, append_images=[image.rotate(180)]), 6),
+    "tiff": (lambda image: encoded(image, "TIFF", save_all=True, append_images=[image.rotate(180)]), 0),
+    "packed tiff": (lambda image: encoded(image, "TIFF", compression="tiff_adobe_deflate"), 0),
+    "bmp": (lambda image: encoded(image, "BMP"), 0),
+}
+ORIENTED: dict[str, Callable[[Image.Image, Image.Exif], bytes]] = {
+    "mpo": lambda image, exif: encoded(image, "MPO", save_all=True, append_images=[image], exif=exif, quality=95),
+    "heic": lambda image, exif: heic(image, exif=exif.tobytes(), quality=90),
+    "avif": lambda image, exif: encoded(image, "AVIF", exif=exif, quality=95, speed=10),
+    "tiff": lambda image, exif: encoded(image, "TIFF", exif=exif),
+    "packed tiff": lambda image, exif: encoded(image, "TIFF", exif=exif, compression="tiff_lzw"),
+}
+
+
+def fresh(data: bytes, limits: Limits = LIMITS) -> Image.Image:
+    """What is kept of a picture."""
+    return opened(decode(data, limits))
+
+
+def opened(photo: Photo) -> Image.Image:
+    image = Image.open(io.BytesIO(photo.data))
+    assert (image.size, image.mode, f"image/{image.format}".lower()) == (photo.size, "RGB", photo.content_type)
+    return image
+
+
+def off(one: Image.Image, other: Image.Image) -> float:
+    """By how much two pictures differ, levels."""
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_every_kind_is_taken_as_it_looks(kind):
+    encode_it, most = TAKEN[kind]
+    assert off(fresh(encode_it(tiles())), tiles()) <= most
+
+
+def test_every_kind_is_taken_by_the_service(client):
+    for kind, (encode_it, most) in TAKEN.items():
+        assert off(kept(client, encode_it(tiles())), tiles()) <= most, kind
+
+
+@pytest.mark.parametrize("way", range(1, 9))
+@pytest.mark.parametrize("kind", ORIENTED)
+def test_a_picture_of_a_newer_kind_is_kept_upright(kind, way):
+    """Those of JPEG, PNG and WebP are with the hostile pictures."""
+    assert off(fresh(ORIENTED[kind](WAYS[way - 1](tiles()), orientation(way))), tiles()) < 6
+
+
+SHAPES = [(16, 128), (128, 16), (17, 131), (333, 1111), (1500, 1000), (16, 16), (1999, 251), (1025, 1023)]
+
+
+@pytest.mark.parametrize("size", SHAPES)
+def test_every_shape_is_kept_whole_at_its_own_size(size):
+    """From 1:8 to 8:1; nothing is cut or squeezed, which the corners show."""
+    image = scene(*size)
+    for kind in ("png", "jpeg", "heic") if max(size) < 200 else ("png", "jpeg"):
+        told = fresh(TAKEN[kind][0](image))
+        assert told.size == size
+        assert off(told, image) < (8 if kind != "png" else 0.01)
+
+
+def test_what_has_more_pixels_than_are_kept_is_reduced_if_it_is_a_jpeg():
+    """Up to twice as many by a filter, and beyond at a fraction that the decoder gives; the whole of it either way."""
+    image, small = scene(1600, 1200), Limits(4_000_000, 16_383, 1_000_000, 20.0, 1 << 30)
+    told = fresh(encoded(image, "JPEG", quality=95), small)
+    assert told.size == (1154, 866)
+    assert off(told, image.resize(told.size, Image.Resampling.LANCZOS)) < 2
+    halved = fresh(encoded(image, "JPEG", quality=95), Limits(4_000_000, 16_383, 900_000, 20.0, 1 << 30))
+    assert halved.size == (800, 600)
+    assert off(halved, image.resize((800, 600), Image.Resampling.BOX)) < 2
+    with pytest.raises(Refused, match="at most 1000000 pixels"):
+        decode(encoded(image, "PNG"), small)
+
+
+@pytest.mark.slow
+def test_a_photo_of_50_megapixels_from_a_phone_keeps_its_size():
+    """A HEIC is tiles of 512 pixels; here all are the same."""
+    told = fresh(heic_grid(16, 12, size=(8160, 6120)))
+    assert told.size == (8160, 6120)
+    lines = np.asarray(told.convert("L"), int)[:, 4000]
+    assert (np.abs(lines[512:1024] - lines[:512]).max(), lines[0] < 10, lines[511] > 245) == (0, True, True)
+
+
+@pytest.mark.slow
+def test_a_photo_of_108_megapixels_is_taken_at_half_its_size():
+    told = fresh(encoded(Image.linear_gradient("L").resize((12_000, 9000)), "JPEG", quality=50))
+    assert told.size == (6000, 4500)
+    assert np.abs(np.diff(np.asarray(told.convert("L"), int)[:, 3000])).max() < 8
+
+
+# ---- JPEGs that lack their last bytes
+
+
+def photo(**options: Any) -> bytes:
+    return encoded(scene(640, 480), "JPEG", quality=90, **options)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_last_bytes_is_taken_and_shows_no_grey(progressive):
+    data = photo(progressive=progressive)
+    for lacks in (1, 2, 3, 50):
+        told = fresh(data[:-lacks])
+        assert off(told, scene(640, 480)) < 3
+        assert not (np.asarray(told) == 128).all(2)[-32:].any(1).any(), "no pixel of what a decoder gives for nothing"
+
+
+def cuts(data: bytes) -> Iterator[tuple[int, Image.Image | None]]:
+    """A picture that ends at ever more places, and what is kept of it."""
+    for percent in range(5, 100, 5):
+        try:
+            yield percent, fresh(data[: len(data) * percent // 100])
+        except Refused:
+            yield percent, None
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"exif": True}])
+def test_a_jpeg_that_lacks_more_is_refused_or_right(options):
+    """Never with a part that is missing, nor without its details."""
+    if options.pop("exif", False):  # its thumbnail is a whole JPEG
+        exif = Image.Exif()
+        exif[0x010E] = "x" * 2000
+        options["exif"] = exif
+    outcomes = dict(cuts(photo(**options)))
+    assert outcomes[30] is None
+    for percent, told in outcomes.items():
+        assert told is None or off(told, scene(640, 480)) < 4, percent
+
+
+# ---- what goes out
+
+
+@pytest.mark.parametrize(("kind", "most"), [("png", 0), ("jpeg", 3), ("webp", 3), ("avif", 3)])
+@pytest.mark.parametrize("size", [(96, 64), (17, 131), (1700, 1300)])
+def test_an_output_of_every_format_is_the_picture(kind, most, size):
+    """The last of the sizes is packed quickly."""
+    data, content_type = encode(scene(*size), kind)
+    image = Image.open(io.BytesIO(data))
+    assert (content_type, image.format, image.size, image.mode) == (f"image/{kind}", kind.upper(), size, "RGB")
+    assert off(image, scene(*size)) <= most
