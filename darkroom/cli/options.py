@@ -42,7 +42,7 @@ PARAMETERS = (
     click.option("--size", help="What the model works at: auto, 512x512 or 256x256."),
     click.option("--resolution", help="own: the result has the photo's width and height; model: what the model made."),
     click.option("--sampler", help="How the steps are taken, where a model has the choice."),
-    click.option("--format", type=click.Choice(("png", "jpeg", "webp", "avif")), help="What the edited picture is stored as."),
+    click.option("--format", type=click.Choice(("png", "jpeg", "webp", "avif")), help="What the edit is stored as."),
     click.option("--priority", type=click.Choice(("low", "normal", "high")), help="How urgent it is."),
 )
 

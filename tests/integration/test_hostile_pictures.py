@@ -399,7 +399,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(hard):
         gif_that_says(65_535, 65_535),
         tiff_that_says(60_000, 60_000),
         bmp_that_says(60_000, 60_000),
-        heic_grid(200, 200),
+        heic_grid(30, 30),
     ]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as new:
         for bomb in bombs:
