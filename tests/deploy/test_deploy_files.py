@@ -81,7 +81,8 @@ def test_what_is_copied_into_the_images_is_there_and_let_in():
 
 
 def test_the_images_run_what_the_local_stack_runs(tmp_path):
-    api, local = Stage("api").command, command_of(Api, tmp_path)
+    api, (*local, header, _mark) = Stage("api").command, command_of(Api, tmp_path)
+    assert header == "--header"  # nobody else can take a container's port
     grace = api.index("--timeout-graceful-shutdown") + 1
     assert [*api[:grace], "2", *api[grace + 1 :]] == local  # a container may take longer over its goodbye
     assert Stage("worker-cpu").command == Stage("worker-cuda").command == command_of(Worker, tmp_path)
