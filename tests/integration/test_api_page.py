@@ -67,7 +67,7 @@ def test_a_client_can_follow_the_page(settings, store, pictures, jpeg, tmp_path)
     for name in ("winter.png", "winter-2.png", "night.png"):
         assert Image.open(tmp_path / name).size == (256, 256)
     *_, said = shell.stdout.strip().splitlines()
-    (example,) = blocks("json")
+    example, _warnings = blocks("json")
     assert json.loads(said) == json.loads(example)
 
 
