@@ -73,7 +73,7 @@ test("a model has only its own controls, and says what it is made of", async ({ 
 test("what is no photo is refused in words, and a pasted one is taken", async ({ page }) => {
   await visit(page, "/");
   await page.getByLabel("Choose a photo").setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("a") });
-  await expect(page.getByRole("alert")).toHaveText("notes.txt is no JPEG, PNG or WebP picture.");
+  await expect(page.getByRole("alert")).toHaveText("notes.txt is no JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP picture.");
   await page.evaluate(async () => {
     const canvas = new OffscreenCanvas(64, 48);
     canvas.getContext("2d")?.fillRect(0, 0, 64, 48);
@@ -101,6 +101,6 @@ test("the service's own words are shown where it refuses", async ({ page }) => {
   await page.getByLabel("Choose a photo").setInputFiles({ name: "a.png", mimeType: "image/png", buffer: Buffer.from("no png") });
   await page.getByLabel("What should change?").fill("make it night");
   await page.getByRole("button", { name: /^Develop/ }).click();
-  await expect(page.getByRole("alert")).toContainText("must be a JPEG, PNG or WebP file");
+  await expect(page.getByRole("alert")).toContainText("must be a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file");
   await expect(page.getByLabel("What should change?")).toHaveValue("make it night");
 });

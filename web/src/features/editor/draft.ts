@@ -5,6 +5,8 @@ import { createStore, useStore } from "@/shared/store";
 /** What is to be edited: a file of one's own, or the result of a job. */
 export type Source = { kind: "file"; file: File; url: string } | { kind: "job"; id: string; url: string };
 
+export const nameOf = (source: Source) => (source.kind === "file" ? source.file.name : "the edit before");
+
 export type Value = string | number;
 
 /** The edit that is being prepared. `values` holds only what was touched; the rest follows the model's defaults. */

@@ -1,8 +1,9 @@
 import { Button, Text, Title } from "@mantine/core";
 import { IconCamera, IconPhotoUp, IconX } from "@tabler/icons-react";
-import { setSource, useDraft } from "./draft";
+import { nameOf, setSource, type Source, useDraft } from "./draft";
 import classes from "./editor.module.css";
 import { FileButton } from "./file-button";
+import { Photo } from "./photo";
 import { EXAMPLES, fetchFile } from "./photos";
 
 type Props = { hovers: boolean; problem: string | null; take: (file: File | null) => void };
@@ -12,7 +13,7 @@ export function PhotoStage({ hovers, problem, take }: Props) {
   const { source } = useDraft();
   return (
     <div className={classes.stage} data-hovers={hovers || undefined} data-filled={source ? true : undefined}>
-      {source ? <Chosen url={source.url} /> : <Invitation take={take} />}
+      {source ? <Chosen source={source} /> : <Invitation take={take} />}
       {problem && (
         <Text role="alert" className={classes.problem}>
           {problem}
@@ -23,10 +24,10 @@ export function PhotoStage({ hovers, problem, take }: Props) {
   );
 }
 
-function Chosen({ url }: { url: string }) {
+function Chosen({ source }: { source: Source }) {
   return (
     <>
-      <img src={url} alt="To be edited" className={classes.photo} />
+      <Photo url={source.url} name={nameOf(source)} className={classes.photo} />
       <Button
         className={classes.another}
         variant="default"

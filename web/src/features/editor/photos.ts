@@ -12,12 +12,18 @@ export const EXAMPLES = [
   { name: "Dandelion", url: dandelion, small: dandelionSmall, by: "Clemens Engelhardt", licence: "CC0" },
 ] as const;
 
-export const ACCEPTED = ["image/jpeg", "image/png", "image/webp"];
+/** What the service takes. Browsers give files of the rarer kinds no type, so their endings count too. */
+const KINDS = "JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP";
+const TYPES = ["jpeg", "png", "webp", "heic", "heif", "avif", "gif", "tiff", "bmp"].map((kind) => `image/${kind}`);
+const ENDINGS = [".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp"];
+export const ACCEPTED = [...TYPES, ...ENDINGS];
 const MOST_MEGABYTES = 20;
 
 /** Why a file cannot be edited, or null. The service looks again, at the content. */
 export function refusal(file: File): string | null {
-  if (!ACCEPTED.includes(file.type)) return `${file.name || "This"} is no JPEG, PNG or WebP picture.`;
+  const name = file.name.toLowerCase();
+  if (!TYPES.includes(file.type) && !ENDINGS.some((ending) => name.endsWith(ending)))
+    return `${file.name || "This"} is no ${KINDS} picture.`;
   if (file.size > MOST_MEGABYTES * 2 ** 20) return `${file.name} is larger than ${MOST_MEGABYTES} MB.`;
   return null;
 }

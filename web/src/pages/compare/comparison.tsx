@@ -4,8 +4,9 @@ import { useSearchParams } from "react-router";
 import { CompareForm } from "@/features/compare/compare-form";
 import { CompareGrid } from "@/features/compare/compare-grid";
 import type { Plan } from "@/features/compare/plan";
-import { useDraft } from "@/features/editor/draft";
+import { nameOf, useDraft } from "@/features/editor/draft";
 import { FileButton } from "@/features/editor/file-button";
+import { Photo as Preview } from "@/features/editor/photo";
 import { EXAMPLES, fetchFile } from "@/features/editor/photos";
 import { useSubmit } from "@/features/editor/submit";
 import { usePhotos } from "@/features/editor/use-photo";
@@ -75,7 +76,7 @@ function Photo() {
   return (
     <div>
       <div className={classes.photo}>
-        {source ? <img src={source.url} alt="To be edited" /> : <span />}
+        {source ? <Preview url={source.url} name={nameOf(source)} small /> : <span />}
         <FileButton take={take} label={source ? "Another photo" : "Choose a photo"} size="compact-sm" variant="default" />
         <ul aria-label="Example photos">
           {EXAMPLES.map(({ name, url, small, by }) => (
