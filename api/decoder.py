@@ -96,6 +96,7 @@ class Limits:
     pixels: int  #: that a fresh picture has at most, and an upload of another kind than JPEG
     seconds: float  #: of the processor
     memory: int  #: bytes of address space
+    as_mask: bool = False  #: it tells where another one is to be edited
 
     def impose(self) -> None:
         """Bind this process; who goes beyond is ended by the kernel, or gets a MemoryError."""
@@ -132,7 +133,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
             _check_shape(image.size, most, limits.max_side)
             _check_frames(image, data)
             loaded = _loaded(image, data, limits.pixels)
-        return _fresh(loaded, data, limits.pixels)
+        return _mask(loaded, limits.pixels) if limits.as_mask else _fresh(loaded, data, limits.pixels)
     except (Image.DecompressionBombError, OverflowError) as error:
         raise Refused(f"must have at most {most} pixels") from error
     except MemoryError as error:
@@ -217,6 +218,17 @@ def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
     clean.paste(pixels)
     lossy = image.format in LOSSY or (image.format == "WEBP" and b"VP8L" not in data)
     return _encoded(clean, "JPEG" if lossy else "PNG")
+
+
+def _mask(image: Image.Image, most: int) -> Photo:
+    """A grey PNG of how opaque each pixel is; of how light, where all are opaque."""
+    pixels = _reduced(image, most)
+    alpha = pixels.convert("RGBA").getchannel("A") if pixels.has_transparency_data else None
+    grey = alpha if alpha and alpha.getextrema() != (255, 255) else _flat(pixels).convert("L")
+    upright = _upright(grey, image)
+    clean = Image.new("L", upright.size)
+    clean.paste(upright)
+    return _encoded(clean, "PNG")
 
 
 def _loaded(image: Image.Image, data: bytes, most: int) -> Image.Image:

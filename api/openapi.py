@@ -25,6 +25,8 @@ def _submission(*, in_json: bool) -> dict[str, Any]:
         schema["properties"] = {n: {"anyOf": [f, {"type": "null"}]} if n in optional else f for n, f in fields.items()}
     else:
         fields["image"] = {"type": "string", "format": "binary", "description": KINDS[0].upper() + KINDS[1:] + "."}
+        fields["mask"] |= {"type": "string", "format": "binary"}
+        del fields["mask"]["items"]
     return schema
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -110,8 +110,8 @@ class Photos:
         """Have the decoders ready before the first picture."""
         self._decoders.start()
 
-    def read(self, data: bytes) -> Photo:
-        """A fresh picture of an upload's pixels: upright, RGB, sRGB, without metadata.
+    def read(self, data: bytes, field: str = "image") -> Photo:
+        """A fresh picture of an upload's pixels: upright, RGB, sRGB, without metadata; a `mask` is a grey PNG.
 
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
@@ -120,16 +120,18 @@ class Photos:
         """
         if len(data) > self._most_bytes:
             limit = f"must be at most {self._most_bytes} bytes"
-            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError("image", limit))
+            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError(field, limit))
         if not self._turns.acquire(timeout=PATIENCE):
             raise Unavailable("Too many pictures are being read at the moment.")
         try:
             with self._decoders.call() as line:
-                head, body = ask(line, json.dumps(asdict(self._limits)).encode() + b"\n", data)
+                limits = replace(self._limits, as_mask=field == "mask")
+                head, body = ask(line, json.dumps(asdict(limits)).encode() + b"\n", data)
         finally:
             self._turns.release()
         if "refused" in head:
-            raise InvalidPicture(f"The picture {head['refused']}.", FieldError("image", head["refused"]))
+            name = "mask" if field == "mask" else "picture"
+            raise InvalidPicture(f"The {name} {head['refused']}.", FieldError(field, head["refused"]))
         return Photo(body, head["content_type"], tuple(head["size"]))
 
 

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -28,6 +30,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api import strict_json
 from api.decoder import KINDS
+from api.masks import MOST_SHAPES, Shape
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, Priority, is_id
 from jobs.outbox import Event
@@ -37,9 +40,18 @@ URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that
 LINE_BREAKS = b" \t\r\n"
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
 SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
+MASKS = (
+    "a base64 data URI or upload:<id> of a picture in the photo's proportions, white (or opaque) where the photo is to "
+    'be edited; or a list of shapes, {"box": [left, top, width, height]} or {"polygon": [[x, y], ...]}, in shares of '
+    "its width and height"
+)
 LONGEST_METADATA = 4096
 LONGEST_URL = 2048
 
+SHAPES: TypeAdapter[tuple[Shape, ...]] = TypeAdapter(
+    Annotated[tuple[Shape, ...], Field(min_length=1, max_length=MOST_SHAPES)]
+)
+FILES = ("image", "mask")
 PLACES = ("job", "upload", "url")
 
 
@@ -61,17 +73,37 @@ def _image(value: Any) -> bytes | Elsewhere:
         return value
     if not value:
         raise invalid("image", f"is required: {KINDS}")
+    return _picture("image", value, ("job", "upload", "url"))
+
+
+def _mask(value: Any) -> bytes | Elsewhere | tuple[Shape, ...] | None:
+    """A picture, or shapes; in a form the shapes are JSON."""
+    if isinstance(value, bytes) or value is None:
+        return value or None
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = strict_json.loads(value, "mask")
+    if isinstance(value, list):
+        try:
+            return SHAPES.validate_python(value)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            raise invalid(".".join(map(str, ("mask", *wrong["loc"]))), wrong["msg"]) from None
+    return _picture("mask", value, ("upload",)) if value else None
+
+
+def _picture(field: str, value: Any, places: Sequence[str]) -> bytes | Elsewhere:
+    sources = SOURCES if field == "image" else MASKS
     place, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if place in ("job", "upload") and is_id(rest):
+    if place in ("job", "upload") and place in places and is_id(rest):
         return Elsewhere(place, rest)
-    if place.lower() in ("https", "http") and len(value) <= LONGEST_URL:
+    if "url" in places and place.lower() in ("https", "http") and len(value) <= LONGEST_URL:
         return Elsewhere("url", value)
     if isinstance(value, str) and (prefix := DATA_URI.match(value)):
         try:
             return _from_base64(value[prefix.end() :])
         except binascii.Error:
-            raise invalid("image", "must be a data URI whose base64 is whole, with its `=` at the end") from None
-    raise invalid("image", f"must be a file, or text: {SOURCES}")
+            raise invalid(field, "must be a data URI whose base64 is whole, with its `=` at the end") from None
+    raise invalid(field, f"must be a file, or {sources}")
 
 
 def _from_base64(text: str) -> bytes:
@@ -136,6 +168,11 @@ class Submission(BaseModel):
     image: Annotated[
         bytes | Elsewhere, PlainValidator(_image), WithJsonSchema({"type": "string", "description": SOURCES})
     ]
+    mask: Annotated[
+        bytes | Elsewhere | tuple[Shape, ...] | None,
+        PlainValidator(_mask),
+        WithJsonSchema({"description": MASKS, "type": ["string", "array"], "items": Shape.model_json_schema()}),
+    ] = None
     model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
     format: Literal["png", "jpeg", "webp", "avif"] = "png"
     priority: Priority = Priority.NORMAL
@@ -172,10 +209,12 @@ class Submission(BaseModel):
     @property
     def fingerprint(self) -> str:
         """A digest of everything that was asked for: equal submissions have equal ones."""
-        fields = {name: getattr(self, name) for name in Submission.model_fields if name != "image"}
+        fields = {name: getattr(self, name) for name in Submission.model_fields if name not in FILES}
         fields |= {"given": self.given} | {f"image_{place}": self.image_at(place) for place in PLACES}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
-        digest.update(hashlib.sha256(self.image if isinstance(self.image, bytes) else b"").digest())
+        for picture in (self.image, self.mask):
+            told = picture if isinstance(picture, bytes) else repr(picture).encode()
+            digest.update(hashlib.sha256(told).digest())
         return digest.hexdigest()
 
 
@@ -226,12 +265,13 @@ async def _form_fields(request: Request) -> dict[str, Any]:
 
 
 class FormWithPicture(MultiPartParser):
-    """A multipart form whose `image` is always read as a file, because some clients send one without a file name."""
+    """A multipart form whose pictures are always read as files, because some clients send them without a name."""
 
     def on_headers_finished(self) -> None:
         _, options = parse_options_header(self._current_part.content_disposition)
-        if options.get(b"name") == b"image" and b"filename" not in options:
-            self._current_part.content_disposition = b'form-data; name="image"; filename=""'
+        name = options.get(b"name", b"")
+        if name.decode("latin-1") in FILES and b"filename" not in options:
+            self._current_part.content_disposition = b'form-data; name="%s"; filename=""' % name
         super().on_headers_finished()
 
 
@@ -241,8 +281,8 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
         strict_json.check_text(name, "body")
         if isinstance(value, str):
             strict_json.check_text(value, name)
-        elif name != "image":
-            raise invalid(name, "must be text; the one file is `image`")
+        elif name not in FILES:
+            raise invalid(name, "must be text; the files are `image` and `mask`")
         if name in fields:
             raise invalid(name, "must be given once")
         fields[name] = await _content(value) if isinstance(value, UploadFile) else value

@@ -613,11 +613,18 @@ def submit(
     side: Side, image: Picture, prompt: str, parameters: dict[str, Any], timeout: float | None = None
 ) -> Asking[httpx.Response]:
     """Send a picture and an instruction, once, however often the request has to be repeated."""
-    headers = once(parameters.pop("idempotency_key", None))
+    headers, mask = once(parameters.pop("idempotency_key", None)), parameters.pop("mask", None)
     given = {"prompt": prompt, **{name: value for name, value in parameters.items() if value is not None}}
     fields = {name: as_field(value) for name, value in given.items()}
-    files = {"image": (None, image) if is_elsewhere(image) else read_picture(image)}
+    files = {"image": as_part(image)}
+    if mask is not None:
+        files["mask"] = (None, json.dumps(list(mask))) if isinstance(mask, list | tuple) else as_part(mask)
     return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=headers, timeout=timeout))
+
+
+def as_part(image: Picture) -> tuple[str | None, str | bytes]:
+    """A picture as a form has it: a file, or text that says where it is."""
+    return (None, str(image)) if is_elsewhere(image) else read_picture(image)
 
 
 def as_field(value: Any) -> str:

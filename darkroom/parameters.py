@@ -1,12 +1,19 @@
 """What an edit may be told beside its picture and its instruction."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from darkroom.pictures import Picture
 
 
 class Parameters(TypedDict, total=False):
     """The service knows the ranges and defaults, and `Client.models` shows them; what is None is left out.
 
+    `mask` says where the picture is edited: a picture in its proportions, white there, or a list of shapes in shares of
+    its width and height, `{"box": [left, top, width, height]}` or `{"polygon": [[x, y], ...]}`.
     `idempotency_key` makes two equal submissions one job; without it each call has a key of its own.
     """
 
@@ -19,6 +26,8 @@ class Parameters(TypedDict, total=False):
     seed: int | None
     size: str | None
     resolution: str | None
+    strength: float | None
+    mask: Picture | Sequence[dict[str, Any]] | None
     sampler: str | None
     format: str | None
     priority: str | None

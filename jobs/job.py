@@ -133,6 +133,7 @@ class Job:
     webhook_events: tuple[str, ...] = ()
     request_id: str | None = None
     traceparent: str | None = None
+    mask: str | None = None  #: the key of a grey picture, white where the input is to be edited
     credentials: str | None = None  #: the key of what the input's own content credentials were kept as
 
     status: Status = Status.QUEUED
@@ -214,7 +215,7 @@ def _document(text: str) -> Any:
 
 
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  #: as JSON escapes it
-ORIGINS = ("parent", "request_id", "traceparent", "credentials")
+ORIGINS = ("parent", "request_id", "traceparent", "mask", "credentials")
 NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
     "finished_ms expires_ms cancel_ms"

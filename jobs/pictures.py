@@ -1,6 +1,7 @@
 """The pictures of all jobs, in an S3 bucket. Each job has a folder of its own:
 
 {tenant}/{job}/input.*             what is edited
+{tenant}/{job}/mask.png            where it is to be edited, if not everywhere
 {tenant}/{job}/input.credentials   the content credentials that it came with, if it did
 {tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
@@ -204,6 +205,16 @@ class PictureStore:
     def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         """Store what a job edits. `size` is its width and height."""
         return self._put_picture(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
+
+    def put_mask(self, folder: str, data: bytes) -> str:
+        """Store where an input is to be edited, a PNG. Returns its key."""
+        key = f"{folder}/mask.png"
+        self._put(key, data, "image/png")
+        return key
+
+    def copy_mask(self, key: str, folder: str) -> str:
+        """The same mask in another job's folder."""
+        return self.put_mask(folder, self.read(key))
 
     def put_credentials(self, folder: str, data: bytes) -> str:
         """Store the content credentials that an input came with. Returns their key."""

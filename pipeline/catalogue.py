@@ -113,6 +113,7 @@ COMMON = (
         choices=("own", "model"),
         default="own",
     ),
+    Parameter("strength", "number", "How much of the edit is laid over the photo: 0 is the photo.", 0, 1, default=1.0),
 )
 SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
 THREE_WAY = (

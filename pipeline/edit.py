@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.blending import blend
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
@@ -117,6 +118,8 @@ class Pipeline:
         seed: int | None = None,
         size: str | None = None,
         resolution: Literal["own", "model"] | None = None,
+        strength: float | None = None,
+        mask: Image.Image | None = None,
         sampler: str | None = None,
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
@@ -125,7 +128,10 @@ class Pipeline:
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
 
-        Edits made at the same time by several threads share each denoising step; `priority` says whose go first.
+        With a `mask`, grey and in the photo's proportions, only what is white there is edited; the rest of the picture
+        stays the photo's own, bit for bit at its own size. Edits made at the same time by several threads share each
+        denoising step; `priority` says whose go first.
+
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
         So does one of `on_wait`, which is called now and then while the edit waits for its turn.
         Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
@@ -146,9 +152,11 @@ class Pipeline:
             seed=seed,
             size=size,
             resolution=resolution,
+            strength=strength,
             sampler=sampler,
         )
-        whole, inside = widened(as_rgb(photo))
+        upright = as_rgb(photo)
+        whole, inside = widened(upright)
         picture = fit(whole, params["size"])
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
@@ -165,9 +173,12 @@ class Pipeline:
             else:
                 edited = self._fly(self.own, flight, picture, params, report, notes)
         if params["resolution"] == "own":
-            return carry(whole, picture, edited).crop(inside)
-        across, down = edited.width / whole.width, edited.height / whole.height
-        return edited.crop(tuple(round(at * by) for at, by in zip(inside, (across, down) * 2, strict=True)))
+            edited = carry(whole, picture, edited).crop(inside)
+        else:
+            across, down = edited.width / whole.width, edited.height / whole.height
+            left, top, right, bottom = inside
+            edited = edited.crop((round(left * across), round(top * down), round(right * across), round(bottom * down)))
+        return blend(upright, edited, params["strength"], mask)
 
     def _warn_of_unread(self, name: str, text: str | None, notes: Notes) -> None:
         tokenizer = self.checkpoint.tokenizer

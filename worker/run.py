@@ -19,6 +19,7 @@ from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.provenance import InputCredentials, pixels_sha256
 from jobs.retries import full_jitter
 from jobs.store import JobStore
+from pipeline.blending import blend
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
@@ -158,6 +159,7 @@ def edit_job(desk: Desk, held: Held) -> Result:
         fetched = desk.pictures.read_picture(job.input)
         photo = Image.open(io.BytesIO(fetched), formats=["PNG", "JPEG"])
         photo.load()
+        mask = Image.open(io.BytesIO(desk.pictures.read(job.mask)), formats=["PNG"]).convert("L") if job.mask else None
     loaded = time.monotonic()
     held.enter(patience=LOADING_PATIENCE)
     editor = editor_for(desk, job.model)
@@ -167,7 +169,9 @@ def edit_job(desk: Desk, held: Held) -> Result:
         notes = Notes()
         wanted = inspect.signature(editor.edit).parameters
         params |= {name: given for name, given in (("on_wait", held.check), ("notes", notes)) if name in wanted}
+        strength = params.pop("strength", 1.0)
         edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
+        edited = blend(photo.convert("RGB"), edited, strength, mask)
     ran = time.monotonic()
     held.enter()
     with traces.span("store"):

@@ -13,7 +13,9 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.conditions import is_known
+from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Service, Submitter, no_job
+from api.masks import drawn, fits
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
 from api.submission import Submission, Submitted, invalid
@@ -111,6 +113,7 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         check_webhook("webhook", submission.webhook, service)
     image = _image(submission, caller, service)
     photo, credentials = service.photos.read(image), service.credentials.keep(image)
+    mask = _mask(submission, photo, caller, service)
     job_id = new_id()
     folder = f"{caller.tenant}/{job_id}"
     job = Job(
@@ -127,6 +130,7 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         parent=submission.image_at("job"),
         webhook=submission.webhook,
         webhook_events=tuple(submission.webhook_events),
+        mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
     return _accept(job, caller, service, response, once)
@@ -167,11 +171,26 @@ def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
         raise invalid("image", "must be a job whose output is still kept") from None
 
 
-def _uploaded(upload: str, caller: Caller, service: Parts) -> bytes:
+def _mask(submission: Submission, photo: Photo, caller: Caller, service: Parts) -> bytes | None:
+    """Where the photo is to be edited, as a grey PNG."""
+    asked = submission.mask
+    if asked is None:
+        return None
+    if isinstance(asked, tuple):
+        return drawn(asked, photo.size)
+    data = asked if isinstance(asked, bytes) else _uploaded(asked.name, caller, service, "mask")
+    mask = service.photos.read(data, "mask")
+    if not fits(mask.size, photo.size):
+        shapes = [f"{width} x {height}" for width, height in (photo.size, mask.size)]
+        raise invalid("mask", f"must have the picture's proportions, {shapes[0]}; it has {shapes[1]}")
+    return mask.data
+
+
+def _uploaded(upload: str, caller: Caller, service: Parts, field: str = "image") -> bytes:
     try:
         return service.pictures.read_upload(caller.tenant, upload)
     except NoSuchPicture:
-        raise invalid("image", "must be an upload that has arrived and is younger than a day") from None
+        raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 
 def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
@@ -329,6 +348,7 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response, once
     folder = f"{caller.tenant}/{again_id}"
     try:
         picture = service.pictures.copy_input(job.input, folder)
+        mask = service.pictures.copy_mask(job.mask, folder) if job.mask else None
         credentials = service.pictures.copy_credentials(job.credentials, folder) if job.credentials else None
     except NoSuchPicture:
         raise Conflict("The job's picture is no longer kept.") from None
@@ -346,6 +366,7 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response, once
         parent=job.id,
         webhook=job.webhook,
         webhook_events=job.webhook_events,
+        mask=mask,
         credentials=credentials,
     )
     return _accept(again, caller, service, response, once)

@@ -41,6 +41,7 @@ PARAMETERS = (
     click.option("--seed", type=int, help="The same seed gives the same picture."),
     click.option("--size", help="What the model works at: auto, 512x512 or 256x256."),
     click.option("--resolution", help="own: the result has the photo's width and height; model: what the model made."),
+    click.option("--strength", type=float, help="How much of the edit is laid over the photo: 0 to 1."),
     click.option("--sampler", help="How the steps are taken, where a model has the choice."),
     click.option("--format", type=click.Choice(("png", "jpeg", "webp", "avif")), help="What the edit is stored as."),
     click.option("--priority", type=click.Choice(("low", "normal", "high")), help="How urgent it is."),
@@ -58,7 +59,43 @@ def combined(*decorators: Command) -> Command:
     return decorate
 
 
-edit_arguments = combined(click.argument("photo", type=PATH), click.argument("instruction"), *PARAMETERS)
+def as_box(_: click.Context, __: click.Parameter, boxes: tuple[str, ...]) -> list[dict[str, list[float]]]:
+    """Boxes as they are typed, as the service takes them."""
+    try:
+        numbers = [
+            [float(share.removesuffix("%")) / (100 if "%" in share else 1) for share in b.split(",")] for b in boxes
+        ]
+    except ValueError:
+        numbers = [[]]
+    if any(len(box) != 4 for box in numbers):
+        raise click.BadParameter("must be LEFT,TOP,WIDTH,HEIGHT, such as 0.5,0,0.5,1 or 50%,0%,50%,100%.")
+    return [{"box": box} for box in numbers]
+
+
+def masked(command: Command) -> Command:
+    """Give a command `mask`, which is a picture or boxes."""
+
+    @wraps(command)
+    def with_mask(*args: Any, mask: Path | None, boxes: list[dict[str, list[float]]], **others: Any) -> Any:
+        if mask and boxes:
+            raise click.UsageError("--mask and --box cannot be given together.")
+        return command(*args, mask=mask or boxes or None, **others)
+
+    options: Command = combined(
+        click.option("--mask", type=PATH, help="A picture that is white where the photo is to be edited."),
+        click.option(
+            "--box",
+            "boxes",
+            metavar="LEFT,TOP,WIDTH,HEIGHT",
+            multiple=True,
+            callback=as_box,
+            help="Edit only there, in shares of the photo's width and height (0.5 or 50%). Can be repeated.",
+        ),
+    )(with_mask)
+    return options
+
+
+edit_arguments = combined(click.argument("photo", type=PATH), click.argument("instruction"), *PARAMETERS, masked)
 
 
 def errors_are_sentences(command: Command) -> Command:

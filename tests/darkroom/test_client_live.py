@@ -16,7 +16,8 @@ from PIL import Image
 
 from darkroom.client import AsyncClient, AsyncJob, AsyncJobs, AsyncWebhooks, Client, Job, Jobs, Webhooks
 from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunning
-from tests.integration.test_worker import PHOTO, Step, desk  # noqa: F401 - a fixture
+from tests.integration.conftest import desk  # noqa: F401 - a fixture
+from tests.integration.test_worker import PHOTO, Step
 from tests.local_stack import DEAD_PROXY
 from worker.run import run_next
 

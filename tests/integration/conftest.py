@@ -10,9 +10,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.main import create_app
+from jobs.pictures import PictureStore
 from jobs.settings import Settings
+from jobs.store import JobStore
 from tests.receivers import Receiver
 from tests.web_tier import as_environment
+from worker.hands import Hands
+from worker.run import Desk
 
 HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # where a service without keys is called from
 
@@ -80,6 +84,18 @@ def submit(client: TestClient, image: bytes, **fields) -> dict:
     answer = client.post("/v1/jobs", files={"image": image}, data={"prompt": "make it sepia", **fields})
     assert answer.status_code == 202, answer.text
     return answer.json()
+
+
+@pytest.fixture
+def desk(store: JobStore, pictures: PictureStore) -> Callable[..., Desk]:
+    """A desk whose every model is one editor."""
+
+    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> Desk:
+        about = {"slots": 1, "checkpoint": {}}
+        hands = Hands(store, "w", about, lease_seconds=lease, engine_worked_at=lambda: 0.0, patience=patience)
+        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=lease)
+
+    return make
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from worker.hands import Drained, Hands
 from worker.housekeeper import Housekeeper
 from worker.keeper import Keeper
 from worker.metrics import KeeperMetrics
-from worker.run import Desk, run_next
+from worker.run import run_next
 
 PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
 
@@ -57,18 +57,6 @@ class Step:
 @pytest.fixture(scope="module")
 def micro() -> Pipeline:
     return Pipeline.load(ROOT / "checkpoints" / "micro")
-
-
-@pytest.fixture
-def desk(store, pictures) -> Callable[..., Desk]:
-    """A desk whose every model is one editor."""
-
-    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> Desk:
-        about = {"slots": 1, "checkpoint": {}}
-        hands = Hands(store, "w", about, lease_seconds=lease, engine_worked_at=lambda: 0.0, patience=patience)
-        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=lease)
-
-    return make
 
 
 def read(store, job: dict) -> Job:

@@ -9,7 +9,7 @@ import pytest
 from jobs.job import Status
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from tests.integration.conftest import submit
-from tests.integration.test_worker import PHOTO, Step, desk, read  # noqa: F401 - `desk` is a fixture
+from tests.integration.test_worker import PHOTO, Step, read
 from worker.frames import Frames
 from worker.hands import STUCK, UNFIT, Canceled, Hands
 from worker.run import Desk, run_next

@@ -10,7 +10,7 @@ import { ModelField } from "./model-field";
 import { nameOf, ParameterField } from "./parameter-field";
 import { PromptField } from "./prompt-field";
 
-const FIRST = ["cfg_scale", "image_cfg_scale", "steps", "temperature", "seed", "size", "resolution"];
+const FIRST = ["strength", "cfg_scale", "image_cfg_scale", "steps", "temperature", "seed", "size", "resolution"];
 
 type Props = {
   models: ModelListView;

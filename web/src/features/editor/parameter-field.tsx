@@ -14,6 +14,7 @@ const NAMES: Record<string, string> = {
   seed: "Seed",
   size: "Size",
   resolution: "Result",
+  strength: "Strength",
   sampler: "Sampler",
   negative_prompt: "Stay away from",
 };

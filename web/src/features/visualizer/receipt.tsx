@@ -13,6 +13,7 @@ const SHOWN: [string, string][] = [
   ["sampler", "Sampler"],
   ["size", "Size"],
   ["resolution", "Result"],
+  ["strength", "Strength"],
   ["negative_prompt", "Stay away from"],
 ];
 

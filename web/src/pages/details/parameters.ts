@@ -56,6 +56,13 @@ export const PARAMETERS: Explained[] = [
     what: "The photo's own size: the model edits a small copy, and the change of colors that it made is made to the whole photo, so that every detail stays. What colors cannot say, such as a border or a brush stroke, is enlarged. As the model made it: the small picture itself, the usual for 512² and 256².",
   },
   {
+    name: "strength",
+    title: "Strength",
+    what: "How much of the finished edit is laid over the photo. It costs nothing, and changes nothing about the edit itself.",
+    less: "the photo shines through",
+    more: "the edit as the model made it",
+  },
+  {
     name: "sampler",
     title: "Sampler",
     what: "How the steps are taken. DDIM goes straight down the prediction; DPM++ 2M also looks at how the last one changed, and gets by with fewer steps.",
