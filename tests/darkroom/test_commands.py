@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from darkroom.cli.app import app
 from darkroom.client import Client
@@ -46,6 +47,20 @@ def test_a_job_is_sent_followed_and_saved(darkroom, working, tmp_path):  # noqa:
     assert (tmp_path / "again.jpg").read_bytes() == (tmp_path / "grey.jpg").read_bytes()
     assert darkroom("delete", answer["id"]).exit_code == 0
     assert darkroom("status", answer["id"]).exit_code == 4
+
+
+def test_a_part_of_a_photo_is_edited_alone(darkroom, working, tmp_path):  # noqa: F811
+    saved = str(tmp_path / "grey.png")
+    with working(Step()):
+        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "--box", "50%,0,0.5,1", "-o", saved)
+    assert done.exit_code == 0, done.stderr
+    with Image.open(saved) as picture:
+        width, height = picture.size
+        assert picture.getpixel((width - 1, height // 2)) == (128, 128, 128)
+        assert len(picture.crop((0, 0, width // 2, height)).getcolors(width * height)) > 1000
+    refused = darkroom("edit", PHOTO, "x", "--box", "left half")
+    assert (refused.exit_code, "LEFT,TOP,WIDTH,HEIGHT" in refused.stderr) == (2, True)
+    assert darkroom("edit", PHOTO, "x", "--box", "0,0,1,1", "--mask", PHOTO).exit_code == 2
 
 
 def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: F811

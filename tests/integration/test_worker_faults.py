@@ -40,7 +40,7 @@ def failing(error):
     return Step(fail)
 
 
-def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, desk, store):  # noqa: F811
+def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, desk, store):
     job = submit(client, PHOTO, steps=2)
     run_next(desk(failing(NotFinite())))
     done = client.get(job["urls"]["self"]).json()
@@ -48,7 +48,7 @@ def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, desk, stor
     assert "not finite" in done["error"]["detail"]
 
 
-def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_fits(client, desk, store):  # noqa: F811
+def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_fits(client, desk, store):
     job = submit(client, PHOTO, steps=2)
     working = desk(failing(OutOfMemory("CUDA out of memory")))
     for times in (1, 2):
@@ -62,7 +62,7 @@ def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_
     assert (ended.status, ended.error["type"]) == (Status.FAILED, "internal-error")
 
 
-def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client, desk, store, leaving):  # noqa: F811
+def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client, desk, store, leaving):
     working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
     mate, job = submit(client, PHOTO, steps=2), submit(client, PHOTO, steps=2)
     claimed = working.claim("t")
@@ -74,7 +74,7 @@ def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client,
         assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "device-lost")
 
 
-def test_a_worker_that_leaves_claims_nothing_more(client, desk, store, monkeypatch):  # noqa: F811
+def test_a_worker_that_leaves_claims_nothing_more(client, desk, store, monkeypatch):
     """Its other slots would take what it has given back, and the keeper would charge those jobs with a crash."""
     working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
     claimed = []
@@ -93,7 +93,7 @@ def test_a_worker_that_leaves_claims_nothing_more(client, desk, store, monkeypat
 
 
 @pytest.mark.parametrize("error", [PipelineError("no weights", field="checkpoint"), OSError("no such file")])
-def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving, error):  # noqa: F811
+def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving, error):
     class Broken(dict):
         def __missing__(self, model):
             raise error
@@ -128,7 +128,7 @@ def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
         assert not held.gets_on, "outside of the engine only patience counts"
 
 
-def test_a_preview_that_breaks_costs_no_job(client, desk, store):  # noqa: F811
+def test_a_preview_that_breaks_costs_no_job(client, desk, store):
     class Blind(Step):
         def edit(self, photo, prompt, *, on_step, **params):
             class Broken:
@@ -143,7 +143,7 @@ def test_a_preview_that_breaks_costs_no_job(client, desk, store):  # noqa: F811
     assert read(store, job).status is Status.SUCCEEDED
 
 
-def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client, desk, store):  # noqa: F811
+def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client, desk, store):
     waiting = threading.Event()
 
     class Queued(Step):
