@@ -47,21 +47,21 @@ def refusal(status: int, code: str) -> ClientError:
 
 
 @pytest.mark.parametrize(
-    ("error", "asked"),
+    ("error", "asked", "away"),
     [
-        (EndpointConnectionError(endpoint_url="http://s3"), 4),
-        (refusal(503, "ServiceUnavailable"), 4),
-        (refusal(400, "RequestTimeout"), 4),
-        (refusal(403, "AccessDenied"), 1),
+        (EndpointConnectionError(endpoint_url="http://s3"), 4, True),
+        (refusal(503, "ServiceUnavailable"), 4, True),
+        (refusal(400, "RequestTimeout"), 4, False),
+        (refusal(403, "AccessDenied"), 1, False),
     ],
 )
-def test_only_what_may_pass_is_asked_again(error, asked):
+def test_only_what_may_pass_is_asked_again_and_a_refusal_keeps_nobody_else_out(error, asked, away):
     storage = Failing(error)
     pictures = PictureStore(storage, storage, "b", patience=10.0)
     with pytest.raises(StorageUnavailable):
         pictures.ping()
     assert storage.asked == asked
-    assert pictures.failing
+    assert pictures.failing == away
 
 
 def test_redis_is_asked_once_more_while_the_budget_lasts():
