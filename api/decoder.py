@@ -72,7 +72,6 @@ BROKEN = "cannot be read: it is broken or cut off"
 TOO_HARD = "cannot be read: it takes too much time or memory"
 SMALLEST_SIDE = 16
 STRIP = 256  #: rows
-RLE = 3  #: zlib's strategy that is quickest for photos, and packs them as well
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
 MOST_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
@@ -352,7 +351,7 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 
 def _encoded(clean: Image.Image, kind: str) -> Photo:
     """What has lost detail already becomes a JPEG, fifteen times quicker to write; the rest is exact."""
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1, "compress_type": RLE}
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
     data = io.BytesIO()
     clean.save(data, kind, **options)
     return Photo(data.getvalue(), f"image/{kind.lower()}", clean.size)

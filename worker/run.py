@@ -38,7 +38,6 @@ class NotLoaded(Exception):
 LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
 SIGNING_PATIENCE = 180.0  #: and signing an output: a time-stamp authority that hangs is given up after 30
 LARGE = 2_000_000  #: pixels of a picture that is packed quickly rather than tightly
-RLE = 3  #: zlib's strategy that is quickest for photos, and packs them as well
 LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
 
 
@@ -254,7 +253,7 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
     """A picture's bytes and their content type; nothing but its pixels goes in."""
     large = picture.width * picture.height > LARGE
     options: dict[str, dict[str, Any]] = {
-        "png": {"compress_level": 1, "compress_type": RLE} if large else {"compress_level": 6},
+        "png": {"compress_level": 1 if large else 6},
         "jpeg": {"quality": 92, "subsampling": 0},
         "webp": {"quality": 92, "method": 2 if large else 4},
         "avif": {"quality": 85, "subsampling": "4:4:4", "speed": 9, "max_threads": 1},

@@ -113,6 +113,16 @@ def test_a_photo_of_108_megapixels_is_taken_at_half_its_size():
     assert np.abs(np.diff(np.asarray(told.convert("L"), int)[:, 3000])).max() < 8
 
 
+def test_what_repeats_is_not_kept_as_many_times_its_size():
+    """Else a small upload would fill the storage."""
+    tile = Image.effect_noise((64, 64), 100).convert("RGB")
+    image = Image.new("RGB", (1024, 1024))
+    for place in range(256):
+        image.paste(tile, (64 * (place % 16), 64 * (place // 16)))
+    data = encoded(image, "PNG")
+    assert len(decode(data, LIMITS).data) < 3 * len(data)
+
+
 # ---- JPEGs that lack their last bytes
 
 
