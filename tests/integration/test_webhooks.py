@@ -63,7 +63,7 @@ def check(request: Request, secret: str, key: dict) -> dict:
 
 def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, tmp_path):
     with receiving() as receiver:
-        settings = hooks(receiver, public_url="https://darkroom.example")
+        settings = hooks(receiver, public_url="https://darkroom.example", webhook_timeout_seconds=10)
         with serving(settings) as http, keeper(settings, tmp_path / "log"):
             address = f"{receiver.url}/told?token=secret"
             fields = {"webhook": address, "webhook_events": "job.started,job.completed", "metadata": '{"order": 7}'}
@@ -95,7 +95,7 @@ def test_a_jobs_own_webhook_is_told_and_its_signatures_hold(hooks, jpeg, store, 
 
 def test_a_registered_webhook_lives_its_life(hooks, jpeg):
     with receiving(lambda _: (200, {}, b"y" * 1000)) as receiver:
-        settings = hooks(receiver)
+        settings = hooks(receiver, webhook_timeout_seconds=10)
         with serving(settings) as http, keeper(settings):
             made = http.post("/v1/webhooks", json={"url": receiver.url})
             assert made.status_code == 201, made.text
@@ -263,7 +263,7 @@ def test_every_end_is_told_though_receivers_misbehave_and_keepers_are_killed(hoo
 
 def test_progress_is_told_while_the_job_runs(hooks, store):
     """Twice a second at most, however many steps there are; a message that comes late is told by its sequence."""
-    with receiving() as receiver, keeper(hooks(receiver)):
+    with receiving() as receiver, keeper(hooks(receiver, webhook_timeout_seconds=10)):
         store.submit(a_job(webhook=receiver.url, webhook_events=("job.progress", "job.completed")))
         job = store.claim("w", lease_seconds=30, token="t", slots=9)
         began, step = time.monotonic(), 0
