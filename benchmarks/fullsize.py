@@ -36,7 +36,7 @@ from training.photos import original
 from training.wordings import held_out_wordings
 
 ROOT = Path(__file__).parents[1]
-PHOTOS = ("kitten", "wine", "fig", "mountains", "dandelion", "sunset", "european-honey-bee", "red-panda", "butterfly")
+PHOTOS = ("kitten", "wine", "fig", "mountains", "dandelion", "sunset", "european-honey-bee", "red-panda")
 TONE_FAMILIES = (*TONES, *TINTS)
 LARGEST = 2048  # px of the long side where procedures are applied at full size: they take seconds for more
 TWELVE = (4000, 3000)

@@ -31,8 +31,9 @@ RADIUS = 3  # px of a window, in the small picture
 EPSILON = 3e-4  # of the variance of a window's brightness: with much less there is no slope
 LOCAL = (0.02, 0.04)  # root mean square of the windows' part: noise up to the first, all signal from the second on
 LOCAL_RADIUS = 16  # px over which that is averaged
-REST = (0.03, 0.06)  # the same for the difference itself
+REST = (0.015, 0.03)  # the same for the difference itself
 REST_RADIUS = 8
+GRAIN = 2  # px: texture that is finer averages out, what was drawn does not
 STRIP = 2**20  # pixels of the photo that are computed at a time
 
 
@@ -70,7 +71,9 @@ def fit(small: Image.Image, edit: Image.Image) -> Change:
     local = offsets + slopes * brightness
     weight = _gate(local, LOCAL_RADIUS, *LOCAL)
     rest = rest - weight * local
-    return Change(table, torch.cat([weight * slopes, weight * offsets + _gate(rest, REST_RADIUS, *REST) * rest]))
+    return Change(
+        table, torch.cat([weight * slopes, weight * offsets + _gate(_mean(rest, GRAIN), REST_RADIUS, *REST) * rest])
+    )
 
 
 @torch.inference_mode()
