@@ -33,6 +33,7 @@
     dk:stats                hash    running means, for estimates, and the present turn
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
+    dk:recount              hash    the census that a recount under way is making (see `lua/recount.lua`)
     dk:counts               hash    what was counted since the beginning, by name and labels (`lua/counts.lua`)
     dk:key:{id}             hash    an API key: its tenant, scopes and name, and the SHA-256 of its secret
     dk:keys                 zset    API keys by when they were made
@@ -92,6 +93,7 @@ INVITED = "dk:invited:"
 STATS = "dk:stats"
 PROMISES = "dk:promises"
 CENSUS = "dk:census"
+RECOUNT = "dk:recount"
 COUNTS = "dk:counts"
 KEY = "dk:key:"
 KEYS = "dk:keys"

@@ -9,9 +9,9 @@ from jobs import keys
 from jobs.job import Job, Status, is_id
 from jobs.store import ALIVE_MS, JobStore, reaching_redis, readable_jobs, script_source
 
-PRUNED_AT_ONCE = 500  #: jobs looked at in one call, for others wait meanwhile
 MOST_PRUNED = 10_000  #: in one request
-LOOKED_AT_ONCE = 1000  #: records
+LOOKED_AT_ONCE = 1000  #: records in one request
+ASKED_AT_ONCE = 25  #: of them in one call of a script
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,17 @@ class Operator:
 
     def prune(self, *, status: Status | None, tenant: str | None, older_than_seconds: int) -> tuple[int, bool]:
         """Remove ended jobs before their time. Returns how many, and whether there may be more."""
-        with reaching_redis():
+        removed, cursor = 0, None
+        with reaching_redis("prune"):
             before = self._now_ms() - older_than_seconds * 1000
-            ids = self.redis.zrange(keys.EXPIRY, 0, -1)
-        removed = 0
-        for start in range(0, len(ids), PRUNED_AT_ONCE):
-            if removed >= MOST_PRUNED:
-                return removed, True
-            with reaching_redis():
-                page = ids[start : start + PRUNED_AT_ONCE]
-                removed += self._prune(args=(status or "", tenant or "", before, *page))
+            while cursor != 0:
+                if removed >= MOST_PRUNED:
+                    return removed, True
+                cursor, found = self.redis.zscan(keys.EXPIRY, cursor or 0, count=100)
+                ids = [job_id for job_id, _ in found]
+                while ids:
+                    some, looks = self._prune(args=(status or "", tenant or "", before, *ids))
+                    removed, ids = removed + some, ids[looks:]
         return removed, False
 
     # ---- workers
@@ -135,7 +136,8 @@ class Operator:
             for name in names:
                 pipe.hgetall(name)
             records = dict(zip(ids, pipe.execute(), strict=True))
-            unwhole = {job_id: (absent, other) for job_id, absent, other in self._broken(args=ids)}
+            asked = [self._broken(args=ids[at : at + ASKED_AT_ONCE]) for at in range(0, len(ids), ASKED_AT_ONCE)]
+        unwhole = {job_id: (absent, other) for answer in asked for job_id, absent, other in answer}
         found = [broken_record(job_id, record, *unwhole.get(job_id, ("", ""))) for job_id, record in records.items()]
         return [one for one in found if one.absent or one.no_numbers or one.unreadable], int(cursor)
 

@@ -24,7 +24,7 @@ from jobs.retries import RedisRetry
 log = logging.getLogger(__name__)
 
 PASSED_ON = "passed on"  #: what a script says that has done its share of the work, with more to do
-ROUNDS = 40  #: in which the keeper removes what is over, before it does something else
+ROUNDS = 100  #: in which the keeper removes what is over, before it does something else
 NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 ALIVE_MS = 15_000  #: a worker heard of within this is alive
@@ -38,6 +38,7 @@ CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD": RECORD,
     "LOOKS": 100,  # that one call may take at jobs, deliveries or tenants, for others wait meanwhile
+    "COMMANDS": 300,  # of Redis, after which one that works on many of them takes up no further one
     "TOLD_MS": 600_000,  # how long the tenant's feed tells of a removed job
     "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,
@@ -317,7 +318,10 @@ class JobStore:
 
     def delete(self, job_id: str, tenant: str) -> Literal["deleted", "active"] | None:
         """Remove an ended job; its folder in the bucket goes into the trash."""
-        return cast(Literal["deleted", "active"] | None, self._run("delete", job_id, tenant))
+        answer = PASSED_ON
+        while answer == PASSED_ON:
+            answer = self._run("delete", job_id, tenant)
+        return cast(Literal["deleted", "active"] | None, answer)
 
     def preview(self, job_id: str, kind: PreviewKind = "predicted") -> bytes | None:
         """The latest preview of a running job, JPEG: the picture as predicted, or the latents with their noise."""
@@ -447,9 +451,13 @@ class JobStore:
 
         `about` is what it says of itself: its `slots`, and the card of its `checkpoint`.
         """
-        flat: Iterable[str | int] = (part for r in jobs for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
-        answers = self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
-        return cast(list[Answer], answers)
+        answers: list[Answer] = []
+        while True:
+            rest = jobs[len(answers) :]
+            flat = (part for r in rest for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
+            answers += self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
+            if len(answers) == len(jobs):
+                return answers
 
     def release(self, job: Job, reason: str, *, wait_seconds: float = 0) -> bool:
         """Give a claimed job back, unpunished, to be claimed again after a while."""
@@ -504,7 +512,12 @@ class JobStore:
 
     def reclaim(self, max_crashes: int) -> list[str]:
         """Take back the jobs whose lease has run out. Returns their ids."""
-        return cast(list[str], self._run("reclaim", max_crashes))
+        taken: list[str] = []
+        more = True
+        while more:
+            ids, more = self._run("reclaim", max_crashes)
+            taken += ids
+        return taken
 
     def expire(self, keeper: str = "") -> None:
         """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
@@ -514,7 +527,10 @@ class JobStore:
 
     def recount(self) -> bool:
         """Put the census right. True: it was wrong."""
-        return bool(self._run("recount"))
+        answer = PASSED_ON
+        while answer == PASSED_ON:
+            answer = self._run("recount")
+        return bool(answer)
 
     def ended(self) -> list[Job]:
         """Ended jobs that the bucket does not know of yet, oldest first."""
@@ -535,9 +551,12 @@ class JobStore:
         while True:
             with reaching_redis():
                 cursor, names = self.redis.scan(cursor, match=keys.JOB + "*", count=100)
-            mended += self._run("mend", lease_seconds * 1000, *(name.removeprefix(keys.JOB) for name in names))
+            ids = [name.removeprefix(keys.JOB) for name in names]
+            while ids:
+                wrong, looks = self._run("mend", lease_seconds * 1000, *ids)
+                mended, ids = mended + wrong, ids[looks:]
             if cursor == 0:
-                return int(mended)
+                return mended
 
     def marks(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
         """The status and the fence of each of these jobs that there is a record of."""

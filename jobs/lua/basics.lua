@@ -1,5 +1,17 @@
 -- The clock, Redis' memory, and a field of a record.
 
+-- Redis does nothing else while a script runs, so one that works on many things stops when it has done its share, and is
+-- called again.
+local server, commands = redis, 0
+local redis = {call = function(...)
+  commands = commands + 1
+  return server.call(...)
+end}
+
+local function is_enough(share)
+  return commands >= COMMANDS * (share or 1)
+end
+
 local function now()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)

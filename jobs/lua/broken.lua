@@ -2,8 +2,8 @@
 -- those that hold no number.
 local found = {}
 for _, id in ipairs(ARGV) do
-  if redis.call('EXISTS', JOB .. id) == 1 then
-    local texts, numbers, broken = read_record(id)
+  local texts, numbers, broken = read_record(id)
+  if next(texts) or redis.call('EXISTS', JOB .. id) == 1 then
     local absent, names = absent_fields(id, texts, numbers), {}
     for i = 1, #absent, 2 do names[#names + 1] = absent[i] end
     if #names + #broken > 0 then found[#found + 1] = {id, table.concat(names, ' '), table.concat(broken, ' ')} end

@@ -12,9 +12,14 @@ if mine then
 end
 if redis.call('EXISTS', PAUSED) == 1 or redis.call('SISMEMBER', DRAINING, worker) == 1 then return nil end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, LOOKS)) do
-  redis.call('ZREM', DELAYED, id)
-  redis.call('ZADD', QUEUE, get(id, 'order') or 0, id)
+local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, LOOKS)
+if #due > 0 then
+  local places = {}
+  for i, id in ipairs(due) do
+    places[2 * i - 1], places[2 * i] = get(id, 'order') or 0, id
+  end
+  redis.call('ZREM', DELAYED, unpack(due))
+  redis.call('ZADD', QUEUE, unpack(places))
 end
 
 -- Nobody hoards: a worker holds at most its share of what there is, and one slot in eight is kept for urgent jobs.
@@ -25,18 +30,13 @@ if held >= math.min(slots, math.ceil(work / alive)) then return nil end
 local urgent_only = held >= slots - math.floor(slots / 8)
 
 -- While versions run side by side, a job of the newer one waits for a worker that can read it.
-local function can_read(id)
-  return tonumber(get(id, 'record') or 1) <= newest
+local function can_read(record)
+  return (record or 1) <= newest
 end
 
 -- A job whose next crash is its last has a worker to itself, so that it takes no other down, and none it: the worker
 -- empties itself for the job, and claims nothing beside it.
-local function is_suspect(id)
-  return tonumber(get(id, 'crashes')) >= alone_from
-end
-
-local function is_kept_for_another(id)
-  local other = get(id, 'alone')
+local function is_kept_for_another(id, other)
   return other and other ~= worker and redis.call('HGET', ALONE, other) == id
     and tonumber(redis.call('ZSCORE', WORKERS, other) or 0) >= at - ALIVE_MS
 end
@@ -56,43 +56,56 @@ local function is_alone_with_one()
   return held > 0 and (kept or get(redis.call('SRANDMEMBER', HANDS .. worker), 'alone') == worker)
 end
 
+local crowded = {}
+
 local function is_crowded(tenant)
-  local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running')
-  return redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling') >= (tonumber(most) or most_running)
+  if crowded[tenant] == nil then
+    local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running')
+    local running = redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling')
+    crowded[tenant] = running >= (tonumber(most) or most_running)
+  end
+  return crowded[tenant]
 end
 
 -- Takes the first job that this worker may have off the queue; those that it may not are passed over, or put aside.
 -- Returns its id; or nil, and whether there is a use in looking again.
-local function next_job()
-  if kept and repair_record(kept) and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
-  local passed, looks = 0, 0
-  while looks < LOOKS do
-    looks = looks + 1
-    local id = redis.call('ZRANGE', QUEUE, passed, passed)[1]
-    if not id then return nil end
-    if repair_record(id) ~= 'queued' then
-      redis.call('ZREM', QUEUE, id)
-    elseif tonumber(get(id, 'deadline_ms')) <= at then
+local function look(ids, gone, parked)
+  for i, id in ipairs(ids) do
+    local status, job, numbers = repair_record(id)
+    if status ~= 'queued' then
+      gone[#gone + 1] = id
+    elseif numbers.deadline_ms <= at then
       end_overdue(id)
-    elseif is_crowded(get(id, 'tenant')) then
-      redis.call('ZREM', QUEUE, id)
-      redis.call('ZADD', PARKED, 0, aside(id))
-      looks = looks + 3  -- it takes some four times as long as to pass over one
-    elseif not can_read(id) or (urgent_only and get(id, 'priority') ~= 'high') then
-      passed = passed + 1
-    elseif is_suspect(id) and held > 0 then
-      if not is_kept_for_another(id) then
+      gone[#gone + 1] = id
+    elseif is_crowded(job.tenant) then
+      gone[#gone + 1] = id
+      parked[#parked + 1] = 0
+      parked[#parked + 1] = place_aside(job.tenant, numbers.order, id)
+    elseif can_read(numbers.record) and not (urgent_only and job.priority ~= 'high') then
+      if numbers.crashes < alone_from then
+        gone[#gone + 1] = id
+        return id
+      elseif held == 0 then
+        gone[#gone + 1] = id
+        keep_for_us(id)
+        return id
+      elseif not is_kept_for_another(id, job.alone) then
         keep_for_us(id)
         return nil
       end
-      passed = passed + 1
-    else
-      redis.call('ZREM', QUEUE, id)
-      if is_suspect(id) then keep_for_us(id) end
-      return id
     end
+    if is_enough() then return nil, true end
   end
-  return nil, looks > passed
+  return nil, #gone > 0 and #ids == LOOKS
+end
+
+local function next_job()
+  if kept and repair_record(kept) and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
+  local gone, parked = {}, {}
+  local id, again = look(redis.call('ZRANGE', QUEUE, 0, LOOKS - 1), gone, parked)
+  if #gone > 0 then redis.call('ZREM', QUEUE, unpack(gone)) end
+  if #parked > 0 then redis.call('ZADD', PARKED, unpack(parked)) end
+  return id, again
 end
 
 if is_alone_with_one() then return nil end

@@ -20,12 +20,22 @@ local function observe(phase, ms)
   redis.call('HINCRBY', COUNTS, 'phase_ms ' .. phase, math.floor(ms))
 end
 
--- How many jobs of each model and priority wait and run.
+local function add(census, status, kind, number)
+  if ACTIVE[status] then redis.call('HINCRBY', census, ACTIVE[status] .. ' ' .. kind, number) end
+end
+
+-- How many jobs of each model and priority wait and run. While a recount is under way (see recount.lua), a job that it has
+-- counted moves in the new census as well, and another one is counted there by its move.
 local function count_move(id, from, to)
-  local model, priority = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority'))
-  for status, change in pairs({[from or ''] = -1, [to] = 1}) do
-    if ACTIVE[status] then
-      redis.call('HINCRBY', CENSUS, table.concat({ACTIVE[status], model, priority}, ' '), change)
-    end
+  local model, priority, counted = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority', 'counted'))
+  local kind, round = model .. ' ' .. priority, redis.call('HGET', STATS, 'recount')
+  if from then add(CENSUS, from, kind, -1) end
+  add(CENSUS, to, kind, 1)
+  if not round then return end
+  if counted ~= round then
+    redis.call('HSET', JOB .. id, 'counted', round)
+  elseif from then
+    add(RECOUNT, from, kind, -1)
   end
+  add(RECOUNT, to, kind, 1)
 end

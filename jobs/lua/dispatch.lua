@@ -6,7 +6,8 @@ local at, most, lease_end, random, each = now(), number(1), now() + number(2), t
 -- The lane's first delivery that can be made, and whose it is; the tenant also when there is none.
 local function next_due(lane)
   local tenant
-  for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, 100)) do
+  for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, LOOKS)) do
+    if is_enough() then break end
     local endpoint, owner = unpack(redis.call('HMGET', DELIVERY .. row, 'endpoint', 'tenant'))
     tenant = owner or tenant
     if not endpoint or not owner then
@@ -30,6 +31,7 @@ end
 local records, looks = {}, 0
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0, LOOKS)) do
   if #records == most then break end
+  if is_enough() then break end
   looks = looks + 1
   local row, tenant = next_due(lane)
   if row and is_crowded(tenant) then
@@ -44,4 +46,4 @@ for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0,
     if tenant and not is_crowded(tenant) then recall_lane(tenant) end
   end
 end
-return {records, looks == LOOKS and 1 or 0}
+return {records, (looks == LOOKS or is_enough()) and 1 or 0}

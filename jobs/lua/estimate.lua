@@ -29,8 +29,12 @@ local function estimate(ahead, steps)
   return pace.known and math.max(0, ahead + 1 - pace.free) * pace.interval + steps * pace.step or nil
 end
 
+local function steps_in(params)
+  return tonumber(decode(params, {}).steps) or 1
+end
+
 local function steps_of(id)
-  return tonumber(decode(get(id, 'params'), {}).steps) or 1
+  return steps_in(get(id, 'params'))
 end
 
 local function waiting()

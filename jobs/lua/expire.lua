@@ -2,11 +2,20 @@
 -- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers and keepers.
 -- Returns 'passed on' when there was more of it than one call may do, for others wait meanwhile.
 local at, keeper = now(), text(1)
-local PAGE = 20  -- jobs: each takes some forty commands
 redis.call('ZADD', KEEPERS, at, keeper)
 redis.call('ZREMRANGEBYSCORE', KEEPERS, '-inf', at - 60000)
-local overdue = redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', at, 'LIMIT', 0, PAGE)
-for _, id in ipairs(overdue) do
+
+-- Calls `work` with the members that are due, until this much of the call's share is used. Returns whether there may be more.
+local function work_off(key, share, work)
+  local ids = redis.call('ZRANGEBYSCORE', key, '-inf', at, 'LIMIT', 0, LOOKS)
+  for _, id in ipairs(ids) do
+    if is_enough(share) then return true end
+    work(id)
+  end
+  return #ids == LOOKS
+end
+
+local more_overdue = work_off(DEADLINES, 0.5, function(id)
   local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'deadline-exceeded')
@@ -15,37 +24,36 @@ for _, id in ipairs(overdue) do
   else
     redis.call('ZREM', DEADLINES, id)
   end
-end
-local over = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, PAGE)
-for _, id in ipairs(over) do
-  if repair_record(id) then
-    remove(id)
-    drop_ended_messages(id)
-  else
+end)
+local more_over = work_off(EXPIRY, 1, function(id)
+  if not repair_record(id) then
     redis.call('ZREM', EXPIRY, id)
+  elseif drop_ended_messages(id) then
+    remove(id)
   end
-end
+end)
 local buried = bury(at - TOLD_MS)
 
 -- A limit may have been raised: the next tenants with parked jobs, by name, get one back into the queue.
 local after = redis.call('HGET', STATS, 'recalled') or '-'
 for _ = 1, LOOKS do
+  if is_enough(2) then break end
   local member = redis.call('ZRANGEBYLEX', PARKED, after, '+', 'LIMIT', 0, 1)[1]
   if not member then
     after = '-'
     break
   end
-  local tenant = member:match('^%S+')
-  recall_one(tenant)
-  after = '[' .. tenant .. '!'
+  recall(member)
+  after = '[' .. member:match('^%S+') .. '!'
 end
 redis.call('HSET', STATS, 'recalled', after)
 
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000, 'LIMIT', 0, LOOKS)) do
+  if is_enough(2) then break end
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', WORKER_INFO, worker)
   redis.call('SREM', DRAINING, worker)
   redis.call('HDEL', ALONE, worker)
   redis.call('DEL', HANDS .. worker)
 end
-return math.max(#overdue, #over) == PAGE and 'passed on' or buried == LOOKS and 'passed on' or 1
+return (more_overdue or more_over or buried == LOOKS) and 'passed on' or 1

@@ -68,10 +68,15 @@ local function drop_waiting(row)
   if lane and redis.call('ZSCORE', LANE .. lane, row) and not redis.call('ZSCORE', FLYING .. lane, row) then drop(row) end
 end
 
--- Whoever deletes a job wants nothing more said of it.
+-- Whoever deletes a job wants nothing more said of it. Returns whether that is all done: they are more than one call may drop
+-- when many webhooks heard of each step.
 local function drop_messages(id)
-  for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do drop(row) end
-  redis.call('DEL', MESSAGES .. id)
+  while not is_enough() do
+    local rows = redis.call('SPOP', MESSAGES .. id, 10)
+    for _, row in ipairs(rows) do drop(row) end
+    if #rows == 0 then return true end
+  end
+  return false
 end
 
 local function post(id, tenant, kind, endpoint, lane, url)
@@ -99,14 +104,16 @@ notify = function(id, tenant, kind)
   end
 end
 
--- What was said of a job that is no longer kept is not kept either.
+-- What was said of a job that is no longer kept is not kept either. Returns whether that is all done.
 local function drop_ended_messages(id)
   for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do
+    if is_enough() then return false end
     if redis.call('HGET', DELIVERY .. row, 'status') ~= 'pending' then
       drop(row)
       redis.call('SREM', MESSAGES .. id, row)
     end
   end
+  return true
 end
 
 local function end_delivery(row, status)

@@ -2,9 +2,10 @@
 -- Returns for each its position and the ms until its end (-1: nothing was measured yet), or nil when it is not queued.
 local places = {}
 for i, id in ipairs(ARGV) do
-  if get(id, 'status') == 'queued' then
+  local status, params = unpack(redis.call('HMGET', JOB .. id, 'status', 'params'))
+  if status == 'queued' then
     local at = position(id)
-    places[i] = {at, math.floor(estimate(at, steps_of(id)) or -1)}
+    places[i] = {at, math.floor(estimate(at, steps_in(params)) or -1)}
   else
     places[i] = false
   end

@@ -34,16 +34,25 @@ local function end_attempt(id, outcome, at)
 end
 
 -- Waiting jobs of a tenant that has as many running as it may have stand aside, in their order.
+local function place_aside(tenant, order, id)
+  return string.format('%s %017d %s', tenant, order or 0, id)
+end
+
 local function aside(id)
-  return string.format('%s %017d %s', get(id, 'tenant'), get(id, 'order') or 0, id)
+  local tenant, order = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'order'))
+  return place_aside(tenant, order, id)
+end
+
+local function recall(member)
+  local id = member:match('%S+$')
+  local status, order = unpack(redis.call('HMGET', JOB .. id, 'status', 'order'))
+  redis.call('ZREM', PARKED, member)
+  if status == 'queued' then redis.call('ZADD', QUEUE, order, id) end
 end
 
 local function recall_one(tenant)
   local member = redis.call('ZRANGEBYLEX', PARKED, '[' .. tenant .. ' ', '(' .. tenant .. '!', 'LIMIT', 0, 1)[1]
-  if not member then return end
-  local id = member:match('%S+$')
-  redis.call('ZREM', PARKED, member)
-  if get(id, 'status') == 'queued' then redis.call('ZADD', QUEUE, get(id, 'order'), id) end
+  if member then recall(member) end
 end
 
 local function let_go(id)
@@ -123,6 +132,7 @@ local function forget_events(id, tenant)
   for _, event in ipairs(redis.call('XRANGE', EVENTS .. id, '-', '+')) do entries[#entries + 1] = event[2][6] end
   if #entries > 0 then redis.call('XDEL', FEED .. tenant, unpack(entries)) end
   redis.call('DEL', EVENTS .. id)
+  commands = commands + #entries  -- for so long it takes to read and to delete them
 end
 
 -- Those who follow the tenant's jobs learn of it; that, too, is forgotten after a while.
@@ -137,8 +147,8 @@ local function bury(before)
   for _, stone in ipairs(stones) do
     local tenant, entry = stone:match('(%S+) (%S+)')
     redis.call('XDEL', FEED .. tenant, entry)
-    redis.call('ZREM', TOMBSTONES, stone)
   end
+  if #stones > 0 then redis.call('ZREM', TOMBSTONES, unpack(stones)) end
   return #stones
 end
 

@@ -1,15 +1,20 @@
 -- ARGV: status or '' for any, tenant or '' for any, ended before (ms), then ids of jobs
--- Removes those of the jobs that are over and match. Returns how many.
-local wanted, owner, before, removed = text(1), text(2), number(3), 0
+-- Removes those of the jobs that are over and match. Returns how many; and how many it has looked at, which are fewer than
+-- all when that is more than one call may do.
+local wanted, owner, before, removed, looks = text(1), text(2), number(3), 0, 0
 for i = 4, #ARGV do
+  if is_enough() then break end
   local id = ARGV[i]
-  local status = repair_record(id)
-  local tenant, ended = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'finished_ms'))
-  if ended and tonumber(ended) <= before and (wanted == '' or wanted == status)
-    and (owner == '' or owner == tenant) then
+  local status, job, numbers = repair_record(id)
+  looks = looks + 1
+  if status and numbers.finished_ms and numbers.finished_ms <= before and (wanted == '' or wanted == status)
+    and (owner == '' or owner == job.tenant) then
+    if not drop_messages(id) then
+      looks = looks - 1
+      break
+    end
     remove(id)
-    drop_messages(id)
     removed = removed + 1
   end
 end
-return removed
+return {removed, looks}

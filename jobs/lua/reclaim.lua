@@ -1,8 +1,10 @@
 -- ARGV: crashes allowed
--- Takes back the jobs whose lease has run out: their worker is dead, or hangs. Returns their ids.
+-- Takes back the jobs whose lease has run out: their worker is dead, or hangs. Returns their ids, and 1 when there are more
+-- than one call may do.
 local crashes_allowed = number(1)
-local ids = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, 100)
+local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, LOOKS), {}
 for _, id in ipairs(ids) do
+  if is_enough() then break end
   local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'crashed')
@@ -14,5 +16,6 @@ for _, id in ipairs(ids) do
   else
     requeue(id, 'crashed', 0)
   end
+  taken[#taken + 1] = id
 end
-return ids
+return {taken, (#taken < #ids or #ids == LOOKS) and 1 or 0}

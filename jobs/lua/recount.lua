@@ -1,22 +1,39 @@
 -- Puts the census right where it is wrong: while versions that count stood beside others that did not, or after a loss.
--- Returns 1 where it was.
-local sums = {queued = 0, running = 0}
-local said = redis.call('HGETALL', CENSUS)
-for i = 1, #said, 2 do
-  local status = said[i]:match('^%S+')
-  sums[status] = sums[status] + tonumber(said[i + 1])
-end
-if sums.queued == waiting() and sums.running == redis.call('ZCARD', RUNNING) then return 0 end
-
-redis.call('DEL', CENSUS)
-local function count_again(id, status)
-  if repair_record(id) then count_move(id, nil, status) end
+-- Each call counts a part of the jobs that are not over into a new census; jobs that move meanwhile are counted by their
+-- moves (see counts.lua), and the last call puts the new census in the old one's place.
+-- Returns 0 where nothing was wrong, 'passed on' when there are more jobs to count, or 1.
+local function is_right()
+  local sums, said = {queued = 0, running = 0}, redis.call('HGETALL', CENSUS)
+  for i = 1, #said, 2 do
+    local status = said[i]:match('^%S+')
+    sums[status] = (sums[status] or 0) + (tonumber(said[i + 1]) or 0)
+  end
+  return sums.queued == waiting() and sums.running == redis.call('ZCARD', RUNNING)
 end
 
-for _, member in ipairs(redis.call('ZRANGE', PARKED, 0, -1)) do count_again(member:match('%S+$'), 'queued') end
-for status, sets in pairs({queued = {QUEUE, DELAYED}, running = {RUNNING}}) do
-  for _, set in ipairs(sets) do
-    for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do count_again(id, status) end
+local round, cursor = unpack(redis.call('HMGET', STATS, 'recount', 'recount_cursor'))
+if not round then
+  if is_right() then return 0 end
+  round, cursor = string.format('%.0f', now_us()), '0'
+  redis.call('DEL', RECOUNT)
+end
+
+local page = redis.call('ZSCAN', DEADLINES, cursor or '0', 'COUNT', LOOKS / 2)
+redis.call('HSET', STATS, 'recount', round, 'recount_cursor', page[1])
+local found = {}
+for i = 1, #page[2], 2 do
+  local id = page[2][i]
+  local status, job = repair_record(id)
+  if ACTIVE[status or ''] and job.counted ~= round then
+    redis.call('HSET', JOB .. id, 'counted', round)
+    local kind = ACTIVE[status] .. ' ' .. job.model .. ' ' .. job.priority
+    found[kind] = (found[kind] or 0) + 1
   end
 end
+for kind, number in pairs(found) do redis.call('HINCRBY', RECOUNT, kind, number) end
+if page[1] ~= '0' then return 'passed on' end
+
+redis.call('DEL', CENSUS)
+if redis.call('EXISTS', RECOUNT) == 1 then redis.call('RENAME', RECOUNT, CENSUS) end
+redis.call('HDEL', STATS, 'recount', 'recount_cursor')
 return 1

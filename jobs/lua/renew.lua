@@ -1,5 +1,6 @@
 -- ARGV: lease in ms, worker, what the worker says of itself, then for each job: id, fence, lease it (1) or not (0), step, steps
--- Returns for each job: 'held', 'canceling', or 'lost' when the job is no longer the caller's.
+-- Returns for each job: 'held', 'canceling', or 'lost' when the job is no longer the caller's; for the first of them only when
+-- all are more than one call may do, for each step may be told to many webhooks.
 local lease, worker, about, at = number(1), text(2), text(3), now()
 assert(#ARGV % 5 == 3, 'five arguments for each job')
 for i = 4, #ARGV, 5 do number(i + 3); number(i + 4) end
@@ -10,6 +11,7 @@ redis.call('SET', CHECKPOINT, about)
 
 local answers = {}
 for i = 4, #ARGV, 5 do
+  if is_enough() then break end
   local id, fence, vouched, step, steps = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local answer = hold(id, fence, 'renew')
   if answer ~= 'lost' then

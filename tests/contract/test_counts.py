@@ -9,7 +9,7 @@ import pytest
 from jobs import keys
 from jobs.errors import JobError
 from jobs.job import Job, Priority, Status
-from jobs.store import JobStore
+from jobs.store import PASSED_ON, JobStore
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 BROKE = JobError("internal-error", "It broke", "Somehow.")
@@ -109,6 +109,32 @@ def test_a_census_that_lost_count_is_put_right(store):
     store.redis.delete(keys.CENSUS)
     assert store.recount()
     assert Counter(store.census()) == true_census(store, jobs)
+    assert not store.recount()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_recount_in_portions_is_right_whatever_jobs_do_meanwhile(store, seed):
+    dice = random.Random(seed)
+    jobs = [submit(store, model=dice.choice("ab")) for _ in range(400)]
+    held = [claim(store) for _ in range(100)]
+    store.redis.delete(keys.CENSUS)
+    recount, answer, portions = store._scripts["recount"], PASSED_ON, 0
+    while answer == PASSED_ON:
+        answer, portions = recount(args=()), portions + 1
+        for _ in range(20):
+            match dice.randrange(4):
+                case 0:
+                    jobs.append(submit(store, model=dice.choice("ab")))
+                case 1:
+                    if job := store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000):
+                        held.append(job)
+                case 2:
+                    store.cancel(dice.choice(jobs).id, "default")
+                case 3:
+                    end = dice.choice([finish, crash, lambda s, j: s.release(j, "drained")])
+                    end(store, held.pop(dice.randrange(len(held))))
+    assert portions > 2
+    assert +Counter(store.census()) == true_census(store, jobs)
     assert not store.recount()
 
 

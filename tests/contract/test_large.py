@@ -1,21 +1,33 @@
 """A hundred thousand jobs: what the keeper does with them neither holds Redis up nor forgets one."""
 
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
 
-from jobs import keys
-from jobs.job import Job, new_id
+from jobs import keys, outbox
+from jobs import store as job_store
+from jobs.errors import JobError
+from jobs.job import Job, Status, new_id
+from jobs.operator import Operator
+from jobs.outbox import Attempt, Endpoint, Event, Outbox
 from jobs.pictures import Folder
-from jobs.store import JobStore
-from tests.jobs_of import a_job
+from jobs.store import NO_LIMITS, JobStore, Renewal, script_source
+from tests.jobs_of import A_PICTURE, a_job
 from worker.housekeeper import _batches
 from worker.rebuild import rebuild
 
 JOBS = 100_000
 LONGEST_MS = 1500  #: that one script may hold up everybody else, on a machine that does other things too
+
+SOME = 5000  #: of them, which end, or go
+SLOWLOG = 200_000  #: entries
+SCRIPTS = [*job_store.SCRIPTS, *outbox.SCRIPTS, "prune", "broken"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -98,3 +110,166 @@ def test_all_are_rebuilt_in_their_order(watched):
     assert rebuild(watched, shelf, None).jobs == JOBS
     assert watched.redis.zcard(keys.QUEUE) == JOBS
     assert watched.redis.zrange(keys.QUEUE, 0, 99) == shelf.ids[:100]
+
+
+class Counted:
+    """A script that counts its calls, and notes the most of Redis' processor time that one took."""
+
+    def __init__(self, script: Any, client: Any) -> None:
+        self.script, self.client = script, client
+        self.calls, self.most_ms = 0, 0.0
+        readings = [self.processor_ms() for _ in range(100)]
+        self.reading_ms = median(later - earlier for earlier, later in pairwise(readings))
+
+    def __call__(self, args: Any, client: Any = None) -> Any:
+        self.calls += 1
+        if client is not None:  # a pipeline
+            return self.script(args=args, client=client)
+        before = self.processor_ms()
+        answer = self.script(args=args)
+        self.most_ms = max(self.most_ms, self.processor_ms() - before - self.reading_ms)
+        return answer
+
+    def processor_ms(self) -> float:
+        said = self.client.info("cpu")
+        return 1000 * (said["used_cpu_user_main_thread"] + said["used_cpu_sys_main_thread"])
+
+
+class Scripts:
+    """A client of Redis that counts the calls of each script, and reads of each how long they took."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.known: dict[str, Counted] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def register_script(self, source: str) -> Counted:
+        name = next(name for name in SCRIPTS if script_source(name) == source)
+        return self.known.setdefault(name, Counted(self.client.register_script(source), self.client))
+
+    def table(self) -> list[tuple[str, int, int, int, float, float]]:
+        """Of each script its name and its calls, those above 1 ms and above 5 ms, and the longest: by the clock, and
+        in processor time, in ms.
+        """
+        slow: dict[str, list[float]] = defaultdict(list)
+        for entry in self.client.slowlog_get(SLOWLOG):
+            match entry["command"].split(b" ", 2):
+                case [b"EVALSHA", digest, *_]:
+                    slow[digest.decode()].append(entry["duration"] / 1000)
+        rows = []
+        for name, counted in self.known.items():
+            if counted.calls:
+                took = slow[counted.script.sha]
+                rows.append(
+                    (
+                        name,
+                        counted.calls,
+                        len(took),
+                        sum(ms > 5 for ms in took),
+                        max(took, default=1.0),
+                        counted.most_ms,
+                    )
+                )
+        return sorted(rows, key=lambda row: -row[-1])
+
+
+def test_at_a_hundred_thousand_jobs_of_one_tenant_at_its_limit_no_script_takes_long(store):
+    """Prints the longest calls. Processor time counts: by the clock, a busy machine makes any call a long one."""
+    records = store.redis
+    records.config_set("slowlog-log-slower-than", 1000)
+    records.config_set("slowlog-max-len", SLOWLOG)
+    records.slowlog_reset()
+    scripts = Scripts(records)
+    live_at_its_limit(JobStore(scripts))
+    table = scripts.table()
+    records.config_set("slowlog-log-slower-than", 10_000)
+    records.flushall()
+    sys.stdout.write(f"\n{'script':14}{'calls':>8}{'> 1 ms':>8}{'> 5 ms':>8}{'longest, ms':>13}{'processor, ms':>15}\n")
+    for name, calls, above_1, above_5, longest, most in table:
+        sys.stdout.write(f"{name:14}{calls:8}{above_1:8}{above_5:8}{longest:13.1f}{most:15.1f}\n")
+    assert set(scripts.known) == {name for name, *_ in table}, "each script was called"
+    assert max(most for *_, most in table) < 5
+
+
+def live_at_its_limit(store: JobStore) -> None:
+    """Every script works on a hundred thousand queued jobs of a tenant of which four may run."""
+    submit_many(store, [a_job(tenant="one") for _ in range(JOBS)])
+    for number in range(20):
+        store.renew(f"w{number}", {"slots": 64}, [], lease_seconds=300)
+    held = [claim(store, number) for number in range(4)]
+    assert claim(store, 4) is None
+    assert store.redis.zcard(keys.PARKED) == JOBS - 4
+    messages = Outbox(store)
+    hook = messages.register("one", "https://example.com/hook", tuple(Event))
+    for number in range(4, 104):
+        live_one_life(store, held.pop(0), number)
+        held.append(claim(store, number))
+        deliver(messages, hook)
+    messages.rotate(hook)
+    messages.test(hook)
+    messages.unregister(hook.id, "one")
+    look_at_all(store)
+    end_some(store)
+
+
+def claim(store: JobStore, number: int) -> Job | None:
+    return store.claim(f"w{number % 20}", lease_seconds=30, token=new_id(), slots=64, max_running=4)
+
+
+def live_one_life(store: JobStore, job: Job, number: int) -> None:
+    """One more job comes, and this one ends, in one of four ways."""
+    store.admit("one", NO_LIMITS)
+    store.invite("one", f"upload {number}", 1000, 60)
+    store.submit(a_job(tenant="one"))
+    store.renew("w1", {"slots": 64}, [Renewal(job.id, job.fence, True, 1, 2)], lease_seconds=30)
+    store.keep_preview(job, b"small" * 1000, b"small" * 1000, 1)
+    match number % 4:
+        case 0:
+            store.finish(job, A_PICTURE, {"run_ms": 100}, {"seed": 1})
+        case 1:
+            store.fail(job, JobError("internal-error", "A title", "A sentence."))
+        case 2:
+            store.release(job, "drained")
+        case 3:
+            store.cancel(job.id, "one")
+            store.canceled(job, 1)
+    store.forget_ended(job.id)
+    store.delete(job.id, "one")
+    store.places(store.page("one", status=Status.QUEUED, limit=100, after=None))
+
+
+def deliver(messages: Outbox, hook: Endpoint) -> None:
+    for sent in messages.dispatch(5, 30_000):
+        attempt = Attempt(1, 2, 200, "yes")
+        messages.attempted(sent, "delivered", attempt, again_ms=None, pause_ms=0, rest_ms=0)
+        messages.redeliver(sent.id, hook)
+
+
+def look_at_all(store: JobStore) -> None:
+    store.redis.hincrby(keys.CENSUS, "queued a normal", 1)
+    assert store.recount()
+    assert store.mend(lease_seconds=30) == 0
+    after = -1
+    while after:
+        _, after = Operator(store).broken_records(max(0, after))
+
+
+def end_some(store: JobStore) -> None:
+    """Some begin and are taken back, fail as overdue, and go as old ones or are pruned."""
+    records = store.redis
+    some = store.page("one", status=Status.QUEUED, limit=SOME, after=None)
+    records.hset(keys.LIMITS + "one", "running", 10**9)
+    for number in range(1000):
+        store.expire("k")  # calls one job of the tenant back
+        claim(store, number)
+    records.zadd(keys.RUNNING, dict.fromkeys(records.zrange(keys.RUNNING, 0, -1), 1))
+    store.reclaim(3)
+    records.zadd(keys.DEADLINES, {job.id: 1 for job in some})
+    while records.zcount(keys.DEADLINES, "-inf", 1):
+        store.expire("k")
+    records.zadd(keys.EXPIRY, {job.id: 1 for job in some[::2]})
+    while records.zcount(keys.EXPIRY, "-inf", 1):
+        store.expire("k")
+    Operator(store).prune(status=None, tenant=None, older_than_seconds=-9)

@@ -361,9 +361,8 @@ def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
         submit(store)
     script = store._scripts["claim"]
     costs = [commands(store, lambda: script(args=(uuid4().hex, WORKER, 30_000, "0", 32, 1, 2, 1000))) for _ in range(2)]
-    assert store.redis.zcard(keys.PARKED) == 50
-    assert abs(costs[0] - costs[1]) < 20
-    assert max(costs) < 500
+    assert store.redis.zcard(keys.PARKED) == 200
+    assert max(costs) < 150
     submit(store, tenant="other")
     assert store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=32).tenant == "other"
 
@@ -374,16 +373,6 @@ def test_places_cost_one_look_at_the_fleet_however_many_are_asked(store):
     jobs = [submit(store) for _ in range(41)]
     one, all_of_them = commands(store, lambda: store.places(jobs[:1])), commands(store, lambda: store.places(jobs))
     assert all_of_them - one <= 40 * 4
-
-
-def test_the_keeper_does_much_in_small_portions(store):
-    ended = [submit(store, deadline_seconds=0, retention_seconds=0) for _ in range(90)]
-    script = store._scripts["expire"]
-    costs = [commands(store, lambda: script(args=("k",))) for _ in range(2)]
-    assert max(costs) < 3000
-    store.expire("k")
-    store.expire("k")
-    assert not store.redis.exists(*(keys.JOB + job.id for job in ended))
 
 
 def test_a_record_that_cannot_be_read_is_logged_once(store, caplog):
