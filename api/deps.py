@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
@@ -22,6 +22,7 @@ from jobs.job import Job, is_id
 from jobs.keyring import LOCAL_TENANT, Key, Keyring, Scope
 from jobs.operator import Operator
 from jobs.outbox import Outbox
+from jobs.pages import PLACE
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore, Limits
@@ -262,6 +263,9 @@ def admit(caller: Submitter, service: Service, idempotency_key: IdempotencyKey =
 Admitted = Annotated[Caller, Depends(admit)]
 
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
+
+PageSize = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+PlaceInPages = Annotated[str | None, Query(pattern=PLACE, description="`next` of the page before")]
 
 
 def find_job(job_id: JobId, service: Service, caller: Reader) -> Job:

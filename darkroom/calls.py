@@ -35,6 +35,7 @@ MAX_RETRIES = 5
 LONGEST_PAUSE = 5.0  # seconds between two attempts where the service does not say
 LONGEST_RETRY_AFTER = 120.0  # seconds; a stream waits no longer, whatever the service says
 SHORTEST_ATTEMPT = 0.05  # seconds; httpx takes 0 for no time at all
+LONGEST_PAGE = 1000  # of what operators list
 USER_AGENT = f"darkroom-python/{__version__}"
 
 
@@ -102,6 +103,18 @@ class Side:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    def ask_for_all(self, path: str, most: int | None = None) -> Asking[list[dict[str, Any]]]:
+        """What a list holds, `most` at most, asked for page by page."""
+        found: list[dict[str, Any]] = []
+        after: dict[str, str] = {}
+        while True:
+            left = {} if most is None else {"limit": min(most - len(found), LONGEST_PAGE)}
+            answer = (yield from self.ask("GET", path, params={**left, **after})).json()
+            found += answer["data"]
+            if not answer.get("next") or len(found) == most:
+                return found
+            after = {"after": answer["next"]}
 
     def ask(
         self,

@@ -443,7 +443,7 @@ class KeyCalls(Side):
     @call
     def list(self) -> Asking[Sequence[Key]]:
         """All API keys that are not revoked, without their secrets."""
-        return [Key.of(one) for one in (yield from self.ask("GET", "/v1/admin/keys")).json()["data"]]
+        return [Key.of(one) for one in (yield from self.ask_for_all("/v1/admin/keys"))]
 
     @call
     def revoke(self, key_id: str) -> Asking[None]:

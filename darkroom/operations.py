@@ -51,21 +51,12 @@ class OperationCalls(Side):
     @call
     def broken_records(self) -> Asking[Sequence[BrokenRecord]]:
         """Jobs whose records are not whole, what is wrong with each, and what becomes of it."""
-        found: list[BrokenRecord] = []
-        after: str | None = "0"
-        while after:
-            answer = (yield from self.ask("GET", "/v1/admin/broken-records", params={"after": after})).json()
-            found += [BrokenRecord.of(one) for one in answer["data"]]
-            after = answer["next"]
-        return found
+        return [BrokenRecord.of(one) for one in (yield from self.ask_for_all("/v1/admin/broken-records"))]
 
     @call
     def dead_letters(self, limit: int = 100) -> Asking[Sequence[DeadLetter]]:
-        """Jobs that failed through no fault of their client, newest first."""
-        return [
-            DeadLetter.of(one)
-            for one in (yield from self.ask("GET", "/v1/admin/dead-letters", params={"limit": limit})).json()["data"]
-        ]
+        """Jobs that failed through no fault of their client, newest first: at most `limit`."""
+        return [DeadLetter.of(one) for one in (yield from self.ask_for_all("/v1/admin/dead-letters", most=limit))]
 
     @call
     def dead_letter(self, job_id: str) -> Asking[DeadLetter]:
@@ -80,7 +71,7 @@ class OperationCalls(Side):
     @call
     def tenants(self) -> Asking[Sequence[Tenant]]:
         """All tenants, and how much they use."""
-        return [Tenant.of(one) for one in (yield from self.ask("GET", "/v1/admin/tenants")).json()["data"]]
+        return [Tenant.of(one) for one in (yield from self.ask_for_all("/v1/admin/tenants"))]
 
     @call
     def limit(

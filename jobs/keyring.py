@@ -11,15 +11,18 @@ import re
 import secrets
 import time
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
 from jobs import keys
+from jobs.pages import page_of
 from jobs.store import reaching_redis
 
 KEY = re.compile(r"dk_([0-9a-f]{16})_([0-9a-f]{64})([0-9a-f]{8})")
 TENANT = r"[a-z0-9][a-z0-9-]{0,39}"
+COUNTED_AT_ONCE = 1000  #: keys
 LOCAL_TENANT = "default"  #: the one tenant of a service without keys, and the one of ADMIN_KEY
 NO_DIGEST = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with; no secret has it
 
@@ -89,12 +92,24 @@ class Keyring:
         right = hmac.compare_digest(record.get("digest", NO_DIGEST), digest_of(parts[2]))
         return Key.from_record(parts[1], record) if right else None
 
-    def list(self) -> list[Key]:
-        """All keys that are not revoked, oldest first."""
+    def page(self, limit: int, after: str | None = None) -> tuple[list[Key], str | None]:
+        """Some keys that are not revoked, oldest first, and what to ask `after` for the rest; None: that is all."""
         with reaching_redis():
-            ids = self.redis.zrange(keys.KEYS, 0, -1)
-        records = [(key_id, self._record(key_id)) for key_id in ids]
-        return [Key.from_record(key_id, record) for key_id, record in records if record]
+            ids, following = page_of(self.redis, keys.KEYS, limit=limit, after=after)
+            pipe = self.redis.pipeline(transaction=False)
+            for key_id in ids:
+                pipe.hgetall(keys.KEY + key_id)
+            records = zip(ids, pipe.execute(), strict=True)
+        return [Key.from_record(key_id, record) for key_id, record in records if record], following
+
+    def count_by_tenant(self) -> Counter[str]:
+        """How many keys each tenant has."""
+        found: Counter[str] = Counter()
+        following: str | None = "0-0"
+        while following:
+            page, following = self.page(COUNTED_AT_ONCE, following)
+            found.update(key.tenant for key in page)
+        return found
 
     def revoke(self, key_id: str) -> bool:
         """End a key, and its sessions with it, at once. False: there is no such key."""

@@ -1,12 +1,13 @@
 """What whoever runs the service does to it: look at workers, pause and resume, drain, prune, dead letters, tenants."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs import keys
 from jobs.job import Job, Status, is_id
+from jobs.pages import page_of
 from jobs.store import ALIVE_MS, JobStore, reaching_redis, readable_jobs, script_source
 
 MOST_PRUNED = 10_000  #: in one request
@@ -143,14 +144,14 @@ class Operator:
 
     # ---- dead letters
 
-    def dead_letters(self, limit: int) -> list[Job]:
-        """Jobs that failed through no fault of their client, newest first."""
+    def dead_letters(self, limit: int, after: str | None = None) -> tuple[list[Job], str | None]:
+        """Jobs that failed through no fault of their client, newest first, and what to ask `after` for the rest."""
         with reaching_redis():
-            ids = self.redis.zrevrange(keys.DEAD, 0, limit - 1)
+            ids, following = page_of(self.redis, keys.DEAD, limit=limit, after=after, newest_first=True)
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
                 pipe.hgetall(keys.JOB + job_id)
-            return readable_jobs(pipe.execute())
+            return readable_jobs(pipe.execute()), following
 
     def dead_letter(self, job_id: str) -> Job | None:
         """One of them."""
@@ -167,19 +168,24 @@ class Operator:
 
     # ---- tenants
 
-    def tenants(self, known: Sequence[str] = ()) -> list[TenantView]:
-        """All tenants that ever submitted, and those known from elsewhere, by name."""
+    def tenants(
+        self, limit: int, after: str | None = None, known: Iterable[str] = ()
+    ) -> tuple[list[TenantView], str | None]:
+        """Some tenants that ever submitted or are known from elsewhere, by name, and what to ask `after` for more."""
         with reaching_redis():
-            names = sorted({*known, *self.redis.smembers(keys.TENANTS)})
+            all_names = {*known, *self.redis.sscan_iter(keys.TENANTS, count=LOOKED_AT_ONCE)}
+            behind = sorted(name for name in all_names if after is None or name > after)
+            names = behind[:limit]
             pipe = self.redis.pipeline(transaction=False)
             for name in names:
                 for suffix in (":queued", ":running", ":canceling", ""):
                     pipe.zcard(keys.INDEX + name + suffix)
                 pipe.hgetall(keys.LIMITS + name)
             told = iter(pipe.execute())
-        return [
+        page = [
             TenantView(name, next(told), next(told) + next(told), next(told), _limits(next(told))) for name in names
         ]
+        return page, names[-1] if len(behind) > limit else None
 
     def limit(self, tenant: str, limits: Allowed) -> None:
         """Allow a tenant this from now on, known or not yet; without any limit, what the settings say for all."""

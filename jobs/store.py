@@ -38,7 +38,7 @@ CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD": RECORD,
     "LOOKS": 100,  # that one call may take at jobs, deliveries or tenants, for others wait meanwhile
-    "COMMANDS": 300,  # of Redis, after which one that works on many of them takes up no further one
+    "COMMANDS": 200,  # of Redis, after which one that works on many of them takes up no further one
     "TOLD_MS": 600_000,  # how long the tenant's feed tells of a removed job
     "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
     "OWN": OWN,

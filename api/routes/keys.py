@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Admin, Service
+from api.deps import Admin, PageSize, PlaceInPages, Service
 from api.strict_json import StrictBody
 from jobs.errors import NotFound
 from jobs.keyring import LOCAL_TENANT, TENANT, Key, Scope
@@ -45,10 +45,12 @@ class MadeKeyView(KeyView):
 
 
 class KeyListView(BaseModel):
-    """All keys that are not revoked, oldest first."""
+    """A page of the keys that are not revoked, oldest first; `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[KeyView]
+    has_more: bool
+    next: str | None
 
 
 NEW_KEY = StrictBody(NewKey)
@@ -62,9 +64,10 @@ def make_key(_: Admin, service: Service, wanted: Annotated[NewKey, Depends(NEW_K
 
 
 @router.get("")
-def list_keys(_: Admin, service: Service) -> KeyListView:
-    """All keys, of all tenants."""
-    return KeyListView(data=[_view(key) for key in service.keyring.list()])
+def list_keys(_: Admin, service: Service, limit: PageSize = 100, after: PlaceInPages = None) -> KeyListView:
+    """The keys of all tenants, page by page."""
+    page, following = service.keyring.page(limit, after)
+    return KeyListView(data=[_view(key) for key in page], has_more=following is not None, next=following)
 
 
 @router.delete("/{key_id}", status_code=204)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.deps import Caller, JobId, Operating, Parts, Service
+from api.deps import Caller, JobId, Operating, PageSize, Parts, PlaceInPages, Service
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
@@ -117,10 +117,12 @@ class DeadLetter(BaseModel):
 
 
 class DeadLetterList(BaseModel):
-    """Dead letters, newest first."""
+    """A page of dead letters, newest first; `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[DeadLetter]
+    has_more: bool
+    next: str | None
 
 
 class BrokenRecordView(BaseModel):
@@ -175,10 +177,12 @@ class TenantState(BaseModel):
 
 
 class TenantList(BaseModel):
-    """All tenants that have a key or ever submitted."""
+    """A page of the tenants that have a key or ever submitted, by name; `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[TenantState]
+    has_more: bool
+    next: str | None
 
 
 @router.get("/queue")
@@ -303,10 +307,11 @@ def _broken(record: BrokenRecord) -> BrokenRecordView:
 
 @router.get("/dead-letters")
 def list_dead_letters(
-    _: Operating, service: Service, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    _: Operating, service: Service, limit: PageSize = 100, after: PlaceInPages = None
 ) -> DeadLetterList:
     """Jobs of all tenants that failed through no fault of their client: they broke their workers, or we broke them."""
-    return DeadLetterList(data=[_letter(job) for job in service.operator.dead_letters(limit)])
+    page, following = service.operator.dead_letters(limit, after)
+    return DeadLetterList(data=[_letter(job) for job in page], has_more=following is not None, next=following)
 
 
 @router.get("/dead-letters/{job_id}")
@@ -352,13 +357,17 @@ def _letter(job: Job) -> DeadLetter:
 
 
 @router.get("/tenants")
-def list_tenants(_: Operating, service: Service) -> TenantList:
-    """All tenants, and how much they use."""
-    keys: dict[str, int] = {}
-    for key in service.keyring.list():
-        keys[key.tenant] = keys.get(key.tenant, 0) + 1
-    tenants = service.operator.tenants(list(keys))
-    return TenantList(data=[TenantState(**asdict(tenant), keys=keys.get(tenant.tenant, 0)) for tenant in tenants])
+def list_tenants(
+    _: Operating,
+    service: Service,
+    limit: PageSize = 100,
+    after: Annotated[str | None, Query(pattern=f"^{TENANT}$", description="`next` of the page before")] = None,
+) -> TenantList:
+    """The tenants, and how much they use, page by page."""
+    keys = service.keyring.count_by_tenant()
+    page, following = service.operator.tenants(limit, after, keys)
+    tenants = [TenantState(**asdict(tenant), keys=keys[tenant.tenant]) for tenant in page]
+    return TenantList(data=tenants, has_more=following is not None, next=following)
 
 
 TenantName = Annotated[str, PathParameter(pattern=f"^{TENANT}$", description="its name")]

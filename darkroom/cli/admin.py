@@ -17,6 +17,8 @@ from darkroom.models import Answer, Worker
 
 A = TypeVar("A", bound=Answer)
 
+ALL = 10**9
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -190,7 +192,7 @@ def retry_dead_letters(client: Client, job_ids: tuple[str, ...], every: bool, as
     """Run dead letters again, each as a new job of its tenant; prints the new jobs' ids."""
     if bool(job_ids) == every:
         raise click.UsageError("Name jobs, or say --all.")
-    wanted = [one.id for one in client.admin.dead_letters(1000)] if every else job_ids
+    wanted = [one.id for one in client.admin.dead_letters(ALL)] if every else job_ids
     again = [client.admin.retry(one) for one in wanted]
     if as_json:
         return print_json({"data": [one.json for one in again]})

@@ -71,7 +71,7 @@ end
 -- Returns its id; or nil, and whether there is a use in looking again.
 local function look(ids, gone, parked)
   for i, id in ipairs(ids) do
-    local status, job, numbers = repair_record(id)
+    local status, job, numbers = glance(id)
     if status ~= 'queued' then
       gone[#gone + 1] = id
     elseif numbers.deadline_ms <= at then
@@ -111,6 +111,7 @@ end
 if is_alone_with_one() then return nil end
 local id, again = next_job()
 if not id then return again and 'passed on' or nil end
+repair_record(id)
 begin_turn(id)
 local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
 local attempts = decode(get(id, 'attempts'), {})

@@ -42,8 +42,12 @@ local function waiting()
 end
 
 -- Jobs claimed before this one if nothing else arrives; one that must wait comes after all that need not.
+local in_queue
+
 local function position(id)
-  return redis.call('ZRANK', QUEUE, id) or redis.call('ZCARD', QUEUE)
+  local rank = redis.call('ZRANK', QUEUE, id)
+  if not rank then in_queue = in_queue or redis.call('ZCARD', QUEUE) end
+  return rank or in_queue
 end
 
 local function promise(id)

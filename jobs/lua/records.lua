@@ -5,7 +5,7 @@ local ALWAYS = {'tenant', 'model', 'priority', 'folder', 'attempts', 'version', 
   'retention_seconds', 'deadline_seconds', 'created_ms', 'deadline_ms'}
 local HELD, OVER = {'worker', 'claimed_ms'}, {'finished_ms', 'expires_ms'}
 local STATUSES = {queued = {}, running = HELD, canceling = HELD, succeeded = OVER, failed = OVER, canceled = OVER}
-local TEXTS = {'tenant', 'model', 'priority', 'folder', 'status', 'worker', 'attempts', 'alone', 'counted'}
+local TEXTS = {'tenant', 'model', 'priority', 'folder', 'status', 'worker', 'attempts', 'alone'}
 local WHOLE = {version = true, fences = true, crashes = true, retention_seconds = true}  -- HINCRBY and EXPIRE take no others
 local NUMBERS = {'version', 'fences', 'crashes', 'turn', 'order', 'retention_seconds', 'deadline_seconds', 'created_ms',
   'deadline_ms', 'started_ms', 'claimed_ms', 'finished_ms', 'expires_ms', 'cancel_ms', 'notified_ms', 'promised_ms', 'step',
@@ -78,4 +78,18 @@ local function repair_record(id)
   end
   texts, numbers = read_record(id)
   return texts.status, texts, numbers
+end
+
+local GLANCE = {'status', 'tenant', 'priority', 'alone', 'order', 'deadline_ms', 'crashes', 'record'}
+
+-- The same of the fields that tell whether a job may be claimed, for those that are looked at and left. The record is repaired
+-- only where one of them is wrong.
+local function glance(id)
+  local status, tenant, priority, alone, order, deadline, crashes, record = unpack(redis.call('HMGET', JOB .. id, unpack(GLANCE)))
+  order, deadline, crashes = tonumber(order or ''), tonumber(deadline or ''), tonumber(crashes or '')
+  if not (STATUSES[status] and tenant and priority and order and deadline and crashes and tonumber(record or 1)) then
+    return repair_record(id)
+  end
+  return status, {tenant = tenant, priority = priority, alone = alone or nil},
+    {order = order, deadline_ms = deadline, crashes = crashes, record = tonumber(record or 1)}
 end

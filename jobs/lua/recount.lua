@@ -23,10 +23,10 @@ redis.call('HSET', STATS, 'recount', round, 'recount_cursor', page[1])
 local found = {}
 for i = 1, #page[2], 2 do
   local id = page[2][i]
-  local status, job = repair_record(id)
-  if ACTIVE[status or ''] and job.counted ~= round then
+  local status, model, priority, counted = unpack(redis.call('HMGET', JOB .. id, 'status', 'model', 'priority', 'counted'))
+  if ACTIVE[status] and model and priority and counted ~= round then
     redis.call('HSET', JOB .. id, 'counted', round)
-    local kind = ACTIVE[status] .. ' ' .. job.model .. ' ' .. job.priority
+    local kind = ACTIVE[status] .. ' ' .. model .. ' ' .. priority
     found[kind] = (found[kind] or 0) + 1
   end
 end

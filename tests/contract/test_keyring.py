@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jobs import keys
 from jobs.keyring import KEY, Keyring, Scope, checksum
 from jobs.operator import Allowed, Operator
 from jobs.throttle import Throttle
@@ -59,7 +60,7 @@ def test_a_revoked_key_ends_at_once_and_so_do_its_sessions(keyring):
     assert keyring.revoke(key.id)
     assert keyring.find(text) is None
     assert keyring.session(session) is None
-    assert keyring.list() == []
+    assert keyring.page(9) == ([], None)
     assert not keyring.revoke(key.id)
 
 
@@ -82,12 +83,22 @@ def test_the_admin_key_is_as_long_as_it_is_set(keyring, store):
         assert after.find("") is None
 
 
-def test_keys_are_listed_in_the_order_in_which_they_were_made(keyring):
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_keys_are_listed_page_by_page_in_the_order_in_which_they_were_made(keyring, size):
+    """Also those of one moment, and though the last of a page is revoked before the next one is asked for."""
     made = []
-    for name in "abc":
-        made.append(keyring.make("acme", BOTH, name)[0])
-        time.sleep(0.002)
-    assert keyring.list() == made
+    for number in range(6):
+        key, _ = keyring.make("acme", BOTH)
+        keyring.redis.zadd(keys.KEYS, {key.id: 1_700_000_000_000 + number // 3})
+        made.append(key.id)
+    made = sorted(made[:3]) + sorted(made[3:])
+    page, after = keyring.page(size)
+    listed = [key.id for key in page]
+    while after:
+        keyring.revoke(listed[-1])
+        page, after = keyring.page(size, after)
+        listed += [key.id for key in page]
+    assert listed == made
 
 
 def test_redis_holds_no_secret(keyring):

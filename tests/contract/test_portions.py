@@ -15,7 +15,7 @@ from jobs.store import CONSTANTS, JobStore, Renewal
 from tests.jobs_of import WORKER, a_job
 
 JOBS = 250
-MOST = 4 * CONSTANTS["COMMANDS"]  #: in one call: the keeper's may be two shares, and what was begun is done to its end
+MOST = 5 * CONSTANTS["COMMANDS"]  #: in one call: the keeper's may be two shares, and what was begun is done to its end
 
 
 class Meter:

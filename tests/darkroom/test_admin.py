@@ -13,7 +13,17 @@ from darkroom.client import ADDRESS_FILE, Client
 from jobs import keys
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
+from tests.jobs_of import a_job
 
+LETTER = {
+    "tenant": "default",
+    "created_ms": 1,
+    "deadline_ms": 2,
+    "status": "failed",
+    "version": 1,
+    "fences": 0,
+    "crashes": 0,
+}
 PHOTO = Path(__file__).parents[2] / "examples" / "mountains.jpg"
 
 
@@ -69,6 +79,17 @@ def test_dead_letters_are_listed_shown_and_run_again(client, store):
     assert client.jobs.get(again).parent == job.id
     assert said(client, "dead-letters", "list")["data"] == []
     assert admin(client, "dead-letters", "retry", job.id).exit_code == 4
+
+
+def test_long_lists_are_asked_for_page_by_page(client, store):
+    letters = {f"job{number}": number for number in range(230)}
+    for name in letters:
+        store.redis.hset(keys.JOB + name, mapping={**a_job(id=name).request(), **LETTER, "id": name})
+    store.redis.zadd(keys.DEAD, letters)
+    store.redis.sadd(keys.TENANTS, *letters)
+    assert len(client.admin.tenants()) == 230
+    assert [one.id for one in client.admin.dead_letters(130)] == [*letters][:-131:-1]
+    assert len(said(client, "dead-letters", "list", "--limit", "1200")["data"]) == 230
 
 
 def test_ended_jobs_are_pruned_and_tenants_listed(client):

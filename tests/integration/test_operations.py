@@ -9,9 +9,12 @@ import pytest
 from jobs import keys
 from jobs.errors import JobError
 from jobs.job import new_id
+from jobs.keyring import Keyring, Scope
+from jobs.settings import Settings
 from pipeline.catalogue import Card
 from tests.conftest import ROOT
 from tests.integration.conftest import calling, submit
+from tests.jobs_of import a_job
 
 BROKE = JobError("internal-error", "It broke", "Somehow.")
 
@@ -133,6 +136,27 @@ def test_pruning_removes_what_is_over_and_matches_and_nothing_else(client, jpeg,
     assert len(store.trash()) == 2, "the keeper empties their folders"
     assert client.post("/v1/admin/queue/prune", json={}).status_code == 422
     assert client.post("/v1/admin/queue/prune", json={"older_than_seconds": 0, "status": "queued"}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["dead-letters", "tenants", "keys"])
+def test_what_operators_list_comes_in_pages(settings, apps, store, path):
+    admin_key = "an admin key of more than 32 letters"
+    locked = settings.model_copy(update={"auth": "on", "admin_key": Settings(admin_key=admin_key).admin_key})
+    client = apps(locked, headers={"Authorization": f"Bearer {admin_key}"})
+    for tenant in ("a", "b", "c"):
+        store.submit(a_job(tenant=tenant))
+        store.fail(claim(store), BROKE)
+        Keyring(store.redis).make(tenant, frozenset(Scope))
+    everything = client.get(f"/v1/admin/{path}").json()
+    assert (len(everything["data"]), everything["has_more"], everything["next"]) == (3, False, None)
+    first = client.get(f"/v1/admin/{path}", params={"limit": 2}).json()
+    assert first["has_more"] is True
+    rest = client.get(f"/v1/admin/{path}", params={"limit": 2, "after": first["next"]}).json()
+    assert first["data"] + rest["data"] == everything["data"]
+    assert (rest["has_more"], rest["next"]) == (False, None)
+    assert client.get(f"/v1/admin/{path}", params={"limit": 0}).status_code == 422
+    refused = client.get(f"/v1/admin/{path}", params={"after": "NO PLACE"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "after")
 
 
 def test_tenants_are_listed_with_what_they_use(client, jpeg, store):
