@@ -26,6 +26,7 @@ JOBS = 100_000
 LONGEST_MS = 1500  #: that one script may hold up everybody else, on a machine that does other things too
 
 SOME = 5000  #: of them, which end, or go
+FEW = 10  #: calls, of which a mean says little
 SLOWLOG = 200_000  #: entries
 SCRIPTS = [*job_store.SCRIPTS, *outbox.SCRIPTS, "prune", "broken"]
 
@@ -192,7 +193,7 @@ def test_at_a_hundred_thousand_jobs_of_one_tenant_at_its_limit_no_script_takes_l
     for name, calls, above_1, above_5, longest, mean in table:
         sys.stdout.write(f"{name:14}{calls:8}{above_1:8}{above_5:8}{longest:13.1f}{mean:20.2f}\n")
     assert set(scripts.known) == {name for name, *_ in table}, "each script was called"
-    assert max(mean for *_, mean in table) < 5
+    assert max(mean for _, calls, *_, mean in table if calls >= FEW) < 5
 
 
 def live_at_its_limit(store: JobStore) -> None:
