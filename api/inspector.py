@@ -148,7 +148,7 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
         limits = Limits(**head["limits"])
         limits.impose()
         data = asked.read()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (call.fileno() + 1,) * 2)  # no file and no connection more
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no file and no connection more
     report: dict[str, Any] = {}
     try:
         if head["task"] == "check":
@@ -164,6 +164,7 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
 
 def main(children: int) -> None:
     """Keep so many children at work until the web tier is gone."""
+    Image.init()  # loads what Pillow would look for in files that a child may not open
     run(children, answer)
 
 

@@ -88,7 +88,7 @@ def _mask(value: Any) -> bytes | Elsewhere | tuple[Shape, ...] | None:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             raise invalid(".".join(map(str, ("mask", *wrong["loc"]))), wrong["msg"]) from None
-    return _picture("mask", value, ("upload",)) if value else None
+    return None if value == "" else _picture("mask", value, ("upload",))
 
 
 def _picture(field: str, value: Any, places: Sequence[str]) -> bytes | Elsewhere:
@@ -103,7 +103,7 @@ def _picture(field: str, value: Any, places: Sequence[str]) -> bytes | Elsewhere
             return _from_base64(value[prefix.end() :])
         except binascii.Error:
             raise invalid(field, "must be a data URI whose base64 is whole, with its `=` at the end") from None
-    raise invalid(field, f"must be a file, or {sources}")
+    raise invalid(field, f"must be a file, or text: {sources}")
 
 
 def _from_base64(text: str) -> bytes:

@@ -12,8 +12,8 @@ from jobs import store
 GUARDS = {
     "fence": ("get(id, 'fence') ~= fence or ", ""),
     "reconciler": (
-        "local ids = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, 100)",
-        "local ids = {}",
+        "local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, LOOKS), {}",
+        "local ids, taken = {}, {}",
     ),
 }
 

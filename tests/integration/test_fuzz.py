@@ -182,7 +182,7 @@ def test_whatever_is_submitted_it_is_answered_and_what_is_accepted_lives_and_goe
         assert strict_json.loads(client.get("/v1/jobs").content)["data"] == []
 
     tried(submitted, pytestconfig, body=json_body() | form_body(), name=NAMES)
-    assert len(accepted) >= 10, "most was refused: nothing is shown"
+    assert len(accepted) >= 5, "most was refused: nothing is shown"
 
 
 def lives_and_goes(client: TestClient, outbox: Outbox, told: Endpoint, job: dict) -> None:

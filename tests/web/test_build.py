@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -63,13 +62,3 @@ def test_a_registry_out_of_reach_is_told_in_words(checkout):
 
 def _files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_the_wheel_has_the_site_and_none_of_its_sources(tmp_path):
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "build", "-q", "--wheel", "-o", tmp_path, ROOT], check=True, timeout=110)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    built = {f"api/static/{file.relative_to(ROOT / 'api/static')}" for file in _files(ROOT / "api/static")}
-    assert {"api/static/index.html", "api/static/docs/index.html"} <= built <= set(names)
-    assert not [name for name in names if name.startswith("web/") or "node_modules" in name]

@@ -7,7 +7,7 @@ test.afterEach(({ request }) => stopAll(request));
 
 test("a photo and a sentence become an edit, seen step by step", async ({ page }) => {
   const heard = complaints(page);
-  await prepare(page, "make it sunset", 48);
+  await prepare(page, "make it sunset", 24);
   const id = await develop(page);
   await expect.poll(() => drawn(page), { timeout: 30_000 }).toBeGreaterThan(1);
   await page.getByText("Both", { exact: true }).click();
@@ -23,7 +23,7 @@ test("a photo and a sentence become an edit, seen step by step", async ({ page }
 
   await page.locator("article").getByText("Steps", { exact: true }).first().click();
   const step = page.getByRole("slider", { name: "Step", exact: true });
-  await expect(step).toHaveAttribute("aria-valuetext", "Step 48 of 48");
+  await expect(step).toHaveAttribute("aria-valuetext", "Step 24 of 24");
   await step.press("Home");
   await expect(page.getByRole("img", { name: "Noisy latent after step 1" })).toBeVisible();
 
