@@ -4,6 +4,7 @@ import runpy
 import shutil
 
 import pytest
+import torch
 
 from tests.conftest import ROOT
 
@@ -11,6 +12,14 @@ NAMES = sorted(file.stem for file in (ROOT / "benchmarks").glob("[!_]*.py"))
 NEEDED = {"compose": "nginx", "restarts": "nginx", "observability": "prometheus"}
 
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """As many as before: a benchmark chooses its own, and sums come out otherwise with another number."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", NAMES)
