@@ -16,7 +16,7 @@ from darkroom.errors import DarkroomError
 
 PHOTO = "pagoda.jpg"
 INSTRUCTION = "make it sunset"
-SIZE = "256x256"  # a quarter of the usual work
+SIZE = "256x256"  # that the model works at: a quarter of the usual work
 
 
 class Sample(threading.Thread):
@@ -53,7 +53,7 @@ class Sample(threading.Thread):
         self.console.print(f"\nSample edit of {shown(photo)}: {INSTRUCTION!r}")
         with Client(self.url, self.folder, self.key) as client:
             with JobProgress(self.console) as show:
-                job = client.jobs.create(photo, INSTRUCTION, size=SIZE, seed=1)
+                job = client.jobs.create(photo, INSTRUCTION, size=SIZE, resolution="own", seed=1)
                 self.console.print(f"  job {job.id}")
                 job.wait(on_change=show)
             self.console.print(f"  states: {' → '.join(show.states)}")
