@@ -302,6 +302,16 @@ class House:
         name = self.worker_of(pid)
         return int(self.redis.scard(keys.HANDS + name)) if name else 0
 
+    def fences_of(self, pid: int) -> dict[str, str]:
+        """The jobs that a worker holds now, each with its fence."""
+        name = self.worker_of(pid)
+        ids = self.redis.smembers(keys.HANDS + name) if name else ()
+        return {job_id: self.redis.hget(keys.JOB + job_id, "fence") for job_id in ids}
+
+    def is_taken_over(self, fences: Mapping[str, str]) -> bool:
+        """Whether one of these jobs was claimed again since it had this fence."""
+        return any(self.redis.hget(keys.JOB + job_id, "fence") != fence for job_id, fence in fences.items())
+
 
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Kills and freezes workers while jobs run: `./dev chaos workers [--seed N] [--faults N] [--jobs N] [...]`.
 
-One fault in four is a SIGSTOP for two leases, then SIGCONT; the others are SIGKILL. Each is on a worker that holds a
-job. Then everything has a minute to end. Holds: every job succeeded, none has two results, none ran after its end, and
+One fault in four is a SIGSTOP for two leases and until another worker runs one of the jobs, then SIGCONT; the others
+are SIGKILL. Each is on a worker that holds a job. Then everything has a minute to end. Holds: every job succeeded, none has two results, none ran after its end, and
 each extra run belongs to an attempt that crashed because its process was hit. Poison is off, because the harness hits
 the same innocent job again and again; `--max-crashes 3` is the service's default. Then a job may fail as poison, but
 only if as many of its workers as that takes were hit.
@@ -28,6 +28,7 @@ from chaos.verdict import Evidence, Hit, judge
 from chaos.webhooks import Receiver
 
 AFTERWARDS = 60.0  #: seconds that everything has to end after the last fault
+TAKEOVER = 3  #: times as long as a freeze, within which another worker is to have begun one of the frozen one's jobs
 TOLD = 10  #: every so many jobs has a webhook
 
 
@@ -119,12 +120,17 @@ def kill(house: House, worker: NamedWorker, done: Faults) -> None:
 
 
 def freeze(house: House, worker: NamedWorker, seconds: float, done: Faults) -> None:
-    """SIGSTOP for longer than its leases, then SIGCONT: it wakes up as one that was thought dead."""
+    """SIGSTOP for longer than its leases, and until another runs one of its jobs; then SIGCONT.
+
+    It wakes up as a worker that was thought dead. Where nobody takes its jobs over, it wakes up all the same.
+    """
     frozen, since = worker.pid, time.time()
     with stopped(frozen):
         time.sleep(0.05)
-        done.held += house.held_by(frozen)
+        held = house.fences_of(frozen)
+        done.held += len(held)
         time.sleep(seconds)
+        until(lambda: not held or house.is_taken_over(held), TAKEOVER * seconds)
     done.hits.append(Hit(frozen, since, time.time()))
     done.freezes += 1
 

@@ -57,7 +57,7 @@ CONTROLS = {
         "an accepted job did not end",
     ),
     "whoever has a result ends the job": (
-        "--no-fence --workers 2 --slots 4 --seconds 2 --lease 1 --faults 2 --freeze-every 1 --jobs 16 --afterwards 20",
+        "--no-fence --workers 2 --slots 4 --seconds 2 --lease 1 --faults 1 --freeze-every 1 --jobs 16 --afterwards 20",
         "stale_results",
         "a result came from a fence that was not the current one",
     ),
