@@ -1,10 +1,11 @@
 """Kills and freezes workers while jobs run: `./dev chaos workers [--seed N] [--faults N] [--jobs N] [...]`.
 
 One fault in four is a SIGSTOP for two leases and until another worker runs one of the jobs, then SIGCONT; the others
-are SIGKILL. Each is on a worker that holds a job. Then everything has a minute to end. Holds: every job succeeded, none has two results, none ran after its end, and
-each extra run belongs to an attempt that crashed because its process was hit. Poison is off, because the harness hits
-the same innocent job again and again; `--max-crashes 3` is the service's default. Then a job may fail as poison, but
-only if as many of its workers as that takes were hit.
+are SIGKILL. Each is on a worker that holds a job. Then everything has a minute to end.
+Holds: every job succeeded, none has two results, none ran after its end, and each extra run belongs to an attempt
+that crashed because its process was hit. Poison is off, because the harness hits the same innocent job again and
+again; `--max-crashes 3` is the service's default. Then a job may fail as poison, but only if as many of its workers
+as that takes were hit.
 
 `--no-reconciler` and `--no-fence` take a guard away, `--engine failing` fails every job: such runs have to fail.
 """
