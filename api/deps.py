@@ -15,18 +15,19 @@ from api.photos import PATIENCE, Photos
 from api.threads import Threads
 from api.waiters import Seats, Waiters
 from jobs import logs
+from jobs.api_keys import LOCAL_TENANT, Key, Keyring, Scope
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
-from jobs.hints import Hints
 from jobs.job import Job, is_id
-from jobs.keyring import LOCAL_TENANT, Key, Keyring, Scope
 from jobs.operator import Operator
 from jobs.outbox import Outbox
 from jobs.pages import PLACE
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
-from jobs.store import JobStore, Limits
+from jobs.store import JobStore
+from jobs.store.requests import Limits
 from jobs.throttle import Throttle
+from jobs.wakeups import Hints
 from pipeline.catalogue import Card
 
 STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded

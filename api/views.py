@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.deps import Parts
 from jobs.job import Job, Picture, Status
-from jobs.store import Place
+from jobs.store.requests import Place
 from pipeline.catalogue import DEFAULT_MODEL, Card, Kind, Model, Source
 
 

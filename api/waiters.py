@@ -12,9 +12,9 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import TooManyStreams
-from jobs.store import reaching_redis
+from jobs.scripts import reaching_redis
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Waiters:
         while True:
             with suppress(RedisError, OSError):
                 async with self._channel.pubsub() as channel:
-                    await channel.subscribe(keys.WAKE)
+                    await channel.subscribe(redis_keys.WAKE)
                     self._wake(*self._waiting)
                     await self._pass_on(channel)
             await asyncio.sleep(1)

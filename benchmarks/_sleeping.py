@@ -13,7 +13,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS, Card
-from worker.editor import Editor, Editors
+from worker.editors.editor import Editor, Editors
 
 
 class SleepingDevice:

@@ -23,8 +23,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance, predict
 from pipeline.engine import Engine
 from pipeline.guidance import three_way
+from pipeline.networks.unet import Text, UNet
 from pipeline.samplers import ddim
-from pipeline.unet import Text, UNet
 
 ROOT = Path(__file__).parents[1]
 MIX = {10: 0.6, 50: 0.3, 500: 0.1}  #: the share of the edits with so many steps

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from pipeline.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.networks.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.schedule import Spacing
-from pipeline.unet import UNet, UNetConfig
 from pipeline.weights import build, from_module
 from tests.pipeline.parity import Cell, Pair
 

@@ -32,10 +32,10 @@ from pipeline.catalogue import DEFAULT_MODEL, resolve
 from pipeline.denoise import Denoising, advance
 from pipeline.edit import Pipeline
 from pipeline.guidance import three_way
-from pipeline.kernels import choose_kernels
+from pipeline.networks.kernels import choose_kernels
+from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.samplers import euler_ancestral
 from pipeline.schedule import Schedule
-from pipeline.unet import UNet, UNetConfig
 from pipeline.weights import build, from_module
 
 ROOT = Path(__file__).parents[1]

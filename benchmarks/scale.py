@@ -31,9 +31,9 @@ from benchmarks._machine import describe
 from benchmarks._stack import Servers, more_files, rss, servers, web_tier
 from darkroom.local.process import Process
 from darkroom.local.services import Api, Keeper, Worker
-from jobs import keys
+from jobs import redis_keys
+from jobs.api_keys import LOCAL_TENANT
 from jobs.job import Job, new_id
-from jobs.keyring import LOCAL_TENANT
 from jobs.store import JobStore
 
 ROOT = Path(__file__).parent.parent
@@ -87,7 +87,7 @@ class Service:
         return int(self.store.redis.info("memory")["used_memory"])
 
     def succeeded(self) -> int:
-        return int(self.store.redis.zcard(f"{keys.INDEX}{LOCAL_TENANT}:succeeded"))
+        return int(self.store.redis.zcard(f"{redis_keys.INDEX}{LOCAL_TENANT}:succeeded"))
 
     def grow(self, count: int, **environment: str) -> None:
         """Start workers until there are so many, and wait until all their slots are at work."""

@@ -7,7 +7,7 @@
 import runpy
 import sys
 
-from jobs import store
+from jobs import scripts
 
 GUARDS = {
     "fence": ("get(id, 'fence') ~= fence or ", ""),
@@ -20,10 +20,10 @@ GUARDS = {
 
 def alter(guard: str) -> None:
     """Have every script of this process made without the guard."""
-    whole, (text, instead) = store.script_source, GUARDS[guard]
-    if text not in "".join(whole(name) for name in store.SCRIPTS):
+    whole, (text, instead) = scripts.script_source, GUARDS[guard]
+    if text not in "".join(whole(name) for name in scripts.SCRIPTS):
         sys.exit(f"the guard {guard} is not where it was: {text}")
-    store.script_source = lambda name: whole(name).replace(text, instead)  # type: ignore[assignment]
+    scripts.script_source = lambda name: whole(name).replace(text, instead)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

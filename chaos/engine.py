@@ -20,7 +20,7 @@ from PIL import Image
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS, Card
 from pipeline.notes import Notes
-from worker.editor import Editor, Editors
+from worker.editors.editor import Editor, Editors
 
 SIDE = 8
 CURED = "cured"
@@ -156,9 +156,9 @@ class Watched:
 
 def real(settings: Settings) -> Editors:
     """The pipeline of the project, its first model watched."""
-    from worker import torch_editors  # loads torch
+    from worker.editors import diffusion  # loads torch
 
-    return watched(torch_editors.load(settings))
+    return watched(diffusion.load(settings))
 
 
 def watched(editors: Editors) -> Editors:

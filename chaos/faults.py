@@ -18,8 +18,8 @@ from jobs.settings import Settings
 from pipeline import engine as pipeline_engine
 from pipeline.batch import ROWS, BatchSizes
 from pipeline.engine import choose
-from worker import torch_editors
-from worker.editor import Editors, OnTurn, Turn
+from worker.editors import diffusion
+from worker.editors.editor import Editors, OnTurn, Turn
 
 TOGETHER = 8  #: edits in a pass that find no memory
 
@@ -49,7 +49,7 @@ def lasts(name: str) -> bool:
 
 def faulty(settings: Settings) -> Editors:
     """The editors of the project, their first model watched."""
-    editors = torch_editors.load(settings)
+    editors = diffusion.load(settings)
     pipeline: Any = editors.by_model["pix2pix-full"]
     engine = pipeline.checkpoint.engine
     sizes, predict = engine._sizes, engine._predict

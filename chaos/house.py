@@ -27,7 +27,7 @@ from darkroom.local.process import Lifeline, Process, ProcessError
 from darkroom.local.servers import SeaweedFS, Valkey
 from darkroom.local.services import Api, Keeper, Worker
 from darkroom.local.stack import Supervisor, settings_for
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -258,19 +258,19 @@ class House:
 
     def job(self, accepted: Accepted) -> Job:
         """Its record."""
-        return Job.from_record(self.redis.hgetall(keys.JOB + accepted.id))
+        return Job.from_record(self.redis.hgetall(redis_keys.JOB + accepted.id))
 
     def unfinished(self) -> list[Accepted]:
         """The accepted jobs that are not over."""
         pipe = self.redis.pipeline(transaction=False)
         for accepted in self.accepted:
-            pipe.hget(keys.JOB + accepted.id, "status")
+            pipe.hget(redis_keys.JOB + accepted.id, "status")
         over = ("succeeded", "failed", "canceled")
         return [job for job, status in zip(self.accepted, pipe.execute(), strict=True) if status not in over]
 
     def waiting(self) -> int:
         """How many jobs are queued."""
-        return int(self.redis.zcard(keys.QUEUE) + self.redis.zcard(keys.DELAYED))
+        return int(self.redis.zcard(redis_keys.QUEUE) + self.redis.zcard(redis_keys.DELAYED))
 
     def wait_for_all(self, seconds: float) -> float | None:
         """Until every job is over; the seconds that took, or None."""
@@ -288,29 +288,29 @@ class House:
 
     def worker_of(self, pid: int) -> str | None:
         """The name under which a worker of this process id says that it lives."""
-        for name, text in self.redis.hgetall(keys.WORKER_INFO).items():
+        for name, text in self.redis.hgetall(redis_keys.WORKER_INFO).items():
             if json.loads(text)["pid"] == pid:
                 return str(name)
         return None
 
     def pids_heard(self) -> set[int]:
         """The process ids of all workers that have ever said that they live."""
-        return {json.loads(text)["pid"] for text in self.redis.hvals(keys.WORKER_INFO)}
+        return {json.loads(text)["pid"] for text in self.redis.hvals(redis_keys.WORKER_INFO)}
 
     def held_by(self, pid: int) -> int:
         """How many jobs a worker holds now."""
         name = self.worker_of(pid)
-        return int(self.redis.scard(keys.HANDS + name)) if name else 0
+        return int(self.redis.scard(redis_keys.HANDS + name)) if name else 0
 
     def fences_of(self, pid: int) -> dict[str, str]:
         """The jobs that a worker holds now, each with its fence."""
         name = self.worker_of(pid)
-        ids = self.redis.smembers(keys.HANDS + name) if name else ()
-        return {job_id: self.redis.hget(keys.JOB + job_id, "fence") for job_id in ids}
+        ids = self.redis.smembers(redis_keys.HANDS + name) if name else ()
+        return {job_id: self.redis.hget(redis_keys.JOB + job_id, "fence") for job_id in ids}
 
     def is_taken_over(self, fences: Mapping[str, str]) -> bool:
         """Whether one of these jobs was claimed again since it had this fence."""
-        return any(self.redis.hget(keys.JOB + job_id, "fence") != fence for job_id, fence in fences.items())
+        return any(self.redis.hget(redis_keys.JOB + job_id, "fence") != fence for job_id, fence in fences.items())
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from chaos.house import PHOTO, SEED, STEPS, Accepted, House, Plan, png, until
 from chaos.report import finish
 from chaos.scenarios import Rules
 from chaos.verdict import Evidence, judge
-from jobs import keys
+from jobs import redis_keys
 
 Told = dict[str, Any]
 ADMIN_KEY = "an admin key for a house of our own"
@@ -239,11 +239,11 @@ def hoard(_minutes: float, _seed: int) -> Told:
     """Forty jobs, and two workers of which each could hold thirty-two."""
     rules, most = Rules(), 0
     with House(Plan(workers=2, slots=32, seconds=4.0, settings={"LEASE_SECONDS": "15"})) as house:
-        house.redis.set(keys.PAUSED, "0")
+        house.redis.set(redis_keys.PAUSED, "0")
         for _ in range(40):
             house.submit()
-        house.redis.delete(keys.PAUSED)
-        held = [keys.HANDS + (house.worker_of(worker.pid) or "") for worker in house.workers]
+        house.redis.delete(redis_keys.PAUSED)
+        held = [redis_keys.HANDS + (house.worker_of(worker.pid) or "") for worker in house.workers]
         while house.unfinished():
             most = max(most, *(house.redis.scard(key) for key in held))
             time.sleep(0.05)

@@ -21,7 +21,7 @@ from chaos.house import Accepted, House, NamedWorker, Plan, stopped, until
 from chaos.proxy import Mode, Proxy
 from chaos.report import finish
 from chaos.verdict import Evidence, Verdict, judge, left
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job
 
 Told = dict[str, Any]
@@ -140,7 +140,7 @@ def resumed(house: House, seconds: float) -> float | None:
 
 def holder(house: House, job: Accepted) -> NamedWorker | None:
     """The worker that has a job now."""
-    name = house.redis.hget(keys.JOB + job.id, "worker")
+    name = house.redis.hget(redis_keys.JOB + job.id, "worker")
     for worker in house.workers:
         if worker.running and name and house.worker_of(worker.pid) == name:
             return worker
@@ -418,7 +418,7 @@ def again(house: House, rules: Rules) -> None:
     for job in first:
         found = house.submit()
         rules.must(not job.id or job.id == found.id, f"job {job.number} was made twice: {job.id}, {found.id}")
-    made = house.redis.zcard(keys.INDEX + "default")
+    made = house.redis.zcard(redis_keys.INDEX + "default")
     rules.must(made == len(first), f"{len(first)} jobs were asked for, {made} were made")
 
 
@@ -441,7 +441,7 @@ def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
                 break
             points[sent_on] += 1
     statuses.pop("202", None)
-    warm_ups = house.redis.zcard(keys.INDEX + "default") - len(made_of(house))
+    warm_ups = house.redis.zcard(redis_keys.INDEX + "default") - len(made_of(house))
     again_killed(house, rules)
     rules.must(points[False], "no kill came before the web tier's words were sent on")
     rules.must(points[True], "no kill came after the web tier's words were sent on")
@@ -450,7 +450,7 @@ def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
 
 def made_of(house: House) -> set[str]:
     """The ids of the jobs that were asked for by a key."""
-    return {house.redis.hget(key, "job") for key in house.redis.scan_iter(keys.ONCE + "*", count=1000)}
+    return {house.redis.hget(key, "job") for key in house.redis.scan_iter(redis_keys.ONCE + "*", count=1000)}
 
 
 def again_killed(house: House, rules: Rules) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from chaos.engine import Run
 from chaos.house import Accepted, House, right_picture
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job, Status
 from jobs.pictures import PictureStore
 
@@ -88,7 +88,7 @@ def judge(evidence: Evidence) -> Verdict:
     ended: dict[int, Job] = {}
     surprises: list[str] = []
     for accepted in evidence.accepted:
-        record = evidence.redis.hgetall(keys.JOB + accepted.id)
+        record = evidence.redis.hgetall(redis_keys.JOB + accepted.id)
         job = Job.from_record(record) if record else None
         status = job.status.value if job else "gone"
         verdict.statuses[status] = verdict.statuses.get(status, 0) + 1
@@ -147,7 +147,7 @@ def look_at_result(
 ) -> None:
     """One job that is over: its result, and what lies in its folder."""
     winners = [attempt for attempt in job.attempts if attempt.get("outcome") == "succeeded"]
-    done = [event for _, event in evidence.redis.xrange(keys.EVENTS + job.id) if event["type"] == "done"]
+    done = [event for _, event in evidence.redis.xrange(redis_keys.EVENTS + job.id) if event["type"] == "done"]
     verdict.double_results += len(winners) != int(job.status is Status.SUCCEEDED) or len(done) != 1
     outputs = {key for key in folder if "/output." in key}
     if job.status is not Status.SUCCEEDED:
@@ -248,14 +248,14 @@ def listed(pictures: PictureStore) -> Iterator[Any]:
 def left(redis: Any) -> dict[str, int]:
     """What is still in the places of jobs that are not over."""
     places = {name: redis.zcard(key) for name, key in PLACES.items()}
-    hands = sum(redis.scard(key) for key in redis.scan_iter(keys.HANDS + "*", count=1000))
+    hands = sum(redis.scard(key) for key in redis.scan_iter(redis_keys.HANDS + "*", count=1000))
     return {**places, "hands": hands}
 
 
 PLACES = {
-    "queue": keys.QUEUE,
-    "delayed": keys.DELAYED,
-    "parked": keys.PARKED,
-    "running": keys.RUNNING,
-    "deadlines": keys.DEADLINES,
+    "queue": redis_keys.QUEUE,
+    "delayed": redis_keys.DELAYED,
+    "parked": redis_keys.PARKED,
+    "running": redis_keys.RUNNING,
+    "deadlines": redis_keys.DEADLINES,
 }

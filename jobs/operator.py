@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job, Status, is_id
 from jobs.pages import page_of
-from jobs.store import ALIVE_MS, JobStore, reaching_redis, readable_jobs, script_source
+from jobs.scripts import ALIVE_MS, reaching_redis, script_source
+from jobs.store import JobStore
+from jobs.store.base import readable_jobs
 
 MOST_PRUNED = 10_000  #: in one request
 LOOKED_AT_ONCE = 1000  #: records in one request
@@ -78,12 +80,12 @@ class Operator:
     def pause(self) -> None:
         """Have nothing claimed until `resume`. What runs goes on; what comes is accepted."""
         with reaching_redis():
-            self.redis.set(keys.PAUSED, self._now_ms(), nx=True)
+            self.redis.set(redis_keys.PAUSED, self._now_ms(), nx=True)
 
     def resume(self) -> None:
         """Have jobs claimed again."""
         with reaching_redis():
-            self.redis.delete(keys.PAUSED)
+            self.redis.delete(redis_keys.PAUSED)
 
     def prune(self, *, status: Status | None, tenant: str | None, older_than_seconds: int) -> tuple[int, bool]:
         """Remove ended jobs before their time. Returns how many, and whether there may be more."""
@@ -93,7 +95,7 @@ class Operator:
             while cursor != 0:
                 if removed >= MOST_PRUNED:
                     return removed, True
-                cursor, found = self.redis.zscan(keys.EXPIRY, cursor or 0, count=100)
+                cursor, found = self.redis.zscan(redis_keys.EXPIRY, cursor or 0, count=100)
                 ids = [job_id for job_id, _ in found]
                 while ids:
                     some, looks = self._prune(args=(status or "", tenant or "", before, *ids))
@@ -105,10 +107,10 @@ class Operator:
     def workers(self) -> list[WorkerView]:
         """All workers heard of in the last minute, by name."""
         with reaching_redis():
-            seen = dict(self.redis.zrange(keys.WORKERS, 0, -1, withscores=True))
-            said = self.redis.hmget(keys.WORKER_INFO, list(seen)) if seen else []
-            draining = self.redis.smembers(keys.DRAINING)
-            holds = [self.redis.scard(keys.HANDS + name) for name in seen]
+            seen = dict(self.redis.zrange(redis_keys.WORKERS, 0, -1, withscores=True))
+            said = self.redis.hmget(redis_keys.WORKER_INFO, list(seen)) if seen else []
+            draining = self.redis.smembers(redis_keys.DRAINING)
+            holds = [self.redis.scard(redis_keys.HANDS + name) for name in seen]
             now = self._now_ms()
         return sorted(
             (
@@ -121,9 +123,9 @@ class Operator:
     def drain(self, worker: str, *, undo: bool = False) -> bool:
         """Have a worker claim no more; what it holds it finishes. False: there is no such worker."""
         with reaching_redis():
-            if self.redis.zscore(keys.WORKERS, worker) is None:
+            if self.redis.zscore(redis_keys.WORKERS, worker) is None:
                 return False
-            (self.redis.srem if undo else self.redis.sadd)(keys.DRAINING, worker)
+            (self.redis.srem if undo else self.redis.sadd)(redis_keys.DRAINING, worker)
         return True
 
     # ---- records
@@ -131,8 +133,8 @@ class Operator:
     def broken_records(self, after: int = 0) -> tuple[list[BrokenRecord], int]:
         """Those of some thousand records that are not whole, and what to ask `after` for the rest; 0: that is all."""
         with reaching_redis("broken"):
-            cursor, names = self.redis.scan(after, match=keys.JOB + "*", count=LOOKED_AT_ONCE)
-            ids = [name.removeprefix(keys.JOB) for name in names]
+            cursor, names = self.redis.scan(after, match=redis_keys.JOB + "*", count=LOOKED_AT_ONCE)
+            ids = [name.removeprefix(redis_keys.JOB) for name in names]
             pipe = self.redis.pipeline(transaction=False)
             for name in names:
                 pipe.hgetall(name)
@@ -147,10 +149,10 @@ class Operator:
     def dead_letters(self, limit: int, after: str | None = None) -> tuple[list[Job], str | None]:
         """Jobs that failed through no fault of their client, newest first, and what to ask `after` for the rest."""
         with reaching_redis():
-            ids, following = page_of(self.redis, keys.DEAD, limit=limit, after=after, newest_first=True)
+            ids, following = page_of(self.redis, redis_keys.DEAD, limit=limit, after=after, newest_first=True)
             pipe = self.redis.pipeline(transaction=False)
             for job_id in ids:
-                pipe.hgetall(keys.JOB + job_id)
+                pipe.hgetall(redis_keys.JOB + job_id)
             return readable_jobs(pipe.execute()), following
 
     def dead_letter(self, job_id: str) -> Job | None:
@@ -158,13 +160,13 @@ class Operator:
         if not is_id(job_id):
             return None
         with reaching_redis():
-            known = self.redis.zscore(keys.DEAD, job_id) is not None
+            known = self.redis.zscore(redis_keys.DEAD, job_id) is not None
         return self._job(job_id) if known else None
 
     def forget_dead_letter(self, job_id: str) -> None:
         """It was dealt with."""
         with reaching_redis():
-            self.redis.zrem(keys.DEAD, job_id)
+            self.redis.zrem(redis_keys.DEAD, job_id)
 
     # ---- tenants
 
@@ -173,14 +175,14 @@ class Operator:
     ) -> tuple[list[TenantView], str | None]:
         """Some tenants that ever submitted or are known from elsewhere, by name, and what to ask `after` for more."""
         with reaching_redis():
-            all_names = {*known, *self.redis.sscan_iter(keys.TENANTS, count=LOOKED_AT_ONCE)}
+            all_names = {*known, *self.redis.sscan_iter(redis_keys.TENANTS, count=LOOKED_AT_ONCE)}
             behind = sorted(name for name in all_names if after is None or name > after)
             names = behind[:limit]
             pipe = self.redis.pipeline(transaction=False)
             for name in names:
                 for suffix in (":queued", ":running", ":canceling", ""):
-                    pipe.zcard(keys.INDEX + name + suffix)
-                pipe.hgetall(keys.LIMITS + name)
+                    pipe.zcard(redis_keys.INDEX + name + suffix)
+                pipe.hgetall(redis_keys.LIMITS + name)
             told = iter(pipe.execute())
         page = [
             TenantView(name, next(told), next(told) + next(told), next(told), _limits(next(told))) for name in names
@@ -192,15 +194,15 @@ class Operator:
         given = {name: number for name, number in asdict(limits).items() if number is not None}
         with reaching_redis():
             pipe = self.redis.pipeline()
-            pipe.delete(keys.LIMITS + tenant)
+            pipe.delete(redis_keys.LIMITS + tenant)
             if given:
-                pipe.hset(keys.LIMITS + tenant, mapping=given)
-                pipe.sadd(keys.TENANTS, tenant)
+                pipe.hset(redis_keys.LIMITS + tenant, mapping=given)
+                pipe.sadd(redis_keys.TENANTS, tenant)
             pipe.execute()
 
     def _job(self, job_id: str) -> Job | None:
         with reaching_redis():
-            record = self.redis.hgetall(keys.JOB + job_id)
+            record = self.redis.hgetall(redis_keys.JOB + job_id)
         return Job.from_record(record) if record else None
 
     def _now_ms(self) -> int:

@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Any, Self, cast
 from uuid import uuid4
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import is_id, new_id
+from jobs.scripts import OWN, reaching_redis, script_source
 from jobs.signatures import SigningKey, new_secret
-from jobs.store import OWN, JobStore, reaching_redis, script_source
+from jobs.store import JobStore
 
 MOST_ENDPOINTS = 20  #: of one tenant
 OVERLAP_MS = 86_400_000  #: how long a replaced secret still signs
@@ -160,18 +161,18 @@ class Outbox:
     def endpoints(self, tenant: str) -> list[Endpoint]:
         """A tenant's registered endpoints, oldest first."""
         with reaching_redis():
-            ids = self.redis.zrange(keys.ENDPOINTS + tenant, 0, -1)
+            ids = self.redis.zrange(redis_keys.ENDPOINTS + tenant, 0, -1)
         return [endpoint for one in ids if (endpoint := self.endpoint(one, tenant))]
 
     def endpoint(self, endpoint: str, tenant: str) -> Endpoint | None:
         """One of a tenant's endpoints; an absent one and a foreign one look the same. `default` is always there."""
         if endpoint == OWN:
             with reaching_redis():
-                self.redis.hsetnx(keys.ENDPOINT + _key(OWN, tenant), "secret", new_secret())
+                self.redis.hsetnx(redis_keys.ENDPOINT + _key(OWN, tenant), "secret", new_secret())
         elif not is_id(endpoint):
             return None
         with reaching_redis():
-            record = self.redis.hgetall(keys.ENDPOINT + _key(endpoint, tenant))
+            record = self.redis.hgetall(redis_keys.ENDPOINT + _key(endpoint, tenant))
         if endpoint != OWN and record.get("tenant") != tenant:
             return None
         return Endpoint.from_record(endpoint, tenant, record)
@@ -197,15 +198,15 @@ class Outbox:
     def deliveries(self, endpoint: Endpoint, limit: int) -> list[Delivery]:
         """An endpoint's last deliveries, newest first."""
         with reaching_redis():
-            rows = self.redis.zrevrange(f"{keys.DELIVERIES}{endpoint.tenant}:{endpoint.id}", 0, limit - 1)
+            rows = self.redis.zrevrange(f"{redis_keys.DELIVERIES}{endpoint.tenant}:{endpoint.id}", 0, limit - 1)
         return [delivery for row in rows if (delivery := self._delivery(row))]
 
     def _delivery(self, row: str) -> Delivery | None:
         with reaching_redis():
-            record = self.redis.hgetall(keys.DELIVERY + row)
+            record = self.redis.hgetall(redis_keys.DELIVERY + row)
         return Delivery.from_record(record) if "id" in record else None
 
-    # ---- the courier's side
+    # ---- the keeper's side
 
     def dispatch(self, wanted: int, lease_ms: int, each: int = 10**9) -> list[Delivery]:
         """Deliveries that are due, for the caller alone until the lease is over; `each` of a tenant are under way."""
@@ -231,8 +232,8 @@ class Outbox:
     def signing_key(self) -> SigningKey:
         """The key that signs for everybody, made once."""
         with reaching_redis():
-            self.redis.set(keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
-            seed = self.redis.get(keys.SIGNING_KEY)
+            self.redis.set(redis_keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
+            seed = self.redis.get(redis_keys.SIGNING_KEY)
         return SigningKey(bytes.fromhex(seed))
 
 

@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr = Field(SecretStr(LOCAL_SECRET), description="and its secret")
     s3_timeout_seconds: float = Field(1.5, gt=0, description="of the web tier, for each answer")
 
-    editors: str = Field("worker.torch_editors:load", description="what edits: module:factory (worker/editor.py)")
+    editors: str = Field(
+        "worker.editors.diffusion:load", description="what edits: module:factory (worker/editors/editor.py)"
+    )
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, an original single file, or a hub id")
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="of what the networks compute in; float32 if absent"

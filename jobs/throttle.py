@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from jobs.store import reaching_redis, script_source
+from jobs.scripts import reaching_redis, script_source
 
 WINDOW_SECONDS = 60
 

@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from pipeline.catalogue import Card
-from pipeline.clip import CLIPTextEncoder
 from pipeline.denoise import predict
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
 from pipeline.faults import free_memory
 from pipeline.files import Files, find
-from pipeline.kernels import choose_kernels
+from pipeline.networks.clip import CLIPTextEncoder
+from pipeline.networks.kernels import choose_kernels
+from pipeline.networks.tokenizer import Tokenizer
+from pipeline.networks.unet import UNet
+from pipeline.networks.vae import VAE
 from pipeline.schedule import Schedule
-from pipeline.tokenizer import Tokenizer
-from pipeline.unet import UNet
-from pipeline.vae import VAE
 from pipeline.weights import Network
 
 EDITS_WITHOUT = 20  # after which the copy in fp32 is freed

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.guidance import Branch, Guidance
+from pipeline.networks.unet import Text, UNet
 from pipeline.samplers import Step, Table
-from pipeline.unet import Text, UNet
 
 
 @dataclass

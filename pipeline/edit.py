@@ -23,8 +23,8 @@ from pipeline.denoise import Denoising, advance
 from pipeline.engine import Flight
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.fullsize import carry
-from pipeline.kernels import fastest_threads
 from pipeline.model import EditingModel
+from pipeline.networks.kernels import fastest_threads
 from pipeline.notes import Notes
 from pipeline.pictures import all_finite, as_rgb, fit, widened
 from pipeline.previews import PreviewMap, colour_fields

@@ -14,10 +14,10 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, together
 from pipeline.errors import NotFinite
 from pipeline.guidance import Guidance, text_only, three_way
+from pipeline.networks.unet import Text, UNet
 from pipeline.pictures import all_finite, to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
-from pipeline.unet import Text, UNet
 
 PROMPTS_KEPT, PICTURES_KEPT = 32, 16  # their keys and values, and their latents, for edits to come
 SAMPLER_IDS = {"DDIM": "ddim", "DDPM": "ddpm"}  # the catalogue's words for a model's own sampler

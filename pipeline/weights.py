@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pipeline.clip import CLIPTextEncoder
 from pipeline.errors import PipelineError
-from pipeline.unet import ATTENDING, UNet, UNetConfig
-from pipeline.vae import VAE, VAEConfig
+from pipeline.networks.clip import CLIPTextEncoder
+from pipeline.networks.unet import ATTENDING, UNet, UNetConfig
+from pipeline.networks.vae import VAE, VAEConfig
 
 Tensors = Mapping[str, Callable[[], Tensor]]  # each is read when called, so that few are in memory twice
 Rules = list[tuple[str, str]]  # (pattern, replacement), applied in order

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS, Card
-from worker.editor import Editors, Step
+from worker.editors.editor import Editors, Step
 
 
 @dataclass(frozen=True)

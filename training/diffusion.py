@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from pipeline.networks.tokenizer import Tokenizer
 from pipeline.schedule import Schedule
-from pipeline.tokenizer import Tokenizer
 from training.hogwild import train
 from training.initial import start_unet
 from training.language import TOKENIZER, Reader

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from pipeline.tokenizer import Tokenizer
+from pipeline.networks.tokenizer import Tokenizer
 from training.hogwild import train
 from training.recipe import Recipe
 from training.samples import KINDS, Samples

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Model
-from pipeline.clip import CLIPTextEncoder
-from pipeline.kernels import Attend
-from pipeline.unet import Rows, UNet
-from pipeline.vae import VAE
+from pipeline.networks.clip import CLIPTextEncoder
+from pipeline.networks.kernels import Attend
+from pipeline.networks.unet import Rows, UNet
+from pipeline.networks.vae import VAE
 
 FILE = Path(__file__).parent / "src" / "pages" / "models" / "networks.json"
 MICRO = Path(__file__).parent.parent / "checkpoints" / "micro"

@@ -17,14 +17,14 @@ from celery import Celery, signals
 
 from jobs import logs, traces
 from jobs.errors import Unavailable
-from jobs.hints import QUEUE, TASK, celery_app
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.version import version
+from jobs.wakeups import QUEUE, TASK, celery_app
 from worker.certificates import CredentialsError
 from worker.credentials import load_signer
-from worker.editor import load_editors
+from worker.editors.editor import load_editors
 from worker.engine_metrics import EngineMetrics
 from worker.hands import Drained, Hands
 from worker.metrics import registry_of, serve_metrics

@@ -12,11 +12,12 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from jobs import keys
-from jobs.keyring import LOCAL_TENANT
+from jobs import redis_keys
+from jobs.api_keys import LOCAL_TENANT
 from jobs.outbox import Event
 from jobs.pictures import OWN_FOLDER, PictureStore
-from jobs.store import OWN, JobStore, reaching_redis
+from jobs.scripts import OWN, reaching_redis
+from jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ class Backup:
         """Write what has changed since the last time. False: nothing has, or this is another Redis than `instance`."""
         with reaching_redis():
             found = {name: value for name in self._names() if (value := self._value(name))}
-            same = self._redis.get(keys.INSTANCE) == instance  # looked at last: it is lost with the rest, not before
+            same = (
+                self._redis.get(redis_keys.INSTANCE) == instance
+            )  # looked at last: it is lost with the rest, not before
         if not same or (found == self._saved and time.monotonic() - self._saved_at < REFRESH):
             return False
         sealed = self._fernet.encrypt(json.dumps(found).encode()).decode()
@@ -85,16 +88,21 @@ class Backup:
 
     def _names(self) -> list[str]:
         """The Redis keys that hold them."""
-        key_ids = self._redis.zrange(keys.KEYS, 0, -1)
-        owners = {self._redis.hget(keys.KEY + key_id, "tenant") for key_id in key_ids}
-        tenants = sorted({LOCAL_TENANT, *self._redis.smembers(keys.TENANTS), *filter(None, owners)})
-        names = [keys.KEYS, keys.TENANTS, keys.SIGNING_KEY, *(keys.KEY + key_id for key_id in key_ids)]
-        names += [keys.LIMITS + tenant for tenant in tenants]
+        key_ids = self._redis.zrange(redis_keys.KEYS, 0, -1)
+        owners = {self._redis.hget(redis_keys.KEY + key_id, "tenant") for key_id in key_ids}
+        tenants = sorted({LOCAL_TENANT, *self._redis.smembers(redis_keys.TENANTS), *filter(None, owners)})
+        names = [
+            redis_keys.KEYS,
+            redis_keys.TENANTS,
+            redis_keys.SIGNING_KEY,
+            *(redis_keys.KEY + key_id for key_id in key_ids),
+        ]
+        names += [redis_keys.LIMITS + tenant for tenant in tenants]
         for tenant in tenants:
-            endpoints = self._redis.zrange(keys.ENDPOINTS + tenant, 0, -1)
-            names += [keys.ENDPOINTS + tenant, f"{keys.ENDPOINT}{OWN}:{tenant}"]
-            names += [keys.ENDPOINT + endpoint for endpoint in endpoints]
-            names += [f"{keys.LISTENERS}{tenant}:{event}" for event in Event]
+            endpoints = self._redis.zrange(redis_keys.ENDPOINTS + tenant, 0, -1)
+            names += [redis_keys.ENDPOINTS + tenant, f"{redis_keys.ENDPOINT}{OWN}:{tenant}"]
+            names += [redis_keys.ENDPOINT + endpoint for endpoint in endpoints]
+            names += [f"{redis_keys.LISTENERS}{tenant}:{event}" for event in Event]
         return names
 
     def _value(self, name: str) -> Any:

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from worker.editor import Step
+from worker.editors.editor import Step
 
 MOST = 24
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from jobs.errors import Unavailable
 from jobs.job import Job
-from jobs.store import JobStore, Renewal
-from worker.editor import Step, never
+from jobs.store import JobStore
+from jobs.store.work import Renewal
+from worker.editors.editor import Step, never
 from worker.frames import Frames
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from uuid import uuid4
 from jobs.job import Job, born_ms
 from jobs.pictures import OWN_FOLDER, Folder, PictureStore
 from jobs.settings import Settings
-from jobs.store import JobStore, Once
+from jobs.store import JobStore
+from jobs.store.requests import Once
 from worker.backup import Backup
 
 log = logging.getLogger("rebuild")

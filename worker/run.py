@@ -23,7 +23,7 @@ from pipeline.blending import blend
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
-from worker.editor import Editor
+from worker.editors.editor import Editor
 from worker.hands import STUCK, UNFIT, Canceled, Drained, Hands, Held, Lost
 
 log = logging.getLogger(__name__)

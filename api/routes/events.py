@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Caller, FoundJob, Parts, Reader, Service, Standing
 from api.views import view_jobs
 from api.waiters import Event
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job
 
 router = APIRouter(tags=["events"])
@@ -57,7 +57,7 @@ async def take_seat_for_job(
         with service.seats.seat(caller.tenant):
             yield
         return
-    if last_event_id and last_event_id == (await service.waiters.bounds(keys.EVENTS + job.id))[1]:
+    if last_event_id and last_event_id == (await service.waiters.bounds(redis_keys.EVENTS + job.id))[1]:
         raise NothingMore
     yield
 
@@ -76,7 +76,7 @@ async def follow_job(
     With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept, and
     ends the stream of a job that is over.
     """
-    async for event in _follow(service, caller, keys.EVENTS + job.id, job, last_event_id or "0-0", stands):
+    async for event in _follow(service, caller, redis_keys.EVENTS + job.id, job, last_event_id or "0-0", stands):
         yield event
         if event.event == "done":
             return
@@ -87,7 +87,7 @@ async def follow_jobs(
     caller: Reader, service: Service, stands: Standing, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of all your jobs, `deleted` too, from now on or from `Last-Event-ID` on."""
-    stream = keys.FEED + caller.tenant
+    stream = redis_keys.FEED + caller.tenant
     after = last_event_id or (await service.waiters.bounds(stream))[1]
     async for event in _follow(service, caller, stream, None, after, stands):
         yield event

@@ -32,7 +32,7 @@ from jobs.errors import (
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.pictures import NoSuchPicture
-from jobs.store import Once, Place
+from jobs.store.requests import Once, Place
 from pipeline.catalogue import ParameterError, resolve
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Admin, PageSize, PlaceInPages, Service
 from api.strict_json import StrictBody
+from jobs.api_keys import LOCAL_TENANT, TENANT, Key, Scope
 from jobs.errors import NotFound
-from jobs.keyring import LOCAL_TENANT, TENANT, Key, Scope
 
 router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
 

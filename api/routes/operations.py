@@ -13,9 +13,9 @@ from api.deps import Caller, JobId, Operating, PageSize, Parts, PlaceInPages, Se
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
+from jobs.api_keys import TENANT
 from jobs.errors import NotFound, Unavailable
 from jobs.job import Job, Status
-from jobs.keyring import TENANT
 from jobs.operator import Allowed, BrokenRecord, WorkerView
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from api.views import file_name, picture_link
 from jobs.errors import Conflict, NotFound
 from jobs.job import Job, Picture
 from jobs.pictures import NoSuchPicture
-from jobs.store import PreviewKind
+from jobs.store.requests import PreviewKind
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 

@@ -12,8 +12,8 @@ from api.deps import Reader, Service
 from api.metrics import scraped
 from api.problems import problem
 from api.views import CheckpointView, ModelListView, view_model
+from jobs.api_keys import Scope
 from jobs.errors import FieldError, Unavailable
-from jobs.keyring import Scope
 from jobs.metrics import TenantMetrics
 from pipeline.catalogue import MODELS
 

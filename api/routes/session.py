@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from api.deps import COOKIE, Bearer, Cookie, Parts, Reader, Service, count, find_key, refuse_other_sites
+from jobs.api_keys import Scope
 from jobs.errors import Conflict, Unauthorized
-from jobs.keyring import Scope
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 

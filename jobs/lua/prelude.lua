@@ -1,4 +1,4 @@
--- What the transitions share. Above this stand the key names (keys.py), basics, counts and turns; below it, one script.
+-- What the transitions share. Above this stand the key names (redis_keys.py), basics, counts and turns; below it, one script.
 -- Every transition is one call, by Redis' own clock, and safe to repeat.
 
 local function emit(id, tenant, kind, data)

@@ -11,7 +11,7 @@ import pytest
 from chaos import engine
 from chaos.house import SEED, Accepted, right_picture
 from chaos.verdict import Evidence, Hit, Verdict, had_claimed, judge
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import internal_error
 from jobs.job import Job, Picture
 from jobs.pictures import PictureStore
@@ -63,7 +63,7 @@ class Scene:
     def crash(self, accepted: Accepted, pid: int = WORKER, max_crashes: int = 1000) -> Job:
         """A run that never ends, until its lease has run out."""
         job = self.run(accepted, pid)
-        self.store.redis.zadd(keys.RUNNING, {job.id: 0})
+        self.store.redis.zadd(redis_keys.RUNNING, {job.id: 0})
         assert self.store.reclaim(max_crashes) == [job.id]
         return job
 
@@ -73,7 +73,9 @@ class Scene:
 
     def change(self, accepted: Accepted, **fields: Any) -> None:
         """Spoil a record, as a service with a hole in it could."""
-        self.store.redis.hset(keys.JOB + accepted.id, mapping={name: json.dumps(it) for name, it in fields.items()})
+        self.store.redis.hset(
+            redis_keys.JOB + accepted.id, mapping={name: json.dumps(it) for name, it in fields.items()}
+        )
 
     def judged(self, **others: Any) -> Verdict:
         runs = engine.read_ledger(self.ledger)
@@ -137,7 +139,7 @@ def test_a_canceled_job_that_nobody_meant_to_cancel_is_lost(scene):
 def test_a_job_with_two_results_is_found(scene):
     accepted = scene.submit()
     scene.finish(accepted)
-    scene.store.redis.xadd(keys.EVENTS + accepted.id, {"type": "done", "data": "{}", "feed": "0-1"})
+    scene.store.redis.xadd(redis_keys.EVENTS + accepted.id, {"type": "done", "data": "{}", "feed": "0-1"})
     verdict = scene.judged()
     assert verdict.double_results == 1
     assert the_one(verdict.wrong) == "a job has two results: 1 times"
@@ -171,7 +173,7 @@ def test_a_wrong_picture_is_found(scene):
 def test_a_webhook_has_to_be_told_of_under_one_id(scene):
     accepted = scene.submit()
     scene.finish(accepted)
-    scene.store.redis.hset(keys.JOB + accepted.id, "webhook", "http://receiver/")
+    scene.store.redis.hset(redis_keys.JOB + accepted.id, "webhook", "http://receiver/")
     assert scene.judged(heard={accepted.id: {"one"}}).wrong == []
     for heard in ({}, {accepted.id: {"one", "two"}}):
         assert scene.judged(heard=heard).webhooks_missing == 1

@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Job, Priority, Status
-from jobs.store import PASSED_ON, JobStore
+from jobs.scripts import PASSED_ON
+from jobs.store import JobStore
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 BROKE = JobError("internal-error", "It broke", "Somehow.")
@@ -33,7 +34,7 @@ def finish(store: JobStore, job: Job) -> None:
 
 
 def crash(store: JobStore, job: Job, allowed: int = 9) -> None:
-    store.redis.zadd(keys.RUNNING, {job.id: 1})
+    store.redis.zadd(redis_keys.RUNNING, {job.id: 1})
     store.reclaim(allowed)
 
 
@@ -106,7 +107,7 @@ def test_a_census_that_lost_count_is_put_right(store):
     """As after a while in which an older version, which does not count, ran beside this one."""
     jobs = [submit(store, model=model) for model in "aab"]
     claim(store)
-    store.redis.delete(keys.CENSUS)
+    store.redis.delete(redis_keys.CENSUS)
     assert store.recount()
     assert Counter(store.census()) == true_census(store, jobs)
     assert not store.recount()
@@ -117,7 +118,7 @@ def test_a_recount_in_portions_is_right_whatever_jobs_do_meanwhile(store, seed):
     dice = random.Random(seed)
     jobs = [submit(store, model=dice.choice("ab")) for _ in range(400)]
     held = [claim(store) for _ in range(100)]
-    store.redis.delete(keys.CENSUS)
+    store.redis.delete(redis_keys.CENSUS)
     recount, answer, portions = store._scripts["recount"], PASSED_ON, 0
     while answer == PASSED_ON:
         answer, portions = recount(args=()), portions + 1

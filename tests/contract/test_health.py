@@ -2,8 +2,9 @@
 
 import redis
 
-from jobs import keys
-from jobs.store import ALIVE_MS, JobStore
+from jobs import redis_keys
+from jobs.scripts import ALIVE_MS
+from jobs.store import JobStore
 from worker.health import is_alive
 
 
@@ -23,5 +24,5 @@ def test_a_worker_is_alive_while_it_renews_whatever_its_machine_is_called(store:
 
 def test_who_was_not_heard_of_for_a_while_is_not_alive(store: JobStore, settings):
     store.expire("here-17")
-    redis.Redis.from_url(settings.redis_url).zincrby(keys.KEEPERS, -ALIVE_MS - 1, "here-17")
+    redis.Redis.from_url(settings.redis_url).zincrby(redis_keys.KEEPERS, -ALIVE_MS - 1, "here-17")
     assert not is_alive(store, "keeper", "here")

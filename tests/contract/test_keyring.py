@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobs import keys
-from jobs.keyring import KEY, Keyring, Scope, checksum
+from jobs import redis_keys
+from jobs.api_keys import KEY, Keyring, Scope, checksum
 from jobs.operator import Allowed, Operator
 from jobs.throttle import Throttle
 from tests.conftest import everything_in
@@ -89,7 +89,7 @@ def test_keys_are_listed_page_by_page_in_the_order_in_which_they_were_made(keyri
     made = []
     for number in range(6):
         key, _ = keyring.make("acme", BOTH)
-        keyring.redis.zadd(keys.KEYS, {key.id: 1_700_000_000_000 + number // 3})
+        keyring.redis.zadd(redis_keys.KEYS, {key.id: 1_700_000_000_000 + number // 3})
         made.append(key.id)
     made = sorted(made[:3]) + sorted(made[3:])
     page, after = keyring.page(size)

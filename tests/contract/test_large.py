@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from jobs import keys, outbox
-from jobs import store as job_store
+from jobs import outbox, redis_keys, scripts
 from jobs.errors import JobError
 from jobs.job import Job, Status, new_id
 from jobs.operator import Operator
 from jobs.outbox import Attempt, Endpoint, Event, Outbox
 from jobs.pictures import Folder
-from jobs.store import NO_LIMITS, JobStore, Renewal, script_source
+from jobs.scripts import script_source
+from jobs.store import JobStore
+from jobs.store.requests import NO_LIMITS
+from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, a_job
-from worker.housekeeper import _batches
+from worker.keeper.maintenance import _batches
 from worker.rebuild import rebuild
 
 JOBS = 100_000
@@ -28,7 +30,7 @@ LONGEST_MS = 1500  #: that one script may hold up everybody else, on a machine t
 SOME = 5000  #: of them, which end, or go
 FEW = 10  #: calls, of which a mean says little
 SLOWLOG = 200_000  #: entries
-SCRIPTS = [*job_store.SCRIPTS, *outbox.SCRIPTS, "prune", "broken"]
+SCRIPTS = [*scripts.SCRIPTS, *outbox.SCRIPTS, "prune", "broken"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -64,24 +66,26 @@ def test_overdue_jobs_all_fail_and_old_ones_all_go(watched):
     jobs = many(deadline_seconds=0, retention_seconds=0)
     submit_many(watched, jobs)
     rounds = 0
-    while watched.redis.zcard(keys.DEADLINES) or watched.redis.zcard(keys.EXPIRY):
+    while watched.redis.zcard(redis_keys.DEADLINES) or watched.redis.zcard(redis_keys.EXPIRY):
         watched.expire("k")
         rounds += 1
         assert rounds < JOBS, "each round gets on"
-    assert not watched.redis.exists(*(keys.JOB + job.id for job in jobs[::100]))
-    assert watched.redis.zcard(keys.QUEUE) == 0
+    assert not watched.redis.exists(*(redis_keys.JOB + job.id for job in jobs[::100]))
+    assert watched.redis.zcard(redis_keys.QUEUE) == 0
     assert {kind: number for kind, number in watched.census().items() if number} == {}
 
 
 def test_lost_indexes_are_repaired_and_a_second_look_finds_nothing(watched):
     jobs = many()
     submit_many(watched, jobs)
-    order = watched.redis.zrange(keys.QUEUE, 0, 99)
-    watched.redis.delete(keys.QUEUE, keys.DEADLINES, *(f"{keys.INDEX}t{number}" for number in range(10)))
+    order = watched.redis.zrange(redis_keys.QUEUE, 0, 99)
+    watched.redis.delete(
+        redis_keys.QUEUE, redis_keys.DEADLINES, *(f"{redis_keys.INDEX}t{number}" for number in range(10))
+    )
     assert watched.mend(lease_seconds=30) == JOBS
     assert watched.mend(lease_seconds=30) == 0
-    assert watched.redis.zrange(keys.QUEUE, 0, 99) == order
-    assert watched.redis.zcard(keys.DEADLINES) == JOBS
+    assert watched.redis.zrange(redis_keys.QUEUE, 0, 99) == order
+    assert watched.redis.zcard(redis_keys.DEADLINES) == JOBS
     assert watched.recount() is False
 
 
@@ -109,8 +113,8 @@ class Shelf:
 def test_all_are_rebuilt_in_their_order(watched):
     shelf = Shelf()
     assert rebuild(watched, shelf, None).jobs == JOBS
-    assert watched.redis.zcard(keys.QUEUE) == JOBS
-    assert watched.redis.zrange(keys.QUEUE, 0, 99) == shelf.ids[:100]
+    assert watched.redis.zcard(redis_keys.QUEUE) == JOBS
+    assert watched.redis.zrange(redis_keys.QUEUE, 0, 99) == shelf.ids[:100]
 
 
 class Counted:
@@ -203,7 +207,7 @@ def live_at_its_limit(store: JobStore) -> None:
         store.renew(f"w{number}", {"slots": 64}, [], lease_seconds=300)
     held = [claim(store, number) for number in range(4)]
     assert claim(store, 4) is None
-    assert store.redis.zcard(keys.PARKED) == JOBS - 4
+    assert store.redis.zcard(redis_keys.PARKED) == JOBS - 4
     messages = Outbox(store)
     hook = messages.register("one", "https://example.com/hook", tuple(Event))
     for number in range(4, 104):
@@ -251,7 +255,7 @@ def deliver(messages: Outbox, hook: Endpoint) -> None:
 
 
 def look_at_all(store: JobStore) -> None:
-    store.redis.hincrby(keys.CENSUS, "queued a normal", 1)
+    store.redis.hincrby(redis_keys.CENSUS, "queued a normal", 1)
     assert store.recount()
     assert store.mend(lease_seconds=30) == 0
     after = -1
@@ -263,16 +267,16 @@ def end_some(store: JobStore) -> None:
     """Some begin and are taken back, fail as overdue, and go as old ones or are pruned."""
     records = store.redis
     some = store.page("one", status=Status.QUEUED, limit=SOME, after=None)
-    records.hset(keys.LIMITS + "one", "running", 10**9)
+    records.hset(redis_keys.LIMITS + "one", "running", 10**9)
     for number in range(1000):
         store.expire("k")  # calls one job of the tenant back
         claim(store, number)
-    records.zadd(keys.RUNNING, dict.fromkeys(records.zrange(keys.RUNNING, 0, -1), 1))
+    records.zadd(redis_keys.RUNNING, dict.fromkeys(records.zrange(redis_keys.RUNNING, 0, -1), 1))
     store.reclaim(3)
-    records.zadd(keys.DEADLINES, {job.id: 1 for job in some})
-    while records.zcount(keys.DEADLINES, "-inf", 1):
+    records.zadd(redis_keys.DEADLINES, {job.id: 1 for job in some})
+    while records.zcount(redis_keys.DEADLINES, "-inf", 1):
         store.expire("k")
-    records.zadd(keys.EXPIRY, {job.id: 1 for job in some[::2]})
-    while records.zcount(keys.EXPIRY, "-inf", 1):
+    records.zadd(redis_keys.EXPIRY, {job.id: 1 for job in some[::2]})
+    while records.zcount(redis_keys.EXPIRY, "-inf", 1):
         store.expire("k")
     Operator(store).prune(status=None, tenant=None, older_than_seconds=-9)

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pydantic import SecretStr
 
-from jobs.keyring import Keyring
+from jobs.api_keys import Keyring
 from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -24,7 +24,7 @@ from tests.editors import Obedient
 from tests.integration.conftest import calling
 from worker.backup import Backup
 from worker.hands import Hands
-from worker.housekeeper import Housekeeper
+from worker.keeper.maintenance import Maintenance
 from worker.rebuild import rebuild
 from worker.run import Desk, run_next
 
@@ -128,7 +128,7 @@ def test_what_was_unfinished_is_claimed_finished_told_and_deleted(left):
 
     for job_id in JOBS.values():
         assert left.client.delete(f"/v1/jobs/{job_id}").status_code == 204
-    Housekeeper(left.store, left.pictures, left.settings).round()
+    Maintenance(left.store, left.pictures, left.settings).round()
     assert not {folder.job_id for folder in left.pictures.folders()} & set(JOBS.values())
     assert not [name for name in left.store.redis.scan_iter("dk:job:*") if name.split(":")[2] in JOBS.values()]
     assert left.client.delete(f"/v1/webhooks/{ABOUT['endpoint']}").status_code == 204

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Job
 from jobs.outbox import MOST_ENDPOINTS, Attempt, Delivery, Endpoint, Event, Outbox
-from jobs.store import CONSTANTS, OWN, JobStore, Renewal
+from jobs.scripts import CONSTANTS, OWN
+from jobs.store import JobStore
+from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 from tests.waiting import until
 
@@ -99,7 +101,7 @@ def test_every_end_of_a_job_is_told_once(store, outbox):
 def test_an_overdue_job_and_a_poisonous_one_are_told_of_too(store, outbox):
     job = claimed(store, webhook_events=(Event.COMPLETED,))
     accepted(store, deadline_seconds=1, webhook_events=(Event.COMPLETED,))
-    store.redis.zadd(keys.RUNNING, {job.id: 1})
+    store.redis.zadd(redis_keys.RUNNING, {job.id: 1})
     store.reclaim(1)
     time.sleep(1.1)
     store.expire()
@@ -169,8 +171,8 @@ def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(sto
     for number in range(300):
         accepted(store, tenant="slow", webhook=f"https://h{number}.example/")
     accepted(store, tenant="calm")
-    for job_id in store.redis.zrange(keys.QUEUE, 0, -1):
-        store.cancel(job_id, store.redis.hget(keys.JOB + job_id, "tenant"))
+    for job_id in store.redis.zrange(redis_keys.QUEUE, 0, -1):
+        store.cancel(job_id, store.redis.hget(redis_keys.JOB + job_id, "tenant"))
     flying = outbox.dispatch(64, 60_000, each=16)
     while more := outbox.dispatch(64 - len(flying), 60_000, each=16):
         flying += more
@@ -179,7 +181,7 @@ def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(sto
 
 
 def test_what_a_tenant_had_to_keep_aside_is_all_delivered(store, outbox):
-    """Also when its jobs go meanwhile, and when a courier dies with all that it had taken."""
+    """Also when its jobs go meanwhile, and when a keeper dies with all that it had taken."""
     jobs = [
         accepted(store, webhook=f"https://h{number}.example/", webhook_events=(Event.COMPLETED,))
         for number in range(40)
@@ -200,11 +202,13 @@ def test_what_a_tenant_had_to_keep_aside_is_all_delivered(store, outbox):
     until(deliver_some, what="39 deliveries")
     assert delivered == {job.id for job in jobs} - {jobs[20].id}
     assert not [
-        key for key in (keys.LANES, keys.ASIDE + "default", keys.SENDING + "default") if store.redis.exists(key)
+        key
+        for key in (redis_keys.LANES, redis_keys.ASIDE + "default", redis_keys.SENDING + "default")
+        if store.redis.exists(key)
     ]
 
 
-def test_racing_couriers_share_no_delivery(store, outbox):
+def test_racing_keepers_share_no_delivery(store, outbox):
     for number in range(100):
         store.cancel(accepted(store, webhook=f"https://h{number % 50}.example/").id, "default")
     with ThreadPoolExecutor(8) as pool:
@@ -222,7 +226,7 @@ def test_a_receiver_has_two_deliveries_in_flight_and_others_do_not_wait_for_it(s
     assert [one.url for one in take(outbox)] == ["https://slow.example/a"]
 
 
-def test_what_a_dead_courier_held_is_sent_by_another_under_the_same_id(store, outbox):
+def test_what_a_dead_keeper_held_is_sent_by_another_under_the_same_id(store, outbox):
     store.cancel(accepted(store).id, "default")
     (lost,) = take(outbox, lease_ms=200)
     assert take(outbox) == []
@@ -283,7 +287,7 @@ def test_one_that_only_failed_for_five_days_is_disabled(store, outbox):
     endpoint = registered(outbox, Event.COMPLETED)
     store.cancel(accepted(store, webhook=None).id, "default")
     fail(outbox, take(outbox)[0])
-    store.redis.hincrby(keys.CIRCUIT + endpoint.id, "failing_ms", -CONSTANTS["DISABLE_MS"])
+    store.redis.hincrby(redis_keys.CIRCUIT + endpoint.id, "failing_ms", -CONSTANTS["DISABLE_MS"])
     fail(outbox, take(outbox)[0])
     assert outbox.endpoint(endpoint.id, "default").disabled_because == "failing"
 
@@ -355,8 +359,8 @@ def test_the_log_keeps_the_last_thousand(store, outbox, monkeypatch):
     store.cancel(accepted(store).id, "default")
     (first,) = take(outbox)
     deliver(outbox, first)
-    log = f"{keys.DELIVERIES}default:{OWN}"
+    log = f"{redis_keys.DELIVERIES}default:{OWN}"
     store.redis.zadd(log, {f"filler-{number}": 2**52 for number in range(CONSTANTS["LOGGED"] - 1)})
     store.cancel(accepted(store).id, "default")
     assert store.redis.zcard(log) == CONSTANTS["LOGGED"]
-    assert not store.redis.exists(keys.DELIVERY + first.id)
+    assert not store.redis.exists(redis_keys.DELIVERY + first.id)

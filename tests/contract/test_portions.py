@@ -7,11 +7,13 @@ from uuid import uuid4
 import pytest
 import redis
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Status
 from jobs.operator import Operator
 from jobs.outbox import MOST_ENDPOINTS, Event, Outbox
-from jobs.store import CONSTANTS, JobStore, Renewal
+from jobs.scripts import CONSTANTS
+from jobs.store import JobStore
+from jobs.store.work import Renewal
 from tests.jobs_of import WORKER, a_job
 
 JOBS = 250
@@ -62,11 +64,11 @@ def test_no_call_does_more_than_its_share(store, metered, meter):
     for job in jobs:
         store.submit(job)
     running = [claim(store) for _ in range(JOBS // 2)]
-    store.redis.hset(keys.LIMITS + "default", "running", 0)
+    store.redis.hset(redis_keys.LIMITS + "default", "running", 0)
     assert claim(metered) is None
-    assert store.redis.zcard(keys.PARKED) == JOBS - len(running)
+    assert store.redis.zcard(redis_keys.PARKED) == JOBS - len(running)
 
-    store.redis.delete(keys.INDEX + "default", keys.CENSUS)
+    store.redis.delete(redis_keys.INDEX + "default", redis_keys.CENSUS)
     assert metered.mend(lease_seconds=30) == JOBS
     assert metered.recount()
     assert sum(metered.census().values()) == JOBS
@@ -74,12 +76,12 @@ def test_no_call_does_more_than_its_share(store, metered, meter):
     metered.places(metered.page("default", status=Status.QUEUED, limit=100, after=None))
     Operator(metered).broken_records()
 
-    store.redis.zadd(keys.RUNNING, {job.id: 1 for job in running})
+    store.redis.zadd(redis_keys.RUNNING, {job.id: 1 for job in running})
     assert set(metered.reclaim(3)) == {job.id for job in running}
-    store.redis.zadd(keys.DEADLINES, {job.id: 1 for job in jobs})
+    store.redis.zadd(redis_keys.DEADLINES, {job.id: 1 for job in jobs})
     metered.expire("a-keeper")
     assert metered.tally("default")[Status.FAILED] == JOBS
-    store.redis.zadd(keys.EXPIRY, {job.id: 1 for job in jobs[: JOBS // 2]})
+    store.redis.zadd(redis_keys.EXPIRY, {job.id: 1 for job in jobs[: JOBS // 2]})
     metered.expire("a-keeper")
     assert metered.tally("default")[Status.FAILED] == JOBS // 2
     removed, more = Operator(metered).prune(status=None, tenant=None, older_than_seconds=-9)
@@ -94,19 +96,21 @@ def test_a_job_that_many_webhooks_heard_of_is_deleted_in_portions(store, metered
     store.submit(a_job())
     job = claim(store)
     for step in range(1, 9):
-        store.redis.hdel(keys.JOB + job.id, "notified_ms")
+        store.redis.hdel(redis_keys.JOB + job.id, "notified_ms")
         metered.renew(WORKER, {}, [Renewal(job.id, job.fence, True, step, 9)], lease_seconds=30)
-        for key in store.redis.keys(keys.LANE + "*"):  # under way, so that the next news does not replace them
-            store.redis.zadd(key.replace(keys.LANE, keys.FLYING), dict(store.redis.zrange(key, 0, -1, withscores=True)))
+        for key in store.redis.keys(redis_keys.LANE + "*"):  # under way, so that the next news does not replace them
+            store.redis.zadd(
+                key.replace(redis_keys.LANE, redis_keys.FLYING), dict(store.redis.zrange(key, 0, -1, withscores=True))
+            )
     store.cancel(job.id, "default")
     store.canceled(job, 8)
-    assert store.redis.scard(keys.MESSAGES + job.id) > 8 * MOST_ENDPOINTS
+    assert store.redis.scard(redis_keys.MESSAGES + job.id) > 8 * MOST_ENDPOINTS
     assert metered.delete(job.id, "default") == "deleted"
-    assert not store.redis.keys(keys.DELIVERY + "*")
+    assert not store.redis.keys(redis_keys.DELIVERY + "*")
     assert max(meter.most.values()) <= MOST
 
 
-def test_a_courier_gives_up_what_waits_for_deleted_webhooks_in_portions(store, meter):
+def test_a_keeper_gives_up_what_waits_for_deleted_webhooks_in_portions(store, meter):
     messages, metered = Outbox(store), Outbox(JobStore(meter))
     hooks = [messages.register("default", f"https://example.com/{number}", tuple(Event)) for number in range(8)]
     for hook in hooks:
@@ -114,5 +118,5 @@ def test_a_courier_gives_up_what_waits_for_deleted_webhooks_in_portions(store, m
             messages.test(hook)
         messages.unregister(hook.id, "default")
     assert metered.dispatch(9, 30_000) == []
-    assert store.redis.zcard(keys.LANES) == 0
+    assert store.redis.zcard(redis_keys.LANES) == 0
     assert max(meter.most.values()) <= MOST

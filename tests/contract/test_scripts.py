@@ -8,16 +8,18 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from jobs import keys, outbox, store
+from jobs import outbox, redis_keys, scripts
 from jobs.errors import JobError
 from jobs.job import Picture, Status
 from jobs.operator import Operator
 from jobs.outbox import Attempt, Event, Outbox
-from jobs.store import JobStore, Limits, Once, Renewal
+from jobs.store import JobStore
+from jobs.store.requests import Limits, Once
+from jobs.store.work import Renewal
 from jobs.throttle import Throttle
 from tests.jobs_of import WORKER, a_job
 
-SCRIPTS = [*store.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle"]
+SCRIPTS = [*scripts.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle"]
 OUTPUT = Picture("default/x/1/output.png", "image/png", 64, 64, 100, "0" * 64)
 BROKEN = ["", '{"half": ']
 MOST_CALLS = 2  #: of one script that are tried; all with --slow
@@ -44,7 +46,7 @@ class Recorder:
 
     def register_script(self, source: str) -> Any:
         script = self.client.register_script(source)
-        name = next(name for name in SCRIPTS if store.script_source(name) == source)
+        name = next(name for name in SCRIPTS if scripts.script_source(name) == source)
 
         def run(args: Any) -> Any:
             self.calls.append(Call(name, tuple(args), snapshot(self.raw)))
@@ -120,25 +122,25 @@ def tell_story(jobs: JobStore) -> None:
     jobs.release(running[2], "drained")
     jobs.cancel(running[3].id, "default")
     jobs.canceled(running[3], 3)
-    jobs.redis.zadd(keys.RUNNING, {running[4].id: 1})
+    jobs.redis.zadd(redis_keys.RUNNING, {running[4].id: 1})
     jobs.reclaim(3)
-    jobs.redis.zadd(keys.RUNNING, {running[5].id: 1})
+    jobs.redis.zadd(redis_keys.RUNNING, {running[5].id: 1})
     jobs.reclaim(1)
     (sent, *_) = messages.dispatch(9, 30_000)
     attempt = Attempt(1, 2, 500, "no")
     messages.attempted(sent, "failed", attempt, again_ms=1000, pause_ms=10, rest_ms=20)
     messages.redeliver(sent.id, endpoint)
-    jobs.redis.hincrby(keys.CENSUS, "queued pix2pix-full normal", 3)
+    jobs.redis.hincrby(redis_keys.CENSUS, "queued pix2pix-full normal", 3)
     jobs.recount()
-    jobs.redis.zrem(keys.INDEX + "default", running[2].id)
+    jobs.redis.zrem(redis_keys.INDEX + "default", running[2].id)
     jobs.mend(lease_seconds=30)
     jobs.forget_ended(running[0].id)
     jobs.delete(running[0].id, "default")
     operator.broken_records()
     operator.prune(status=Status.FAILED, tenant=None, older_than_seconds=-9)
     overdue = submit()
-    jobs.redis.zadd(keys.DEADLINES, {overdue.id: 1})
-    jobs.redis.zadd(keys.EXPIRY, {waiting.id: 1})
+    jobs.redis.zadd(redis_keys.DEADLINES, {overdue.id: 1})
+    jobs.redis.zadd(redis_keys.EXPIRY, {waiting.id: 1})
     jobs.expire("a-keeper")
     messages.unregister(endpoint.id, "default")
 
@@ -174,7 +176,7 @@ def test_a_record_that_lacks_a_field_or_holds_nonsense_breaks_no_script_half_way
     most = None if request.config.getoption("--slow") else 1
     for call in tried(name)[:1]:
         changes = changed_by(raw, call)
-        for kind in (keys.JOB, keys.DELIVERY):
+        for kind in (redis_keys.JOB, redis_keys.DELIVERY):
             for key in sorted(key for key in changes if key.startswith(kind.encode()))[:most]:
                 for field in fields_of(raw, call, key):
                     for value in (None, "nonsense", "1.5"):
@@ -195,7 +197,7 @@ def fields_of(raw: redis.Redis, call: Call, key: bytes) -> list[bytes]:
 
 
 def run(raw: redis.Redis, call: Call) -> None:
-    raw.eval(store.script_source(call.script), 0, *call.args)
+    raw.eval(scripts.script_source(call.script), 0, *call.args)
 
 
 def assert_whole(raw: redis.Redis, call: Call, how: str, change: tuple[bytes, bytes, str | None] | None = None) -> None:

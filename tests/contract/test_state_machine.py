@@ -16,18 +16,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from darkroom.local.servers import Valkey
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import JobError, RecordsUnavailable
 from jobs.job import Job, Priority, Status
 from jobs.outbox import Event, Outbox
-from jobs.store import JobStore, Once, Renewal
+from jobs.store import JobStore
+from jobs.store.requests import Once
+from jobs.store.work import Renewal
 from tests.contract.oracle import ACTIVE, MAX_CRASHES, MAX_RUNNING, SLOTS, Model, Oracle
 from tests.jobs_of import A_PICTURE, a_job
 
 WORKERS = st.sampled_from(["w1", "w2"])
 TENANTS = st.sampled_from(["a", "b"])
 REPLIES = st.sampled_from([1, 1, 1, 2])  # how often a call is made until its reply arrives
-INDEXES = (keys.QUEUE, keys.RUNNING, keys.DEADLINES, keys.EXPIRY)
+INDEXES = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY)
 ERROR = JobError("internal-error", "It broke", "Somehow.")
 SOON, FAR = 1, 9e14  # times in milliseconds, long past and far ahead
 
@@ -81,7 +83,7 @@ class Life(RuleBasedStateMachine):
         for _ in range(times):
             assert self.store.submit(job, once) == (earlier[0] if earlier else job.id)
         if not earlier:
-            order = float(self.store.redis.hget(keys.JOB + job.id, "order"))
+            order = float(self.store.redis.hget(redis_keys.JOB + job.id, "order"))
             self.oracle.jobs[job.id] = Model(job.id, tenant, order)
 
     @precondition(lambda self: self.oracle.jobs)
@@ -188,14 +190,14 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def let_a_lease_run_out(self, data: st.DataObject) -> None:
         job = self.oracle.jobs[data.draw(st.sampled_from([job.id for job in self.oracle.running()]))]
-        self.store.redis.zadd(keys.RUNNING, {job.id: SOON})
+        self.store.redis.zadd(redis_keys.RUNNING, {job.id: SOON})
         job.lapsed = True
 
     @precondition(lambda self: self.oracle.running())
     @rule(worker=WORKERS)
     def kill_a_worker(self, worker: str) -> None:
         for job in self.oracle.hands(worker):
-            self.store.redis.zadd(keys.RUNNING, {job.id: SOON})
+            self.store.redis.zadd(redis_keys.RUNNING, {job.id: SOON})
             job.lapsed = True
 
     @rule(times=REPLIES)
@@ -209,7 +211,7 @@ class Life(RuleBasedStateMachine):
     def let_all_delays_end(self) -> None:
         for job in self.oracle.jobs.values():
             if job.where == "delayed":
-                self.store.redis.zadd(keys.DELAYED, {job.id: SOON})
+                self.store.redis.zadd(redis_keys.DELAYED, {job.id: SOON})
                 job.due = True
 
     @rule(data=st.data())
@@ -217,7 +219,7 @@ class Life(RuleBasedStateMachine):
         alive = [job for job in self.oracle.jobs.values() if not job.status.is_over]
         overdue = data.draw(st.lists(st.sampled_from(alive), max_size=1)) if alive else []
         for job in overdue:
-            self.store.redis.zadd(keys.DEADLINES, {job.id: SOON})
+            self.store.redis.zadd(redis_keys.DEADLINES, {job.id: SOON})
             self.oracle.end(job, Status.CANCELED if job.status is Status.CANCELING else Status.FAILED)
         self.oracle.recall_all()
         self.store.expire()
@@ -226,7 +228,7 @@ class Life(RuleBasedStateMachine):
     def lose_an_index_and_rebuild_it(self, index: str) -> None:
         self.store.redis.delete(index)
         self.store.mend(lease_seconds=1000)
-        if index == keys.RUNNING:
+        if index == redis_keys.RUNNING:
             for job in self.oracle.running():
                 job.lapsed = False  # it has a new lease
 
@@ -245,14 +247,20 @@ class Life(RuleBasedStateMachine):
     def redis_holds_what_the_oracle_says(self) -> None:
         pipe, jobs = self.store.redis.pipeline(transaction=False), list(self.oracle.jobs.values())
         for job in jobs:
-            pipe.hmget(keys.JOB + job.id, "status", "fence", "crashes", "version")
-            pipe.xrange(keys.EVENTS + job.id)
-        for index in (keys.QUEUE, keys.DELAYED, keys.RUNNING, keys.DEADLINES, keys.EXPIRY):
+            pipe.hmget(redis_keys.JOB + job.id, "status", "fence", "crashes", "version")
+            pipe.xrange(redis_keys.EVENTS + job.id)
+        for index in (
+            redis_keys.QUEUE,
+            redis_keys.DELAYED,
+            redis_keys.RUNNING,
+            redis_keys.DEADLINES,
+            redis_keys.EXPIRY,
+        ):
             pipe.zrange(index, 0, -1)
-        pipe.zrange(keys.PARKED, 0, -1)
-        pipe.hgetall(keys.CENSUS)
+        pipe.zrange(redis_keys.PARKED, 0, -1)
+        pipe.hgetall(redis_keys.CENSUS)
         for worker in ("w1", "w2"):
-            pipe.smembers(keys.HANDS + worker)
+            pipe.smembers(redis_keys.HANDS + worker)
         *records, queue, delayed, running, deadlines, expiry, parked, census, first, second = pipe.execute()
 
         for job, record, events in zip(jobs, records[::2], records[1::2], strict=True):
@@ -283,7 +291,7 @@ class Life(RuleBasedStateMachine):
         pipe = self.store.redis.pipeline(transaction=False)
         for tenant, endpoint in self.endpoints.items():
             assert endpoint
-            pipe.zrange(f"{keys.DELIVERIES}{tenant}:{endpoint.id}", 0, -1)
+            pipe.zrange(f"{redis_keys.DELIVERIES}{tenant}:{endpoint.id}", 0, -1)
         told = Counter(row.split("_")[1] for rows in pipe.execute() for row in rows)
         assert told == dict.fromkeys(self.ended, 1)
 

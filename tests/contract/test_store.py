@@ -10,10 +10,13 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Priority, Status
-from jobs.store import RECORD, JobStore, Limits, Once, Renewal
+from jobs.scripts import RECORD
+from jobs.store import JobStore
+from jobs.store.requests import Limits, Once
+from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 ERROR = JobError("internal-error", "It broke", "Somehow.")
@@ -94,7 +97,7 @@ def test_a_higher_priority_goes_first_and_positions_say_so(store):
 def test_an_old_job_overtakes_a_young_one_of_higher_priority(store):
     """Ageing: ten minutes of waiting outweigh one class of priority, so that no job waits for ever."""
     old = submit(store)
-    store.redis.zincrby(keys.QUEUE, -600_001_000, old.id)  # as if it had come so much earlier
+    store.redis.zincrby(redis_keys.QUEUE, -600_001_000, old.id)  # as if it had come so much earlier
     submit(store, priority=Priority.HIGH)
     assert claim(store).id == old.id
 
@@ -170,7 +173,7 @@ def test_an_ended_job_never_changes(store, end):
     store.canceled(job, 9)
     store.release(job, "late")
     store.cancel(job.id, job.tenant)
-    store.redis.zadd(keys.DEADLINES, {job.id: 1})
+    store.redis.zadd(redis_keys.DEADLINES, {job.id: 1})
     renewed = renew(store, job, step=7)
     store.reclaim(3)
     assert renewed == "lost"
@@ -181,7 +184,7 @@ def test_an_ended_job_never_changes(store, end):
 def test_a_worker_that_lost_its_lease_can_change_nothing(store):
     """A frozen worker wakes up after its job was given to another one."""
     zombie = claimed(store)
-    store.redis.zadd(keys.RUNNING, {zombie.id: 1})
+    store.redis.zadd(redis_keys.RUNNING, {zombie.id: 1})
     assert store.reclaim(3) == [zombie.id]
     heir = claim(store)
     assert heir.id == zombie.id
@@ -223,7 +226,7 @@ def test_a_job_that_keeps_killing_its_worker_is_poison(store):
     job = submit(store)
     for crash in range(1, 4):
         assert claim(store) is not None
-        store.redis.zadd(keys.RUNNING, {job.id: 1})
+        store.redis.zadd(redis_keys.RUNNING, {job.id: 1})
         store.reclaim(3)
         assert read(store, job).crashes == crash
     ended = read(store, job)
@@ -282,10 +285,10 @@ def test_a_canceling_job_can_only_become_canceled(store, way):
         case "fail":
             store.fail(job, ERROR)
         case "crash":
-            store.redis.zadd(keys.RUNNING, {job.id: 1})
+            store.redis.zadd(redis_keys.RUNNING, {job.id: 1})
             store.reclaim(3)
         case "deadline":
-            store.redis.zadd(keys.DEADLINES, {job.id: 1})
+            store.redis.zadd(redis_keys.DEADLINES, {job.id: 1})
             store.expire()
     assert read(store, job).status is Status.CANCELED
 
@@ -304,7 +307,7 @@ def test_cancel_and_finish_race_to_exactly_one_end(store, request):
                 store.canceled(job, 1)
             expected = Status.SUCCEEDED if answer == "finished" else Status.CANCELED
             ended = read(store, job)
-            events = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+            events = [fields["type"] for _, fields in store.redis.xrange(redis_keys.EVENTS + job.id)]
             assert ended.status is expected
             assert (ended.output is None, events.count("done")) == (expected is Status.CANCELED, 1)
             ends[ended.status] += 1
@@ -316,7 +319,7 @@ def test_a_deadline_ends_a_job_wherever_it_is(store):
     queued, running = submit(store, deadline_seconds=0), None
     assert claim(store) is None, "an overdue job is not started"
     running = claimed(store)
-    store.redis.zadd(keys.DEADLINES, {running.id: 1})
+    store.redis.zadd(redis_keys.DEADLINES, {running.id: 1})
     store.expire()
     for job in (queued, running):
         ended = read(store, job)
@@ -326,11 +329,11 @@ def test_a_deadline_ends_a_job_wherever_it_is(store):
 
 def test_a_lease_is_only_renewed_for_a_job_that_is_vouched_for(store):
     job = claimed(store)
-    before = store.redis.zscore(keys.RUNNING, job.id)
+    before = store.redis.zscore(redis_keys.RUNNING, job.id)
     renew(store, job, vouched=False, lease_seconds=600)
-    assert store.redis.zscore(keys.RUNNING, job.id) == before
+    assert store.redis.zscore(redis_keys.RUNNING, job.id) == before
     renew(store, job, vouched=True, lease_seconds=600)
-    assert store.redis.zscore(keys.RUNNING, job.id) > before
+    assert store.redis.zscore(redis_keys.RUNNING, job.id) > before
 
 
 def test_no_preview_comes_after_the_end_or_from_who_has_lost_the_job(store):
@@ -340,7 +343,7 @@ def test_no_preview_comes_after_the_end_or_from_who_has_lost_the_job(store):
     assert store.preview(job.id) == b"jpeg"
     finish(store, job)
     assert not store.keep_preview(job, b"late", b"late", 3)
-    kinds = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+    kinds = [fields["type"] for _, fields in store.redis.xrange(redis_keys.EVENTS + job.id)]
     assert (kinds.count("preview"), kinds[-1]) == (1, "done")
     store.delete(job.id, job.tenant)
     assert not store.keep_preview(job, b"late", b"late", 3)
@@ -356,12 +359,12 @@ def commands(store: JobStore, call: Callable[[], object]) -> int:
 
 def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
     """All of a tenant that may have none running: each call puts some of them aside."""
-    store.redis.hset(keys.LIMITS + "default", "running", 0)
+    store.redis.hset(redis_keys.LIMITS + "default", "running", 0)
     for _ in range(450):
         submit(store)
     script = store._scripts["claim"]
     costs = [commands(store, lambda: script(args=(uuid4().hex, WORKER, 30_000, "0", 32, 1, 2, 1000))) for _ in range(2)]
-    assert store.redis.zcard(keys.PARKED) == 200
+    assert store.redis.zcard(redis_keys.PARKED) == 200
     assert max(costs) < 150
     submit(store, tenant="other")
     assert store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=32).tenant == "other"
@@ -377,7 +380,7 @@ def test_places_cost_one_look_at_the_fleet_however_many_are_asked(store):
 
 def test_a_record_that_cannot_be_read_is_logged_once(store, caplog):
     job = submit(store)
-    store.redis.hset(keys.JOB + job.id, "params", "no JSON")
+    store.redis.hset(redis_keys.JOB + job.id, "params", "no JSON")
     for _ in range(3):
         assert store.page("default", status=None, limit=10, after=None) == []
     assert [job.id in record.message for record in caplog.records].count(True) == 1
@@ -420,7 +423,7 @@ def test_every_transition_is_an_event(store):
     renew(store, job, step=1)
     renew(store, job, step=1)
     finish(store, job)
-    kinds = [fields["type"] for _, fields in store.redis.xrange(keys.EVENTS + job.id)]
+    kinds = [fields["type"] for _, fields in store.redis.xrange(redis_keys.EVENTS + job.id)]
     assert kinds == ["status", "status", "progress", "done"]
     assert read(store, job).version == 4
 
@@ -434,7 +437,7 @@ def test_the_fleet_is_who_has_been_heard_of(store):
         submit(store)
     claim(store)
     assert store.wanted_workers() == 3
-    store.redis.zadd(keys.WORKERS, {"w1": 1})
+    store.redis.zadd(redis_keys.WORKERS, {"w1": 1})
     store.expire()
     store.retire("w2")
     assert store.queue().workers == 0
@@ -537,7 +540,7 @@ def test_a_tenant_runs_no_more_jobs_than_it_may_and_the_others_go_on(store):
 
 
 def crash(store: JobStore, job: Job) -> None:
-    store.redis.zadd(keys.RUNNING, {job.id: 1})
+    store.redis.zadd(redis_keys.RUNNING, {job.id: 1})
     assert job.id in store.reclaim(3)
 
 
@@ -549,7 +552,7 @@ def test_a_job_on_its_last_chance_has_a_whole_worker(store):
     for _ in range(2):
         crash(store, claim(store))
     others = [submit(store) for _ in range(4)]
-    store.redis.zadd(keys.QUEUE, {others[0].id: 1})
+    store.redis.zadd(redis_keys.QUEUE, {others[0].id: 1})
     held = claim(store)
     assert held.id == others[0].id
     assert claim(store) is None, "the worker empties itself"
@@ -565,7 +568,7 @@ def test_a_worker_empties_itself_for_a_job_that_no_other_has_room_for(store):
     suspect = submit(store)
     for _ in range(2):
         crash(store, claim(store))
-    store.redis.zadd(keys.QUEUE, {suspect.id: 4e15})
+    store.redis.zadd(redis_keys.QUEUE, {suspect.id: 4e15})
     held = [submit(store) for _ in range(2)]
     assert {claim(store).id for _ in held} == {job.id for job in held}
     assert [claim(store), claim(store)] == [None, None]
@@ -582,7 +585,7 @@ def test_a_worker_empties_itself_for_a_job_that_no_other_has_room_for(store):
 def test_the_queue_is_bounded_and_says_when_to_come_back(store):
     store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
     job = claimed(store)
-    store.redis.hset(keys.JOB + job.id, "claimed_ms", read(store, job).claimed_ms - 10_000)  # it took ten seconds
+    store.redis.hset(redis_keys.JOB + job.id, "claimed_ms", read(store, job).claimed_ms - 10_000)  # it took ten seconds
     finish(store, job)
     store.admit("default", Limits(all=1))
     for _ in range(5):

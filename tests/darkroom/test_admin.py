@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from darkroom.cli.app import app
 from darkroom.client import ADDRESS_FILE, Client
-from jobs import keys
+from jobs import redis_keys
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
 from tests.jobs_of import a_job
@@ -70,7 +70,7 @@ def test_workers_are_listed_and_drained(client, store):
 def test_dead_letters_are_listed_shown_and_run_again(client, store):
     job = client.jobs.create(PHOTO, "make it sepia")
     for _ in range(3):
-        store.redis.zadd(keys.RUNNING, {claim(store).id: 1})
+        store.redis.zadd(redis_keys.RUNNING, {claim(store).id: 1})
         store.reclaim(3)
     assert job.id in admin(client, "dead-letters", "list").output
     assert "crashed" in admin(client, "dead-letters", "show", job.id).output
@@ -84,9 +84,9 @@ def test_dead_letters_are_listed_shown_and_run_again(client, store):
 def test_long_lists_are_asked_for_page_by_page(client, store):
     letters = {f"job{number}": number for number in range(230)}
     for name in letters:
-        store.redis.hset(keys.JOB + name, mapping={**a_job(id=name).request(), **LETTER, "id": name})
-    store.redis.zadd(keys.DEAD, letters)
-    store.redis.sadd(keys.TENANTS, *letters)
+        store.redis.hset(redis_keys.JOB + name, mapping={**a_job(id=name).request(), **LETTER, "id": name})
+    store.redis.zadd(redis_keys.DEAD, letters)
+    store.redis.sadd(redis_keys.TENANTS, *letters)
     assert len(client.admin.tenants()) == 230
     assert [one.id for one in client.admin.dead_letters(130)] == [*letters][:-131:-1]
     assert len(said(client, "dead-letters", "list", "--limit", "1200")["data"]) == 230

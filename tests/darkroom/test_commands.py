@@ -13,7 +13,7 @@ from PIL import Image
 
 from darkroom.cli.app import app
 from darkroom.client import Client
-from jobs import keys
+from jobs import redis_keys
 from tests.certificates import authority_in, camera_photo
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
 from tests.integration.conftest import desk  # noqa: F401 - a fixture
@@ -158,9 +158,9 @@ def test_the_doctor_names_records_that_are_not_whole_and_what_becomes_of_them(da
         darkroom("submit", PHOTO, "make it grey", "--steps", "3").stdout.strip() for _ in range(4)
     )
     assert "records: all are whole" in darkroom("doctor").stdout
-    store.redis.hdel(keys.JOB + no_status, "status", "deadline_ms")
-    store.redis.hset(keys.JOB + no_number, "crashes", "many")
-    store.redis.hdel(keys.JOB + no_input, "input")
+    store.redis.hdel(redis_keys.JOB + no_status, "status", "deadline_ms")
+    store.redis.hset(redis_keys.JOB + no_number, "crashes", "many")
+    store.redis.hdel(redis_keys.JOB + no_input, "input")
     broken = said()
     assert set(broken) == {no_status, no_number, no_input}
     assert "has no status" in broken[no_status]

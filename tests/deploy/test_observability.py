@@ -7,12 +7,12 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import keys
+from jobs import redis_keys
 from tests.conftest import ROOT
 from tests.deploy.compose import services
 from tests.deploy.questions import alerts, panels
 from tests.integration.conftest import submit
-from worker.editor import Device
+from worker.editors.editor import Device
 from worker.engine_metrics import EngineMetrics
 from worker.metrics import KeeperMetrics, registry_of
 
@@ -31,7 +31,7 @@ def series(text: str) -> set[str]:
 def told(client, jpeg, store, pictures) -> set[str]:
     """What web tier, worker and keeper tell, once two jobs have gone through."""
     store.renew("w", {"slots": 4, "checkpoint": {}}, [], lease_seconds=30)
-    store.redis.hset(keys.STATS, "interval_ms", 700)  # as measured once jobs have waited for each other
+    store.redis.hset(redis_keys.STATS, "interval_ms", 700)  # as measured once jobs have waited for each other
     for token in "ab":
         submit(client, jpeg)
         job = store.claim("w", lease_seconds=30, token=token, slots=4)

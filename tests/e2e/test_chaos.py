@@ -16,8 +16,8 @@ from PIL import Image
 from chaos import engine, scenarios, workers
 from chaos.altered import GUARDS
 from chaos.proxy import Mode, Proxy
+from jobs.scripts import SCRIPTS, script_source
 from jobs.settings import Settings
-from jobs.store import SCRIPTS, script_source
 
 
 def judged(capsys: pytest.CaptureFixture[str], words: str) -> tuple[int, dict[str, Any]]:
@@ -79,9 +79,9 @@ def test_a_guard_can_be_taken_out_of_the_scripts_for_a_control(guard):
     text, instead = GUARDS[guard]
     assert any(text in script_source(name) for name in SCRIPTS), "the control would change nothing"
     code = (
-        f"from chaos.altered import alter; alter({guard!r}); from jobs import store; "
-        f"assert not [name for name in store.SCRIPTS if {text!r} in store.script_source(name)]; "
-        f"assert {instead!r} in store.script_source('reclaim')"
+        f"from chaos.altered import alter; alter({guard!r}); from jobs import scripts; "
+        f"assert not [name for name in scripts.SCRIPTS if {text!r} in scripts.script_source(name)]; "
+        f"assert {instead!r} in scripts.script_source('reclaim')"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -23,7 +23,7 @@ from tests.integration.conftest import calling, submit
 from tests.jobs_of import a_job
 from tests.waiting import until
 from tests.web_tier import as_environment
-from worker.housekeeper import Housekeeper
+from worker.keeper.maintenance import Maintenance
 from worker.rebuild import rebuild
 
 HOUR = 3600
@@ -183,7 +183,7 @@ def test_a_job_that_a_wrong_clock_accepted_is_rebuilt_with_its_whole_deadline(wr
 
 def test_a_keeper_whose_clock_is_ahead_removes_nothing_before_its_time(bucket, store, jpeg, wrong_clock):
     pictures = PictureStore.connect(bucket, timeout=10)
-    house = Housekeeper(store, pictures, bucket)
+    house = Maintenance(store, pictures, bucket)
     assert house.is_ours()
     unaccepted = a_job()
     pictures.put_input(unaccepted.folder, jpeg, "image/jpeg", (96, 64))

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from darkroom.local.authority import Authority
+from jobs.api_keys import Keyring, Scope
 from jobs.job import Status
-from jobs.keyring import Keyring, Scope
 from jobs.provenance import pixels_sha256
 from jobs.settings import Settings
 from jobs.store import JobStore

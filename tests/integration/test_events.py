@@ -12,10 +12,10 @@ import uvicorn
 
 from api.main import create_app
 from api.protocol import BoundedHttp
-from jobs import keys
-from jobs.keyring import Keyring, Scope
+from jobs import redis_keys
+from jobs.api_keys import Keyring, Scope
 from jobs.settings import Settings
-from jobs.store import Renewal
+from jobs.store.work import Renewal
 from tests.integration.conftest import submit
 
 
@@ -128,7 +128,7 @@ def test_a_client_that_loses_its_connection_a_hundred_times_misses_nothing(http,
 
 def test_all_jobs_are_told_on_one_stream(http, jpeg, advance, store):
     first = submit(http, jpeg)
-    latest = store.redis.xinfo_stream(keys.FEED + "default")["last-generated-id"]
+    latest = store.redis.xinfo_stream(redis_keys.FEED + "default")["last-generated-id"]
     second = submit(http, jpeg)
     advance(1)
     stream = events(http, "/v1/events", latest)
@@ -142,7 +142,7 @@ def test_all_jobs_are_told_on_one_stream(http, jpeg, advance, store):
 def test_what_is_no_longer_kept_is_told_by_a_reset_with_a_snapshot(http, jpeg, advance, store, last):
     job = submit(http, jpeg)
     advance(5)
-    store.redis.xtrim(keys.EVENTS + job["id"], maxlen=1, approximate=False)
+    store.redis.xtrim(redis_keys.EVENTS + job["id"], maxlen=1, approximate=False)
     with http.stream("GET", job["urls"]["events"], headers={"Last-Event-ID": last}) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "event: reset"
@@ -154,7 +154,7 @@ def test_a_deleted_job_is_told_to_whoever_follows_all_jobs(http, jpeg, store):
     submit(http, jpeg)  # whose events stay, so that the feed still begins before `latest`
     job = submit(http, jpeg)
     http.post(job["urls"]["cancel"])
-    latest = store.redis.xinfo_stream(keys.FEED + "default")["last-generated-id"]
+    latest = store.redis.xinfo_stream(redis_keys.FEED + "default")["last-generated-id"]
     http.delete(job["urls"]["self"])
     stream = events(http, "/v1/events", latest)
     told = next(stream)

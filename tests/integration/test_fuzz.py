@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from api import strict_json
 from api.openapi import WHITE
+from jobs.api_keys import Keyring, Scope
 from jobs.job import new_id
-from jobs.keyring import Keyring, Scope
 from jobs.outbox import Endpoint, Event, Outbox
 from jobs.settings import Settings
 from tests.integration.conftest import submit

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from darkroom.local.servers import SeaweedFS
-from jobs import keys
+from jobs import redis_keys
+from jobs.api_keys import Keyring, Scope
 from jobs.job import Job, Status, born_ms
-from jobs.keyring import Keyring, Scope
 from jobs.outbox import Attempt, Event, Outbox
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.settings import Settings
@@ -21,7 +21,7 @@ from tests.conftest import everything_in
 from tests.integration.conftest import calling, submit
 from tests.jobs_of import a_job
 from worker.backup import Backup, BackupError
-from worker.housekeeper import Housekeeper
+from worker.keeper.maintenance import Maintenance
 from worker.rebuild import rebuild
 
 BACKUP_KEY = "a secret of more than thirty-two letters"
@@ -46,8 +46,8 @@ def pictures(bucket: Settings) -> PictureStore:
 
 
 @pytest.fixture
-def house(store: JobStore, pictures: PictureStore, bucket: Settings) -> Housekeeper:
-    house = Housekeeper(store, pictures, bucket)
+def house(store: JobStore, pictures: PictureStore, bucket: Settings) -> Maintenance:
+    house = Maintenance(store, pictures, bucket)
     assert house.is_ours()
     return house
 
@@ -82,7 +82,7 @@ def test_results_of_attempts_that_lost_their_job_are_removed(bucket, jpeg, store
     with calling(bucket) as client:
         job = submit(client, jpeg)
     zombie = finished(store, pictures, job["id"], ends=False)
-    store.redis.zadd(keys.RUNNING, {job["id"]: 1})
+    store.redis.zadd(redis_keys.RUNNING, {job["id"]: 1})
     store.reclaim(9)
     winner = finished(store, pictures, job["id"])
     assert len([name for name in names(pictures) if "output" in name]) == 2
@@ -122,7 +122,7 @@ def test_nothing_is_removed_for_a_redis_that_has_lost_everything(bucket, jpeg, s
     before = names(pictures)
     store.redis.flushall()
     assert house.sweep(stale=0, orphaned=0) == 0
-    Housekeeper(store, pictures, bucket).round()
+    Maintenance(store, pictures, bucket).round()
     assert names(pictures) == before
 
 
@@ -170,7 +170,7 @@ def test_keys_and_webhooks_come_back_encrypted_from_the_bucket(bucket, store, pi
     assert not [word for word in ("laptop", "acme", "hooks", endpoint.secret) if word in stored]
 
     store.redis.flushall()
-    Housekeeper(store, pictures, bucket).round()
+    Maintenance(store, pictures, bucket).round()
     assert outbox.signing_key().jwk() != signing, "a new one was made meanwhile"
     with pytest.raises(BackupError):
         Backup(store, pictures, "another secret, of thirty-two letters").restore()
@@ -200,19 +200,19 @@ def test_lost_indexes_are_rebuilt_from_the_records(store):
     store.finish(over, over.input, {}, {})
     store.cancel(running.id, running.tenant)
     waiting = {job.id for job in jobs} - {running.id, over.id}
-    indexes = (keys.QUEUE, keys.RUNNING, keys.DEADLINES, keys.EXPIRY, keys.ENDED)
+    indexes = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY, redis_keys.ENDED)
     before = {name: store.redis.zrange(name, 0, -1, withscores=True) for name in indexes}
     listed = {t: [j.id for j in store.page(t, status=None, limit=9, after=None)] for t in "ab"}
     assert store.mend(lease_seconds=30) == 0
 
-    for name in [*indexes, *store.redis.scan_iter(keys.INDEX + "*"), keys.HANDS + "w"]:
+    for name in [*indexes, *store.redis.scan_iter(redis_keys.INDEX + "*"), redis_keys.HANDS + "w"]:
         store.redis.delete(name)
-    store.redis.zadd(keys.QUEUE, {over.id: 5, running.id: 6})
+    store.redis.zadd(redis_keys.QUEUE, {over.id: 5, running.id: 6})
     assert store.mend(lease_seconds=30) == 5
     after = {name: store.redis.zrange(name, 0, -1, withscores=True) for name in indexes}
-    assert after.pop(keys.RUNNING)[0][0] == before.pop(keys.RUNNING)[0][0] == running.id
+    assert after.pop(redis_keys.RUNNING)[0][0] == before.pop(redis_keys.RUNNING)[0][0] == running.id
     assert after == before
-    assert {job_id for job_id, _ in after[keys.QUEUE]} == waiting
+    assert {job_id for job_id, _ in after[redis_keys.QUEUE]} == waiting
     assert {t: [j.id for j in store.page(t, status=None, limit=9, after=None)] for t in "ab"} == listed
     assert store.mend(lease_seconds=30) == 0
 
@@ -235,8 +235,8 @@ def test_after_its_retention_redis_holds_nothing_that_names_the_job(bucket, jpeg
     for waiting in (delivery, *outbox.dispatch(9, 1000)):
         outbox.attempted(waiting, "delivered", Attempt(0, 1, 200, ""), again_ms=None, pause_ms=0, rest_ms=0)
     assert job["id"] not in str(outbox.deliveries(endpoint, 9))
-    for stone in store.redis.zrange(keys.TOMBSTONES, 0, -1):
-        store.redis.zadd(keys.TOMBSTONES, {stone: 1})  # as if the feed had told of the removal for long enough
+    for stone in store.redis.zrange(redis_keys.TOMBSTONES, 0, -1):
+        store.redis.zadd(redis_keys.TOMBSTONES, {stone: 1})  # as if the feed had told of the removal for long enough
     store.expire()
     assert job["id"] not in everything_in(store.redis)
     assert not [name for name in names(pictures) if job["id"] in name]

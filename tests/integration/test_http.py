@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from darkroom.local.servers import Valkey
-from jobs import keys
+from jobs import redis_keys
+from jobs.api_keys import Keyring, Scope
 from jobs.errors import NotFound, QueueFull, RecordsUnavailable
-from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.integration.conftest import calling, encoded, submit
@@ -269,9 +269,9 @@ def test_a_stream_of_an_ended_job_ends_and_is_not_begun_again(http, jpeg):
 def test_a_reset_is_the_last_event_of_an_ended_job(http, jpeg, store, last):
     job = canceled(http, jpeg)
     if last is None:  # such as a job whose record was mended
-        store.redis.delete(keys.EVENTS + job["id"])
+        store.redis.delete(redis_keys.EVENTS + job["id"])
     else:
-        store.redis.xtrim(keys.EVENTS + job["id"], maxlen=1, approximate=False)
+        store.redis.xtrim(redis_keys.EVENTS + job["id"], maxlen=1, approximate=False)
     (reset,) = events(http, job["urls"]["events"], last)
     assert (reset["event"], reset["data"]["jobs"][0]["status"]) == ("reset", "canceled")
     again = http.get(job["urls"]["events"], headers={"Last-Event-ID": reset["id"]}, timeout=5)

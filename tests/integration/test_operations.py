@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import keys
+from jobs import redis_keys
+from jobs.api_keys import Keyring, Scope
 from jobs.errors import JobError
 from jobs.job import new_id
-from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
 from pipeline.catalogue import Card
 from tests.conftest import ROOT
@@ -91,7 +91,7 @@ def test_dead_letters_of_all_tenants_are_seen_and_run_again_for_their_owner(sett
     with calling(settings) as client:
         job = submit(client, jpeg)
         for _ in range(3):
-            store.redis.zadd(keys.RUNNING, {claim(store).id: 1})
+            store.redis.zadd(redis_keys.RUNNING, {claim(store).id: 1})
             store.reclaim(3)
         assert client.get(job["urls"]["self"]).json()["error"]["type"] == "poison"
         (letter,) = client.get("/v1/admin/dead-letters").json()["data"]
@@ -199,11 +199,11 @@ def test_without_keys_only_this_machine_operates(settings, address):
 def test_a_job_of_a_newer_version_waits_for_a_worker_that_can_read_it(client, jpeg, store):
     """Versions side by side: this worker passes it over, whatever its place in the queue."""
     newer, ours = submit(client, jpeg, priority="high"), submit(client, jpeg)
-    store.redis.hset(keys.JOB + newer["id"], "record", 99)
+    store.redis.hset(redis_keys.JOB + newer["id"], "record", 99)
     assert claim(store).id == ours["id"]
     assert claim(store) is None
     assert client.get(newer["urls"]["self"]).json()["status"] == "queued"
-    store.redis.hdel(keys.JOB + newer["id"], "record")  # as records of the first version are
+    store.redis.hdel(redis_keys.JOB + newer["id"], "record")  # as records of the first version are
     assert claim(store).id == newer["id"]
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from darkroom.local.ports import free_ports
-from jobs.keyring import KEY
+from jobs.api_keys import KEY
 from jobs.settings import Settings
 from tests.conftest import ROOT, everything_in
 from tests.integration.conftest import submit

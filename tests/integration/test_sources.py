@@ -8,13 +8,13 @@ from pydantic import SecretStr
 
 from api.submission import SOURCES
 from darkroom.local.ports import free_ports
-from jobs import keys
+from jobs import redis_keys
 from jobs.errors import StorageUnavailable
 from jobs.pictures import PictureStore
 from tests.integration.conftest import encoded
 from tests.integration.test_events import serving
 from tests.receivers import Canary, receiving
-from worker.housekeeper import Housekeeper
+from worker.keeper.maintenance import Maintenance
 
 
 def upload(client, data: bytes) -> tuple[dict, httpx.Response]:
@@ -58,15 +58,15 @@ def test_a_tenant_has_as_many_uploads_as_are_kept_for_it(settings, apps, store):
     refused = client.post("/v1/uploads")
     assert (refused.status_code, "At most 3 uploads" in refused.json()["detail"]) == (429, True)
     assert int(refused.headers["Retry-After"]) > 0
-    (oldest,) = store.redis.zrange(keys.INVITED + "default", 0, 0)
-    store.redis.zincrby(keys.INVITED + "default", -86_400_000, oldest)
+    (oldest,) = store.redis.zrange(redis_keys.INVITED + "default", 0, 0)
+    store.redis.zincrby(redis_keys.INVITED + "default", -86_400_000, oldest)
     assert client.post("/v1/uploads").status_code == 201
 
 
 def test_uploads_are_removed_after_a_day(client, jpeg, store, pictures, settings):
     pictures.drop_old_uploads(time.time() + 200_000)
     made, _ = upload(client, jpeg)
-    Housekeeper(store, pictures, settings).round()
+    Maintenance(store, pictures, settings).round()
     assert edit(client, made["image"]).status_code == 202
     assert pictures.drop_old_uploads(time.time() + 86_000) == 0
     assert pictures.drop_old_uploads(time.time() + 86_500) == 1

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from jobs import keys
+from jobs import redis_keys
+from jobs.api_keys import Keyring, Scope
 from jobs.errors import ScriptFailed
 from jobs.job import Job, Picture, new_id
-from jobs.keyring import Keyring, Scope
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.conftest import everything_in
@@ -53,7 +53,7 @@ def test_no_field_of_a_submission_takes_it(client, store, jpeg, value):
         assert refused.status_code in (400, 422), (field, refused.text)
         assert refused.json()["errors"], "it names what is wrong"
     assert client.get("/v1/jobs").json()["data"] == []
-    assert not [name for name in store.redis.scan_iter() if name.startswith(keys.JOB)]
+    assert not [name for name in store.redis.scan_iter() if name.startswith(redis_keys.JOB)]
     accepted = submit(client, jpeg)
     assert [job["id"] for job in client.get("/v1/jobs").json()["data"]] == [accepted["id"]]
 
@@ -105,7 +105,7 @@ def test_nor_do_the_other_routes(admin, store, path, value):
 
 def kept(store: JobStore) -> str:
     """All records but those of how often was asked."""
-    for name in store.redis.scan_iter(keys.RATE + "*"):
+    for name in store.redis.scan_iter(redis_keys.RATE + "*"):
         store.redis.delete(name)
     return everything_in(store.redis)
 
@@ -138,8 +138,8 @@ def test_a_record_that_cannot_be_read_hides_no_other(client, store, jpeg):
     """Half a surrogate pair in a record's parameters stops no script, and half a record no list."""
     broken, whole = submit(client, jpeg), submit(client, jpeg)
     halved = submit(client, jpeg)
-    store.redis.hset(keys.JOB + broken["id"], "params", '{"prompt": "\\ud800", "steps": 2}')
-    store.redis.hdel(keys.JOB + halved["id"], "status")
+    store.redis.hset(redis_keys.JOB + broken["id"], "params", '{"prompt": "\\ud800", "steps": 2}')
+    store.redis.hdel(redis_keys.JOB + halved["id"], "status")
     listed = client.get("/v1/jobs")
     assert listed.status_code == 200, listed.text
     assert [job["id"] for job in listed.json()["data"]] == [whole["id"], broken["id"]]

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from jobs.api_keys import Keyring, Scope
 from jobs.job import Job, new_id
-from jobs.keyring import Keyring, Scope
 from jobs.outbox import Event, Outbox
 from jobs.settings import Settings
 from tests.integration.conftest import Apps, submit

@@ -20,9 +20,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from darkroom.local.servers import Valkey
 from jobs.errors import RecordsUnavailable
-from jobs.hints import PREFIX, QUEUE, TASK, celery_app
 from jobs.settings import Settings
 from jobs.store import JobStore
+from jobs.wakeups import PREFIX, QUEUE, TASK, celery_app
 from tests.conftest import ROOT
 from tests.integration.test_worker_lives import crew
 from tests.waiting import until

@@ -1,4 +1,4 @@
-"""Webhooks from end to end: the API, a real courier, and receivers of every temper on loopback."""
+"""Webhooks from end to end: the API, a real keeper, and receivers of every temper on loopback."""
 
 import json
 import os
@@ -15,18 +15,19 @@ import redis
 from standardwebhooks import Webhook
 
 from darkroom.webhooks import verify
-from jobs import keys
+from jobs import redis_keys
 from jobs.fetch import Answer
 from jobs.outbox import Delivery, Outbox
 from jobs.settings import Settings
-from jobs.store import JobStore, Renewal
+from jobs.store import JobStore
+from jobs.store.work import Renewal
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
 from tests.integration.test_events import serving
 from tests.jobs_of import A_PICTURE, a_job
 from tests.receivers import Receiver, Request, receiving
 from tests.waiting import until
-from worker.courier import judge
+from worker.keeper.webhook_delivery import judge
 
 WARNING = {"code": "prompt-truncated", "detail": "Not read: “a kite”"}
 SCHEDULE = Settings(_env_file=None).webhook_delays
@@ -39,7 +40,7 @@ def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subproc
     environment = {name.upper(): str(value) for name, value in given.items()}
     environment["S3_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
     records = redis.Redis.from_url(settings.redis_url)
-    listeners = records.pubsub_numsub(keys.OUTBOX_WAKE)[0][1]
+    listeners = records.pubsub_numsub(redis_keys.OUTBOX_WAKE)[0][1]
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.keeper"],
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
@@ -47,7 +48,7 @@ def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subproc
         stderr=log.open("w"),
     )
     try:
-        until(lambda: records.pubsub_numsub(keys.OUTBOX_WAKE)[0][1] > listeners, 60)
+        until(lambda: records.pubsub_numsub(redis_keys.OUTBOX_WAKE)[0][1] > listeners, 60)
         yield process
     finally:
         process.kill()
@@ -169,7 +170,13 @@ return freed
 
 def hasten(store: JobStore, flying: bool = False) -> int:
     """As if it were time for all that waits; `flying`: and as if all leases were over. Returns how many these were."""
-    names = (keys.LANES, keys.LANE, keys.FLYING, f"{keys.SENDING}default", keys.OUTBOX_WAKE)
+    names = (
+        redis_keys.LANES,
+        redis_keys.LANE,
+        redis_keys.FLYING,
+        f"{redis_keys.SENDING}default",
+        redis_keys.OUTBOX_WAKE,
+    )
     return int(store.redis.eval(HASTEN, 0, *names, int(flying)))
 
 
@@ -187,7 +194,7 @@ def test_attempts_follow_the_schedule(hooks, store):
 
         for tries in range(1, len(SCHEDULE) + 1):
             until(lambda tries=tries: told(tries))
-            ((_, due),) = store.redis.zrange(f"{keys.LANE}default {receiver.url}", 0, -1, withscores=True)
+            ((_, due),) = store.redis.zrange(f"{redis_keys.LANE}default {receiver.url}", 0, -1, withscores=True)
             delays.append(due / 1000 - time.time())
             hasten(store)
         until(lambda: told(len(SCHEDULE) + 1))

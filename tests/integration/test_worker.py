@@ -13,21 +13,21 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from jobs.errors import StorageUnavailable
-from jobs.hints import Hints
 from jobs.job import Job, Status
 from jobs.operator import Operator
 from jobs.pictures import NoSuchPicture, PictureStore
+from jobs.wakeups import Hints
 from pipeline.edit import Pipeline, Progress
 from pipeline.engine import Turn
 from pipeline.errors import PipelineError
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
 from worker.app import Worker
-from worker.editor import Device
+from worker.editors.editor import Device
 from worker.engine_metrics import EngineMetrics
 from worker.hands import Drained, Hands
-from worker.housekeeper import Housekeeper
-from worker.keeper import Keeper
+from worker.keeper.maintenance import Maintenance
+from worker.keeper.process import Keeper
 from worker.metrics import KeeperMetrics
 from worker.run import run_next
 
@@ -265,24 +265,24 @@ def keeper(store, settings) -> Keeper:
 
 
 @pytest.fixture
-def housekeeper(store, pictures, settings) -> Housekeeper:
-    return Housekeeper(store, pictures, settings)
+def maintenance(store, pictures, settings) -> Maintenance:
+    return Maintenance(store, pictures, settings)
 
 
-def test_the_end_of_a_job_is_written_into_the_bucket(client, desk, store, pictures, housekeeper):
+def test_the_end_of_a_job_is_written_into_the_bucket(client, desk, store, pictures, maintenance):
     job = submit(client, PHOTO, steps=2)
     run_next(desk(Step()))
-    housekeeper.round()
+    maintenance.round()
     end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
     assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
     assert store.ended() == []
 
 
-def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, housekeeper):
+def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, maintenance):
     job = submit(client, PHOTO, steps=2)
     client.post(job["urls"]["cancel"])
     assert store.delete(job["id"], "default") == "deleted"
-    housekeeper.round()
+    maintenance.round()
     with pytest.raises(NoSuchPicture):
         pictures.read(f"default/{job['id']}/input.jpg")
     assert store.trash() == []
@@ -306,7 +306,7 @@ def test_what_cannot_be_written_into_the_bucket_is_kept_for_later(client, store,
     away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
     ended = submit(client, PHOTO, steps=2)
     client.post(ended["urls"]["cancel"])
-    Housekeeper(store, away, settings).round()
+    Maintenance(store, away, settings).round()
     assert [job.id for job in store.ended()] == [ended["id"]], "kept for when the storage is back"
     with pytest.raises(StorageUnavailable):
         away.ping()

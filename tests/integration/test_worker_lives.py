@@ -13,7 +13,7 @@ import pytest
 
 from darkroom.local.process import Lifeline, Process
 from darkroom.local.stack import Supervisor
-from jobs import keys
+from jobs import redis_keys
 from jobs.job import Job, Status
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -41,7 +41,7 @@ class ObedientWorker(Process):
         return as_environment(self.settings)
 
     def ready(self) -> bool:
-        return bool(self.store.redis.zcount(keys.WORKERS, time.time() * 1000 - 3000, "+inf"))
+        return bool(self.store.redis.zcount(redis_keys.WORKERS, time.time() * 1000 - 3000, "+inf"))
 
 
 class Tidy(Process):

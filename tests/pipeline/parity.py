@@ -14,15 +14,15 @@ from diffusers import (
 )
 from PIL import Image
 
-from pipeline.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.denoise import Denoising, advance
 from pipeline.guidance import three_way
+from pipeline.networks.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.networks.tokenizer import Tokenizer
+from pipeline.networks.unet import UNet, UNetConfig
+from pipeline.networks.vae import VAE, VAEConfig
 from pipeline.pictures import to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule, Spacing
-from pipeline.tokenizer import Tokenizer
-from pipeline.unet import UNet, UNetConfig
-from pipeline.vae import VAE, VAEConfig
 from pipeline.weights import build, read_folder
 
 SCHEDULERS = {

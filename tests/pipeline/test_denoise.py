@@ -7,9 +7,9 @@ import torch
 
 from pipeline.denoise import Denoising, advance
 from pipeline.guidance import three_way
+from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
-from pipeline.unet import UNet, UNetConfig
 from pipeline.weights import build, read_folder
 
 FOLDER = Path(__file__).parents[2] / "checkpoints" / "micro" / "unet"

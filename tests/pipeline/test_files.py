@@ -12,7 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from pipeline.edit import Pipeline
 from pipeline.errors import PipelineError
 from pipeline.files import DiffusersFolder, OriginalFile
-from pipeline.tokenizer import Tokenizer
+from pipeline.networks.tokenizer import Tokenizer
 
 WIDTHS = (32, 64, 64, 64)
 

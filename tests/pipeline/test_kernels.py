@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from pipeline.kernels import (
+from pipeline.networks.kernels import (
     Attend,
     Linear,
     Pointwise,
@@ -14,7 +14,7 @@ from pipeline.kernels import (
     fastest_threads,
     onednn_linear,
 )
-from pipeline.unet import UNet, UNetConfig
+from pipeline.networks.unet import UNet, UNetConfig
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(7, 7), (1300, 77), (1024, 1024)])

@@ -7,10 +7,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from pipeline.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.errors import PipelineError
-from pipeline.unet import UNet, UNetConfig
-from pipeline.vae import VAE, VAEConfig
+from pipeline.networks.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.networks.unet import UNet, UNetConfig
+from pipeline.networks.vae import VAE, VAEConfig
 from pipeline.weights import build, from_module
 
 MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"

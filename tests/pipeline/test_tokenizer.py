@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from pipeline.errors import PipelineError
-from pipeline.tokenizer import Tokenizer, words
+from pipeline.networks.tokenizer import Tokenizer, words
 
 FOLDER = Path(__file__).parents[2] / "checkpoints" / "micro" / "tokenizer"
 OURS = Tokenizer.read(FOLDER)

@@ -8,10 +8,10 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from pipeline.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.errors import PipelineError
-from pipeline.unet import UNet, UNetConfig
-from pipeline.vae import VAE, VAEConfig
+from pipeline.networks.clip import CLIPConfig, CLIPTextEncoder
+from pipeline.networks.unet import UNet, UNetConfig
+from pipeline.networks.vae import VAE, VAEConfig
 from pipeline.weights import build, from_module, original_part, read_file, read_folder
 
 SD = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3

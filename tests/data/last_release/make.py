@@ -18,15 +18,15 @@ from PIL import Image
 
 from api.main import create_app
 from darkroom.local.servers import SeaweedFS, Valkey
+from jobs.api_keys import Keyring, Scope
 from jobs.errors import JobError
-from jobs.keyring import Keyring, Scope
 from jobs.outbox import Event, Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.editors import Obedient
 from worker.hands import Hands
-from worker.housekeeper import Housekeeper
+from worker.keeper.maintenance import Maintenance
 from worker.run import Desk, run_next
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def settings_for(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
 def fill(settings: Settings) -> dict[str, Any]:
     """One job in every state, two keys, two endpoints. Returns who is who."""
     store, pictures = JobStore.connect(settings.redis_url, timeout=5), PictureStore.connect(settings, timeout=10)
-    house = Housekeeper(store, pictures, settings)
+    house = Maintenance(store, pictures, settings)
     house.round()
     ring, outbox = Keyring(store.redis), Outbox(store)
     _, key = ring.make("default", frozenset(Scope), "laptop")

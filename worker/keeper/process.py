@@ -1,9 +1,9 @@
-"""The keeper: takes back the jobs of dead workers, wakes the living, ends and removes what is due.
+"""The keeper: takes back the jobs of dead workers, wakes live workers, ends overdue jobs and removes old ones.
 
-Beside it, in threads of their own, a courier delivers webhooks and a housekeeper keeps the bucket in step.
+Webhook delivery and the maintenance of the bucket run in two more threads of this process.
 
-Any number of copies may run: each step is one Lua call or safe to repeat. It works with no worker alive, and loads no
-torch. Started by `python -m worker.keeper`.
+Any number of keepers may run at once, because each step is one Lua script or safe to repeat. The keeper needs no live
+worker and never loads torch.
 """
 
 import logging
@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry
 
 from jobs import logs, traces
 from jobs.errors import Unavailable
-from jobs.hints import Hints
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
-from worker.courier import Courier
-from worker.housekeeper import Housekeeper
+from jobs.wakeups import Hints
+from worker.keeper.maintenance import Maintenance
+from worker.keeper.webhook_delivery import WebhookSender
 from worker.metrics import KeeperMetrics, registry_of, serve_metrics
 
 log = logging.getLogger("keeper")
@@ -122,10 +122,6 @@ def main() -> None:
     registry = registry_of("keeper", pictures)
     metrics = KeeperMetrics(registry)
     serve_metrics(registry, settings.keeper_metrics_port, settings)
-    Courier.start(settings, metrics)
-    Housekeeper.start(settings, pictures)
+    WebhookSender.start(settings, metrics)
+    Maintenance.start(settings, pictures)
     Keeper(store, Hints.connect(settings, store, timeout=5), settings, metrics).run()
-
-
-if __name__ == "__main__":
-    main()

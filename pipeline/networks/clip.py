@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from pipeline.config import NetworkConfig
 from pipeline.errors import PipelineError
-from pipeline.kernels import Linear
+from pipeline.networks.config import NetworkConfig
+from pipeline.networks.kernels import Linear
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 The setting `EDITORS=module:factory` names a function that is called once, with the `Settings`, before the worker claims
 its first job, and returns `Editors`: one `Editor` for each model that it serves. The default,
-`worker.torch_editors:load`, is the pipeline of this project. A worker with another factory loads no torch.
+`worker.editors.diffusion:load`, is the pipeline of this project. A worker with another factory loads no torch.
 
     class Grey:
         def edit(self, photo, prompt, *, on_step, priority, steps, **params):

@@ -7,8 +7,9 @@ from typing import Any
 import redis
 from celery import Celery
 
+from jobs.scripts import reaching_redis
 from jobs.settings import Settings
-from jobs.store import JobStore, reaching_redis
+from jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 

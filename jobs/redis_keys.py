@@ -1,4 +1,4 @@
-"""Every Redis key, in one place. The Lua scripts get the same names as locals (see `store.py`).
+"""Every Redis key, in one place. The Lua scripts get the same names as locals (see `scripts.py`).
 
     dk:job:{id}             hash    the record: the truth about one job
     dk:queue                zset    queued jobs by the order in which they are claimed

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from jobs import keys
+from jobs import redis_keys
 from jobs.pages import page_of
-from jobs.store import reaching_redis
+from jobs.scripts import reaching_redis
 
 KEY = re.compile(r"dk_([0-9a-f]{16})_([0-9a-f]{64})([0-9a-f]{8})")
 TENANT = r"[a-z0-9][a-z0-9-]{0,39}"
@@ -75,8 +75,8 @@ class Keyring:
             "digest": digest_of(secret),
         }
         pipe = self.redis.pipeline()
-        pipe.hset(keys.KEY + key.id, mapping=record)
-        pipe.zadd(keys.KEYS, {key.id: key.created_ms})
+        pipe.hset(redis_keys.KEY + key.id, mapping=record)
+        pipe.zadd(redis_keys.KEYS, {key.id: key.created_ms})
         with reaching_redis():
             pipe.execute()
         return key, f"dk_{key.id}_{secret}{checksum(secret)}"
@@ -95,10 +95,10 @@ class Keyring:
     def page(self, limit: int, after: str | None = None) -> tuple[list[Key], str | None]:
         """Some keys that are not revoked, oldest first, and what to ask `after` for the rest; None: that is all."""
         with reaching_redis():
-            ids, following = page_of(self.redis, keys.KEYS, limit=limit, after=after)
+            ids, following = page_of(self.redis, redis_keys.KEYS, limit=limit, after=after)
             pipe = self.redis.pipeline(transaction=False)
             for key_id in ids:
-                pipe.hgetall(keys.KEY + key_id)
+                pipe.hgetall(redis_keys.KEY + key_id)
             records = zip(ids, pipe.execute(), strict=True)
         return [Key.from_record(key_id, record) for key_id, record in records if record], following
 
@@ -114,8 +114,8 @@ class Keyring:
     def revoke(self, key_id: str) -> bool:
         """End a key, and its sessions with it, at once. False: there is no such key."""
         pipe = self.redis.pipeline()
-        pipe.delete(keys.KEY + key_id)
-        pipe.zrem(keys.KEYS, key_id)
+        pipe.delete(redis_keys.KEY + key_id)
+        pipe.zrem(redis_keys.KEYS, key_id)
         with reaching_redis():
             return bool(pipe.execute()[0])
 
@@ -123,13 +123,13 @@ class Keyring:
         """A secret that stands for the key for a while."""
         token = secrets.token_hex(32)
         with reaching_redis():
-            self.redis.set(keys.SESSION + digest_of(token), key.id, ex=seconds)
+            self.redis.set(redis_keys.SESSION + digest_of(token), key.id, ex=seconds)
         return token
 
     def session(self, token: str) -> Key | None:
         """The key that a session stands for; None once that is revoked, or the session is over."""
         with reaching_redis():
-            key_id = self.redis.get(keys.SESSION + digest_of(token))
+            key_id = self.redis.get(redis_keys.SESSION + digest_of(token))
         if self._admin_digest and key_id == self._admin().id:
             return self._admin()
         record = self._record(key_id) if key_id else {}
@@ -138,11 +138,11 @@ class Keyring:
     def close_session(self, token: str) -> None:
         """End a session."""
         with reaching_redis():
-            self.redis.delete(keys.SESSION + digest_of(token))
+            self.redis.delete(redis_keys.SESSION + digest_of(token))
 
     def _record(self, key_id: str) -> dict[str, str]:
         with reaching_redis():
-            return dict(self.redis.hgetall(keys.KEY + key_id))
+            return dict(self.redis.hgetall(redis_keys.KEY + key_id))
 
     def _admin(self) -> Key:
         return Key(f"admin-{(self._admin_digest or '')[:8]}", LOCAL_TENANT, frozenset(Scope), "ADMIN_KEY")

@@ -1,6 +1,6 @@
-"""The housekeeper: keeps the bucket in step with the records, in a thread of the keeper's process.
+"""Maintenance of the bucket: keeps it in step with the records, in a thread of the keeper's process.
 
-A storage that hangs holds up this thread and nothing else: jobs of dead workers are taken back all the same.
+It has a thread of its own so that a storage that hangs does not delay the recovery of jobs.
 """
 
 import logging
@@ -21,7 +21,7 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from worker.backup import Backup
 
-log = logging.getLogger("housekeeper")
+log = logging.getLogger("maintenance")
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ STALE_SECONDS = 900.0  #: after which a result that is no result is removed
 DAY = 86_400
 
 
-class Housekeeper:
+class Maintenance:
     """Every step is safe to repeat, and to be done by several at a time."""
 
     def __init__(self, store: JobStore, pictures: PictureStore, settings: Settings) -> None:
@@ -47,14 +47,14 @@ class Housekeeper:
 
     @classmethod
     def start(cls, settings: Settings, pictures: PictureStore) -> threading.Thread:
-        """Keep house in the background for as long as the process lives."""
-        keeper = cls(JobStore.connect(settings.redis_url, timeout=5), pictures, settings)
-        thread = threading.Thread(target=keeper.run, daemon=True, name="housekeeper")
+        """Start a thread that runs for as long as the process lives."""
+        maintenance = cls(JobStore.connect(settings.redis_url, timeout=5), pictures, settings)
+        thread = threading.Thread(target=maintenance.run, daemon=True, name="maintenance")
         thread.start()
         return thread
 
     def run(self) -> None:
-        """Keep house for ever."""
+        """Run rounds until the process ends."""
         while True:
             self.round()
             time.sleep(ROUND)

@@ -1,7 +1,7 @@
-"""The courier: delivers webhooks, in a thread of the keeper's process, with an event loop of its own.
+"""Delivers webhooks, in a thread of the keeper's process, with an event loop of its own.
 
-Any number of couriers may run: each delivery is leased to one of them at a time. One that dies leaves its deliveries to
-the others, which make them again under the same ids.
+Any number of keepers may run: each delivery is leased to one of them at a time. When a keeper dies, the
+others make its deliveries again under the same ids.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import redis.asyncio
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
-from jobs import keys, logs, traces
+from jobs import logs, redis_keys, traces
 from jobs.errors import Unavailable
 from jobs.fetch import Answer, Fetcher, FetchError
 from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
@@ -25,14 +25,14 @@ from jobs.signatures import SigningKey, sign
 from jobs.store import JobStore
 from worker.metrics import KeeperMetrics
 
-log = logging.getLogger("courier")
+log = logging.getLogger("webhooks")
 
 JITTER = 0.2  #: of every delay, up or down
 LONGEST_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
 LOGGED_BYTES = 200
 LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
-SHARE = 4  #: a tenant has at most this part of one courier's senders, over all couriers
-LOOK = 1.0  #: seconds after which the courier looks unasked
+SHARE = 4  #: a tenant has at most this part of the senders of one keeper, over all keepers
+LOOK = 1.0  #: seconds between two looks for due deliveries when no wake-up arrives
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def judge(answer: Answer | None) -> Verdict:
     return Verdict("failed", pause)
 
 
-class Courier:
+class WebhookSender:
     """Takes what is due and sends it, so many at a time."""
 
     def __init__(
@@ -75,8 +75,8 @@ class Courier:
     def start(cls, settings: Settings, metrics: KeeperMetrics) -> threading.Thread:
         """Deliver in the background for as long as the process lives."""
         store = JobStore.connect(settings.redis_url, timeout=5)
-        courier = cls(Outbox(store), Fetcher(settings), settings, metrics)
-        thread = threading.Thread(target=lambda: asyncio.run(courier.run()), daemon=True, name="courier")
+        sender = cls(Outbox(store), Fetcher(settings), settings, metrics)
+        thread = threading.Thread(target=lambda: asyncio.run(sender.run()), daemon=True, name="webhooks")
         thread.start()
         return thread
 
@@ -123,7 +123,7 @@ class Courier:
                     redis.asyncio.Redis.from_url(url, socket_connect_timeout=5) as client,
                     client.pubsub() as bell,
                 ):
-                    await bell.subscribe(keys.OUTBOX_WAKE)
+                    await bell.subscribe(redis_keys.OUTBOX_WAKE)
                     while True:
                         if await bell.get_message(ignore_subscribe_messages=True, timeout=10):
                             self._stir.set()
@@ -132,7 +132,7 @@ class Courier:
     async def _carry(self, delivery: Delivery) -> None:
         """One attempt, and the note of what came of it."""
         endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
-        if endpoint is None:  # deleted a moment ago: the next courier to look gives it up
+        if endpoint is None:  # deleted a moment ago: the next dispatch drops the delivery
             return
         with (
             logs.about(job_id=delivery.job, tenant=delivery.tenant, request_id=delivery.request_id),

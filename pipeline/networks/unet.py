@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, silu
 
-from pipeline.config import NetworkConfig
 from pipeline.errors import PipelineError
-from pipeline.kernels import Attend, Linear, Pointwise
+from pipeline.networks.config import NetworkConfig
+from pipeline.networks.kernels import Attend, Linear, Pointwise
 
 KeysAndValues = tuple[Tensor, Tensor]
 Text = Mapping[nn.Module, tuple[Tensor, ...]]  # what each part that reads the prompts makes of them

@@ -13,7 +13,7 @@ from PIL import Image
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
 from pipeline.edit import Pipeline
-from worker.editor import Device, Editor, Editors, OnTurn
+from worker.editors.editor import Device, Editor, Editors, OnTurn
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
-from pipeline.config import NetworkConfig
-from pipeline.kernels import Attend, Linear
+from pipeline.networks.config import NetworkConfig
+from pipeline.networks.kernels import Attend, Linear
 
 EPS = 1e-6  # of every group norm
 

@@ -1,0 +1,170 @@
+"""What the web tier does for its clients: submit, read, cancel and delete jobs."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal, cast
+
+from jobs import redis_keys
+from jobs.errors import QueueFull, TooManyJobs, TooManyUploads
+from jobs.job import Job, Status
+from jobs.scripts import PASSED_ON, reaching_redis
+from jobs.store.base import StoreBase, readable_jobs
+
+ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
+PreviewKind = Literal["predicted", "noisy"]
+
+
+@dataclass(frozen=True)
+class Once:
+    """A client's idempotency key, and a digest of everything that was asked for with it."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may wait: jobs of one tenant, jobs in all, and the seconds for which a new job would."""
+
+    own: int = 10**9
+    all: int = 10**9
+    wait_seconds: float = 1e9
+
+    def refuse(self, why: str, ms: int) -> None:
+        """
+        Raises:
+            TooManyJobs: the tenant has its share.
+            QueueFull: there is no room for anybody.
+        """
+        seconds = ceil(min(max(ms, 1000), 3_600_000) / 1000 * random.uniform(1, 1.25))  # noqa: S311 - jitter
+        if why == "tenant":
+            raise TooManyJobs(f"At most {self.own} jobs of yours may wait at a time.", retry_after=seconds)
+        raise QueueFull(FULL[why].format(self), retry_after=seconds)
+
+
+FULL = {
+    "memory": "The record store is nearly full; nothing was accepted.",
+    "queue": "At most {0.all} jobs may wait at a time, and so many do; nothing was accepted.",
+    "wait": "A new job would wait for more than {0.wait_seconds:.0f} s; nothing was accepted.",
+}
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a queued job stands: how many go before it, and the seconds until its end, if that can be told."""
+
+    position: int
+    eta_seconds: int | None
+
+
+class Requests(StoreBase):
+    """Jobs as clients see them: each method acts for one tenant."""
+
+    def admit(self, tenant: str, limits: Limits, once_key: str | None = None) -> None:
+        """Whether a job of the tenant would be accepted now; one that was accepted already, under this key, always is.
+
+        Raises:
+            TooManyJobs, QueueFull
+        """
+        longest = round(limits.wait_seconds * 1000)
+        refused = self._run("admit", tenant, once_key or "", limits.own, limits.all, longest)
+        if refused:
+            limits.refuse(*refused)
+
+    def submit(
+        self, job: Job, once: Once | None = None, limits: Limits = NO_LIMITS, *, at_ms: int | None = None
+    ) -> str | None:
+        """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
+
+        Returns its id; with an idempotency key that was used before, the id of that earlier job, or None if that one
+        was asked for something else. `at_ms`: when it was accepted, if that was not now.
+
+        Raises:
+            TooManyJobs: the tenant has as many waiting jobs as it may have.
+        """
+        key = (once.key, once.fingerprint, ONCE_SECONDS) if once else ("", "", 0)
+        fields = [part for pair in job.request().items() for part in pair]
+        head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, at_ms or "")
+        bounds = (limits.own, limits.all, round(limits.wait_seconds * 1000))
+        answer, *rest = self._run("submit", *head, *key, *bounds, *fields)
+        if answer not in ("accepted", "taken"):
+            limits.refuse(answer, *rest)
+        return rest[0] if answer == "accepted" else None
+
+    def invite(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
+        """Count one more upload, of which a tenant may have so many kept.
+
+        Raises:
+            TooManyUploads
+        """
+        ms = self._run("invite", tenant, upload, most, keep_seconds * 1000)
+        if ms:
+            detail = f"At most {most} uploads of yours may be kept at a time (MAX_UPLOADS), each for a day."
+            raise TooManyUploads(detail, retry_after=ceil(float(ms) / 1000))
+
+    def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
+        """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
+        with reaching_redis():
+            job_id, fingerprint = self.redis.hmget(f"{redis_keys.ONCE}{tenant}:{once.key}", "job", "fingerprint")
+            known = job_id and self.redis.exists(redis_keys.JOB + job_id)
+        return (job_id, fingerprint == once.fingerprint) if known else None
+
+    def get(self, job_id: str, tenant: str) -> Job | None:
+        """A tenant's job, or None: an absent job and a foreign one look the same."""
+        with reaching_redis():
+            record = self.redis.hgetall(redis_keys.JOB + job_id)
+        return Job.from_record(record) if record.get("tenant") == tenant else None
+
+    def made(self, pixels_sha256: str) -> str | None:
+        """The id of the job whose output has these pixels; None: no output that is kept does."""
+        with reaching_redis():
+            return cast(str | None, self.redis.get(redis_keys.PIXELS + pixels_sha256))
+
+    def page(self, tenant: str, *, status: Status | None, limit: int, after: str | None) -> list[Job]:
+        """A tenant's jobs, newest first, from the one behind `after` on."""
+        index = redis_keys.INDEX + tenant + (f":{status}" if status else "")
+        with reaching_redis():
+            ids = self.redis.zrevrangebylex(index, f"({after}" if after else "+", "-", 0, limit)
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in ids:
+                pipe.hgetall(redis_keys.JOB + job_id)
+            return readable_jobs(pipe.execute())
+
+    def tally(self, tenant: str) -> dict[Status, int]:
+        """How many jobs of a tenant are kept, by their status."""
+        pipe = self.redis.pipeline(transaction=False)
+        for status in Status:
+            pipe.zcard(f"{redis_keys.INDEX}{tenant}:{status}")
+        with reaching_redis():
+            return dict(zip(Status, pipe.execute(), strict=True))
+
+    def places(self, jobs: Sequence[Job]) -> dict[str, Place]:
+        """Where those of the jobs that are queued stand, by their id."""
+        waiting = [job for job in jobs if job.status is Status.QUEUED]
+        if not waiting:
+            return {}
+        found = zip(waiting, self._run("places", *(job.id for job in waiting)), strict=True)
+        return {
+            job.id: Place(place[0], round(place[1] / 1000) if place[1] >= 0 else None) for job, place in found if place
+        }
+
+    def cancel(self, job_id: str, tenant: str) -> Status | None:
+        """Ask a job to stop. Returns the status that it has now; None: no such job."""
+        status = self._run("cancel", job_id, tenant)
+        return Status(status) if status else None
+
+    def delete(self, job_id: str, tenant: str) -> Literal["deleted", "active"] | None:
+        """Remove an ended job; its folder in the bucket goes into the trash."""
+        answer = PASSED_ON
+        while answer == PASSED_ON:
+            answer = self._run("delete", job_id, tenant)
+        return cast(Literal["deleted", "active"] | None, answer)
+
+    def preview(self, job_id: str, kind: PreviewKind = "predicted") -> bytes | None:
+        """The latest preview of a running job, JPEG: the picture as predicted, or the latents with their noise."""
+        with reaching_redis():
+            text = self.redis.hget(redis_keys.PREVIEW + job_id, kind)
+        return bytes.fromhex(text) if text else None

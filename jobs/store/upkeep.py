@@ -1,0 +1,94 @@
+"""What the keeper does: take back jobs of dead workers, end and remove what is due, repair the indexes."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from jobs import redis_keys
+from jobs.job import Job, Status
+from jobs.scripts import PASSED_ON, reaching_redis
+from jobs.store.base import StoreBase, readable_jobs
+
+ROUNDS = 100  #: in which the keeper removes what is over, before it does something else
+PAGE = 1000  #: jobs that the keeper tidies up after at a time
+
+
+class Upkeep(StoreBase):
+    """Jobs as the keeper sees them. Each method is safe to repeat, and for several keepers at a time."""
+
+    def reclaim(self, max_crashes: int) -> list[str]:
+        """Take back the jobs whose lease has run out. Returns their ids."""
+        taken: list[str] = []
+        more = True
+        while more:
+            ids, more = self._run("reclaim", max_crashes)
+            taken += ids
+        return taken
+
+    def expire(self, keeper: str = "") -> None:
+        """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
+        for _ in range(ROUNDS):
+            if self._run("expire", keeper) != PASSED_ON:
+                return
+
+    def recount(self) -> bool:
+        """Put the census right. True: it was wrong."""
+        answer = PASSED_ON
+        while answer == PASSED_ON:
+            answer = self._run("recount")
+        return bool(answer)
+
+    def ended(self) -> list[Job]:
+        """Ended jobs that the bucket does not know of yet, oldest first."""
+        with reaching_redis():
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in self.redis.zrange(redis_keys.ENDED, 0, PAGE - 1):
+                pipe.hgetall(redis_keys.JOB + job_id)
+            return readable_jobs(pipe.execute())
+
+    def forget_ended(self, job_id: str) -> None:
+        """The bucket knows that this job is over."""
+        self._run("booked", job_id)
+
+    def mend(self, *, lease_seconds: int) -> int:
+        """Rebuild every index from the records. Returns how many jobs were not where they belong."""
+        mended: int = 0
+        cursor = 0
+        while True:
+            with reaching_redis():
+                cursor, names = self.redis.scan(cursor, match=redis_keys.JOB + "*", count=100)
+            ids = [name.removeprefix(redis_keys.JOB) for name in names]
+            while ids:
+                wrong, looks = self._run("mend", lease_seconds * 1000, *ids)
+                mended, ids = mended + wrong, ids[looks:]
+            if cursor == 0:
+                return mended
+
+    def marks(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
+        """The status and the fence of each of these jobs that there is a record of."""
+        pipe = self.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipe.hmget(redis_keys.JOB + job_id, "status", "fence")
+        with reaching_redis():
+            found = zip(job_ids, pipe.execute(), strict=True)
+        return {job_id: (Status(status), fence or "") for job_id, (status, fence) in found if status}
+
+    def instance(self) -> str | None:
+        """Which Redis this is; None for one that is new, or has lost everything."""
+        with reaching_redis():
+            return cast(str | None, self.redis.get(redis_keys.INSTANCE))
+
+    def become(self, instance: str) -> str:
+        """Give this Redis its name, if it has none. Returns the one that it has now."""
+        with reaching_redis():
+            self.redis.set(redis_keys.INSTANCE, instance, nx=True)
+            return cast(str, self.redis.get(redis_keys.INSTANCE))
+
+    def trash(self) -> list[str]:
+        """Folders of removed jobs that are still to be emptied."""
+        with reaching_redis():
+            return list(self.redis.zrange(redis_keys.TRASH, 0, PAGE - 1))
+
+    def forget_trash(self, folder: str) -> None:
+        """The folder is empty."""
+        with reaching_redis():
+            self.redis.zrem(redis_keys.TRASH, folder)

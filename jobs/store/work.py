@@ -1,0 +1,110 @@
+"""What a worker does with its jobs: claim, renew, release, and end them. Every change is refused for a stale fence."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+from jobs import redis_keys
+from jobs.errors import JobError
+from jobs.job import Frames, Job, Picture
+from jobs.scripts import PASSED_ON, RECORD, reaching_redis
+from jobs.store.base import StoreBase
+
+Answer = Literal["held", "canceling", "lost"]
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a worker says of a job in its hands; `vouched` asks for a new lease."""
+
+    id: str
+    fence: str
+    vouched: bool
+    step: int
+    steps: int
+
+
+class Work(StoreBase):
+    """Jobs as a worker sees them: it names the job's fence with each change."""
+
+    def claim(
+        self,
+        worker: str,
+        *,
+        lease_seconds: int,
+        token: str,
+        slots: int = 1,
+        max_crashes: int = 3,
+        max_running: int = 10**9,
+    ) -> Job | None:
+        """The next job, running and leased to `worker`. The same token always gets the same job and fence.
+
+        None: there is no job for a worker of so many slots that holds what it holds. A job whose next crash would be
+        its last (`max_crashes`) has the whole worker; at most `max_running` jobs of one tenant run at a time.
+        """
+        random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
+        limits = (slots, RECORD, alone_from, max_running)
+        pairs = PASSED_ON
+        while pairs == PASSED_ON:
+            pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
+        return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
+
+    def renew(
+        self, worker: str, about: Mapping[str, Any], jobs: Sequence[Renewal], *, lease_seconds: int
+    ) -> list[Answer]:
+        """Say that the worker is alive and what it holds; learn for each job whether to go on.
+
+        `about` is what it says of itself: its `slots`, and the card of its `checkpoint`.
+        """
+        answers: list[Answer] = []
+        while True:
+            rest = jobs[len(answers) :]
+            flat = (part for r in rest for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
+            answers += self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
+            if len(answers) == len(jobs):
+                return answers
+
+    def release(self, job: Job, reason: str, *, wait_seconds: float = 0) -> bool:
+        """Give a claimed job back, unpunished, to be claimed again after a while."""
+        return bool(self._run("release", job.id, job.fence, round(wait_seconds * 1000), reason) == "released")
+
+    def finish(
+        self,
+        job: Job,
+        output: Picture,
+        timing: Mapping[str, int],
+        receipt: Mapping[str, Any],
+        frames: Frames | None = None,
+        warnings: Sequence[Mapping[str, Any]] = (),
+    ) -> Literal["finished", "canceling", "lost"]:
+        """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
+
+        `warnings` say how the result may not be what was asked for, each with a `code` and a `detail`.
+        """
+        documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        documents |= {"frames": asdict(frames)} if frames else {}
+        documents |= {"warnings": list(warnings)} if warnings else {}
+        fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]
+        return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
+
+    def fail(self, job: Job, error: JobError) -> bool:
+        """End a job without a result. False: it was no longer the caller's."""
+        return bool(self._run("fail", job.id, job.fence, error.type, error.title, error.detail) == "failed")
+
+    def canceled(self, job: Job, step: int) -> bool:
+        """End a job that was asked to stop. False: it was no longer the caller's."""
+        return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
+
+    def keep_preview(self, job: Job, predicted: bytes, noisy: bytes, step: int) -> bool:
+        """Replace the preview of a running job by the one of a later step. False: it was no longer the caller's."""
+        return bool(self._run("preview", job.id, job.fence or "", predicted.hex(), noisy.hex(), step))
+
+    def retire(self, worker: str) -> None:
+        """Forget a worker that says goodbye."""
+        with reaching_redis():
+            self.redis.zrem(redis_keys.WORKERS, worker)
+            self.redis.hdel(redis_keys.WORKER_INFO, worker)
+            self.redis.srem(redis_keys.DRAINING, worker)
+            self.redis.hdel(redis_keys.ALONE, worker)

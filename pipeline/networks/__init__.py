@@ -1,0 +1,1 @@
+"""The four networks: tokenizer and CLIP read the prompt, the VAE makes latents and pictures, the U-Net denoises."""

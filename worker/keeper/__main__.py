@@ -1,0 +1,3 @@
+from worker.keeper.process import main
+
+main()
