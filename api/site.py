@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.conditions import is_known
 
 STATIC = Path(__file__).parent / "static"
-NOT_PAGES = ("/v1", "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
+DIALECTS = ("/openai", "/replicate")
+NOT_PAGES = ("/v1", *DIALECTS, "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
 API_PAGE = "/docs"  #: Swagger UI, a page of its own
 ENCODINGS = {"br": ".br", "gzip": ".gz"}  #: and the endings of what the build has compressed, the best first
 

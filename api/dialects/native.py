@@ -1,0 +1,261 @@
+"""The native API as a dialect calls it, and what dialects have in common: their app, fields that they ignore."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import httpx
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import HEADER
+from api.dialects.in_process import InProcess
+from api.problems import install_problems
+from jobs import logs
+
+#: What tells who asks, and from where: the native API judges it, for every dialect alike. Without keys it takes no
+#: notice of `Authorization`, so that clients which insist on sending one work there too.
+PASSED_ON = (b"authorization", b"cookie", b"origin", b"host", b"traceparent")
+PASSED_BACK = ("ratelimit", "ratelimit-policy")
+EXPLAINING = ("retry-after", "www-authenticate")
+IGNORED = "X-Ignored-Fields"
+MOST_IGNORED = 20
+SAYABLE = re.compile(r"[\w.\[\]-]{1,64}", re.ASCII)
+LONGEST_WAIT = 60.0
+DOCUMENT = "application/problem+json"
+
+Shape = Callable[[dict[str, Any], int], tuple[dict[str, Any], Mapping[str, str]]]
+
+
+class Problem(Exception):
+    """What the native API has refused, in its own words (RFC 9457): a dialect passes it on."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.document: dict[str, Any] = answer.json()
+        self.headers = {name: answer.headers[name] for name in EXPLAINING if name in answer.headers}
+        super().__init__(self.document["detail"])
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this class
+    document = {**error.document, "instance": request.url.path}
+    return JSONResponse(document, error.status, error.headers, DOCUMENT)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An event of a job's stream."""
+
+    type: str
+    id: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job that was submitted; `replayed`: an earlier request with this key did it."""
+
+    job: dict[str, Any]
+    replayed: bool
+
+
+class Native:
+    """Calls the native API for whoever has sent `request`: with the same rights, limits and address.
+
+    Raises:
+        Problem: from any method, when the API refuses.
+    """
+
+    def __init__(self, app: ASGIApp, request: Request) -> None:
+        self._request = request
+        base = {name: request.scope[name] for name in ("client", "server", "scheme") if name in request.scope}
+        passed = [(name, value) for name, value in request.scope["headers"] if name in PASSED_ON]
+        if said := logs.subject().get("request_id"):
+            passed.append((HEADER.encode(), said.encode()))
+        self._http = httpx.AsyncClient(
+            transport=InProcess(app, base), base_url="http://darkroom", headers=passed, trust_env=False
+        )
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Any request; `options` are httpx's."""
+        answer = await self._http.request(method, path, **options)
+        self._pass_back(answer)
+        if answer.status_code >= 400:
+            raise Problem(answer)
+        return answer
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """What JSON there is at an address."""
+        return (await self.call("GET", path, params=_given(query))).json()
+
+    # ---- jobs
+
+    async def submit(self, fields: Mapping[str, Any], *, key: str | None = None) -> Accepted:
+        """Submit a job: the native API's own fields, in which pictures may be bytes, and None is left out.
+
+        `key`: a retry under the same one finds the same job.
+        """
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await self.call("POST", "/v1/jobs", headers=headers, **_body(fields))
+        return Accepted(answer.json(), "idempotent-replayed" in answer.headers)
+
+    async def job(self, job_id: str) -> Any:
+        """The job as it is now."""
+        return await self.get(f"/v1/jobs/{job_id}")
+
+    async def wait_for(self, job_id: str, seconds: float = LONGEST_WAIT) -> Any:
+        """The job once it is over; after so many seconds (60 at most), or when this process is to end, as it is."""
+        return await self.get(f"/v1/jobs/{job_id}", wait=min(seconds, LONGEST_WAIT))
+
+    async def cancel(self, job_id: str) -> Any:
+        """Ask a job to stop. Returns it."""
+        return (await self.call("POST", f"/v1/jobs/{job_id}/cancel")).json()
+
+    @asynccontextmanager
+    async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[AsyncIterator[Sent | None]]:
+        """A job's events, from the first one on or behind `after`, until it is over; None: nothing new for a while."""
+        headers = {"Last-Event-ID": after} if after else {}
+        async with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+            if answer.status_code >= 400:
+                await answer.aread()
+                raise Problem(answer)
+            yield _events(answer.aiter_lines())
+
+    async def output(self, job_id: str) -> tuple[bytes, str]:
+        """The edited picture and its media type."""
+        answer = await self.call("GET", f"/v1/jobs/{job_id}/output", params={"proxy": "true"})
+        return answer.content, answer.headers["content-type"]
+
+    async def preview(self, job_id: str) -> bytes | None:
+        """What the edit looks like so far, a small JPEG, if there is one."""
+        try:
+            return (await self.call("GET", f"/v1/jobs/{job_id}/preview")).content
+        except Problem as problem:
+            if problem.status == 404:
+                return None
+            raise
+
+    # ---- the answer to the dialect's client
+
+    def tell(self, name: str, value: str) -> None:
+        """Add a header to whatever is answered."""
+        self._request.state.headers[name.lower()] = value
+
+    def tell_job(self, job_id: str) -> None:
+        """Name the job in the answer's headers, so that a call that breaks off can be found again."""
+        self.tell("Location", f"/v1/jobs/{job_id}")
+        self.tell("X-Job-Id", job_id)
+
+    def ignore(self, names: Iterable[str]) -> None:
+        """Say that these fields were not heeded."""
+        said = sorted(name for name in names if SAYABLE.fullmatch(name))[:MOST_IGNORED]
+        if said:
+            self.tell(IGNORED, ", ".join(said))
+
+    async def left(self) -> bool:
+        """Whether the client has hung up."""
+        return await self._request.is_disconnected()
+
+    def _pass_back(self, answer: httpx.Response) -> None:
+        for name in PASSED_BACK:
+            if name in answer.headers:
+                self.tell(name, answer.headers[name])
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A form if there are pictures in it, else JSON."""
+    given = _given(fields)
+    files = {name: (name, value) for name, value in given.items() if isinstance(value, bytes)}
+    if not files:
+        return {"json": given}
+    texts = {name: value for name, value in given.items() if name not in files}
+    as_text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in texts.items()}
+    return {"files": files, "data": as_text}
+
+
+async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Sent | None]:
+    """The events that the lines of a stream say (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    told: dict[str, str] = {}
+    async for line in lines:
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(":")
+            told[name] = value.removeprefix(" ")
+        elif not line:
+            yield Sent(told["event"], told.get("id", ""), json.loads(told["data"])) if "data" in told else None
+            told = {}
+
+
+# ---- a dialect's app
+
+
+class Shaped:
+    """Gives each problem document the shape in which a dialect's clients expect errors."""
+
+    def __init__(self, app: ASGIApp, shape: Shape) -> None:
+        self.app = app
+        self._shape = shape
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message | None = None
+        document = b""
+
+        async def shaping(message: Message) -> None:
+            nonlocal start, document
+            if message["type"] == "http.response.start" and _is_problem(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                document += message.get("body", b"")
+                if not message.get("more_body"):
+                    await self._answer(start, document)(scope, receive, send)
+
+        await self.app(scope, receive, shaping)
+
+    def _answer(self, start: Message, document: bytes) -> Response:
+        body, headers = self._shape(json.loads(document), start["status"])
+        answer = Response(json.dumps(body), start["status"], headers, "application/json")
+        kept = [one for one in start["headers"] if one[0] not in (b"content-type", b"content-length")]
+        answer.raw_headers += kept
+        return answer
+
+
+def _is_problem(start: Message) -> bool:
+    return (b"content-type", DOCUMENT.encode()) in start["headers"]
+
+
+def dialect_app(title: str, router: APIRouter, native: ASGIApp, shape: Shape | None = None) -> FastAPI:
+    """A dialect's app, to be mounted at its prefix. Its errors are problem documents, or what `shape` makes of one.
+
+    `shape` gets a problem document and its status, and returns the body and more headers.
+    """
+    app = FastAPI(
+        title=title,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.native = native
+    app.include_router(router)
+    install_problems(app)
+    app.add_exception_handler(Problem, on_problem)
+    if shape:
+        app.add_middleware(Shaped, shape=shape)
+    return app
+
+
+async def native_of(request: Request) -> Native:
+    return Native(request.app.state.native, request)
+
+
+Service = Annotated[Native, Depends(native_of)]
