@@ -88,7 +88,7 @@ class Plan:
 
 
 class NamedWorker(Worker):
-    """One of several workers; ready when its own pulse is heard."""
+    """One of several workers; ready when Redis has its heartbeat."""
 
     def __init__(self, number: int, house: "House", settings: dict[str, str]) -> None:
         self.name = f"worker-{number}"

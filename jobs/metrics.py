@@ -39,7 +39,7 @@ class RecordMetrics(Collector):
     def _queue(self) -> Families:
         queue = self.store.queue()
         for status in ("queued", "running"):
-            text = "Jobs that wait." if status == "queued" else "Jobs in workers' hands."
+            text = "Jobs that wait." if status == "queued" else "Jobs that workers hold."
             family = GaugeMetricFamily(f"darkroom_jobs_{status}", text, labels=("model", "priority"))
             for (kind, *labels), number in self.store.census().items():
                 if kind == status:

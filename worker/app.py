@@ -26,85 +26,85 @@ from worker.certificates import CredentialsError
 from worker.credentials import load_signer
 from worker.editors.editor import load_editors
 from worker.engine_metrics import EngineMetrics
-from worker.hands import Drained, Hands
+from worker.leases import Drained, Leases
 from worker.metrics import registry_of, serve_metrics
-from worker.run import Desk, run_next
+from worker.run import WorkerContext, run_next
 
 log = logging.getLogger("worker")
 
 REDIS_TIMEOUT = 5.0
 S3_TIMEOUT = 20.0
 S3_PATIENCE = 10.0
-PATROL = 10.0  #: seconds after which a free slot looks for work unasked
-PROBE = 2.0  #: and after which it looks whether the storage is back
+PATROL_SECONDS = 10.0  #: a free slot looks for work this often without a wake-up
+PROBE_SECONDS = 2.0  #: while the storage is unreachable, it is probed this often
 
 
 class Worker:
     """The slots of one process: each holds one job at a time, found by a wake-up or on patrol."""
 
-    def __init__(self, desk: Desk, grace_seconds: int) -> None:
-        self.desk = desk
+    def __init__(self, context: WorkerContext, grace_seconds: int) -> None:
+        self.context = context
         self.draining = False
         self._grace = grace_seconds
-        self._free = threading.BoundedSemaphore(desk.slots)
+        self._free = threading.BoundedSemaphore(context.slots)
 
     def work(self) -> None:
-        """Run jobs in a free slot until none is left; who finds one has the next slot look, too."""
+        """Run jobs in a free slot until none is left. Each claimed job makes the next free slot look for work."""
         if not self._free.acquire(blocking=False):
             return
         worked = False
         try:
-            while not self.draining and run_next(self.desk, on_claim=lambda: in_background(self.work)):
+            while not self.draining and run_next(self.context, on_claim=lambda: in_background(self.work)):
                 worked = True
         except Unavailable as error:
             log.warning("no job claimed: %s", error)
         finally:
             self._free.release()
-        if worked and self.desk.hands.are_empty():
+        if worked and self.context.leases.is_idle():
             give_memory_back()
 
     def patrol(self) -> None:
-        """Look for work at the start and now and then, for the broker may have lost every wake-up."""
+        """Look for work at the start and at intervals, because the broker may lose wake-ups."""
         while not self.draining:
             in_background(self.work)
-            time.sleep(PROBE if self.desk.pictures.failing else PATROL)
+            time.sleep(PROBE_SECONDS if self.context.pictures.failing else PATROL_SECONDS)
 
     def drain(self, **_: Any) -> None:
-        """Claim no more; finish what fits into the grace, give the rest back, be gone at its end."""
+        """Stop claiming, finish the jobs that fit into the grace period, release the others, exit before it ends."""
         if self.draining:
             return
         self.draining = True
-        log.info("draining: %s jobs in hand, %s s", len(self.desk.hands.in_hand()), self._grace)
-        latest = threading.Timer(self._grace, os._exit, [0])  # should a thread hang, or Redis while we say goodbye
+        log.info("draining: %s jobs held, %s s of grace", len(self.context.leases.held()), self._grace)
+        latest = threading.Timer(self._grace, os._exit, [0])  # in case a thread or Redis hangs
         latest.daemon = True
         latest.start()
-        in_background(self._leave)
+        in_background(self._finish_or_release)
 
-    def _leave(self) -> None:
+    def _finish_or_release(self) -> None:
         margin = min(3.0, self._grace / 2)
         ends = time.monotonic() + self._grace
-        while not self.desk.hands.are_empty() and time.monotonic() < ends - margin:
+        while not self.context.leases.is_idle() and time.monotonic() < ends - margin:
             time.sleep(0.05)
-        for held in self.desk.hands.in_hand():
-            held.stop = held.stop or Drained
-        while not self.desk.hands.are_empty() and time.monotonic() < ends - margin / 3:
+        for lease in self.context.leases.held():
+            lease.stop = lease.stop or Drained
+        while not self.context.leases.is_idle() and time.monotonic() < ends - margin / 3:
             time.sleep(0.05)
-        self._go()
+        self._exit()
 
-    def _go(self) -> None:
+    def _exit(self) -> None:
         try:
-            for held in self.desk.hands.in_hand():
-                self.desk.store.release(held.job, "drained")
-            self.desk.store.retire(self.desk.hands.worker)
+            for lease in self.context.leases.held():
+                self.context.store.release(lease.job, "drained")
+            self.context.store.retire(self.context.leases.worker)
         except Unavailable as error:
-            log.warning("left without a goodbye: %s", error)
+            log.warning("could not tell Redis that this worker exits: %s", error)
         traces.flush()
         logging.shutdown()
         os._exit(0)
 
 
 def give_memory_back() -> None:
-    """Hand what glibc keeps for the next large tensors back to the system; elsewhere there is no such call."""
+    """Return the memory that glibc keeps after large tensors to the system. Other C libraries lack this call."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -113,11 +113,11 @@ def in_background(target: Callable[[], None]) -> None:
     threading.Thread(target=target, daemon=True, name=target.__name__).start()
 
 
-def load_desk(settings: Settings) -> Desk:
-    """Load the editors and connect; seconds to minutes.
+def load_context(settings: Settings) -> WorkerContext:
+    """Load the editors and connect to Redis and S3. Takes seconds to minutes.
 
     Raises:
-        CredentialsError: outputs are to be signed, and cannot be.
+        CredentialsError: outputs must be signed, but the signer cannot be loaded.
     """
     signer = load_signer(settings)
     editors = load_editors(settings)
@@ -126,12 +126,12 @@ def load_desk(settings: Settings) -> Desk:
     about |= {"version": version(), "started_ms": time.time_ns() // 1_000_000}
     if signer:
         about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
-    name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # in a container, every life has the same pid
+    name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     registry = registry_of("worker", pictures)
-    engine = EngineMetrics(registry, editors.device, lambda: len(hands.in_hand()))
+    engine = EngineMetrics(registry, editors.device, lambda: len(leases.held()))
     editors.watch(engine.note)
-    hands = Hands(
+    leases = Leases(
         store,
         name,
         about,
@@ -142,10 +142,10 @@ def load_desk(settings: Settings) -> Desk:
         vitals=engine.vitals,
     )
     serve_metrics(registry, settings.worker_metrics_port, settings)
-    return Desk(
+    return WorkerContext(
         store,
         pictures,
-        hands,
+        leases,
         editors.by_model,
         lease_seconds=settings.lease_seconds,
         slots=settings.worker_slots,
@@ -157,19 +157,19 @@ def load_desk(settings: Settings) -> Desk:
 
 
 def serve(app: Celery, worker: Worker, slots: int) -> None:
-    """Take wake-ups until told to stop."""
+    """Receive wake-ups until the process is told to stop."""
     app.task(worker.work, name=TASK)
     signals.worker_shutting_down.connect(worker.drain, weak=False)
     signals.setup_logging.connect(_leave_logging_alone)
-    signal.signal(signal.SIGTERM, lambda *_: worker.drain())  # until Celery, seconds from now, listens itself
-    in_background(worker.desk.hands.pulse)
+    signal.signal(signal.SIGTERM, lambda *_: worker.drain())  # until Celery installs its own handler, seconds later
+    in_background(worker.context.leases.heartbeat)
     in_background(worker.patrol)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
 
 
 def _leave_logging_alone(**_: Any) -> None:
-    """Celery sets up no logging of its own where somebody listens to this signal."""
+    """Celery leaves logging alone when this signal has a receiver."""
 
 
 def main() -> None:
@@ -177,10 +177,10 @@ def main() -> None:
     logs.set_up(settings.log_format)
     traces.set_up("worker")
     try:
-        desk = load_desk(settings)
+        context = load_context(settings)
     except CredentialsError as error:
         raise SystemExit(str(error)) from error
-    worker = Worker(desk, settings.worker_grace_seconds)
+    worker = Worker(context, settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)
     serve(celery_app(settings), worker, settings.worker_slots)
     worker.drain()

@@ -16,12 +16,12 @@ SMOOTHING = 0.05  #: weight of the last step in the mean that a worker reports
 
 
 class EngineMetrics(Collector):
-    """What the device does, from turn to turn, and how much memory it has."""
+    """What the device computes, and how much memory it has."""
 
-    def __init__(self, registry: CollectorRegistry, device: Callable[[], Device], in_hand: Callable[[], int]) -> None:
+    def __init__(self, registry: CollectorRegistry, device: Callable[[], Device], held_jobs: Callable[[], int]) -> None:
         self.step_seconds: float | None = None  # the mean of the last steps
         self._device = device
-        self._in_hand = in_hand
+        self._held_jobs = held_jobs
         self.steps = Histogram(
             "darkroom_engine_step_seconds",
             "Seconds of one denoising step of a batch.",
@@ -36,13 +36,13 @@ class EngineMetrics(Collector):
         )
         self.fill = Histogram(
             "darkroom_engine_batch_fill",
-            "Rows of a step, of those worth computing together.",
+            "Rows of a step, as a share of the rows worth computing together.",
             buckets=FILL_BOUNDS,
             registry=registry,
         )
         self.busy = Counter(
             "darkroom_engine_busy_seconds",
-            "Seconds for which the device worked, by what on.",
+            "Seconds for which the device worked, by kind of work.",
             ("work",),
             registry=registry,
         )
@@ -61,13 +61,13 @@ class EngineMetrics(Collector):
         self.step_seconds = last + SMOOTHING * (turn.seconds - last)
 
     def vitals(self) -> dict[str, Any]:
-        """How the worker is, for its operators."""
+        """The device, its free memory and its speed, as each heartbeat reports them."""
         device = self._device()
         step = None if self.step_seconds is None else round(self.step_seconds, 4)
         return {"device": device.name, "free_bytes": device.free_bytes, "step_seconds": step}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        yield GaugeMetricFamily("darkroom_worker_jobs", "Jobs in this worker's hands.", self._in_hand())
+        yield GaugeMetricFamily("darkroom_worker_jobs", "Jobs that this worker holds.", self._held_jobs())
         device = self._device()
         memory = GaugeMetricFamily("darkroom_device_memory_bytes", "Memory of the device.", labels=("device", "kind"))
         for kind, size in (("free", device.free_bytes), ("total", device.total_bytes)):

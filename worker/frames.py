@@ -1,4 +1,4 @@
-"""What an edit looked like on its way: a few small pictures, kept as one sprite."""
+"""Small intermediate pictures of an edit, kept as one sprite."""
 
 import io
 
@@ -6,7 +6,7 @@ from PIL import Image
 
 from worker.editors.editor import Step
 
-MOST = 24
+MAX_FRAMES = 24
 
 
 class Frames:
@@ -17,10 +17,10 @@ class Frames:
         self._pairs: list[tuple[Image.Image, Image.Image]] = []
 
     def note(self, progress: Step) -> None:
-        """Keep this step's pair if it is one of those wanted; the last step always is."""
-        if self.steps and progress.step <= self.steps[-1]:  # the edit began once more
+        """Keep the pair of this step if it is one of the evenly spaced ones. The last step always is."""
+        if self.steps and progress.step <= self.steps[-1]:  # the edit was repeated from its start
             self.steps, self._pairs = [], []
-        before, now = ((step * MOST) // progress.steps for step in (progress.step - 1, progress.step))
+        before, now = ((step * MAX_FRAMES) // progress.steps for step in (progress.step - 1, progress.step))
         if now > before:
             self._pairs.append((progress.preview(), progress.noisy()))
             self.steps.append(progress.step)

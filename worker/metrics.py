@@ -15,7 +15,7 @@ DELIVERY_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 
 
 class KeeperMetrics:
-    """The keeper's rounds, and what came of each attempt at a delivery."""
+    """The keeper's rounds, and the outcome of each webhook attempt."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.rounds = Histogram("darkroom_keeper_round_seconds", "Seconds of one round.", registry=registry)
@@ -24,7 +24,7 @@ class KeeperMetrics:
         )
         self.deliveries = Histogram(
             "darkroom_webhook_attempt_seconds",
-            "Seconds of one attempt at a delivery, by what came of it.",
+            "Seconds of one webhook attempt, by its outcome.",
             ("outcome",),
             buckets=DELIVERY_BOUNDS,
             registry=registry,
@@ -41,18 +41,22 @@ def registry_of(process: str, pictures: PictureStore) -> CollectorRegistry:
 
 
 class ProcessInfo(Collector):
-    """Which version of which process this is."""
+    """The name and version of the process."""
 
     def __init__(self, process: str) -> None:
         self._labels = (process, version())
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily("darkroom_process_info", "1, of each process.", labels=("process", "version"))
+        family = GaugeMetricFamily(
+            "darkroom_process_info",
+            "Always 1; the labels name the process and its version.",
+            labels=("process", "version"),
+        )
         family.add_metric(self._labels, 1)
         yield family
 
 
 def serve_metrics(registry: CollectorRegistry, port: int, settings: Settings) -> None:
-    """Answer Prometheus in the background, if there is a port for it."""
+    """Serve metrics from a background thread, if a port is configured."""
     if port:
         start_http_server(port, settings.metrics_host, registry)

@@ -1,4 +1,4 @@
-"""The story of one job, from the queue to its end. Knows nothing of Celery."""
+"""Runs one job, from the queue to its end. Knows nothing of Celery."""
 
 import inspect
 import io
@@ -24,7 +24,7 @@ from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editors.editor import Editor
-from worker.hands import STUCK, UNFIT, Canceled, Drained, Hands, Held, Lost
+from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
 
 log = logging.getLogger(__name__)
 
@@ -32,34 +32,34 @@ T = TypeVar("T")
 
 
 class NotLoaded(Exception):
-    """A model could not be made from the checkpoint."""
+    """The checkpoint cannot be loaded as this model."""
 
 
-LOADING_PATIENCE = 900.0  #: seconds that loading a model may take
-SIGNING_PATIENCE = 180.0  #: and signing an output: a time-stamp authority that hangs is given up after 30
-LARGE = 2_000_000  #: pixels of a picture that is packed quickly rather than tightly
-LONGEST_WAIT = 60.0  #: seconds before a job that met trouble is tried again, at most
+LOADING_SECONDS = 900.0  #: loading a model may take this long
+SIGNING_SECONDS = 180.0  #: signing an output may take this long; a time-stamp authority that hangs costs 30 of them
+LARGE_PIXELS = 2_000_000  #: larger pictures are compressed for speed rather than for size
+MAX_BACKOFF_SECONDS = 60.0  #: longest wait before a released job may be claimed again
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What a worker works with: the records, the pictures, its hands, an editor for each model."""
+class WorkerContext:
+    """What a worker needs to run jobs: records, pictures, leases, and an editor for each model."""
 
     store: JobStore
     pictures: PictureStore
-    hands: Hands
+    leases: Leases
     editors: Mapping[str, Editor]
     lease_seconds: int
     slots: int = 1
     max_crashes: int = 3
     max_running: int = 1000
-    signer: OutputSigner | None = None  #: of outputs; None: they leave unsigned
-    must_sign: bool = False  #: whether a job rather fails than leaves an output unsigned
+    signer: OutputSigner | None = None  #: signs outputs; None: outputs are not signed
+    must_sign: bool = False  #: a job fails if its output cannot be signed
 
     def claim(self, token: str) -> Job | None:
-        """The next job for this worker; the same one for the same token."""
+        """Claim the next job for this worker. The same token gets the same job again."""
         return self.store.claim(
-            self.hands.worker,
+            self.leases.worker,
             lease_seconds=self.lease_seconds,
             token=token,
             slots=self.slots,
@@ -68,79 +68,82 @@ class Desk:
         )
 
 
-def run_next(desk: Desk, on_claim: Callable[[], object] = lambda: None) -> bool:
-    """Carry the next job from queued to its end; `on_claim` is called when there is one. False: there was none."""
+def run_next(context: WorkerContext, on_claim: Callable[[], object] = lambda: None) -> bool:
+    """Claim the next job and run it to its end. Returns False when there was none.
+
+    `on_claim` is called once the job is claimed, before it runs.
+    """
     with ExitStack() as stack:
-        with desk.hands.claiming() as began:
-            job = claim(desk) if began else None
+        with context.leases.claiming() as began:
+            job = claim(context) if began else None
             if began is None or job is None:
                 return False
-            held = stack.enter_context(desk.hands.holding(job, began))
+            lease = stack.enter_context(context.leases.holding(job, began))
         stack.enter_context(logs.about(job_id=job.id, tenant=job.tenant, request_id=job.request_id))
         stack.enter_context(traces.span("job", job.traceparent, job_id=job.id, attempt=len(job.attempts)))
         on_claim()
         log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
         try:
-            result = edit_job(desk, held)
+            result = edit_job(context, lease)
         except Canceled:
-            insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
+            retry_until_answered(lambda: context.store.canceled(job, lease.step), seconds=context.lease_seconds)
         except Lost:
-            log.warning("job %s is no longer ours; dropped at step %s", job.id, held.step)
+            log.warning("job %s: another attempt has it; stopped at step %s", job.id, lease.step)
         except Drained:
-            insist(lambda: desk.store.release(job, "drained"), seconds=5)
+            retry_until_answered(lambda: context.store.release(job, "drained"), seconds=5)
         except Unavailable as trouble:
             log.warning("job %s given back: %s", job.id, trouble)
-            release(desk, job, "storage-trouble", len(job.attempts))
+            release(context, job, "storage-trouble", len(job.attempts))
         except NoSuchPicture:
-            end_badly(desk, job, missing_input())
+            fail(context, job, missing_input())
         except Exception as error:
-            meet(desk, job, error)
+            handle_error(context, job, error)
         else:
-            end_well(desk, held, result)
+            succeed(context, lease, result)
     return True
 
 
-def meet(desk: Desk, job: Job, error: Exception) -> None:
-    """End a job that the client can mend, or that we can; give back one that another attempt may make."""
+def handle_error(context: WorkerContext, job: Job, error: Exception) -> None:
+    """Fail the job when repeating it is useless; otherwise release it for another attempt."""
     match error:
-        case PipelineError() if error.field != "checkpoint":  # the user can mend this
-            end_badly(desk, job, unusable_input(str(error)))
+        case PipelineError() if error.field != "checkpoint":  # the client can correct the request
+            fail(context, job, unusable_input(str(error)))
             return
         case OutOfMemory():
             log.error("job %s: %s", job.id, error)
-            give_back(desk, job, "out-of-memory")
+            release_after_fault(context, job, "out-of-memory")
             return
-    log.error("job %s broke", job.id, exc_info=error)
+    log.error("job %s raised an error", job.id, exc_info=error)
     match error:
         case DeviceLost():
-            give_back(desk, job, "device-lost")
-            desk.hands.leave(STUCK, "device-lost")
+            release_after_fault(context, job, "device-lost")
+            context.leases.exit_process(EXIT_STUCK, "device-lost")
         case NotLoaded():
-            release(desk, job, "model-not-loaded", len(job.attempts))
-            desk.hands.leave(UNFIT, "model-not-loaded")
+            release(context, job, "model-not-loaded", len(job.attempts))
+            context.leases.exit_process(EXIT_NOT_LOADED, "model-not-loaded")
         case NotSigned():
-            give_back(desk, job, "not-signed")
+            release_after_fault(context, job, "not-signed")
         case NotFinite():
-            end_badly(desk, job, no_picture())
-        case _:  # only we can mend this
-            end_badly(desk, job, internal_error())
+            fail(context, job, not_finite_error())
+        case _:  # a bug
+            fail(context, job, internal_error())
 
 
-def claim(desk: Desk) -> Job | None:
-    """The next job, unless the storage is away: then nothing could be fetched.
+def claim(context: WorkerContext) -> Job | None:
+    """Claim the next job. Raises first if the storage is unreachable, because the job's picture could not be fetched.
 
     Raises:
         Unavailable
     """
-    if desk.pictures.failing:
-        desk.pictures.ping()
+    if context.pictures.failing:
+        context.pictures.ping()
     token = uuid4().hex
-    return insist(lambda: desk.claim(token), seconds=5)
+    return retry_until_answered(lambda: context.claim(token), seconds=5)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an edit has made, stored, and what it said of itself; times are milliseconds."""
+    """The stored output of an edit and what its receipt says. Times are milliseconds."""
 
     output: Picture
     frames: Frames | None
@@ -149,54 +152,58 @@ class Result:
     notes: Notes
 
 
-def edit_job(desk: Desk, held: Held) -> Result:
-    """Fetch the job's picture, edit it, store the result under the job's fence."""
-    job = held.job
+def edit_job(context: WorkerContext, lease: Lease) -> Result:
+    """Fetch the job's picture, edit it, and store the result under the job's fence."""
+    job = lease.job
     params = {**job.params}
     began = time.monotonic()
     with traces.span("fetch"):
-        fetched = desk.pictures.read_picture(job.input)
+        fetched = context.pictures.read_picture(job.input)
         photo = Image.open(io.BytesIO(fetched), formats=["PNG", "JPEG"])
         photo.load()
-        mask = Image.open(io.BytesIO(desk.pictures.read(job.mask)), formats=["PNG"]).convert("L") if job.mask else None
+        mask = (
+            Image.open(io.BytesIO(context.pictures.read(job.mask)), formats=["PNG"]).convert("L") if job.mask else None
+        )
     loaded = time.monotonic()
-    held.enter(patience=LOADING_PATIENCE)
-    editor = editor_for(desk, job.model)
-    held.enter(engine=True)
-    insist(lambda: desk.hands.confirm(held), seconds=desk.lease_seconds)
+    lease.enter_phase(patience=LOADING_SECONDS)
+    editor = editor_for(context, job.model)
+    lease.enter_phase(engine=True)
+    retry_until_answered(lambda: context.leases.verify(lease), seconds=context.lease_seconds)
     with traces.span("edit", model=job.model, steps=params["steps"]):
         notes = Notes()
         wanted = inspect.signature(editor.edit).parameters
-        params |= {name: given for name, given in (("on_wait", held.check), ("notes", notes)) if name in wanted}
+        params |= {name: given for name, given in (("on_wait", lease.check), ("notes", notes)) if name in wanted}
         strength = params.pop("strength", 1.0)
-        edited = editor.edit(photo, params.pop("prompt"), on_step=held.advance, priority=job.priority.value, **params)
+        edited = editor.edit(photo, params.pop("prompt"), on_step=lease.advance, priority=job.priority.value, **params)
         edited = blend(photo.convert("RGB"), edited, strength, mask)
     ran = time.monotonic()
-    held.enter()
+    lease.enter_phase()
     with traces.span("store"):
         data, content_type = encode(edited, job.format)
         receipt: dict[str, str | None] = {
             "pixels_sha256": pixels_sha256(edited if job.format == "png" else Image.open(io.BytesIO(data)))
         }
-        held.enter(patience=SIGNING_PATIENCE)
-        data, receipt["signed_by"] = sign(desk, job, data, content_type, fetched, notes)
-        held.enter()
-        output = desk.pictures.put_result(job, data, content_type, edited.size)
-        frames = put_frames(desk, held)
+        lease.enter_phase(patience=SIGNING_SECONDS)
+        data, receipt["signed_by"] = sign(context, job, data, content_type, fetched, notes)
+        lease.enter_phase()
+        output = context.pictures.put_result(job, data, content_type, edited.size)
+        frames = store_frames(context, lease)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
     return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt, notes)
 
 
-def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes, notes: Notes) -> tuple[bytes, str | None]:
-    """The output with its content credentials, and whose signature they have; as it was, and None, without.
+def sign(
+    context: WorkerContext, job: Job, data: bytes, content_type: str, photo: bytes, notes: Notes
+) -> tuple[bytes, str | None]:
+    """Sign the output. Returns it and the name of the signer; without a signer it is unchanged and the name is None.
 
     Raises:
-        NotSigned: it could not be signed, and has to be.
+        NotSigned: signing failed, and an unsigned output is not allowed.
     """
-    if desk.signer is None:
+    if context.signer is None:
         return data, None
-    computed = desk.editors[job.model].receipt()
+    computed = context.editors[job.model].receipt()
     edit = Edit(
         job=job.id,
         model=job.model,
@@ -206,52 +213,52 @@ def sign(desk: Desk, job: Job, data: bytes, content_type: str, photo: bytes, not
         photo=photo,
         photo_type=job.input.content_type,
         photo_sha256=job.input.sha256,
-        credentials=input_credentials(desk, job),
+        credentials=input_credentials(context, job),
     )
     try:
-        return desk.signer.sign(data, content_type, edit), desk.signer.issuer
+        return context.signer.sign(data, content_type, edit), context.signer.issuer
     except NotSigned as error:
-        if desk.must_sign:
+        if context.must_sign:
             raise
         log.error("job %s: its output is not signed: %s", job.id, error)
         notes.warn("not-signed", "The picture carries no content credentials: it could not be signed.")
         return data, None
 
 
-def input_credentials(desk: Desk, job: Job) -> InputCredentials | None:
-    """What the job's input came with, if it did."""
+def input_credentials(context: WorkerContext, job: Job) -> InputCredentials | None:
+    """The content credentials that the job's input had, or None."""
     if job.credentials is None:
         return None
     try:
-        return InputCredentials.from_bytes(desk.pictures.read(job.credentials))
+        return InputCredentials.from_bytes(context.pictures.read(job.credentials))
     except (NoSuchPicture, ValueError, KeyError, TypeError) as error:
         log.warning("job %s: the credentials of its input are gone: %r", job.id, error)
         return None
 
 
-def editor_for(desk: Desk, model: str) -> Editor:
-    """The model's editor, made now if it is asked for the first time.
+def editor_for(context: WorkerContext, model: str) -> Editor:
+    """The model's editor, which is loaded on its first use.
 
     Raises:
-        NotLoaded: it cannot be made, whatever the job asks for.
+        NotLoaded: the checkpoint cannot serve this model, whatever the job asks for.
     """
     try:
-        return desk.editors[model]
+        return context.editors[model]
     except KeyError:  # a model that this worker does not serve
         raise
     except Exception as error:
         raise NotLoaded(model) from error
 
 
-def put_frames(desk: Desk, held: Held) -> Frames | None:
-    """Store the sprite of the edit's way; None where the engine told of no step."""
-    kept = held.frames
-    return Frames(desk.pictures.put_sprite(held.job, *kept.sprite()), tuple(kept.steps)) if kept.steps else None
+def store_frames(context: WorkerContext, lease: Lease) -> Frames | None:
+    """Store the sprite of intermediate pictures. None: the engine reported no step."""
+    kept = lease.frames
+    return Frames(context.pictures.put_sprite(lease.job, *kept.sprite()), tuple(kept.steps)) if kept.steps else None
 
 
 def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
-    """A picture's bytes and their content type; nothing but its pixels goes in."""
-    large = picture.width * picture.height > LARGE
+    """Returns the encoded picture, without any metadata, and its content type."""
+    large = picture.width * picture.height > LARGE_PIXELS
     options: dict[str, dict[str, Any]] = {
         "png": {"compress_level": 1 if large else 6},
         "jpeg": {"quality": 92, "subsampling": 0},
@@ -263,50 +270,50 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
     return data.getvalue(), f"image/{kind}"
 
 
-def end_well(desk: Desk, held: Held, result: Result) -> None:
-    job, notes = held.job, result.notes
-    receipt = {"seed": job.params["seed"], **desk.editors[job.model].receipt(), **notes.receipt, **result.receipt}
+def succeed(context: WorkerContext, lease: Lease, result: Result) -> None:
+    job, notes = lease.job, result.notes
+    receipt = {"seed": job.params["seed"], **context.editors[job.model].receipt(), **notes.receipt, **result.receipt}
     if notes.warnings:
         receipt["warnings"] = notes.warnings
-    answer = insist(
-        lambda: desk.store.finish(job, result.output, result.timing, receipt, result.frames, notes.warnings),
-        seconds=desk.lease_seconds,
+    answer = retry_until_answered(
+        lambda: context.store.finish(job, result.output, result.timing, receipt, result.frames, notes.warnings),
+        seconds=context.lease_seconds,
     )
     if answer == "canceling":
-        insist(lambda: desk.store.canceled(job, held.step), seconds=desk.lease_seconds)
+        retry_until_answered(lambda: context.store.canceled(job, lease.step), seconds=context.lease_seconds)
     log.info("job %s %s in %s ms", job.id, answer, result.timing["run_ms"])
 
 
-def end_badly(desk: Desk, job: Job, error: JobError) -> None:
-    insist(lambda: desk.store.fail(job, error), seconds=desk.lease_seconds)
+def fail(context: WorkerContext, job: Job, error: JobError) -> None:
+    retry_until_answered(lambda: context.store.fail(job, error), seconds=context.lease_seconds)
     log.info("job %s failed: %s", job.id, error.type)
 
 
-def give_back(desk: Desk, job: Job, reason: str) -> None:
-    """Release a job that met a fault of ours; it fails when as many of its attempts as may crash met the same one."""
+def release_after_fault(context: WorkerContext, job: Job, reason: str) -> None:
+    """Release a job after a server fault. It fails instead if `max_crashes` of its attempts had the same fault."""
     met = 1 + sum(attempt.get("outcome") == reason for attempt in job.attempts)
-    if met >= desk.max_crashes:
-        end_badly(desk, job, internal_error())
+    if met >= context.max_crashes:
+        fail(context, job, internal_error())
         return
-    release(desk, job, reason, met)
+    release(context, job, reason, met)
 
 
-def release(desk: Desk, job: Job, reason: str, tries: int) -> None:
-    """Give a job back, unpunished, to be tried again after a wait that grows with its tries."""
-    wait = full_jitter(tries, base=1.0, cap=LONGEST_WAIT)
-    insist(lambda: desk.store.release(job, reason, wait_seconds=wait), seconds=desk.lease_seconds)
+def release(context: WorkerContext, job: Job, reason: str, tries: int) -> None:
+    """Release a job without counting a crash. The wait before its next attempt grows with its tries."""
+    wait = full_jitter(tries, base=1.0, cap=MAX_BACKOFF_SECONDS)
+    retry_until_answered(lambda: context.store.release(job, reason, wait_seconds=wait), seconds=context.lease_seconds)
 
 
-def no_picture() -> JobError:
-    detail = "The network gave numbers that are not finite, in place of a picture; the request is not at fault."
+def not_finite_error() -> JobError:
+    detail = "The network produced values that are not finite instead of a picture. The request is not the cause."
     return replace(internal_error(), detail=detail)
 
 
-def insist(call: Callable[[], T], *, seconds: float) -> T:
-    """Make a call that is safe to repeat until Redis answers, or it has been silent for so long.
+def retry_until_answered(call: Callable[[], T], *, seconds: float) -> T:
+    """Repeat a call, which must be safe to repeat, until Redis answers or `seconds` have passed.
 
     Raises:
-        RecordsUnavailable: the keeper will take the job back when its lease runs out.
+        RecordsUnavailable: Redis did not answer. The keeper takes the job back when its lease runs out.
     """
     gives_up = time.monotonic() + seconds
     tries = 0

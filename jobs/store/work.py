@@ -17,7 +17,7 @@ Answer = Literal["held", "canceling", "lost"]
 
 @dataclass(frozen=True)
 class Renewal:
-    """What a worker says of a job in its hands; `vouched` asks for a new lease."""
+    """What a worker reports of a job that it holds. `vouched`: the job makes progress, so renew its lease."""
 
     id: str
     fence: str

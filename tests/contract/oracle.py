@@ -60,7 +60,7 @@ class Oracle:
         for job in self.jobs.values():
             if job.status is Status.QUEUED and job.where == "delayed" and job.due:
                 job.where, job.due = "queue", False
-        held = self.hands(worker)
+        held = self.leases(worker)
         work = len(self.queue()) + len(self.running())
         if len(held) >= min(SLOTS, ceil(work / max(1, len(self.alive)))):
             return None

@@ -23,10 +23,10 @@ from tests.conftest import ROOT, everything_in
 from tests.editors import Obedient
 from tests.integration.conftest import calling
 from worker.backup import Backup
-from worker.hands import Hands
 from worker.keeper.maintenance import Maintenance
+from worker.leases import Leases
 from worker.rebuild import rebuild
-from worker.run import Desk, run_next
+from worker.run import WorkerContext, run_next
 
 FROZEN = ROOT / "tests" / "data" / "last_release"
 ABOUT = json.loads((FROZEN / "about.json").read_text(encoding="utf-8"))
@@ -49,9 +49,9 @@ class Left:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def worker(self) -> Desk:
-        hands = Hands(self.store, "new-1", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=float)
-        return Desk(self.store, self.pictures, hands, {"pix2pix-full": Obedient()}, lease_seconds=30)
+    def worker(self) -> WorkerContext:
+        leases = Leases(self.store, "new-1", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=float)
+        return WorkerContext(self.store, self.pictures, leases, {"pix2pix-full": Obedient()}, lease_seconds=30)
 
 
 @pytest.fixture

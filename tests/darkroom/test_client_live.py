@@ -16,7 +16,7 @@ from PIL import Image
 
 from darkroom.client import AsyncClient, AsyncJob, AsyncJobs, AsyncWebhooks, Client, Job, Jobs, Webhooks
 from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunning
-from tests.integration.conftest import desk  # noqa: F401 - a fixture
+from tests.integration.conftest import context  # noqa: F401 - a fixture
 from tests.integration.test_worker import PHOTO, Step
 from tests.local_stack import DEAD_PROXY
 from worker.run import run_next
@@ -62,7 +62,7 @@ def url(settings, server) -> str:
 
 
 @pytest.fixture
-def working(desk, store) -> Callable[..., Any]:  # noqa: F811
+def working(context, store) -> Callable[..., Any]:  # noqa: F811
     """Has an editor take jobs in the background while the block runs."""
 
     @contextmanager
@@ -74,13 +74,13 @@ def working(desk, store) -> Callable[..., Any]:  # noqa: F811
                 if not run_next(at):
                     time.sleep(0.02)
 
-        def beat() -> None:
+        def renew_leases() -> None:
             while not over.is_set():
-                at.hands.beat(at.hands.in_hand())
+                at.leases.renew(at.leases.held())
                 time.sleep(0.01)
 
-        at = desk(editor)
-        threads = [threading.Thread(target=target) for target in (run, beat)]
+        at = context(editor)
+        threads = [threading.Thread(target=target) for target in (run, renew_leases)]
         for thread in threads:
             thread.start()
         try:

@@ -16,7 +16,7 @@ from darkroom.client import Client
 from jobs import redis_keys
 from tests.certificates import authority_in, camera_photo
 from tests.darkroom.test_client_live import url, working  # noqa: F401 - fixtures
-from tests.integration.conftest import desk  # noqa: F401 - a fixture
+from tests.integration.conftest import context  # noqa: F401 - a fixture
 from tests.integration.test_worker import Step
 
 PHOTO = str(Path(__file__).parents[2] / "examples" / "mountains.jpg")

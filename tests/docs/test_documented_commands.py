@@ -130,7 +130,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-def desk(service: Service, tmp_path: Path) -> Path:
+def folder(service: Service, tmp_path: Path) -> Path:
     """A folder as the reader's: the checkout's files, the data folder, a photo, and curl's knowledge of the key."""
     for name in ("docker", "checkpoints", ".env.example"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -144,13 +144,17 @@ def desk(service: Service, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("one", RUN, ids=str)
-def test_it_works_as_told(one, service, desk):
+def test_it_works_as_told(one, service, folder):
     """A block is one script, for its lines may need each other."""
     runnable = [line for line in one.lines if one.language != "sh" or not reason(line)]
     script = service.in_place("\n".join(runnable))
     command = ["sh", "-ec", script] if one.language == "sh" else [sys.executable, "-c", script]
-    environment = {"HOME": str(desk), "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, timeout=100)
+    environment = {
+        "HOME": str(folder),
+        "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
 
 

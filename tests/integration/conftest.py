@@ -15,8 +15,8 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.receivers import Receiver
 from tests.web_tier import as_environment
-from worker.hands import Hands
-from worker.run import Desk
+from worker.leases import Leases
+from worker.run import WorkerContext
 
 HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # where a service without keys is called from
 
@@ -87,13 +87,13 @@ def submit(client: TestClient, image: bytes, **fields) -> dict:
 
 
 @pytest.fixture
-def desk(store: JobStore, pictures: PictureStore) -> Callable[..., Desk]:
-    """A desk whose every model is one editor."""
+def context(store: JobStore, pictures: PictureStore) -> Callable[..., WorkerContext]:
+    """A worker context whose every model is one editor."""
 
-    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> Desk:
+    def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> WorkerContext:
         about = {"slots": 1, "checkpoint": {}}
-        hands = Hands(store, "w", about, lease_seconds=lease, engine_worked_at=lambda: 0.0, patience=patience)
-        return Desk(store, pictures, hands, {"pix2pix-full": editor}, lease_seconds=lease)
+        leases = Leases(store, "w", about, lease_seconds=lease, engine_worked_at=lambda: 0.0, patience=patience)
+        return WorkerContext(store, pictures, leases, {"pix2pix-full": editor}, lease_seconds=lease)
 
     return make
 

@@ -16,8 +16,8 @@ from tests.integration.test_events import serving
 from tests.integration.test_webhooks import keeper
 from tests.integration.test_webhooks_page import blocks as webhook_blocks
 from tests.waiting import until
-from worker.hands import Hands
-from worker.run import Desk, run_next
+from worker.leases import Leases
+from worker.run import WorkerContext, run_next
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
 LINES = 12
@@ -34,13 +34,13 @@ class Working(threading.Thread):
         super().__init__()
         pipeline = Pipeline.load(ROOT / "checkpoints" / "micro")
         about = {"slots": 1, "checkpoint": {}}
-        hands = Hands(store, "w", about, lease_seconds=60, engine_worked_at=lambda: 0.0)
-        self.desk = Desk(store, pictures, hands, {"pix2pix-full": pipeline}, 60)
+        leases = Leases(store, "w", about, lease_seconds=60, engine_worked_at=lambda: 0.0)
+        self.context = WorkerContext(store, pictures, leases, {"pix2pix-full": pipeline}, 60)
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(0.02):
-            while run_next(self.desk):
+            while run_next(self.context):
                 pass
 
 

@@ -26,8 +26,8 @@ from tests.integration.conftest import encoded, submit
 from tests.waiting import until
 from tests.web_tier import as_environment
 from worker.credentials import Edit, OutputSigner
-from worker.hands import Hands
-from worker.run import Desk, run_next
+from worker.leases import Leases
+from worker.run import WorkerContext, run_next
 
 IN_EXIF = [b"GPS-DATE-IN-EXIF", b"SERIAL-IN-EXIF", b"MAKER-IN-EXIF", b"COMMENT-IN-JPEG"]
 IN_MANIFEST = [b"GPS-IN-EXIF", b"GPS-OF-VENDOR", b"SERIAL-IN-METADATA", b"\xff\xd8\xff"]  # the last begins a thumbnail
@@ -56,11 +56,11 @@ def lower(given: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def desk(store, pictures, signing) -> Callable[..., Desk]:
-    def make(**changes: Any) -> Desk:
-        hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
+def context(store, pictures, signing) -> Callable[..., WorkerContext]:
+    def make(**changes: Any) -> WorkerContext:
+        leases = Leases(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
         changes.setdefault("signer", OutputSigner(signing))
-        return Desk(store, pictures, hands, {"pix2pix-full": Obedient()}, 30, **changes)
+        return WorkerContext(store, pictures, leases, {"pix2pix-full": Obedient()}, 30, **changes)
 
     return make
 
@@ -70,21 +70,21 @@ def client(signing, apps) -> TestClient:
     return apps(signing)
 
 
-def edit(client: TestClient, desk: Desk, image: Any, **fields: Any) -> tuple[dict, bytes]:
+def edit(client: TestClient, context: WorkerContext, image: Any, **fields: Any) -> tuple[dict, bytes]:
     """The job, done, and its output."""
     job = submit(client, image, **{"steps": "2", **fields})
-    run_next(desk)
+    run_next(context)
     done = client.get(f"/v1/jobs/{job['id']}").json()
     assert done["status"] == "succeeded", done
     return done, client.get(f"/v1/jobs/{job['id']}/output", params={"proxy": True}).content
 
 
-def again(client: TestClient, desk: Desk, job: dict, **fields: Any) -> tuple[dict, bytes]:
+def again(client: TestClient, context: WorkerContext, job: dict, **fields: Any) -> tuple[dict, bytes]:
     """An edit of a job's output."""
     asked = {"image": f"job:{job['id']}", "prompt": "make it sepia", "steps": 2, **fields}
     answer = client.post("/v1/jobs", json=asked)
     assert answer.status_code == 202, answer.text
-    run_next(desk)
+    run_next(context)
     done = client.get(f"/v1/jobs/{answer.json()['id']}").json()
     return done, client.get(f"/v1/jobs/{done['id']}/output", params={"proxy": True}).content
 
@@ -100,8 +100,8 @@ def chain(reader: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
-def test_an_output_is_signed_and_its_receipt_tells_its_pixels(client, desk, ours, kind):
-    job, output = edit(client, desk(), picture("PNG"), format=kind)
+def test_an_output_is_signed_and_its_receipt_tells_its_pixels(client, context, ours, kind):
+    job, output = edit(client, context(), picture("PNG"), format=kind)
     reader = read(output, f"image/{kind}", ours)
     assert (reader.get_validation_state(), chain(reader)) == ("Trusted", ["Darkroom"])
     assert job["receipt"]["pixels_sha256"] == pixels_sha256(Image.open(io.BytesIO(output)))
@@ -110,41 +110,41 @@ def test_an_output_is_signed_and_its_receipt_tells_its_pixels(client, desk, ours
     assert job["output"]["bytes"] == len(output)
 
 
-def test_the_same_seed_makes_the_same_pixels_and_another_file(client, desk):
-    jobs = [edit(client, desk(), picture("PNG"), seed=7)[0] for _ in range(2)]
+def test_the_same_seed_makes_the_same_pixels_and_another_file(client, context):
+    jobs = [edit(client, context(), picture("PNG"), seed=7)[0] for _ in range(2)]
     assert len({job["receipt"]["pixels_sha256"] for job in jobs}) == 1
     assert len({job["output"]["sha256"] for job in jobs}) == 2
 
 
-def test_a_signed_photo_that_is_edited_twice_shows_a_chain_of_three(client, desk, ours, camera):
-    first, _ = edit(client, desk(), camera_photo(camera))
-    _, output = again(client, desk(), first, format="jpeg")
+def test_a_signed_photo_that_is_edited_twice_shows_a_chain_of_three(client, context, ours, camera):
+    first, _ = edit(client, context(), camera_photo(camera))
+    _, output = again(client, context(), first, format="jpeg")
     reader = read(output, "image/jpeg", ours)
     assert (reader.get_validation_state(), chain(reader)) == ("Trusted", ["Darkroom", "Darkroom", "A camera"])
 
 
-def test_a_retry_carries_the_photos_credentials_on(client, desk, store, camera):
+def test_a_retry_carries_the_photos_credentials_on(client, context, store, camera):
     job = submit(client, camera_photo(camera))
     client.post(f"/v1/jobs/{job['id']}/cancel")
     retried = client.post(f"/v1/jobs/{job['id']}/retry").json()
-    run_next(desk())
+    run_next(context())
     output = client.get(f"/v1/jobs/{retried['id']}/output", params={"proxy": True}).content
     assert chain(read(output, "image/png")) == ["Darkroom", "A camera"]
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_nothing_private_of_the_photo_is_in_its_edit(client, desk, camera, signed):
+def test_nothing_private_of_the_photo_is_in_its_edit(client, context, camera, signed):
     photo = camera_photo(camera) if signed else photo_with_exif()
     private = IN_EXIF + (IN_MANIFEST if signed else [])
     assert [word for word in private if word not in photo] == []
-    _, output = edit(client, desk(), ("holiday.jpg", photo), prompt="SECRET-WISH")
+    _, output = edit(client, context(), ("holiday.jpg", photo), prompt="SECRET-WISH")
     assert [word for word in [*private, b"holiday.jpg", b"SECRET-WISH"] if word in output] == []
 
 
-def test_a_photo_that_was_changed_after_it_was_signed_says_so_in_its_edit(client, desk, ours, camera):
+def test_a_photo_that_was_changed_after_it_was_signed_says_so_in_its_edit(client, context, ours, camera):
     photo = bytearray(camera_photo(camera))
     photo[-1000] ^= 1  # a pixel
-    _, output = edit(client, desk(), bytes(photo))
+    _, output = edit(client, context(), bytes(photo))
     reader = read(output, "image/png", ours)
     (parent,) = reader.get_active_manifest()["ingredients"]
     wrong = {one["code"] for one in parent["validation_results"]["activeManifest"]["failure"]}
@@ -152,23 +152,23 @@ def test_a_photo_that_was_changed_after_it_was_signed_says_so_in_its_edit(client
     assert reader.get_validation_state() == "Trusted"  # the edit itself is as we made it
 
 
-def test_what_is_broken_in_a_photos_credentials_costs_the_credentials_alone(client, desk, ours, camera):
+def test_what_is_broken_in_a_photos_credentials_costs_the_credentials_alone(client, context, ours, camera):
     photo = camera_photo(camera)
     at = photo.index(b"c2pa.claim")
-    _, output = edit(client, desk(), photo[:at] + b"\xff" * 40 + photo[at + 40 :])
+    _, output = edit(client, context(), photo[:at] + b"\xff" * 40 + photo[at + 40 :])
     assert chain(read(output, "image/png", ours)) == ["Darkroom"]
 
 
 @pytest.mark.parametrize(("must_sign", "status"), [(True, "queued"), (False, "succeeded")])
 def test_an_output_that_cannot_be_signed_leaves_unsigned_only_where_it_may(
-    client, desk, signing, ours, store, tmp_path, must_sign, status
+    client, context, signing, ours, store, tmp_path, must_sign, status
 ):
     once = tmp_path / "signs-once"
     once.touch()
     command = f'sh -c "rm {once} && openssl dgst -sha256 -sign {ours.key}"'
     signer = OutputSigner(signing.model_copy(update={"credentials_key": None, "credentials_command": command}))
     job = submit(client, picture("PNG"), steps="2")
-    run_next(desk(signer=signer, must_sign=must_sign))
+    run_next(context(signer=signer, must_sign=must_sign))
     done = store.get(job["id"], "default")
     assert done.status == status
     assert done.attempts[-1]["outcome"] == ("not-signed" if must_sign else "succeeded")
@@ -177,13 +177,13 @@ def test_an_output_that_cannot_be_signed_leaves_unsigned_only_where_it_may(
         assert [one["code"] for one in done.warnings] == ["not-signed"]
 
 
-def test_who_must_sign_fails_a_job_that_never_can_be(client, desk, signer_of_nothing, store):
+def test_who_must_sign_fails_a_job_that_never_can_be(client, context, signer_of_nothing, store):
     job = submit(client, picture("PNG"), steps="2")
     for _ in range(3):
         until(lambda: store.redis.zcard("dk:queue") or store.redis.zcard("dk:delayed"), 10, "the job waits")
         store.redis.zunionstore("dk:queue", {"dk:queue": 1, "dk:delayed": 1})
         store.redis.delete("dk:delayed")
-        run_next(desk(signer=signer_of_nothing, must_sign=True))
+        run_next(context(signer=signer_of_nothing, must_sign=True))
     done = store.get(job["id"], "default")
     assert (done.status, done.output) == (Status.FAILED, None)
 
@@ -202,32 +202,32 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.editors import Obedient
 from worker.credentials import load_signer
-from worker.hands import Hands
-from worker.run import Desk, run_next
+from worker.leases import Leases
+from worker.run import WorkerContext, run_next
 
 settings = Settings()
 store = JobStore.connect(settings.redis_url, timeout=5)
 pictures = PictureStore.connect(settings, timeout=5)
 pictures.events.register("before-call.s3.PutObject", lambda **_: os._exit(137))
-hands = Hands(store, "dies", {"slots": 1, "checkpoint": {}}, lease_seconds=1, engine_worked_at=lambda: 0.0)
-run_next(Desk(store, pictures, hands, {"pix2pix-full": Obedient()}, 1, signer=load_signer(settings)))
+leases = Leases(store, "dies", {"slots": 1, "checkpoint": {}}, lease_seconds=1, engine_worked_at=lambda: 0.0)
+run_next(WorkerContext(store, pictures, leases, {"pix2pix-full": Obedient()}, 1, signer=load_signer(settings)))
 """
 
 
-def test_a_worker_that_dies_between_signing_and_storing_loses_nothing(client, desk, signing, store, ours, tmp_path):
+def test_a_worker_that_dies_between_signing_and_storing_loses_nothing(client, context, signing, store, ours, tmp_path):
     job = submit(client, picture("PNG"), steps="2")
     environment = as_environment(signing)
     ended = subprocess.run([sys.executable, "-c", DIES], env=environment, cwd=ROOT, timeout=60)
     assert ended.returncode == 137
     until(lambda: store.reclaim(3) or store.get(job["id"], "default").status == "queued", 10, "it is taken back")
-    until(lambda: run_next(desk()), 10, "it is claimed again")
+    until(lambda: run_next(context()), 10, "it is claimed again")
     output = client.get(f"/v1/jobs/{job['id']}/output", params={"proxy": True}).content
     assert read(output, "image/png", ours).get_validation_state() == "Trusted"
     assert [one["outcome"] for one in store.get(job["id"], "default").attempts] == ["crashed", "succeeded"]
 
 
-def test_without_a_certificate_outputs_are_as_they_were(client, desk):
-    job, output = edit(client, desk(signer=None), picture("PNG"))
+def test_without_a_certificate_outputs_are_as_they_were(client, context):
+    job, output = edit(client, context(signer=None), picture("PNG"))
     assert b"c2pa" not in output
     assert job["receipt"]["signed_by"] is None
 
@@ -241,9 +241,9 @@ def check(client: TestClient, image: bytes, **options: Any) -> dict[str, Any]:
     return answer.json()
 
 
-def test_the_check_tells_changed_swapped_resaved_and_whole_apart(client, desk, camera):
-    _, other = edit(client, desk(), camera_photo(camera))
-    first, signed = edit(client, desk(), camera_photo(camera))
+def test_the_check_tells_changed_swapped_resaved_and_whole_apart(client, context, camera):
+    _, other = edit(client, context(), camera_photo(camera))
+    first, signed = edit(client, context(), camera_photo(camera))
     whole = check(client, signed)
     assert (whole["trusted"], whole["made_here"], whole["job"]) == (True, True, first["id"])
     assert (whole["edited_by_ai"], whole["problems"], len(whole["manifests"])) == (True, [], 2)
@@ -289,16 +289,16 @@ def test_the_check_knows_whom_it_trusts(client, camera):
     assert not report["edited_by_ai"]
 
 
-def test_a_deleted_job_is_forgotten_by_its_pixels_but_its_signature_stays(client, desk):
-    job, output = edit(client, desk(), picture("PNG"))
+def test_a_deleted_job_is_forgotten_by_its_pixels_but_its_signature_stays(client, context):
+    job, output = edit(client, context(), picture("PNG"))
     client.delete(f"/v1/jobs/{job['id']}")
     assert check(client, encoded(Image.open(io.BytesIO(output))))["made_here"] is False
     report = check(client, output)
     assert (report["made_here"], report["job"]) == (True, None)
 
 
-def test_strangers_learn_that_a_picture_was_made_here_but_not_by_which_job(client, desk, signing, apps):
-    _, output = edit(client, desk(), picture("PNG"))
+def test_strangers_learn_that_a_picture_was_made_here_but_not_by_which_job(client, context, signing, apps):
+    _, output = edit(client, context(), picture("PNG"))
     key = Keyring(JobStore.connect(signing.redis_url, timeout=5).redis).make("acme", frozenset({Scope.READ}))[1]
     locked = apps(signing.model_copy(update={"auth": "on"}))
     report = check(locked, output, headers={"Authorization": f"Bearer {key}"})

@@ -44,8 +44,8 @@ from tests.conftest import everything_in
 from tests.integration.conftest import submit
 from tests.integration.test_worker import Step
 from tests.waiting import until
-from worker.hands import Hands
-from worker.run import Desk, run_next
+from worker.leases import Leases
+from worker.run import WorkerContext, run_next
 
 LIMITS = Limits(200_000_000, 16_383, MOST_PIXELS, 20.0, 1 << 30)
 TILES = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 60))
@@ -252,11 +252,11 @@ def test_nothing_hidden_in_a_picture_comes_out(client, store, pictures, kind):
     """Neither its bytes nor its metadata are in what is kept, in the results, or in the records."""
     data = marked()[kind]
     assert data.count(MARKER) >= 4
-    hands = Hands(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
-    desk = Desk(store, pictures, hands, {"pix2pix-full": Step()}, lease_seconds=30)
+    leases = Leases(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
+    context = WorkerContext(store, pictures, leases, {"pix2pix-full": Step()}, lease_seconds=30)
     for form in ("png", "jpeg", "webp"):
         job = submit(client, data, format=form, steps=2)
-        run_next(desk)
+        run_next(context)
         done = client.get(job["urls"]["self"]).json()
         assert done["status"] == "succeeded"
         assert MARKER.decode() not in json.dumps(done)

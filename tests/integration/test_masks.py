@@ -42,31 +42,31 @@ MASKS = {
 }
 
 
-def edited(client, desk, job: dict) -> np.ndarray:
+def edited(client, context, job: dict) -> np.ndarray:
     """The job's output, by an editor that paints everything grey."""
-    assert run_next(desk(Obedient()))
+    assert run_next(context(Obedient()))
     assert (done := client.get(job["urls"]["self"]).json())["status"] == "succeeded", done["error"]
     data = client.get(job["urls"]["output"], params={"proxy": 1}).content
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_only_what_the_mask_says_is_edited(client, desk, name):
+def test_only_what_the_mask_says_is_edited(client, context, name):
     mask = MASKS[name]
     fields = {"prompt": "make it grey", "steps": "2", **mask.get("data", {})}
     answer = client.post("/v1/jobs", files={"image": PHOTO, **mask.get("files", {})}, data=fields)
     assert answer.status_code == 202, answer.text
-    output = edited(client, desk, answer.json())
+    output = edited(client, context, answer.json())
     assert np.array_equal(output[:, 60:], np.asarray(NOISE)[:, 60:])
     assert np.array_equal(output[:, :55], np.asarray(GREY)[:, :55])
 
 
-def test_in_json_shapes_are_a_list_and_a_retry_has_them_too(client, desk):
+def test_in_json_shapes_are_a_list_and_a_retry_has_them_too(client, context):
     body = {"image": data_uri(PHOTO), "prompt": "make it grey", "steps": 2, "mask": LEFT}
     job = client.post("/v1/jobs", json=body).json()
     client.post(job["urls"]["cancel"])
     again = client.post(f"/v1/jobs/{job['id']}/retry").json()
-    assert np.array_equal(edited(client, desk, again)[:, 60:], np.asarray(NOISE)[:, 60:])
+    assert np.array_equal(edited(client, context, again)[:, 60:], np.asarray(NOISE)[:, 60:])
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,10 @@ def test_what_is_no_mask_is_refused_by_name(client, mask, field):
     assert [error["field"] for error in answer.json()["errors"]][:1] == [field]
 
 
-def test_strength_lies_between_the_photo_and_the_edit(client, desk):
+def test_strength_lies_between_the_photo_and_the_edit(client, context):
     none, half_way, whole = (
-        edited(client, desk, submit(client, PHOTO, steps=2, strength=strength)).astype(int) for strength in (0, 0.5, 1)
+        edited(client, context, submit(client, PHOTO, steps=2, strength=strength)).astype(int)
+        for strength in (0, 0.5, 1)
     )
     assert np.array_equal(none, np.asarray(NOISE))
     assert np.array_equal(whole, np.asarray(GREY))

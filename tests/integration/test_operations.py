@@ -24,7 +24,7 @@ def claim(store, worker: str = "w"):
 
 
 def say(store, worker: str, **about) -> None:
-    """What a worker's pulse says."""
+    """What a worker's heartbeat says."""
     store.renew(worker, {"slots": 4, "checkpoint": {"name": "micro"}, **about}, [], lease_seconds=30)
 
 

@@ -25,9 +25,9 @@ from tests.integration.conftest import submit
 from worker.app import Worker
 from worker.editors.editor import Device
 from worker.engine_metrics import EngineMetrics
-from worker.hands import Drained, Hands
 from worker.keeper.maintenance import Maintenance
 from worker.keeper.process import Keeper
+from worker.leases import Drained, Leases
 from worker.metrics import KeeperMetrics
 from worker.run import run_next
 
@@ -63,10 +63,10 @@ def read(store, job: dict) -> Job:
     return store.get(job["id"], "default")
 
 
-def test_a_photo_is_edited_as_asked(client, desk, store, micro):
+def test_a_photo_is_edited_as_asked(client, context, store, micro):
     """Sepia: every pixel's red is above its green, and green above blue."""
     job = submit(client, PHOTO, prompt="make it sepia", steps=10, seed=1, size="256x256", format="webp")
-    assert run_next(desk(micro))
+    assert run_next(context(micro))
     done = client.get(job["urls"]["self"]).json()
     assert done["status"] == "succeeded", done["error"]
     data = client.get(job["urls"]["output"], params={"proxy": 1}).content
@@ -80,9 +80,9 @@ def test_a_photo_is_edited_as_asked(client, desk, store, micro):
 
 
 @pytest.mark.parametrize(("steps", "kept"), [(2, 2), (24, 24), (25, 24), (100, 24)])
-def test_the_way_of_an_edit_is_kept_as_a_sprite(client, desk, steps, kept):
+def test_the_way_of_an_edit_is_kept_as_a_sprite(client, context, steps, kept):
     job = submit(client, PHOTO, steps=steps)
-    run_next(desk(Step()))
+    run_next(context(Step()))
     frames = client.get(job["urls"]["self"]).json()["frames"]
     assert len(frames["steps"]) == kept
     assert frames["steps"] == sorted(set(frames["steps"]))
@@ -93,18 +93,18 @@ def test_the_way_of_an_edit_is_kept_as_a_sprite(client, desk, steps, kept):
     assert predicted[0] > 150 > 100 > noisy[0]
 
 
-def test_an_empty_queue_is_told(desk):
-    assert run_next(desk(Step())) is False
+def test_an_empty_queue_is_told(context):
+    assert run_next(context(Step())) is False
 
 
-def test_progress_and_previews_are_seen_while_it_runs(client, desk, store):
+def test_progress_and_previews_are_seen_while_it_runs(client, context, store):
     job = submit(client, PHOTO, steps=3)
-    working = desk(Step(lambda step: time.sleep(0.3)))
+    working = context(Step(lambda step: time.sleep(0.3)))
     seen, colours = [], {}
 
     def look() -> None:
         while not (view := client.get(job["urls"]["self"]).json())["finished_at"]:
-            working.hands.beat(working.hands.in_hand())
+            working.leases.renew(working.leases.held())
             for kind in ("predicted", "noisy"):
                 preview = client.get(f"{job['urls']['self']}/preview", params={"kind": kind})
                 if preview.status_code == 200:
@@ -122,16 +122,16 @@ def test_progress_and_previews_are_seen_while_it_runs(client, desk, store):
     assert colours["predicted"][0] > 150 > 100 > colours["noisy"][0]
 
 
-def test_a_canceled_job_stops_at_the_next_step(client, desk, store):
+def test_a_canceled_job_stops_at_the_next_step(client, context, store):
     job = submit(client, PHOTO, steps=100)
 
     def cancel_at_five(step: int) -> None:
         if step == 5:
             assert client.post(job["urls"]["cancel"]).json()["status"] == "canceling"
-            working.hands.beat(working.hands.in_hand())
+            working.leases.renew(working.leases.held())
         assert step <= 6, "it went on after it was told"
 
-    working = desk(Step(cancel_at_five))
+    working = context(Step(cancel_at_five))
     run_next(working)
     done = client.get(job["urls"]["self"]).json()
     assert done["status"] == "canceled"
@@ -154,7 +154,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("taken", [True, False])
-def test_a_worker_that_was_stopped_begins_only_what_is_still_its_own(client, desk, store, pictures, taken):
+def test_a_worker_that_was_stopped_begins_only_what_is_still_its_own(client, context, store, pictures, taken):
     """For longer than its lease, while it fetched the photo; another ended the job meanwhile, or nobody took it."""
     job, begun = submit(client, PHOTO, steps=2), []
 
@@ -163,28 +163,28 @@ def test_a_worker_that_was_stopped_begins_only_what_is_still_its_own(client, des
         if taken:
             store.redis.zadd("dk:running", {job["id"]: 1})
             assert store.reclaim(3) == [job["id"]]
-            assert run_next(desk(Step()))
+            assert run_next(context(Step()))
 
-    run_next(desk(Step(begun.append), Interrupted(pictures, stop), lease=1))
+    run_next(context(Step(begun.append), Interrupted(pictures, stop), lease=1))
     assert begun == ([] if taken else [1, 2])
     assert read(store, job).status is Status.SUCCEEDED
     assert len(read(store, job).attempts) == (2 if taken else 1)
 
 
-def test_a_job_canceled_while_its_result_was_stored_is_canceled(client, desk, store):
+def test_a_job_canceled_while_its_result_was_stored_is_canceled(client, context, store):
     job = submit(client, PHOTO, steps=2)
-    run_next(desk(Step(lambda step: step == 2 and client.post(job["urls"]["cancel"]))))
+    run_next(context(Step(lambda step: step == 2 and client.post(job["urls"]["cancel"]))))
     assert read(store, job).status is Status.CANCELED
 
 
-def test_trouble_with_the_storage_gives_the_job_back_unpunished(client, desk, settings, store):
+def test_trouble_with_the_storage_gives_the_job_back_unpunished(client, context, settings, store):
     job = submit(client, PHOTO, steps=2)
     away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
-    run_next(desk(Step(), away))
+    run_next(context(Step(), away))
     back = read(store, job)
     assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "storage-trouble")
     store.redis.zadd("dk:delayed", {job["id"]: 1})
-    run_next(desk(Step()))
+    run_next(context(Step()))
     assert read(store, job).status is Status.SUCCEEDED
 
 
@@ -196,66 +196,66 @@ def test_trouble_with_the_storage_gives_the_job_back_unpunished(client, desk, se
         (NoSuchPicture("gone"), "input-missing"),
     ],
 )
-def test_an_error_ends_the_job_with_words_for_its_owner(client, desk, store, error, kind):
+def test_an_error_ends_the_job_with_words_for_its_owner(client, context, store, error, kind):
     def fail(step: int) -> None:
         raise error
 
     job = submit(client, PHOTO, steps=2)
-    run_next(desk(Step(fail)))
+    run_next(context(Step(fail)))
     done = client.get(job["urls"]["self"]).json()
     assert (done["status"], done["error"]["type"]) == ("failed", kind)
     assert "secret" not in json.dumps(done)
 
 
-def test_a_job_that_another_worker_has_by_now_is_dropped(client, desk, store):
+def test_a_job_that_another_worker_has_by_now_is_dropped(client, context, store):
     job = submit(client, PHOTO, steps=50)
 
     def lose_it(step: int) -> None:
         if step == 3:
             store.redis.zadd("dk:running", {job["id"]: 1})
             store.reclaim(9)
-            working.hands.beat(working.hands.in_hand())
+            working.leases.renew(working.leases.held())
         assert step <= 4
 
-    working = desk(Step(lose_it))
+    working = context(Step(lose_it))
     run_next(working)
     assert read(store, job).status is Status.QUEUED
 
 
-def test_a_hung_step_loses_its_lease(client, desk, store):
+def test_a_hung_step_loses_its_lease(client, context, store):
     """Only progress renews: a worker that is alive but stuck does not keep its job."""
     job = submit(client, PHOTO, steps=2)
     leases = []
 
     def hang(step: int) -> None:
         for _ in range(4):
-            working.hands.beat(working.hands.in_hand())
+            working.leases.renew(working.leases.held())
             leases.append(store.redis.zscore("dk:running", job["id"]))
             time.sleep(0.1)
 
-    working = desk(Step(hang), patience=0.2)
+    working = context(Step(hang), patience=0.2)
     run_next(working)
     assert leases[0] < leases[1]
     assert leases[2] == leases[3]
 
 
-def test_a_draining_worker_gives_back_what_it_cannot_finish(client, desk, store):
+def test_a_draining_worker_gives_back_what_it_cannot_finish(client, context, store):
     job = submit(client, PHOTO, steps=100)
 
     def drain(step: int) -> None:
         if step == 2:
-            for held in working.hands.in_hand():
-                held.stop = Drained
+            for lease in working.leases.held():
+                lease.stop = Drained
 
-    working = desk(Step(drain))
+    working = context(Step(drain))
     run_next(working)
     back = read(store, job)
     assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "drained")
 
 
-def test_a_slot_runs_jobs_until_none_is_left(client, desk, store):
+def test_a_slot_runs_jobs_until_none_is_left(client, context, store):
     jobs = [submit(client, PHOTO, steps=2) for _ in range(4)]
-    Worker(desk(Step()), grace_seconds=5).work()
+    Worker(context(Step()), grace_seconds=5).work()
     assert {read(store, job).status for job in jobs} == {Status.SUCCEEDED}
 
 
@@ -269,9 +269,9 @@ def maintenance(store, pictures, settings) -> Maintenance:
     return Maintenance(store, pictures, settings)
 
 
-def test_the_end_of_a_job_is_written_into_the_bucket(client, desk, store, pictures, maintenance):
+def test_the_end_of_a_job_is_written_into_the_bucket(client, context, store, pictures, maintenance):
     job = submit(client, PHOTO, steps=2)
-    run_next(desk(Step()))
+    run_next(context(Step()))
     maintenance.round()
     end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
     assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
@@ -346,13 +346,13 @@ def test_a_worker_tells_how_it_is(store):
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, lambda: Device("cpu", 2**30, 2**31), lambda: 3)
     about = {"slots": 1, "checkpoint": {}}
-    hands = Hands(store, "w", about, lease_seconds=30, engine_worked_at=lambda: 0.0, vitals=engine.vitals)
-    hands.beat([])
+    leases = Leases(store, "w", about, lease_seconds=30, engine_worked_at=lambda: 0.0, vitals=engine.vitals)
+    leases.renew([])
     assert Operator(store).workers()[0].about == {**about, "device": "cpu", "free_bytes": 2**30, "step_seconds": None}
     for _ in range(3):
         engine.note(Turn(seconds=0.25, edits=2, rows=6, room=12))
     engine.note(Turn(seconds=1.5))
-    hands.beat([])
+    leases.renew([])
     assert Operator(store).workers()[0].about["step_seconds"] == 0.25
     value = registry.get_sample_value
     assert value("darkroom_engine_step_rows_sum") == 18

@@ -11,8 +11,8 @@ from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from tests.integration.conftest import submit
 from tests.integration.test_worker import PHOTO, Step, read
 from worker.frames import Frames
-from worker.hands import STUCK, UNFIT, Canceled, Hands
-from worker.run import Desk, run_next
+from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Leases
+from worker.run import WorkerContext, run_next
 
 
 class Left(BaseException):
@@ -28,8 +28,8 @@ def leaving(monkeypatch):
         statuses.append(status)
         raise Left
 
-    monkeypatch.setattr("worker.hands.os._exit", leave)
-    monkeypatch.setattr("worker.hands.logging.shutdown", lambda: None)
+    monkeypatch.setattr("worker.leases.os._exit", leave)
+    monkeypatch.setattr("worker.leases.logging.shutdown", lambda: None)
     return statuses
 
 
@@ -40,17 +40,17 @@ def failing(error):
     return Step(fail)
 
 
-def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, desk, store):
+def test_a_job_whose_numbers_are_not_finite_fails_and_says_so(client, context, store):
     job = submit(client, PHOTO, steps=2)
-    run_next(desk(failing(NotFinite())))
+    run_next(context(failing(NotFinite())))
     done = client.get(job["urls"]["self"]).json()
     assert (done["status"], done["error"]["type"]) == ("failed", "internal-error")
     assert "not finite" in done["error"]["detail"]
 
 
-def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_fits(client, desk, store):
+def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_fits(client, context, store):
     job = submit(client, PHOTO, steps=2)
-    working = desk(failing(OutOfMemory("CUDA out of memory")))
+    working = context(failing(OutOfMemory("CUDA out of memory")))
     for times in (1, 2):
         assert run_next(working)
         back = read(store, job)
@@ -62,47 +62,47 @@ def test_out_of_memory_gives_the_job_back_unpunished_and_fails_it_when_it_never_
     assert (ended.status, ended.error["type"]) == (Status.FAILED, "internal-error")
 
 
-def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client, desk, store, leaving):
-    working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
+def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client, context, store, leaving):
+    working = replace(context(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
     mate, job = submit(client, PHOTO, steps=2), submit(client, PHOTO, steps=2)
     claimed = working.claim("t")
-    with working.hands.holding(claimed, time.monotonic()), pytest.raises(Left):
+    with working.leases.holding(claimed, time.monotonic()), pytest.raises(Left):
         run_next(working)
-    assert leaving == [STUCK]
+    assert leaving == [EXIT_STUCK]
     for one in (mate, job):
         back = read(store, one)
         assert (back.status, back.crashes, back.attempts[-1]["outcome"]) == (Status.QUEUED, 0, "device-lost")
 
 
-def test_a_worker_that_leaves_claims_nothing_more(client, desk, store, monkeypatch):
+def test_a_worker_that_leaves_claims_nothing_more(client, context, store, monkeypatch):
     """Its other slots would take what it has given back, and the keeper would charge those jobs with a crash."""
-    working = replace(desk(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
+    working = replace(context(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
     claimed = []
 
     def leave(_):
         claimed.append(run_next(working))
         raise Left
 
-    monkeypatch.setattr("worker.hands.os._exit", leave)
-    monkeypatch.setattr("worker.hands.logging.shutdown", lambda: None)
+    monkeypatch.setattr("worker.leases.os._exit", leave)
+    monkeypatch.setattr("worker.leases.logging.shutdown", lambda: None)
     jobs = [submit(client, PHOTO, steps=2) for _ in range(2)]
-    with working.hands.holding(working.claim("t"), time.monotonic()), pytest.raises(Left):
+    with working.leases.holding(working.claim("t"), time.monotonic()), pytest.raises(Left):
         run_next(working)
     assert claimed == [False]
     assert [len(read(store, job).attempts) for job in jobs] == [1, 1]
 
 
 @pytest.mark.parametrize("error", [PipelineError("no weights", field="checkpoint"), OSError("no such file")])
-def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving, error):
+def test_a_model_that_does_not_load_drains_no_queue(client, context, store, leaving, error):
     class Broken(dict):
         def __missing__(self, model):
             raise error
 
     jobs = [submit(client, PHOTO, steps=2) for _ in range(3)]
-    usual = desk(Step())
+    usual = context(Step())
     with pytest.raises(Left):
-        run_next(Desk(usual.store, usual.pictures, usual.hands, Broken(), lease_seconds=30))
-    assert leaving == [UNFIT]
+        run_next(WorkerContext(usual.store, usual.pictures, usual.leases, Broken(), lease_seconds=30))
+    assert leaving == [EXIT_NOT_LOADED]
     assert {read(store, job).status for job in jobs} == {Status.QUEUED}
     assert sum(read(store, job).crashes for job in jobs) == 0
 
@@ -110,7 +110,7 @@ def test_a_model_that_does_not_load_drains_no_queue(client, desk, store, leaving
 @pytest.mark.parametrize("allowance", [0.0, 30.0])
 def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
     submit(client, PHOTO, steps=2)
-    hands = Hands(
+    leases = Leases(
         store,
         "w",
         {"slots": 1, "checkpoint": {}},
@@ -119,16 +119,16 @@ def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
         engine_allowance=lambda: allowance,
         patience=0.05,
     )
-    with hands.holding(store.claim("w", lease_seconds=30, token="t"), time.monotonic()) as held:
-        held.enter(engine=True)
+    with leases.holding(store.claim("w", lease_seconds=30, token="t"), time.monotonic()) as lease:
+        lease.enter_phase(engine=True)
         time.sleep(0.1)
-        assert held.gets_on is bool(allowance)
-        held.enter()
+        assert lease.is_progressing is bool(allowance)
+        lease.enter_phase()
         time.sleep(0.1)
-        assert not held.gets_on, "outside of the engine only patience counts"
+        assert not lease.is_progressing, "outside of the engine only patience counts"
 
 
-def test_a_preview_that_breaks_costs_no_job(client, desk, store):
+def test_a_preview_that_breaks_costs_no_job(client, context, store):
     class Blind(Step):
         def edit(self, photo, prompt, *, on_step, **params):
             class Broken:
@@ -139,11 +139,11 @@ def test_a_preview_that_breaks_costs_no_job(client, desk, store):
             return photo
 
     job = submit(client, PHOTO, steps=2)
-    run_next(desk(Blind()))
+    run_next(context(Blind()))
     assert read(store, job).status is Status.SUCCEEDED
 
 
-def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client, desk, store):
+def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client, context, store):
     waiting = threading.Event()
 
     class Queued(Step):
@@ -154,11 +154,11 @@ def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client,
                 on_wait()
             return photo
 
-    job, working = submit(client, PHOTO, steps=2), desk(Queued())
+    job, working = submit(client, PHOTO, steps=2), context(Queued())
     runs = threading.Thread(target=run_next, args=(working,))
     runs.start()
     assert waiting.wait(20)
-    working.hands.in_hand()[0].stop = Canceled
+    working.leases.held()[0].stop = Canceled
     client.post(job["urls"]["cancel"])
     runs.join(4)
     assert not runs.is_alive()

@@ -96,8 +96,8 @@ class Device:
     total_bytes: int | None = None
 
 
-def never() -> float:
-    """For engines whose jobs do not share a device: only a job's own steps vouch for it."""
+def zero_seconds() -> float:
+    """The default for engines whose jobs do not share a device: only a job's own steps count as its progress."""
     return 0.0
 
 
@@ -113,8 +113,8 @@ class Editors:
 
     by_model: Mapping[str, Editor]
     card: Card
-    worked_at: Callable[[], float] = never
-    allowance: Callable[[], float] = never
+    worked_at: Callable[[], float] = zero_seconds
+    allowance: Callable[[], float] = zero_seconds
     watch: Callable[[OnTurn], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
 

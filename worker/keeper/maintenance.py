@@ -26,7 +26,7 @@ log = logging.getLogger("maintenance")
 T = TypeVar("T")
 
 ROUND = 1.0  #: seconds
-HANDS = 8  #: calls of the storage that are under way at a time
+PARALLEL_CALLS = 8  #: calls to the storage at a time
 SAVING = 10.0  #: seconds between two looks for new API keys and webhooks
 CLEANING = 3600.0  #: seconds between two looks at everything in the bucket
 STALE_SECONDS = 900.0  #: after which a result that is no result is removed
@@ -100,8 +100,8 @@ class Maintenance:
 
     def _for_each(self, step: Callable[[T], None], items: Sequence[T]) -> None:
         """Some at a time, for each waits for the storage. The first failure ends it."""
-        with ThreadPoolExecutor(HANDS) as hands:
-            for _ in hands.map(step, items):
+        with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
+            for _ in pool.map(step, items):
                 pass
 
     def drop_old_uploads(self) -> None:

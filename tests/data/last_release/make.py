@@ -25,9 +25,9 @@ from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.editors import Obedient
-from worker.hands import Hands
 from worker.keeper.maintenance import Maintenance
-from worker.run import Desk, run_next
+from worker.leases import Leases
+from worker.run import WorkerContext, run_next
 
 HERE = Path(__file__).parent
 LONG = 30 * 365 * 86_400
@@ -80,15 +80,15 @@ def fill(settings: Settings) -> dict[str, Any]:
 
 def make_jobs(client: TestClient, store: JobStore, pictures: PictureStore) -> dict[str, str]:
     jobs = {"succeeded": submit(client, "make it sepia", priority="high", metadata=json.dumps({"order": 7}))}
-    hands = Hands(
+    leases = Leases(
         store,
         "old-host-1.ab",
         {"slots": 1, "checkpoint": {"name": "micro"}},
         lease_seconds=30,
         engine_worked_at=time.monotonic,
     )
-    desk = Desk(store, pictures, hands, {"pix2pix-full": Obedient()}, lease_seconds=30)
-    assert run_next(desk)
+    context = WorkerContext(store, pictures, leases, {"pix2pix-full": Obedient()}, lease_seconds=30)
+    assert run_next(context)
     jobs["failed"] = submit(client, "break")
     failing = store.claim("old-host-1.ab", lease_seconds=30, token="f", slots=9)
     store.fail(failing, JobError("internal-error", "It broke.", "The worker could not go on."))
