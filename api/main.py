@@ -1,6 +1,7 @@
 """The web tier, put together: `uvicorn api.main:create_app --factory --http api.protocol:BoundedHttp`."""
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -87,7 +88,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _run(app: FastAPI) -> AsyncIterator[None]:
     app.state.parts.photos.start()
     waiters = app.state.parts.waiters
-    _warn_before_the_end(waiters)
+    if threading.current_thread() is threading.main_thread():  # else the process is not this app's alone
+        _warn_before_the_end(waiters)
+        gc.freeze()  # a full collection would look at all modules again, for 0.1 s in which nobody is answered
     listening = asyncio.create_task(waiters.listen())
     try:
         yield
@@ -102,8 +105,6 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
 
 def _warn_before_the_end(waiters: Waiters) -> None:
     """Let those who wait go when the server is told to end: it waits for them, and then breaks off who is left."""
-    if threading.current_thread() is not threading.main_thread():
-        return
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         servers = signal.getsignal(number)

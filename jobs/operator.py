@@ -14,7 +14,7 @@ from jobs.store.base import readable_jobs
 
 MOST_PRUNED = 10_000  #: in one request
 LOOKED_AT_ONCE = 1000  #: records in one request
-ASKED_AT_ONCE = 25  #: of them in one call of a script
+ASKED_AT_ONCE = 10  #: of them in one call of a script
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ end
 
 local mended, looks = 0, 0
 for i = 2, #ARGV do
-  if is_enough() then break end
+  if is_enough(0.5) then break end  -- a record is read and judged beside its commands
   changes = 0
   mend(ARGV[i])
   looks = looks + 1

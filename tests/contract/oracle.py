@@ -50,7 +50,7 @@ class Oracle:
     def running(self) -> list[Model]:
         return [job for job in self.jobs.values() if job.status in ACTIVE]
 
-    def hands(self, worker: str) -> list[Model]:
+    def held_by(self, worker: str) -> list[Model]:
         return [job for job in self.running() if job.worker == worker]
 
     # ---- transitions
@@ -60,7 +60,7 @@ class Oracle:
         for job in self.jobs.values():
             if job.status is Status.QUEUED and job.where == "delayed" and job.due:
                 job.where, job.due = "queue", False
-        held = self.leases(worker)
+        held = self.held_by(worker)
         work = len(self.queue()) + len(self.running())
         if len(held) >= min(SLOTS, ceil(work / max(1, len(self.alive)))):
             return None

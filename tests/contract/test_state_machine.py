@@ -196,7 +196,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.oracle.running())
     @rule(worker=WORKERS)
     def kill_a_worker(self, worker: str) -> None:
-        for job in self.oracle.leases(worker):
+        for job in self.oracle.held_by(worker):
             self.store.redis.zadd(redis_keys.RUNNING, {job.id: SOON})
             job.lapsed = True
 
@@ -276,8 +276,8 @@ class Life(RuleBasedStateMachine):
         assert set(running) == active
         assert set(deadlines) == {job.id for job in jobs if not job.status.is_over}
         assert set(expiry) == {job.id for job in jobs if job.status.is_over}
-        assert first == {job.id for job in self.oracle.leases("w1")}
-        assert second == {job.id for job in self.oracle.leases("w2")}
+        assert first == {job.id for job in self.oracle.held_by("w1")}
+        assert second == {job.id for job in self.oracle.held_by("w2")}
         counted: Counter[str] = Counter()
         for name, number in census.items():
             counted[name.split()[0]] += int(number)
