@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import HEADER, Access
 from api.deps import Parts
+from api.dialects import openai
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.registry = own_registry(app.state.parts.pictures)
     for part in (jobs, pictures, credentials, events, uploads, webhooks, session, keys, operations, service):
         app.include_router(part.router)
+    app.mount("/openai/v1", openai.app(app))
     app.router.default = Site(otherwise=app.router.not_found)
     install_problems(app)
     app.add_exception_handler(events.NothingMore, events.on_nothing_more)

@@ -105,3 +105,17 @@ def test_without_keys_any_token_is_taken_and_other_sites_are_not(calls, jpeg):
     assert sent.status_code == 200, sent.text
     foreign = calls.post("/parrot/v1/edits", content=jpeg, headers={"Origin": "http://evil.example"})
     assert foreign.status_code == 403
+
+
+def test_a_dialects_errors_have_its_shape(client):
+    answer = client.get("/openai/v1/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"] == {
+        "message": "Not Found",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "not_found",
+    }
+    assert answer.json()["type"] == "urn:darkroom:problem:not-found"
+    wrong_method = client.post("/openai/v1/models/")
+    assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "GET, HEAD")
