@@ -18,6 +18,7 @@ from jobs import logs
 from jobs.api_keys import LOCAL_TENANT, Key, Keyring, Scope
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
+from jobs.files import FileStore
 from jobs.job import Job, is_id
 from jobs.operator import Operator
 from jobs.outbox import Outbox
@@ -52,6 +53,7 @@ class Parts:
     settings: Settings
     store: JobStore
     pictures: PictureStore
+    files: FileStore
     photos: Photos
     credentials: Credentials
     hints: Hints
@@ -68,11 +70,13 @@ class Parts:
     def connect(cls, settings: Settings) -> "Parts":
         """Clients for all parts; nothing is contacted yet."""
         store = JobStore.connect(settings.redis_url, timeout=settings.redis_timeout_seconds)
+        pictures = PictureStore.connect(settings, timeout=settings.s3_timeout_seconds)
         admin_key = settings.admin_key
         return cls(
             settings,
             store,
-            PictureStore.connect(settings, timeout=settings.s3_timeout_seconds),
+            pictures,
+            FileStore(store.redis, pictures),
             Photos(settings),
             Credentials(settings),
             Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),

@@ -5,6 +5,7 @@ from typing import Any
 JOB_ID = "01krx2v0n8w5tq4e6c9d3hj7ma"
 AT = "2026-11-23T09:00:00Z"
 WEBHOOK_ID = "01krx30g2s7v1m5y8b4f6k9pzd"
+FILE_ID = "01krx2s1c4r8e2v6y9h3m5t7pb"
 SECRET = "whsec_RGFya3Jvb20ncyBleGFtcGxlIHNlY3JldC4uLi4="  # noqa: S105 - an example
 
 JOB: dict[str, Any] = {
@@ -51,6 +52,18 @@ CANCELED = JOB | {
     "cancellation": {"step": 0, "ms": 0},
     "finished_at": AT,
     "expires_at": "2026-11-24T09:00:00Z",
+}
+FILE: dict[str, Any] = {
+    "id": FILE_ID,
+    "object": "file",
+    "image": f"file:{FILE_ID}",
+    "name": "photo.jpg",
+    "content_type": "image/jpeg",
+    "bytes": 181234,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "metadata": {},
+    "created_at": AT,
+    "expires_at": "2026-11-30T09:00:00Z",
 }
 WEBHOOK: dict[str, Any] = {
     "id": WEBHOOK_ID,
@@ -224,6 +237,11 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("get", "/v1/jobs/{job_id}/events"): ("Follow a job", STREAM),
     ("get", "/v1/events"): ("Follow all jobs", STREAM),
     ("post", "/v1/credentials/check"): ("Check a picture's content credentials", CREDENTIALS),
+    ("post", "/v1/files"): ("Keep a file", FILE),
+    ("get", "/v1/files"): ("List your files", _list(FILE, has_more=False, next=None)),
+    ("get", "/v1/files/{file_id}"): ("Read what is known of a file", FILE),
+    ("get", "/v1/files/{file_id}/content"): ("Download a file", None),
+    ("delete", "/v1/files/{file_id}"): ("Remove a file", None),
     ("post", "/v1/uploads"): (
         "Ask for an address to upload to",
         {

@@ -158,7 +158,8 @@ def _reads_pictures(path: str, operation: dict[str, Any]) -> bool:
 
 
 def _stores(path: str, operation: dict[str, Any]) -> bool:
-    return _accepts(path, operation) or path.endswith(("/output", "/input", "/steps", "/uploads", "/readyz"))
+    stored = ("/output", "/input", "/steps", "/uploads", "/files", "/content", "/readyz")
+    return _accepts(path, operation) or path.endswith(stored)
 
 
 def _holds(path: str, operation: dict[str, Any]) -> bool:
@@ -169,6 +170,7 @@ ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be
     "invalid-picture": _reads_pictures,
     "fetch-failed": _submits,
     "too-many-jobs": _accepts,
+    "too-many-files": lambda path, operation: path == "/v1/files" and "requestBody" in operation,
     "too-many-uploads": lambda path, _: path.endswith("/uploads"),
     "queue-full": _accepts,
     "storage-unavailable": _stores,

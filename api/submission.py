@@ -39,11 +39,13 @@ from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that they stand for
 LINE_BREAKS = b" \t\r\n"
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
-SOURCES = "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, or job:<id> for its output"
+SOURCES = (
+    "a base64 data URI (data:image/...;base64,...), an https URL, upload:<id>, file:<id>, or job:<id> for its output"
+)
 MASKS = (
-    "a base64 data URI or upload:<id> of a picture in the photo's proportions, white (or opaque) where the photo is to "
-    'be edited; or a list of shapes, {"box": [left, top, width, height]} or {"polygon": [[x, y], ...]}, in shares of '
-    "its width and height"
+    "a base64 data URI, upload:<id> or file:<id> of a picture in the photo's proportions, white (or opaque) where the "
+    'photo is to be edited; or a list of shapes, {"box": [left, top, width, height]} or {"polygon": [[x, y], ...]}, in '
+    "shares of its width and height"
 )
 LONGEST_METADATA = 4096
 LONGEST_URL = 2048
@@ -52,7 +54,7 @@ SHAPES: TypeAdapter[tuple[Shape, ...]] = TypeAdapter(
     Annotated[tuple[Shape, ...], Field(min_length=1, max_length=MOST_SHAPES)]
 )
 FILES = ("image", "mask")
-PLACES = ("job", "upload", "url")
+PLACES = ("job", "upload", "file", "url")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _image(value: Any) -> bytes | Elsewhere:
         return value
     if not value:
         raise invalid("image", f"is required: {KINDS}")
-    return _picture("image", value, ("job", "upload", "url"))
+    return _picture("image", value, PLACES)
 
 
 def _mask(value: Any) -> bytes | Elsewhere | tuple[Shape, ...] | None:
@@ -88,13 +90,13 @@ def _mask(value: Any) -> bytes | Elsewhere | tuple[Shape, ...] | None:
         except ValidationError as error:
             wrong = error.errors(include_url=False)[0]
             raise invalid(".".join(map(str, ("mask", *wrong["loc"]))), wrong["msg"]) from None
-    return None if value == "" else _picture("mask", value, ("upload",))
+    return None if value == "" else _picture("mask", value, ("upload", "file"))
 
 
 def _picture(field: str, value: Any, places: Sequence[str]) -> bytes | Elsewhere:
     sources = SOURCES if field == "image" else MASKS
     place, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if place in ("job", "upload") and place in places and is_id(rest):
+    if place != "url" and place in places and is_id(rest):
         return Elsewhere(place, rest)
     if "url" in places and place.lower() in ("https", "http") and len(value) <= LONGEST_URL:
         return Elsewhere("url", value)
@@ -111,7 +113,7 @@ def _from_base64(text: str) -> bytes:
     return base64.b64decode(text.encode().translate(URL_ALPHABET, LINE_BREAKS), validate=True)
 
 
-def _number(value: Any) -> Any:
+def number_of(value: Any) -> Any:
     """A form has text for its numbers."""
     is_text = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
     return int(value) if is_text else strict_json.whole(value)
@@ -132,6 +134,7 @@ def _each_once(events: list[Event]) -> list[Event]:
     return [event for event in Event if event in events]
 
 
+Metadata = Annotated[dict[str, Any], AfterValidator(_short)]
 Events = Annotated[list[Event], Field(min_length=1), AfterValidator(_each_once)]
 
 
@@ -176,9 +179,9 @@ class Submission(BaseModel):
     model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
     format: Literal["png", "jpeg", "webp", "avif"] = "png"
     priority: Priority = Priority.NORMAL
-    deadline_seconds: Annotated[int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(_number)] = (
-        None
-    )
+    deadline_seconds: Annotated[
+        int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(number_of)
+    ] = None
     webhook: str | None = Field(
         None,
         max_length=LONGEST_URL,
@@ -188,9 +191,7 @@ class Submission(BaseModel):
     webhook_events: Annotated[Events, BeforeValidator(_names)] = Field(
         [Event.COMPLETED], description="What it is told of; in a form, separated by commas."
     )
-    metadata: Annotated[dict[str, Any], AfterValidator(_short)] = Field(
-        {}, description="Yours: kept with the job and given back with it."
-    )
+    metadata: Metadata = Field({}, description="Yours: kept with the job and given back with it.")
 
     @model_validator(mode="before")
     @classmethod

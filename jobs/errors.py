@@ -15,6 +15,7 @@
     │   ├── TooManyStreams
     │   ├── TooManyRequests
     │   ├── TooManyUploads
+    │   ├── TooManyFiles
     │   └── TooManyJobs
     └── Unavailable               ours to mend; asking again helps
         ├── RecordsUnavailable    Redis
@@ -149,6 +150,13 @@ class TooManyRequests(TooMany):
 
     slug = "too-many-requests"
     title = "Too many requests"
+
+
+class TooManyFiles(TooMany):
+    """The tenant keeps as many files as it may."""
+
+    slug = "too-many-files"
+    title = "Too many of your files are kept"
 
 
 class TooManyUploads(TooMany):

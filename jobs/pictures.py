@@ -8,8 +8,9 @@
     {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
 {tenant}/{job}/end.json            the job is over
 
-What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; what the service
-keeps for itself, as `_darkroom/*`. No tenant's name begins like that.
+What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; files of theirs that
+are kept for longer, as `_files/{tenant}/{file}`; what the service keeps for itself, as `_darkroom/*`. No tenant's name
+begins like that.
 """
 
 import base64
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
 UPLOADS = "_uploads"
+FILES = "_files"
 OWN_FOLDER = "_darkroom"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
@@ -300,11 +302,23 @@ class PictureStore:
         """What was uploaded."""
         return self.read(f"{UPLOADS}/{tenant}/{upload}")
 
+    def put_file(self, tenant: str, file: str, data: bytes, content_type: str) -> None:
+        """Store a file of a client's."""
+        self._put(f"{FILES}/{tenant}/{file}", data, content_type)
+
+    def read_file(self, tenant: str, file: str) -> bytes:
+        """What was stored so."""
+        return self.read(f"{FILES}/{tenant}/{file}")
+
+    def delete_file(self, tenant: str, file: str) -> None:
+        """Remove a file of a client's, if it is there."""
+        self.delete(f"{FILES}/{tenant}/{file}")
+
     def drop_old_uploads(self, now: float) -> int:
         """Remove the uploads that have been kept for a day; `now` is seconds since 1970. Returns how many."""
         dropped, after = 0, ""
         while True:
-            page = self._uploads_after(after)
+            page = self._below(UPLOADS, after)
             for entry in page:
                 if now - entry["LastModified"].timestamp() > UPLOAD_SECONDS:
                     self.delete(entry["Key"])
@@ -337,8 +351,15 @@ class PictureStore:
             )
         )
 
-    def _uploads_after(self, key: str) -> "list[ObjectTypeDef]":
-        listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{UPLOADS}/", StartAfter=key))
+    def files(self) -> "Iterator[list[tuple[str, str, float]]]":
+        """Every client's file, some at a time: tenant, id, and when it was written (seconds since 1970)."""
+        after = ""
+        while page := self._below(FILES, after):
+            after = page[-1]["Key"]
+            yield [(*entry["Key"].split("/")[1:3], entry["LastModified"].timestamp()) for entry in page]  # type: ignore[misc]
+
+    def _below(self, folder: str, key: str) -> "list[ObjectTypeDef]":
+        listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/", StartAfter=key))
         return listed.get("Contents", [])
 
     def empty(self, folder: str) -> None:

@@ -30,6 +30,8 @@
     dk:tenants              set     tenants that have ever submitted
     dk:limits:{tenant}      hash    what an operator allows a tenant instead of what the settings say
     dk:invited:{tenant}     zset    addresses for uploads that a tenant was given in the last day, by when
+    dk:file:{id}            hash    what is known of a file that a client keeps here
+    dk:files:{tenant}       zset    a tenant's files by when they were sent
     dk:stats                hash    running means, for estimates, and the present turn
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
@@ -90,6 +92,8 @@ DRAINING = "dk:draining"
 TENANTS = "dk:tenants"
 LIMITS = "dk:limits:"
 INVITED = "dk:invited:"
+FILE = "dk:file:"
+FILES = "dk:files:"
 STATS = "dk:stats"
 PROMISES = "dk:promises"
 CENSUS = "dk:census"

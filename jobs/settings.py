@@ -118,7 +118,8 @@ class Settings(BaseSettings):
     keeper_metrics_port: Port = Field(0, description="of a keeper's Prometheus metrics; 0: none")
 
     max_uploads: Positive = Field(1000, description="addresses for uploads that one tenant is given in a day")
-    max_upload_bytes: Positive = Field(20 * 1024 * 1024, description="of an uploaded picture")
+    max_files: Positive = Field(2000, description="files that one tenant may keep at a time")
+    max_upload_bytes: Positive = Field(20 * 1024 * 1024, description="of an uploaded picture or file")
     max_pixels: Positive = Field(200_000_000, description="of an uploaded JPEG; it is kept with OUTPUT_PIXELS")
     max_side: Positive = Field(16_383, description="longest side of an uploaded picture, pixels; WebP ends there")
     output_pixels: Positive = Field(50_000_000, description="of what is kept; of uploads that are no JPEGs")

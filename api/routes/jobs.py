@@ -18,7 +18,7 @@ from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Ser
 from api.masks import drawn, fits
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
-from api.submission import Submission, Submitted, invalid
+from api.submission import Elsewhere, Submission, Submitted, invalid
 from api.views import JobListView, JobView, links_end, view_job, view_jobs
 from jobs import logs, traces
 from jobs.errors import (
@@ -160,8 +160,8 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
 def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
     if isinstance(submission.image, bytes):
         return submission.image
-    if upload := submission.image_at("upload"):
-        return _uploaded(upload, caller, service)
+    if isinstance(submission.image, Elsewhere) and submission.image.place in ("upload", "file"):
+        return _sent_before(submission.image, caller, service)
     source = service.job(submission.image_at("job") or "", caller)
     if source.output is None:
         raise invalid("image", f"must be a job with an output; {source.id} is {source.status}")
@@ -178,7 +178,7 @@ def _mask(submission: Submission, photo: Photo, caller: Caller, service: Parts) 
         return None
     if isinstance(asked, tuple):
         return drawn(asked, photo.size)
-    data = asked if isinstance(asked, bytes) else _uploaded(asked.name, caller, service, "mask")
+    data = asked if isinstance(asked, bytes) else _sent_before(asked, caller, service, "mask")
     mask = service.photos.read(data, "mask")
     if not fits(mask.size, photo.size):
         shapes = [f"{width} x {height}" for width, height in (photo.size, mask.size)]
@@ -186,10 +186,14 @@ def _mask(submission: Submission, photo: Photo, caller: Caller, service: Parts) 
     return mask.data
 
 
-def _uploaded(upload: str, caller: Caller, service: Parts, field: str = "image") -> bytes:
+def _sent_before(picture: Elsewhere, caller: Caller, service: Parts, field: str = "image") -> bytes:
     try:
-        return service.pictures.read_upload(caller.tenant, upload)
+        if picture.place == "file":
+            return service.files.read(picture.name, caller.tenant)
+        return service.pictures.read_upload(caller.tenant, picture.name)
     except NoSuchPicture:
+        if picture.place == "file":
+            raise invalid(field, "must be a file that is still kept") from None
         raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from jobs.errors import Unavailable
+from jobs.files import FileStore
 from jobs.job import LONGEST_DEADLINE, Job, Status
 from jobs.pictures import OWN_FOLDER, Folder, PictureStore
 from jobs.settings import Settings
@@ -66,6 +67,7 @@ class Maintenance:
         self._do(self.save, every=SAVING)
         self._do(self.limit_age, every=DAY)
         self._do(self.drop_old_uploads, every=CLEANING)
+        self._do(self.drop_old_files, every=CLEANING)
         self._do(self.sweep, every=CLEANING)
 
     def _do(self, step: Callable[[], object], every: float = 0.0) -> None:
@@ -108,6 +110,17 @@ class Maintenance:
         """Remove what was uploaded a day ago."""
         if dropped := self.pictures.drop_old_uploads(self.pictures.now()):
             log.info("%s old uploads removed", dropped)
+
+    def drop_old_files(self, stale: float = STALE_SECONDS) -> None:
+        """Remove files of clients whose time is over, or whose record was never written."""
+        if not self.is_ours():
+            return
+        files = FileStore(self.store.redis, self.pictures)
+        for page in self.pictures.files():
+            known, now = files.known([file for _, file, _ in page]), self.pictures.now()
+            for tenant, file, written in page:
+                if file not in known and now - written >= stale:
+                    self.pictures.delete_file(tenant, file)
 
     def limit_age(self) -> None:
         """A second wall, should nobody keep house: the bucket itself removes what no job can need any more."""

@@ -1,0 +1,161 @@
+"""Files: kept for some days, and named in later requests as `file:<id>`."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, BeforeValidator, Field
+from starlette.concurrency import run_in_threadpool
+
+from api import strict_json
+from api.deps import Caller, PageSize, Parts, PlaceInPages, Reader, Service, Submitter
+from api.forms import SentFile, read_form
+from api.submission import Metadata, invalid, number_of
+from jobs.errors import FieldError, NotFound, PictureTooLarge
+from jobs.files import LONGEST_SECONDS, File
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+ANY = "application/octet-stream"
+BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {"type": "string", "format": "binary"},
+                    "metadata": {"type": "string", "description": "JSON; yours: kept with the file."},
+                    "expires_in_seconds": {"type": "integer", "minimum": 60, "maximum": LONGEST_SECONDS},
+                },
+                "additionalProperties": False,
+            },
+            "example": {"file": "@photo.jpg"},
+        },
+    },
+}
+
+
+class NewFile(BaseModel, extra="forbid"):
+    """The fields beside the file."""
+
+    metadata: Metadata = {}
+    expires_in_seconds: Annotated[int, Field(strict=True, ge=60, le=LONGEST_SECONDS), BeforeValidator(number_of)] = (
+        LONGEST_SECONDS
+    )
+
+
+class FileView(BaseModel):
+    """A file; `image` is how a job names it."""
+
+    id: str
+    object: Literal["file"] = "file"
+    image: str
+    name: str
+    content_type: str
+    bytes: int
+    sha256: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    expires_at: datetime
+
+
+class FileListView(BaseModel):
+    """A page of files, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[FileView]
+    has_more: bool
+    next: str | None
+
+
+async def find_file(
+    file_id: Annotated[str, Path(description="the file's id", max_length=64)], service: Service, caller: Reader
+) -> File:
+    file = await run_in_threadpool(service.files.get, file_id, caller.tenant)
+    if file is None:
+        raise no_file()
+    return file
+
+
+FoundFile = Annotated[File, Depends(find_file)]
+
+
+def no_file() -> NotFound:
+    """The one answer for a file that is absent, or foreign, or no longer kept."""
+    return NotFound("There is no file with this id.")
+
+
+def make_room(caller: Submitter, service: Service) -> Caller:
+    """The caller, who may keep one more file: found out before its body is read."""
+    service.files.refuse_more_than(service.settings.max_files, caller.tenant)
+    service.pictures.refuse_while_away()
+    return caller
+
+
+@router.post("", status_code=201, openapi_extra={"requestBody": BODY})
+async def create_file(caller: Annotated[Caller, Depends(make_room)], request: Request, service: Service) -> FileView:
+    """Keep a file for some days, to name it in jobs and batches."""
+    fields: dict[str, Any] = {}
+    for name, value in await read_form(request, {"file"}):
+        if name in fields:
+            raise invalid(name, "must be given once")
+        fields[name] = strict_json.loads(value, name) if name == "metadata" and isinstance(value, str) else value
+    sent = fields.pop("file", None)
+    if not isinstance(sent, SentFile):
+        raise invalid("file", "is required, as a file")
+    asked = strict_json.validated(NewFile, fields)
+    return await run_in_threadpool(_keep, sent, asked, caller, service)
+
+
+def _keep(sent: SentFile, asked: NewFile, caller: Caller, service: Parts) -> FileView:
+    if len(sent.data) > service.settings.max_upload_bytes:
+        limit = f"must be at most {service.settings.max_upload_bytes} bytes"
+        raise PictureTooLarge(f"The file {limit}.", FieldError("file", limit))
+    file = service.files.put(
+        caller.tenant,
+        sent.data,
+        name=sent.name[:255],
+        content_type=sent.content_type[:127] or ANY,
+        metadata=asked.metadata,
+        seconds=asked.expires_in_seconds,
+    )
+    return view_file(file)
+
+
+def view_file(file: File) -> FileView:
+    """A file as its owner sees it."""
+    facts = {name: getattr(file, name) for name in ("id", "name", "content_type", "bytes", "sha256", "metadata")}
+    created, expires = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (file.created_ms, file.expires_ms))
+    return FileView(**facts, image=f"file:{file.id}", created_at=created, expires_at=expires)
+
+
+@router.get("")
+def list_files(caller: Reader, service: Service, limit: PageSize = 100, after: PlaceInPages = None) -> FileListView:
+    """Your files, newest first."""
+    files, place = service.files.page(caller.tenant, limit=limit, after=after)
+    return FileListView(data=[view_file(file) for file in files], has_more=place is not None, next=place)
+
+
+@router.get("/{file_id}")
+def read_file(file: FoundFile) -> FileView:
+    """What is known of a file."""
+    return view_file(file)
+
+
+@router.get("/{file_id}/content", response_class=Response, responses={200: {"content": {ANY: {}}}})
+def read_file_content(file: FoundFile, service: Service) -> Response:
+    """A file as it was sent; never as a page, whatever it says it is."""
+    data = service.files.read(file.id, file.tenant)
+    headers = {"Content-Disposition": "attachment", "X-File-Type": file.content_type}
+    return Response(data, media_type=ANY, headers=headers)
+
+
+@router.delete("/{file_id}", status_code=204)
+def delete_file(
+    caller: Submitter, file_id: Annotated[str, Path(description="the file's id", max_length=64)], service: Service
+) -> None:
+    """Remove a file. Jobs that were made of it keep what they need."""
+    if not service.files.delete(file_id, caller.tenant):
+        raise no_file()
