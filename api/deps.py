@@ -1,4 +1,4 @@
-"""What the routes need, under short names. All of it lives on the app, made when it starts."""
+"""What the routes depend on, under short names. The services are made when the app starts, and live on it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 from api.credentials import Credentials
 from api.guards import own_origin
 from api.photos import PATIENCE, Photos
+from api.subscriptions import ConnectionLimits, Subscriptions
 from api.threads import Threads
-from api.waiters import Seats, Waiters
 from jobs import logs
-from jobs.api_keys import LOCAL_TENANT, Key, Keyring, Scope
+from jobs.api_keys import LOCAL_TENANT, ApiKeys, Key, Scope
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.files import FileStore
@@ -28,7 +28,7 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.store.requests import Limits
 from jobs.throttle import Throttle
-from jobs.wakeups import Hints
+from jobs.wakeups import Wakeups
 from pipeline.catalogue import Card
 
 STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded
@@ -47,8 +47,8 @@ NOBODY_ELSE = Caller(LOCAL_TENANT, frozenset({Scope.SUBMIT, Scope.READ}), None) 
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts of the service that the web tier talks to."""
+class Services:
+    """Everything that the web tier talks to."""
 
     settings: Settings
     store: JobStore
@@ -56,19 +56,19 @@ class Parts:
     files: FileStore
     photos: Photos
     credentials: Credentials
-    hints: Hints
-    waiters: Waiters
-    keyring: Keyring
+    wakeups: Wakeups
+    subscriptions: Subscriptions
+    api_keys: ApiKeys
     throttle: Throttle
     outbox: Outbox
     operator: Operator
     fetcher: Fetcher
-    seats: Seats
+    connections: ConnectionLimits
     submitting: Threads
 
     @classmethod
-    def connect(cls, settings: Settings) -> "Parts":
-        """Clients for all parts; nothing is contacted yet."""
+    def connect(cls, settings: Settings) -> "Services":
+        """Make all clients. Nothing is contacted yet."""
         store = JobStore.connect(settings.redis_url, timeout=settings.redis_timeout_seconds)
         pictures = PictureStore.connect(settings, timeout=settings.s3_timeout_seconds)
         admin_key = settings.admin_key
@@ -79,14 +79,14 @@ class Parts:
             FileStore(store.redis, pictures),
             Photos(settings),
             Credentials(settings),
-            Hints.connect(settings, store, timeout=settings.redis_timeout_seconds),
-            Waiters(settings.redis_url, timeout=settings.redis_timeout_seconds),
-            Keyring(store.redis, admin_key.get_secret_value() if admin_key else None),
+            Wakeups.connect(settings, store, timeout=settings.redis_timeout_seconds),
+            Subscriptions(settings.redis_url, timeout=settings.redis_timeout_seconds),
+            ApiKeys(store.redis, admin_key.get_secret_value() if admin_key else None),
             Throttle(store.redis),
             Outbox(store),
             Operator(store),
             Fetcher(settings),
-            Seats(settings.max_streams, settings.max_streams_per_tenant),
+            ConnectionLimits(settings.max_streams, settings.max_streams_per_tenant),
             Threads(settings.decoders + STORING, PATIENCE),
         )
 
@@ -121,11 +121,11 @@ def no_job() -> NotFound:
     return NotFound("There is no job with this id.")
 
 
-async def parts_of(request: Request) -> Parts:  # async: a plain function would cost a thread's turn
-    return cast(Parts, request.app.state.parts)
+async def services_of(request: Request) -> Services:  # async: a plain function would cost a thread's turn
+    return cast(Services, request.app.state.services)
 
 
-Service = Annotated[Parts, Depends(parts_of)]
+Service = Annotated[Services, Depends(services_of)]
 
 COOKIE = "darkroom_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -162,7 +162,7 @@ class Needs:
         return caller
 
 
-def _identify(request: Request, service: Parts, key: str | None, session: str | None) -> Caller:
+def _identify(request: Request, service: Services, key: str | None, session: str | None) -> Caller:
     if service.settings.auth == "off":
         refuse_other_sites(request, *service.settings.allowed_origins)
         return NOBODY_ELSE
@@ -171,35 +171,35 @@ def _identify(request: Request, service: Parts, key: str | None, session: str | 
         return Caller(found.tenant, found.scopes, found.id)
     if session:
         refuse_other_sites(request, must=True)
-        signed_in = service.keyring.session(session)
+        signed_in = service.api_keys.session(session)
         if signed_in:
             return Caller(signed_in.tenant, signed_in.scopes, signed_in.id)
     raise Unauthorized(SEND_A_KEY)
 
 
-def standing(request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Callable[[], bool]:
+def still_allowed(request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Callable[[], bool]:
     """Whether the caller may still come in: what goes on for long asks again, because a key can be revoked."""
 
-    def stands() -> bool:
+    def is_allowed() -> bool:
         try:
             _identify(request, service, bearer.credentials if bearer else None, cookie)
         except Unauthorized:
             return False
         return True
 
-    return stands
+    return is_allowed
 
 
-Standing = Annotated[Callable[[], bool], Depends(standing)]
+StillAllowed = Annotated[Callable[[], bool], Depends(still_allowed)]
 
 
-def find_key(service: Parts, text: str) -> Key:
+def find_key(service: Services, text: str) -> Key:
     """The key that was sent.
 
     Raises:
         Unauthorized
     """
-    key = service.keyring.find(text)
+    key = service.api_keys.find(text)
     if key is None:
         raise Unauthorized(SEND_A_KEY)
     return key
@@ -215,7 +215,7 @@ def refuse_other_sites(request: Request, *friends: str, must: bool = False) -> N
         raise Forbidden("Without a key in its header, this takes requests of its own pages only (the Origin header).")
 
 
-def count(request: Request, service: Parts, key_id: str, tenant: str) -> None:
+def count(request: Request, service: Services, key_id: str, tenant: str) -> None:
     """Take one request off the key's allowance, and tell in the answer's headers what is left.
 
     Raises:
@@ -244,7 +244,7 @@ class NeedsOperator(Needs):
         return super().__call__(request, service, bearer, cookie)
 
 
-IdempotencyKey = Annotated[
+IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=255, description="makes a submission safe to repeat")
 ]
 Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
@@ -254,7 +254,7 @@ Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 Operating = Annotated[Caller, Depends(NeedsOperator())]
 
 
-def admit(caller: Submitter, service: Service, idempotency_key: IdempotencyKey = None) -> Caller:
+def admit(caller: Submitter, service: Service, idempotency_key: IdempotencyHeader = None) -> Caller:
     """The caller, for whose job there is room: found out before its body is read.
 
     Raises:

@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import HEADER, Access
-from api.deps import Parts
+from api.deps import Services
 from api.dialects import openai
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
@@ -24,7 +24,7 @@ from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import credentials, events, files, jobs, keys, operations, pictures, service, session, uploads, webhooks
 from api.site import Site
-from api.waiters import Waiters
+from api.subscriptions import Subscriptions
 from jobs import logs, traces
 from jobs.settings import Settings
 from jobs.version import version
@@ -65,8 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # Leniency takes them off
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.parts = Parts.connect(settings)
-    app.state.registry = own_registry(app.state.parts.pictures)
+    app.state.services = Services.connect(settings)
+    app.state.registry = own_registry(app.state.services.pictures)
     for part in (jobs, pictures, credentials, events, uploads, files, webhooks, session, keys, operations, service):
         app.include_router(part.router)
     app.mount("/openai/v1", openai.app(app))
@@ -88,38 +88,38 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _run(app: FastAPI) -> AsyncIterator[None]:
-    app.state.parts.photos.start()
-    waiters = app.state.parts.waiters
+    app.state.services.photos.start()
+    subscriptions = app.state.services.subscriptions
     if threading.current_thread() is threading.main_thread():  # else the process is not this app's alone
-        _warn_before_the_end(waiters)
+        _warn_before_the_end(subscriptions)
         gc.freeze()  # a full collection would look at all modules again, for 0.1 s in which nobody is answered
-    listening = asyncio.create_task(waiters.listen())
+    listening = asyncio.create_task(subscriptions.listen())
     try:
         yield
     finally:
         while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
-        await waiters.close()
+        await subscriptions.close()
         leave()
         traces.flush()
 
 
-def _warn_before_the_end(waiters: Waiters) -> None:
+def _warn_before_the_end(subscriptions: Subscriptions) -> None:
     """Let those who wait go when the server is told to end: it waits for them, and then breaks off who is left."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         servers = signal.getsignal(number)
         if callable(servers):
-            signal.signal(number, partial(_end, loop, waiters, servers))
+            signal.signal(number, partial(_end, loop, subscriptions, servers))
 
 
 def _end(
     loop: asyncio.AbstractEventLoop,
-    waiters: Waiters,
+    subscriptions: Subscriptions,
     servers: Callable[[int, FrameType | None], Any],
     number: int,
     frame: FrameType | None,
 ) -> None:
-    loop.call_soon_threadsafe(waiters.leave)
+    loop.call_soon_threadsafe(subscriptions.leave)
     servers(number, frame)

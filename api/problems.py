@@ -105,7 +105,7 @@ async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
     return problem(request, slug="invalid-request", title=title, status=422, detail=detail, errors=errors)
 
 
-async def on_surprise(request: Request, error: Exception) -> JSONResponse:
+async def on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
     surprise = DarkroomError("It has been logged.")
     return await on_darkroom_error(request, surprise)
@@ -116,7 +116,7 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(DarkroomError, on_darkroom_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid_query)
-    app.add_middleware(Surprises)
+    app.add_middleware(UnexpectedErrors)
 
 
 class BodyLimit:
@@ -150,7 +150,7 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
 
-class Surprises:
+class UnexpectedErrors:
     """Answers what nobody expected from within the other middleware, so that this answer, too, has their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -169,5 +169,5 @@ class Surprises:
         except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            answer = await on_surprise(Request(scope), error)
+            answer = await on_unexpected_error(Request(scope), error)
             await answer(scope, receive, send)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from api.deps import Parts
+from api.deps import Services
 from jobs.job import Job, Picture, Status
-from jobs.store.requests import Place
+from jobs.store.requests import QueuePosition
 from pipeline.catalogue import DEFAULT_MODEL, Card, Kind, Model, Source
 
 
@@ -209,7 +209,7 @@ def moment(ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
 
-def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
+def view_job(job: Job, position: QueuePosition | None, service: Services) -> JobView:
     """A job as its owner sees it."""
     base = f"/v1/jobs/{job.id}"
     progress = None
@@ -226,7 +226,7 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
         input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
         output=_view_output(job, service),
         frames=_view_frames(job),
-        queue=QueuePlace(position=place.position, eta_seconds=place.eta_seconds) if place else None,
+        queue=QueuePlace(position=position.position, eta_seconds=position.eta_seconds) if position else None,
         progress=progress,
         error=JobErrorView(**job.error) if job.error else None,
         warnings=[WarningView(**warning) for warning in job.warnings],
@@ -246,13 +246,13 @@ def view_job(job: Job, place: Place | None, service: Parts) -> JobView:
     )
 
 
-def view_jobs(jobs: Sequence[Job], service: Parts) -> list[JobView]:
+def view_jobs(jobs: Sequence[Job], service: Services) -> list[JobView]:
     """Jobs as their owner sees them, with the places of those that wait."""
-    places = service.store.places(jobs)
-    return [view_job(job, places.get(job.id), service) for job in jobs]
+    positions = service.store.queue_positions(jobs)
+    return [view_job(job, positions.get(job.id), service) for job in jobs]
 
 
-def links_end(service: Parts) -> int:
+def links_end(service: Services) -> int:
     """When the links in a job's view end, in seconds since 1970.
 
     The moment moves on in steps, so that a job's ETag, which has it, holds for a step. A link works for half of the
@@ -262,7 +262,7 @@ def links_end(service: Parts) -> int:
     return (int(time.time()) // step + 2) * step
 
 
-def picture_link(job: Job, picture: Picture, service: Parts, seconds: int | None = None) -> str:
+def picture_link(job: Job, picture: Picture, service: Services, seconds: int | None = None) -> str:
     """A short-lived address of one of the job's pictures."""
     return service.pictures.link(
         picture.key,
@@ -277,7 +277,7 @@ def file_name(job: Job, picture: Picture) -> str:
     return f"{job.id}-{picture.key.rsplit('/', 1)[1]}"
 
 
-def _view_output(job: Job, service: Parts) -> OutputView | None:
+def _view_output(job: Job, service: Services) -> OutputView | None:
     if not job.output:
         return None
     ends = links_end(service)

@@ -12,7 +12,7 @@ from jobs import scripts
 GUARDS = {
     "fence": ("get(id, 'fence') ~= fence or ", ""),
     "reconciler": (
-        "local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, LOOKS), {}",
+        "local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, MAX_LOOKS), {}",
         "local ids, taken = {}, {}",
     ),
 }

@@ -300,12 +300,12 @@ class House:
     def held_by(self, pid: int) -> int:
         """How many jobs a worker holds now."""
         name = self.worker_of(pid)
-        return int(self.redis.scard(redis_keys.HANDS + name)) if name else 0
+        return int(self.redis.scard(redis_keys.HELD_JOBS + name)) if name else 0
 
     def fences_of(self, pid: int) -> dict[str, str]:
         """The jobs that a worker holds now, each with its fence."""
         name = self.worker_of(pid)
-        ids = self.redis.smembers(redis_keys.HANDS + name) if name else ()
+        ids = self.redis.smembers(redis_keys.HELD_JOBS + name) if name else ()
         return {job_id: self.redis.hget(redis_keys.JOB + job_id, "fence") for job_id in ids}
 
     def is_taken_over(self, fences: Mapping[str, str]) -> bool:

@@ -161,7 +161,7 @@ def overload(minutes: float, seed: int) -> Told:
         over.set()
         watching.join()
         all_ended = house.wait_for_all(120)
-        promises = house.store.promises()
+        promises = house.store.eta_accuracy()
         verdict = judge(Evidence.of(house))
     early, late = (statistics.mean(part) for part in (memory[: len(memory) // 4], memory[-len(memory) // 4 :]))
     slow = client.read.percentile(0.99)
@@ -243,7 +243,7 @@ def hoard(_minutes: float, _seed: int) -> Told:
         for _ in range(40):
             house.submit()
         house.redis.delete(redis_keys.PAUSED)
-        held = [redis_keys.HANDS + (house.worker_of(worker.pid) or "") for worker in house.workers]
+        held = [redis_keys.HELD_JOBS + (house.worker_of(worker.pid) or "") for worker in house.workers]
         while house.unfinished():
             most = max(most, *(house.redis.scard(key) for key in held))
             time.sleep(0.05)

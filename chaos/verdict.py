@@ -248,7 +248,7 @@ def listed(pictures: PictureStore) -> Iterator[Any]:
 def left(redis: Any) -> dict[str, int]:
     """What is still in the places of jobs that are not over."""
     places = {name: redis.zcard(key) for name, key in PLACES.items()}
-    hands = sum(redis.scard(key) for key in redis.scan_iter(redis_keys.HANDS + "*", count=1000))
+    hands = sum(redis.scard(key) for key in redis.scan_iter(redis_keys.HELD_JOBS + "*", count=1000))
     return {**places, "hands": hands}
 
 

@@ -20,9 +20,9 @@ from jobs import redis_keys
 from jobs.pages import page_of
 from jobs.scripts import reaching_redis
 
-KEY = re.compile(r"dk_([0-9a-f]{16})_([0-9a-f]{64})([0-9a-f]{8})")
+KEY_PATTERN = re.compile(r"dk_([0-9a-f]{16})_([0-9a-f]{64})([0-9a-f]{8})")
 TENANT = r"[a-z0-9][a-z0-9-]{0,39}"
-COUNTED_AT_ONCE = 1000  #: keys
+COUNT_PAGE = 1000  #: keys
 LOCAL_TENANT = "default"  #: the one tenant of a service without keys, and the one of ADMIN_KEY
 NO_DIGEST = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with; no secret has it
 
@@ -52,7 +52,7 @@ class Key:
         return cls(key_id, record["tenant"], scopes, record["name"], int(record["created_ms"]))
 
 
-class Keyring:
+class ApiKeys:
     """All keys and sessions. The admin key of the settings is none of them: it exists as long as it is set.
 
     Raises:
@@ -85,7 +85,7 @@ class Keyring:
         """The key that a caller has sent. An unknown id takes the same work as a wrong secret."""
         if self._admin_digest and hmac.compare_digest(self._admin_digest, digest_of(text)):
             return self._admin()
-        parts = KEY.fullmatch(text)
+        parts = KEY_PATTERN.fullmatch(text)
         if not parts or checksum(parts[2]) != parts[3]:
             return None
         record = self._record(parts[1])
@@ -107,7 +107,7 @@ class Keyring:
         found: Counter[str] = Counter()
         following: str | None = "0-0"
         while following:
-            page, following = self.page(COUNTED_AT_ONCE, following)
+            page, following = self.page(COUNT_PAGE, following)
             found.update(key.tenant for key in page)
         return found
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from jobs.places import Places
+from jobs.fair_slots import FairSlots
 from jobs.settings import Network, Settings
 
 CONNECT_SECONDS = 3.0
@@ -80,7 +80,7 @@ class Resolver:
     def __init__(self, ask: Callable[..., Iterable[Any]] = socket.getaddrinfo) -> None:
         self._ask = ask
         self._threads = ThreadPoolExecutor(LOOKUPS, "resolver")
-        self._places = Places(LOOKUPS, LOOKUPS // SHARE)
+        self._slots = FairSlots(LOOKUPS, LOOKUPS // SHARE)
 
     async def __call__(self, host: str, port: int) -> list[str]:
         """
@@ -88,14 +88,14 @@ class Resolver:
             Unavailable: all threads wait for name servers, or as many as one tenant may have.
         """
         tenant, loop = ON_BEHALF_OF.get(), asyncio.get_running_loop()
-        await self._places.take(tenant, seconds=CONNECT_SECONDS / 2)
+        await self._slots.acquire(tenant, seconds=CONNECT_SECONDS / 2)
         lookup = self._threads.submit(self._ask, host, port, type=socket.SOCK_STREAM)
 
-        def give_back(_: object) -> None:
+        def release(_: object) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._places.give_back, tenant)
+                loop.call_soon_threadsafe(self._slots.release, tenant)
 
-        lookup.add_done_callback(give_back)
+        lookup.add_done_callback(release)
         return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(lookup)]
 
 
@@ -152,7 +152,7 @@ class Fetcher:
         self._network = CheckedNetwork(settings.private_networks, resolve or Resolver())
         self._plain_allowed = settings.darkroom_mode == "local"
         self._ssl = ssl_context
-        self._places = Places(PLACES, PLACES // SHARE)
+        self._slots = FairSlots(PLACES, PLACES // SHARE)
 
     def check(self, text: str) -> httpx.URL:
         """The URL, if it is one that may be tried; what its host stands for is checked when connecting."""
@@ -182,7 +182,7 @@ class Fetcher:
         Raises:
             Unavailable: there was no place to fetch it for this tenant.
         """
-        async with self._places.place(tenant, seconds=PATIENCE):
+        async with self._slots.slot(tenant, seconds=PATIENCE):
             with failing(), on_behalf_of(tenant):
                 async with asyncio.timeout(TOTAL_SECONDS):
                     return await self._follow(text, limit)

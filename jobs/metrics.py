@@ -53,11 +53,11 @@ class RecordMetrics(Collector):
         yield GaugeMetricFamily("darkroom_workers", "Workers alive.", queue.workers)
         yield GaugeMetricFamily("darkroom_slots", "Jobs that they can hold.", queue.slots)
         yield GaugeMetricFamily("darkroom_queue_paused", "Whether nothing is claimed.", queue.paused)
-        if promises := self.store.promises():
+        if eta_accuracy := self.store.eta_accuracy():
             yield GaugeMetricFamily(
                 "darkroom_eta_error_seconds",
                 "Median error of the time foretold for the last finished jobs.",
-                promises.median_error_seconds,
+                eta_accuracy.median_error_seconds,
             )
         backlogs = self.store.backlogs()
         for name, text in BACKLOGS.items():
@@ -79,7 +79,7 @@ class TenantMetrics(Collector):
 
     def collect(self) -> Families:
         family = GaugeMetricFamily("darkroom_tenant_jobs", "Your jobs that are kept.", labels=("status",))
-        for status, number in self.store.tally(self.tenant).items():
+        for status, number in self.store.count_by_status(self.tenant).items():
             family.add_metric([status], number)
         yield family
 

@@ -110,7 +110,7 @@ class Operator:
             seen = dict(self.redis.zrange(redis_keys.WORKERS, 0, -1, withscores=True))
             said = self.redis.hmget(redis_keys.WORKER_INFO, list(seen)) if seen else []
             draining = self.redis.smembers(redis_keys.DRAINING)
-            holds = [self.redis.scard(redis_keys.HANDS + name) for name in seen]
+            holds = [self.redis.scard(redis_keys.HELD_JOBS + name) for name in seen]
             now = self._now_ms()
         return sorted(
             (

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from jobs import redis_keys
 from jobs.job import is_id, new_id
-from jobs.scripts import OWN, reaching_redis, script_source
+from jobs.scripts import JOB_ENDPOINT, reaching_redis, script_source
 from jobs.signatures import SigningKey, new_secret
 from jobs.store import JobStore
 
@@ -166,14 +166,14 @@ class Outbox:
 
     def endpoint(self, endpoint: str, tenant: str) -> Endpoint | None:
         """One of a tenant's endpoints; an absent one and a foreign one look the same. `default` is always there."""
-        if endpoint == OWN:
+        if endpoint == JOB_ENDPOINT:
             with reaching_redis():
-                self.redis.hsetnx(redis_keys.ENDPOINT + _key(OWN, tenant), "secret", new_secret())
+                self.redis.hsetnx(redis_keys.ENDPOINT + _key(JOB_ENDPOINT, tenant), "secret", new_secret())
         elif not is_id(endpoint):
             return None
         with reaching_redis():
             record = self.redis.hgetall(redis_keys.ENDPOINT + _key(endpoint, tenant))
-        if endpoint != OWN and record.get("tenant") != tenant:
+        if endpoint != JOB_ENDPOINT and record.get("tenant") != tenant:
             return None
         return Endpoint.from_record(endpoint, tenant, record)
 
@@ -242,4 +242,4 @@ def _record(pairs: list[str]) -> dict[str, str]:
 
 
 def _key(endpoint: str, tenant: str) -> str:
-    return f"{OWN}:{tenant}" if endpoint == OWN else endpoint
+    return f"{JOB_ENDPOINT}:{tenant}" if endpoint == JOB_ENDPOINT else endpoint

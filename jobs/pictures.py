@@ -83,7 +83,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Invitation:
+class PresignedUpload:
     """A presigned POST: where to, and the fields that go before the file."""
 
     url: str
@@ -288,7 +288,7 @@ class PictureStore:
             ExpiresIn=seconds,
         )
 
-    def invite(self, tenant: str, upload: str, *, most_bytes: int, seconds: int) -> Invitation:
+    def presign_upload(self, tenant: str, upload: str, *, most_bytes: int, seconds: int) -> PresignedUpload:
         """An address to which one file of limited size can be posted for a while, and the form's other fields."""
         post = self._signer.generate_presigned_post(
             self.bucket,
@@ -296,7 +296,7 @@ class PictureStore:
             Conditions=[["content-length-range", 1, most_bytes]],
             ExpiresIn=seconds,
         )
-        return Invitation(post["url"], post["fields"])
+        return PresignedUpload(post["url"], post["fields"])
 
     def read_upload(self, tenant: str, upload: str) -> bytes:
         """What was uploaded."""

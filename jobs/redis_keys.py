@@ -4,7 +4,7 @@
     dk:queue                zset    queued jobs by the order in which they are claimed
     dk:delayed              zset    queued jobs that must wait, by the time until which they do
     dk:parked               zset    queued jobs whose tenant has as many running as it may, as `tenant order id`
-    dk:turns                zset    `tenant priority` by the turn that its next job gets (see `lua/turns.lua`)
+    dk:turns                zset    `tenant priority` by the turn that its next job gets (see `lua/fair_share.lua`)
     dk:running              zset    running and canceling jobs by the end of their lease
     dk:deadlines            zset    jobs that are not over, by their deadline
     dk:expiry               zset    ended jobs by the time of their removal
@@ -81,7 +81,7 @@ PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
 PIXELS = "dk:pixels:"
 ONCE = "dk:once:"
-HANDS = "dk:hands:"
+HELD_JOBS = "dk:hands:"
 ALONE = "dk:alone"
 WORKERS = "dk:workers"
 KEEPERS = "dk:keepers"

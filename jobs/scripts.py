@@ -14,45 +14,45 @@ from jobs.errors import QueueFull, RecordsUnavailable, ScriptFailed
 
 log = logging.getLogger(__name__)
 
-PASSED_ON = "passed on"  #: what a script says that has done its share of the work, with more to do
-ALIVE_MS = 15_000  #: a worker heard of within this is alive
-RECORD = 1  #: the format of a job's record: raised where a worker of the version before could not do such a job right
-OWN = "default"  #: the endpoint that stands for the webhooks which jobs name themselves
+UNFINISHED = "passed on"  #: the answer of a script that has done its share of the work and must be called again
+ALIVE_MS = 15_000  #: a worker is alive if its last heartbeat is younger than this
+RECORD_FORMAT = 1  #: the format of a job's record; raise it when older workers would do the job wrong
+JOB_ENDPOINT = "default"  #: the endpoint that stands for webhooks named by jobs rather than registered
 
-#: What the scripts know besides the keys: numbers of webhooks (see `jobs/lua/outbox.lua`).
+#: Constants of the scripts. Their Lua locals have the same names.
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
-    "RECORD": RECORD,
-    "LOOKS": 100,  # that one call may take at jobs, deliveries or tenants, for others wait meanwhile
-    "COMMANDS": 200,  # of Redis, after which one that works on many of them takes up no further one
-    "TOLD_MS": 600_000,  # how long the tenant's feed tells of a removed job
-    "OURS": " poison internal-error ",  # errors that are no fault of the client: dead letters
-    "OWN": OWN,
-    "CIRCUIT_FAILURES": 10,  # in a row; from then on a receiver rests between tries
-    "DISABLE_MS": 5 * 86_400_000,  # an endpoint that did nothing but fail for so long is told no more
-    "PENDING_SECONDS": 7 * 86_400,  # longer than any schedule
-    "ENDED_SECONDS": 3 * 86_400,  # how long a delivery is kept in the log
-    "PROGRESS_SECONDS": 600,  # and one of progress
-    "LOGGED": 1000,  # deliveries of one endpoint in its log
+    "RECORD_FORMAT": RECORD_FORMAT,
+    "MAX_LOOKS": 100,  # jobs, deliveries or tenants that one call looks at, because Redis serves nobody meanwhile
+    "MAX_COMMANDS": 200,  # Redis commands after which a call takes up no further job or delivery
+    "TOMBSTONE_MS": 600_000,  # how long a tenant's feed keeps the event that a job was removed
+    "SERVER_ERRORS": " poison internal-error ",  # not caused by the client: such jobs become dead letters
+    "JOB_ENDPOINT": JOB_ENDPOINT,
+    "CIRCUIT_FAILURES": 10,  # failures in a row after which a receiver rests between tries
+    "DISABLE_MS": 5 * 86_400_000,  # an endpoint that only failed for this long is disabled
+    "PENDING_SECONDS": 7 * 86_400,  # how long a pending delivery is kept; longer than any retry schedule
+    "ENDED_SECONDS": 3 * 86_400,  # how long an ended delivery stays in the log
+    "PROGRESS_SECONDS": 600,  # how long an ended delivery of a progress event stays in the log
+    "MAX_LOGGED": 1000,  # deliveries in the log of one endpoint
 }
 
-#: What every script begins with, each part after those that it needs.
-PARTS = "basics records counts turns prelude outbox estimate admission".split()
+#: Every script begins with these parts. Each needs only those before it.
+SHARED_PARTS = "basics records counts fair_share prelude outbox estimate admission".split()
 SCRIPTS = (
-    "submit admit places claim renew preview release finish fail canceled cancel delete reclaim expire recount "
-    "mend booked invite"
+    "submit admit positions claim renew preview release finish fail canceled cancel delete reclaim expire recount "
+    "repair end_written reserve_upload"
 ).split()
 
 
 @cache
 def script_source(name: str) -> str:
-    """One whole script. All but `submit` run even when Redis is full: they free memory, or keep promises."""
+    """The text of one script. All but `submit` run even when Redis is full, because they free memory or end jobs."""
     lua = files("jobs") / "lua"
     flags = "" if name == "submit" else " flags=allow-oom"
     parts = [
         redis_keys.lua_locals(),
         *(f"local {name} = {value!r}" for name, value in CONSTANTS.items()),
-        *((lua / f"{part}.lua").read_text() for part in PARTS),
+        *((lua / f"{part}.lua").read_text() for part in SHARED_PARTS),
         (lua / f"{name}.lua").read_text(),
     ]
     return "\n".join([f"#!lua{flags}", *parts])
@@ -60,7 +60,7 @@ def script_source(name: str) -> str:
 
 @contextmanager
 def reaching_redis(script: str = "") -> Iterator[None]:
-    """Turns what redis-py raises into our own words; `script` names the script that runs."""
+    """Turns errors of redis-py into our own; `script` is named in the log."""
     try:
         yield
     except OutOfMemoryError as error:
@@ -75,5 +75,5 @@ def reaching_redis(script: str = "") -> Iterator[None]:
 
 
 def is_fault_of_script(error: ResponseError) -> bool:
-    """Whether a script threw, rather than Redis refused to run it: such a refusal begins with its name in capitals."""
+    """Whether the script raised the error. Errors by which Redis refuses a script start with a name in capitals."""
     return "user_script" in str(error) and re.match(r"[A-Z]{4,} ", str(error)) is None

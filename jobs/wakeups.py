@@ -58,7 +58,7 @@ def checked_tls(broker: str) -> dict[str, Any] | None:
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker.startswith("rediss:") else None
 
 
-class Hints:
+class Wakeups:
     """Sends wake-ups: as many as would find both a queued job and a free slot, never one for each job."""
 
     def __init__(self, app: Celery, store: JobStore, broker: Any) -> None:
@@ -67,8 +67,8 @@ class Hints:
         self._broker = broker
 
     @classmethod
-    def connect(cls, settings: Settings, store: JobStore, *, timeout: float) -> "Hints":
-        """Hints over the settings' broker."""
+    def connect(cls, settings: Settings, store: JobStore, *, timeout: float) -> "Wakeups":
+        """Wakeups over the settings' broker."""
         broker = redis.Redis.from_url(
             settings.broker, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout
         )
@@ -78,7 +78,7 @@ class Hints:
         """Send what is missing; a failure costs nothing but time, for the keeper does the same every second."""
         try:
             with reaching_redis():
-                missing = self._store.wanted_workers() - self._broker.llen(PREFIX + QUEUE)
+                missing = self._store.wanted_wakeups() - self._broker.llen(PREFIX + QUEUE)
             for _ in range(missing):
                 self._app.send_task(TASK, queue=QUEUE)
         except Exception as error:  # whatever the broker's client raises: a hint is never worth an accepted job

@@ -16,7 +16,7 @@ from jobs import redis_keys
 from jobs.api_keys import LOCAL_TENANT
 from jobs.outbox import Event
 from jobs.pictures import OWN_FOLDER, PictureStore
-from jobs.scripts import OWN, reaching_redis
+from jobs.scripts import JOB_ENDPOINT, reaching_redis
 from jobs.store import JobStore
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Backup:
         names += [redis_keys.LIMITS + tenant for tenant in tenants]
         for tenant in tenants:
             endpoints = self._redis.zrange(redis_keys.ENDPOINTS + tenant, 0, -1)
-            names += [redis_keys.ENDPOINTS + tenant, f"{redis_keys.ENDPOINT}{OWN}:{tenant}"]
+            names += [redis_keys.ENDPOINTS + tenant, f"{redis_keys.ENDPOINT}{JOB_ENDPOINT}:{tenant}"]
             names += [redis_keys.ENDPOINT + endpoint for endpoint in endpoints]
             names += [f"{redis_keys.LISTENERS}{tenant}:{event}" for event in Event]
         return names

@@ -17,7 +17,7 @@ from jobs.job import Job, born_ms
 from jobs.pictures import OWN_FOLDER, Folder, PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
-from jobs.store.requests import Once
+from jobs.store.requests import IdempotencyKey
 from worker.backup import Backup
 
 log = logging.getLogger("rebuild")
@@ -67,13 +67,13 @@ def resubmit(store: JobStore, document: dict[str, Any], at_ms: int) -> None:
     """Accept a job again, as of its first acceptance."""
     once = document.pop("once", None)
     job = Job.from_record({**document, "status": "queued"})
-    store.submit(job, Once(**once) if once else None, at_ms=at_ms)
+    store.submit(job, IdempotencyKey(**once) if once else None, at_ms=at_ms)
 
 
 def _adopt(store: JobStore, pictures: PictureStore) -> None:
     """From now on this Redis is the bucket's."""
     known = pictures.document(OWN_FOLDER, "instance.json")
-    instance = store.become(known["instance"] if known else uuid4().hex)
+    instance = store.adopt_instance(known["instance"] if known else uuid4().hex)
     pictures.put_document(OWN_FOLDER, "instance.json", {"instance": instance})
 
 

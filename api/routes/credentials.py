@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException
 
 from api import strict_json
 from api.credentials import KINDS_IN_WORDS
-from api.deps import Caller, Parts, Reader, Service
+from api.deps import Caller, Reader, Service, Services
 from api.submission import FormWithPicture, invalid
 from jobs.errors import FieldError, MalformedBody, UnsupportedMediaType
 from jobs.job import is_id
@@ -113,7 +113,7 @@ async def check_credentials(
     return await service.submitting.run(_checked, picture, caller, service)
 
 
-def _checked(picture: bytes, caller: Caller, service: Parts) -> CredentialsCheck:
+def _checked(picture: bytes, caller: Caller, service: Services) -> CredentialsCheck:
     report = service.credentials.check(picture)
     state, manifests, problems = report["state"], report["manifests"], report["problems"]
     newest = manifests[0] if manifests else None
@@ -136,11 +136,11 @@ def _checked(picture: bytes, caller: Caller, service: Parts) -> CredentialsCheck
     )
 
 
-def _known(pixels: str | None, service: Parts) -> str | None:
-    return service.store.made(pixels) if pixels else None
+def _known(pixels: str | None, service: Services) -> str | None:
+    return service.store.find_by_pixels(pixels) if pixels else None
 
 
-def _is_callers(job_id: str, caller: Caller, service: Parts) -> bool:
+def _is_callers(job_id: str, caller: Caller, service: Services) -> bool:
     return is_id(job_id) and service.store.get(job_id, caller.tenant) is not None
 
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Caller, FoundJob, Parts, Reader, Service, Standing
+from api.deps import Caller, FoundJob, Reader, Service, Services, StillAllowed
+from api.subscriptions import Event
 from api.views import view_jobs
-from api.waiters import Event
 from jobs import redis_keys
 from jobs.job import Job
 
@@ -34,17 +34,17 @@ async def on_nothing_more(_: Request, __: Exception) -> Response:
     return Response(status_code=204)
 
 
-async def take_seat(caller: Reader, service: Service) -> AsyncIterator[None]:
+async def limit_streams(caller: Reader, service: Service) -> AsyncIterator[None]:
     """Room for one more open stream, given back at its end.
 
     Raises:
         TooManyStreams
     """
-    with service.seats.seat(caller.tenant):
+    with service.connections.hold(caller.tenant):
         yield
 
 
-async def take_seat_for_job(
+async def limit_streams_of_job(
     caller: Reader, job: FoundJob, service: Service, last_event_id: LastEventId = None
 ) -> AsyncIterator[None]:
     """The same for one job's stream; that of an ended job needs none, because it is told at once.
@@ -54,10 +54,10 @@ async def take_seat_for_job(
         NothingMore: the job is over, and the client has heard of its end.
     """
     if not job.status.is_over:
-        with service.seats.seat(caller.tenant):
+        with service.connections.hold(caller.tenant):
             yield
         return
-    if last_event_id and last_event_id == (await service.waiters.bounds(redis_keys.EVENTS + job.id))[1]:
+    if last_event_id and last_event_id == (await service.subscriptions.bounds(redis_keys.EVENTS + job.id))[1]:
         raise NothingMore
     yield
 
@@ -65,70 +65,70 @@ async def take_seat_for_job(
 @router.get(
     "/v1/jobs/{job_id}/events",
     response_class=EventSourceResponse,
-    dependencies=[Depends(take_seat_for_job)],
+    dependencies=[Depends(limit_streams_of_job)],
     responses={204: {"description": "The job is over, and `Last-Event-ID` is its last event."}},
 )
 async def follow_job(
-    caller: Reader, job: FoundJob, service: Service, stands: Standing, last_event_id: LastEventId = None
+    caller: Reader, job: FoundJob, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """A job's events from its first one on: `status`, `progress`, `preview`, and `done`, which ends the stream.
 
     With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept, and
     ends the stream of a job that is over.
     """
-    async for event in _follow(service, caller, redis_keys.EVENTS + job.id, job, last_event_id or "0-0", stands):
+    async for event in _follow(service, caller, redis_keys.EVENTS + job.id, job, last_event_id or "0-0", is_allowed):
         yield event
         if event.event == "done":
             return
 
 
-@router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Depends(take_seat)])
+@router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Depends(limit_streams)])
 async def follow_jobs(
-    caller: Reader, service: Service, stands: Standing, last_event_id: LastEventId = None
+    caller: Reader, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
     """The events of all your jobs, `deleted` too, from now on or from `Last-Event-ID` on."""
     stream = redis_keys.FEED + caller.tenant
-    after = last_event_id or (await service.waiters.bounds(stream))[1]
-    async for event in _follow(service, caller, stream, None, after, stands):
+    after = last_event_id or (await service.subscriptions.bounds(stream))[1]
+    async for event in _follow(service, caller, stream, None, after, is_allowed):
         yield event
 
 
 async def _follow(
-    service: Parts, caller: Caller, stream: str, job: Job | None, after: str, stands: Callable[[], bool]
+    service: Services, caller: Caller, stream: str, job: Job | None, after: str, is_allowed: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
     ends = time.monotonic() + LONGEST_LIFE
     checked = time.monotonic()
     job_id = job.id if job else None
-    with service.waiters.watching(job_id or caller.tenant) as watch:
+    with service.subscriptions.subscribe(job_id or caller.tenant) as subscription:
         if await _misses(service, stream, after, job):
-            after = (await service.waiters.bounds(stream))[1]
+            after = (await service.subscriptions.bounds(stream))[1]
             snapshot = await _snapshot(service, caller, job_id)
             yield ServerSentEvent(event="reset", id=after, data=snapshot)
             if job_id and snapshot["jobs"][0]["finished_at"]:
                 return
-        while (left := ends - time.monotonic()) > 0 and not service.waiters.leaving:
+        while (left := ends - time.monotonic()) > 0 and not service.subscriptions.leaving:
             if time.monotonic() - checked >= HEARTBEAT:
-                if not await run_in_threadpool(stands):
+                if not await run_in_threadpool(is_allowed):
                     return
                 checked = time.monotonic()
-            events = await service.waiters.read(stream, after)
+            events = await service.subscriptions.read(stream, after)
             for event in events:
                 after = event.id
                 yield _sent(event, job_id)
             if not events and job and job.status.is_over:
                 return
             if not events:
-                await watch.change(min(left, HEARTBEAT))
+                await subscription.wait_for_change(min(left, HEARTBEAT))
 
 
-async def _misses(service: Parts, stream: str, after: str, job: Job | None) -> bool:
+async def _misses(service: Services, stream: str, after: str, job: Job | None) -> bool:
     """Whether events behind an id are no longer kept, or the id is none of this stream's.
 
     An ended job whose end is not among them, such as one that was mended without its events, misses them too.
     """
     if not EVENT_ID.fullmatch(after):
         return True
-    first, latest = await service.waiters.bounds(stream)
+    first, latest = await service.subscriptions.bounds(stream)
     if job and job.status.is_over and after == latest:
         return True
     return not _order(first) <= _order(after) <= _order(latest)
@@ -138,7 +138,7 @@ def _order(event_id: str) -> tuple[int, ...]:
     return tuple(map(int, event_id.split("-")))
 
 
-async def _snapshot(service: Parts, caller: Caller, job_id: str | None) -> dict[str, Any]:
+async def _snapshot(service: Services, caller: Caller, job_id: str | None) -> dict[str, Any]:
     def read() -> dict[str, Any]:
         if job_id:
             jobs = [service.job(job_id, caller)]

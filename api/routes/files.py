@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import strict_json
-from api.deps import Caller, PageSize, Parts, PlaceInPages, Reader, Service, Submitter
+from api.deps import Caller, PageSize, PlaceInPages, Reader, Service, Services, Submitter
 from api.forms import SentFile, read_form
 from api.submission import Metadata, invalid, number_of
 from jobs.errors import FieldError, NotFound, PictureTooLarge
@@ -109,7 +109,7 @@ async def create_file(caller: Annotated[Caller, Depends(make_room)], request: Re
     return await run_in_threadpool(_keep, sent, asked, caller, service)
 
 
-def _keep(sent: SentFile, asked: NewFile, caller: Caller, service: Parts) -> FileView:
+def _keep(sent: SentFile, asked: NewFile, caller: Caller, service: Services) -> FileView:
     if len(sent.data) > service.settings.max_upload_bytes:
         limit = f"must be at most {service.settings.max_upload_bytes} bytes"
         raise PictureTooLarge(f"The file {limit}.", FieldError("file", limit))

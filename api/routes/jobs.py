@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.conditions import is_known
 from api.decoder import Photo
-from api.deps import Admitted, Caller, IdempotencyKey, JobId, Parts, Reader, Service, Submitter, no_job
+from api.deps import Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
 from api.masks import drawn, fits
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
@@ -32,7 +32,7 @@ from jobs.errors import (
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.pictures import NoSuchPicture
-from jobs.store.requests import Once, Place
+from jobs.store.requests import IdempotencyKey, QueuePosition
 from pipeline.catalogue import ParameterError, resolve
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ async def create_job(
     request: Request,
     response: Response,
     after: BackgroundTasks,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyHeader = None,
     prefer: Annotated[
         str | None, Header(description="`wait=N`: answer when the job is over, or after N seconds")
     ] = None,
@@ -65,24 +65,24 @@ async def create_job(
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same job.
     """
     wait = preferred_wait(prefer)
-    once = Once(idempotency_key, submission.fingerprint) if idempotency_key else None
+    idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
     url = submission.image_at("url")
-    if url and not await run_in_threadpool(_is_known, once, caller, service):
+    if url and not await run_in_threadpool(_is_known, idempotency, caller, service):
         submission = submission.model_copy(update={"image": await _fetch(url, caller, service)})
-    job = await service.submitting.run(_submit, caller, submission, once, service, response)
+    job = await service.submitting.run(_submit, caller, submission, idempotency, service, response)
     if not wait:
-        after.add_task(service.hints.top_up)  # a hint: if it is lost, the keeper wakes a worker
+        after.add_task(service.wakeups.top_up)  # a hint: if it is lost, the keeper wakes a worker
         return await run_in_threadpool(_tell_accepted, job, service, response)
-    await run_in_threadpool(service.hints.top_up)
+    await run_in_threadpool(service.wakeups.top_up)
     try:
-        job, place = await _wait(service, request, caller, job.id, wait)
+        job, position = await _wait(service, request, caller, job.id, wait)
     except Exception as error:  # the job is accepted, and a preference is no order
         log.info("an accepted job is not waited for: %r", error)
         return await run_in_threadpool(_tell_accepted, job, service, response)
     response.headers["Preference-Applied"] = f"wait={wait}"
     if job.status.is_over:
         response.status_code = 200
-    return await run_in_threadpool(_tell, job, place, service, response)
+    return await run_in_threadpool(_tell, job, position, service, response)
 
 
 def preferred_wait(prefer: str | None) -> int:
@@ -91,11 +91,11 @@ def preferred_wait(prefer: str | None) -> int:
     return min(60, int(found[1])) if found else 0
 
 
-def _is_known(once: Once | None, caller: Caller, service: Parts) -> bool:
-    return once is not None and service.store.recall(caller.tenant, once) is not None
+def _is_known(idempotency: IdempotencyKey | None, caller: Caller, service: Services) -> bool:
+    return idempotency is not None and service.store.find_by_idempotency_key(caller.tenant, idempotency) is not None
 
 
-async def _fetch(url: str, caller: Caller, service: Parts) -> bytes:
+async def _fetch(url: str, caller: Caller, service: Services) -> bytes:
     limit = service.settings.max_upload_bytes
     try:
         return await service.fetcher.get(url, limit=limit, tenant=caller.tenant)
@@ -105,8 +105,10 @@ async def _fetch(url: str, caller: Caller, service: Parts) -> bytes:
         raise FetchFailed(f"The picture {wanted}.", FieldError("image", wanted)) from None
 
 
-def _submit(caller: Caller, submission: Submission, once: Once | None, service: Parts, response: Response) -> Job:
-    if once and (known := service.store.recall(caller.tenant, once)):
+def _submit(
+    caller: Caller, submission: Submission, idempotency: IdempotencyKey | None, service: Services, response: Response
+) -> Job:
+    if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
         return _replay(*known, caller, service, response)
     params = _check(submission, service)
     if submission.webhook:
@@ -133,10 +135,10 @@ def _submit(caller: Caller, submission: Submission, once: Once | None, service: 
         mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
-    return _accept(job, caller, service, response, once)
+    return _accept(job, caller, service, response, idempotency)
 
 
-def _replay(job_id: str, same: bool, caller: Caller, service: Parts, response: Response) -> Job:
+def _replay(job_id: str, same: bool, caller: Caller, service: Services, response: Response) -> Job:
     if not same:
         raise invalid("Idempotency-Key", "was used for another request: take a new one")
     response.headers["Idempotent-Replayed"] = "true"
@@ -144,7 +146,7 @@ def _replay(job_id: str, same: bool, caller: Caller, service: Parts, response: R
     return service.job(job_id, caller)
 
 
-def _check(submission: Submission, service: Parts) -> dict[str, Any]:
+def _check(submission: Submission, service: Services) -> dict[str, Any]:
     try:
         params = resolve(submission.model, submission.given, service.card())
     except ParameterError as error:
@@ -157,7 +159,7 @@ def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "seed": secrets.randbits(32) if seed is None else seed}
 
 
-def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
+def _image(submission: Submission, caller: Caller, service: Services) -> bytes:
     if isinstance(submission.image, bytes):
         return submission.image
     if isinstance(submission.image, Elsewhere) and submission.image.place in ("upload", "file"):
@@ -171,7 +173,7 @@ def _image(submission: Submission, caller: Caller, service: Parts) -> bytes:
         raise invalid("image", "must be a job whose output is still kept") from None
 
 
-def _mask(submission: Submission, photo: Photo, caller: Caller, service: Parts) -> bytes | None:
+def _mask(submission: Submission, photo: Photo, caller: Caller, service: Services) -> bytes | None:
     """Where the photo is to be edited, as a grey PNG."""
     asked = submission.mask
     if asked is None:
@@ -186,7 +188,7 @@ def _mask(submission: Submission, photo: Photo, caller: Caller, service: Parts) 
     return mask.data
 
 
-def _sent_before(picture: Elsewhere, caller: Caller, service: Parts, field: str = "image") -> bytes:
+def _sent_before(picture: Elsewhere, caller: Caller, service: Services, field: str = "image") -> bytes:
     try:
         if picture.place == "file":
             return service.files.read(picture.name, caller.tenant)
@@ -197,13 +199,20 @@ def _sent_before(picture: Elsewhere, caller: Caller, service: Parts, field: str 
         raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 
-def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
+def _accept(
+    job: Job, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None = None
+) -> Job:
     job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
     logs.note(job_id=job.id)
-    document = {"id": job.id, "tenant": job.tenant, **job.request(), "once": asdict(once) if once else None}
+    document = {
+        "id": job.id,
+        "tenant": job.tenant,
+        **job.request(),
+        "once": asdict(idempotency) if idempotency else None,
+    }
     service.pictures.put_document(job.folder, "job.json", document)
     try:
-        accepted = service.store.submit(job, once, service.limits)
+        accepted = service.store.submit(job, idempotency, service.limits)
     except (TooManyJobs, QueueFull):
         service.pictures.empty(job.folder)
         raise
@@ -218,19 +227,19 @@ def _accept(job: Job, caller: Caller, service: Parts, response: Response, once: 
         return replace(job, created_ms=born_ms(job.id))
 
 
-def _tell_accepted(job: Job, service: Parts, response: Response) -> JobView:
+def _tell_accepted(job: Job, service: Services, response: Response) -> JobView:
     """An accepted job; without its place and ETag where these cannot be told, for it stays accepted."""
     try:
-        return _tell(job, service.store.places([job]).get(job.id), service, response)
+        return _tell(job, service.store.queue_positions([job]).get(job.id), service, response)
     except Exception:
         log.warning("the place of an accepted job cannot be told", exc_info=True)
         return view_job(job, None, service)
 
 
-def _tell(job: Job, place: Place | None, service: Parts, response: Response) -> JobView:
+def _tell(job: Job, position: QueuePosition | None, service: Services, response: Response) -> JobView:
     """A job, and its ETag: with it a client's next question can be answered as soon as the job differs."""
-    response.headers["ETag"] = _etag(job, place, service)  # before the link is made: an ETag may not outlive it
-    return view_job(job, place, service)
+    response.headers["ETag"] = _etag(job, position, service)  # before the link is made: an ETag may not outlive it
+    return view_job(job, position, service)
 
 
 @router.get("")
@@ -266,41 +275,41 @@ async def read_job(
     if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
 ) -> JobView | Response:
     """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
-    job, place = await _wait(service, request, caller, job_id, wait, if_none_match)
-    etag = _etag(job, place, service)
+    job, position = await _wait(service, request, caller, job_id, wait, if_none_match)
+    etag = _etag(job, position, service)
     if is_known(etag, if_none_match):
         return Response(status_code=304, headers={"ETag": etag})
-    return await run_in_threadpool(_tell, job, place, service, response)
+    return await run_in_threadpool(_tell, job, position, service, response)
 
 
 async def _wait(
-    service: Parts, request: Request, caller: Caller, job_id: str, seconds: float, known: str | None = None
-) -> tuple[Job, Place | None]:
+    service: Services, request: Request, caller: Caller, job_id: str, seconds: float, known: str | None = None
+) -> tuple[Job, QueuePosition | None]:
     """The job when it is over, or differs from the `known` ETag, or the seconds have passed, or the client has gone."""
     ends = time.monotonic() + seconds
-    seat = service.seats.seat(caller.tenant) if seconds else nullcontext()
-    with seat, service.waiters.watching(job_id) as watch:
+    connection = service.connections.hold(caller.tenant) if seconds else nullcontext()
+    with connection, service.subscriptions.subscribe(job_id) as subscription:
         while True:
-            job, place = await run_in_threadpool(_read, service, caller, job_id)
+            job, position = await run_in_threadpool(_read, service, caller, job_id)
             left = ends - time.monotonic()
-            late = left <= 0 or service.waiters.leaving
-            if job.status.is_over or late or (known and not is_known(_etag(job, place, service), known)):
-                return job, place
+            late = left <= 0 or service.subscriptions.leaving
+            if job.status.is_over or late or (known and not is_known(_etag(job, position, service), known)):
+                return job, position
             if await request.is_disconnected():
-                return job, place
-            await watch.change(min(left, POSITION_SECONDS) if known else left)
+                return job, position
+            await subscription.wait_for_change(min(left, POSITION_SECONDS) if known else left)
 
 
-def _etag(job: Job, place: Place | None, service: Parts) -> str:
+def _etag(job: Job, position: QueuePosition | None, service: Services) -> str:
     """It differs whenever the job does, and once the end of its link moves on, so that nobody keeps a dead one."""
     if job.output:
         return f'"{job.version}-{links_end(service)}"'
-    return f'"{job.version}-{place.position if place else ""}"'
+    return f'"{job.version}-{position.position if position else ""}"'
 
 
-def _read(service: Parts, caller: Caller, job_id: str) -> tuple[Job, Place | None]:
+def _read(service: Services, caller: Caller, job_id: str) -> tuple[Job, QueuePosition | None]:
     job = service.job(job_id, caller)
-    return job, service.store.places([job]).get(job.id)
+    return job, service.store.queue_positions([job]).get(job.id)
 
 
 @router.post("/{job_id}/cancel", status_code=202)
@@ -321,28 +330,32 @@ def retry_job(
     service: Service,
     response: Response,
     after: BackgroundTasks,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
     """Run a failed or canceled job again, as a new job that names this one as its parent.
 
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same new job.
     """
-    once = Once(idempotency_key, f"retry {job_id}") if idempotency_key else None
-    again = _retry(job_id, caller, service, response, once)
-    after.add_task(service.hints.top_up)
+    idempotency = IdempotencyKey(idempotency_key, f"retry {job_id}") if idempotency_key else None
+    again = _retry(job_id, caller, service, response, idempotency)
+    after.add_task(service.wakeups.top_up)
     return _tell_accepted(again, service, response)
 
 
-def _retry(job_id: str, caller: Caller, service: Parts, response: Response, once: Once | None) -> Job:
-    if once and (known := service.store.recall(caller.tenant, once)):
+def _retry(
+    job_id: str, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None
+) -> Job:
+    if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
         return _replay(*known, caller, service, response)
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
-    return run_again(job, caller, service, response, once)
+    return run_again(job, caller, service, response, idempotency)
 
 
-def run_again(job: Job, caller: Caller, service: Parts, response: Response, once: Once | None = None) -> Job:
+def run_again(
+    job: Job, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None = None
+) -> Job:
     """An ended job of the caller's as a new one, which names it as its parent.
 
     Raises:
@@ -373,7 +386,7 @@ def run_again(job: Job, caller: Caller, service: Parts, response: Response, once
         mask=mask,
         credentials=credentials,
     )
-    return _accept(again, caller, service, response, once)
+    return _accept(again, caller, service, response, idempotency)
 
 
 @router.delete("/{job_id}", status_code=204)

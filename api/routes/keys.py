@@ -59,21 +59,21 @@ NEW_KEY = StrictBody(NewKey)
 @router.post("", status_code=201, openapi_extra=NEW_KEY.openapi)
 def make_key(_: Admin, service: Service, wanted: Annotated[NewKey, Depends(NEW_KEY)]) -> MadeKeyView:
     """Make a key for a tenant."""
-    key, text = service.keyring.make(wanted.tenant, frozenset(wanted.scopes), wanted.name)
+    key, text = service.api_keys.make(wanted.tenant, frozenset(wanted.scopes), wanted.name)
     return MadeKeyView(key=text, **_view(key).model_dump())
 
 
 @router.get("")
 def list_keys(_: Admin, service: Service, limit: PageSize = 100, after: PlaceInPages = None) -> KeyListView:
     """The keys of all tenants, page by page."""
-    page, following = service.keyring.page(limit, after)
+    page, following = service.api_keys.page(limit, after)
     return KeyListView(data=[_view(key) for key in page], has_more=following is not None, next=following)
 
 
 @router.delete("/{key_id}", status_code=204)
 def revoke_key(_: Admin, service: Service, key_id: Annotated[str, PathParameter(max_length=64)]) -> None:
     """End a key, and its sessions with it, at once."""
-    if not service.keyring.revoke(key_id):
+    if not service.api_keys.revoke(key_id):
         raise NotFound("There is no key with this id.")
 
 

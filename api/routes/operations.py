@@ -9,7 +9,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.deps import Caller, JobId, Operating, PageSize, Parts, PlaceInPages, Service
+from api.deps import Caller, JobId, Operating, PageSize, PlaceInPages, Service, Services
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
@@ -216,7 +216,7 @@ def pause_queue(caller: Operating, service: Service) -> OperatedQueue:
 def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) -> OperatedQueue:
     """Have jobs claimed again."""
     service.operator.resume()
-    after.add_task(service.hints.top_up)
+    after.add_task(service.wakeups.top_up)
     return read_operated_queue(caller, service)
 
 
@@ -251,7 +251,7 @@ def undrain_worker(_: Operating, service: Service, worker: WorkerName) -> Worker
     return _drain(service, worker, undo=True)
 
 
-def _drain(service: Parts, worker: str, *, undo: bool = False) -> WorkerList:
+def _drain(service: Services, worker: str, *, undo: bool = False) -> WorkerList:
     if not service.operator.drain(worker, undo=undo):
         raise NotFound("There is no worker of this name.")
     return WorkerList(data=[_worker(one) for one in service.operator.workers() if one.name == worker])
@@ -331,11 +331,11 @@ def retry_dead_letter(
         service.operator.forget_dead_letter(job.id)
     except Unavailable:  # the new job is accepted all the same
         log.warning("the dead letter %s is kept, though it runs again", job.id)
-    after.add_task(service.hints.top_up)
+    after.add_task(service.wakeups.top_up)
     return Redriven(id=again.id, parent=job.id, tenant=job.tenant)
 
 
-def _find(service: Parts, job_id: str) -> Job:
+def _find(service: Services, job_id: str) -> Job:
     job = service.operator.dead_letter(job_id)
     if job is None:
         raise NotFound("There is no dead letter with this id.")
@@ -364,7 +364,7 @@ def list_tenants(
     after: Annotated[str | None, Query(pattern=f"^{TENANT}$", description="`next` of the page before")] = None,
 ) -> TenantList:
     """The tenants, and how much they use, page by page."""
-    keys = service.keyring.count_by_tenant()
+    keys = service.api_keys.count_by_tenant()
     page, following = service.operator.tenants(limit, after, keys)
     tenants = [TenantState(**asdict(tenant), keys=keys[tenant.tenant]) for tenant in page]
     return TenantList(data=tenants, has_more=following is not None, next=following)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import FoundJob, Parts, Service
+from api.deps import FoundJob, Service, Services
 from api.thumbnails import thumbnail
 from api.views import file_name, picture_link
 from jobs.errors import Conflict, NotFound
@@ -75,7 +75,7 @@ def _redirect(url: str) -> Response:
     return RedirectResponse(url, headers={"Cache-Control": "no-store"})
 
 
-def _send(job: Job, picture: Picture, service: Parts) -> Response:
+def _send(job: Job, picture: Picture, service: Services) -> Response:
     try:
         data = service.pictures.read(picture.key)
     except NoSuchPicture:

@@ -55,7 +55,7 @@ def list_models(_: Reader, service: Service) -> ModelListView:
 @router.get("/v1/queue", tags=["queue"])
 def read_queue(_: Reader, service: Service) -> QueueState:
     """How long the queue is, and how long a job that arrives now would wait."""
-    promises = service.store.promises()
+    promises = service.store.eta_accuracy()
     told = PromisesView(**asdict(promises)) if promises else None
     return QueueState(**asdict(service.store.queue()), promises=told)
 

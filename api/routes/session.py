@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from api.deps import COOKIE, Bearer, Cookie, Parts, Reader, Service, count, find_key, refuse_other_sites
+from api.deps import COOKIE, Bearer, Cookie, Reader, Service, Services, count, find_key, refuse_other_sites
 from jobs.api_keys import Scope
 from jobs.errors import Conflict, Unauthorized
 
@@ -37,7 +37,7 @@ def sign_in(request: Request, response: Response, service: Service, bearer: Bear
     seconds = service.settings.session_seconds
     response.set_cookie(
         COOKIE,
-        service.keyring.open_session(key, seconds),
+        service.api_keys.open_session(key, seconds),
         max_age=seconds,
         httponly=True,
         samesite="strict",
@@ -59,12 +59,12 @@ def sign_out(request: Request, response: Response, service: Service, cookie: Coo
     """End the session."""
     _refuse_without_keys(service)
     refuse_other_sites(request, must=True)
-    if not cookie or not service.keyring.session(cookie):
+    if not cookie or not service.api_keys.session(cookie):
         raise Unauthorized("There is no session to end.")
-    service.keyring.close_session(cookie)
+    service.api_keys.close_session(cookie)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 
-def _refuse_without_keys(service: Parts) -> None:
+def _refuse_without_keys(service: Services) -> None:
     if service.settings.auth == "off":
         raise Conflict("This service runs without keys: there are no sessions.")

@@ -29,8 +29,8 @@ class UploadView(BaseModel):
 def create_upload(caller: Submitter, service: Service) -> UploadView:
     """An address that takes one picture. What is uploaded is kept for a day, for any number of jobs."""
     settings, upload = service.settings, new_id()
-    service.store.invite(caller.tenant, upload, settings.max_uploads, UPLOAD_SECONDS)
-    invitation = service.pictures.invite(
+    service.store.reserve_upload(caller.tenant, upload, settings.max_uploads, UPLOAD_SECONDS)
+    invitation = service.pictures.presign_upload(
         caller.tenant, upload, most_bytes=settings.max_upload_bytes, seconds=settings.presign_seconds
     )
     return UploadView(

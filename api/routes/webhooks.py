@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
-from api.deps import Caller, Parts, Reader, SecretReader, Service, Submitter
+from api.deps import Caller, Reader, SecretReader, Service, Services, Submitter
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Events, invalid
 from api.views import moment
@@ -89,7 +89,7 @@ class DeliveryListView(BaseModel):
 WebhookId = Annotated[str, Path(description="the webhook's id, or `default`", max_length=64)]
 
 
-def find_endpoint(webhook_id: str, caller: Caller, service: Parts) -> Endpoint:
+def find_endpoint(webhook_id: str, caller: Caller, service: Services) -> Endpoint:
     """The caller's endpoint of this id.
 
     Raises:
@@ -118,7 +118,7 @@ OwnEndpoint = Annotated[Endpoint, Depends(endpoint_to_change)]
 SecretEndpoint = Annotated[Endpoint, Depends(endpoint_with_secret)]
 
 
-def check_webhook(field: str, url: str, service: Parts) -> None:
+def check_webhook(field: str, url: str, service: Services) -> None:
     """Refuse an address that could never be told anything. Where its host really is, is checked at each delivery."""
     try:
         service.fetcher.check(url)

@@ -36,5 +36,5 @@ else
   end
 end
 schedule(lane)
-recall_lane(tenant or '')
+wake_lane_aside(tenant or '')
 return redis.call('HGET', DELIVERY .. row, 'status')

@@ -8,8 +8,8 @@ local redis = {call = function(...)
   return server.call(...)
 end}
 
-local function is_enough(share)
-  return commands >= COMMANDS * (share or 1)
+local function is_share_used(share)
+  return commands >= MAX_COMMANDS * (share or 1)
 end
 
 local function now()

@@ -1,6 +1,6 @@
 -- ARGV: id, fence, step at which the worker stopped
 local id, fence, step = text(1), text(2), number(3)
-local answer = hold(id, fence, 'canceled')
+local answer = check_fence(id, fence, 'canceled')
 if answer == 'again' then return 'canceled' end
 if answer ~= 'canceling' then return 'lost' end
 settle(id, fence, 'canceled')

@@ -12,18 +12,18 @@ if mine then
 end
 if redis.call('EXISTS', PAUSED) == 1 or redis.call('SISMEMBER', DRAINING, worker) == 1 then return nil end
 
-local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, LOOKS)
+local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', at, 'LIMIT', 0, MAX_LOOKS)
 if #due > 0 then
-  local places = {}
+  local due_members = {}
   for i, id in ipairs(due) do
-    places[2 * i - 1], places[2 * i] = get(id, 'order') or 0, id
+    due_members[2 * i - 1], due_members[2 * i] = get(id, 'order') or 0, id
   end
   redis.call('ZREM', DELAYED, unpack(due))
-  redis.call('ZADD', QUEUE, unpack(places))
+  redis.call('ZADD', QUEUE, unpack(due_members))
 end
 
 -- Nobody hoards: a worker holds at most its share of what there is, and one slot in eight is kept for urgent jobs.
-local held = redis.call('SCARD', HANDS .. worker)
+local held = redis.call('SCARD', HELD_JOBS .. worker)
 local alive = math.max(1, redis.call('ZCOUNT', WORKERS, at - ALIVE_MS, '+inf') - redis.call('SCARD', DRAINING))
 local work = redis.call('ZCARD', QUEUE) + redis.call('ZCARD', RUNNING)
 if held >= math.min(slots, math.ceil(work / alive)) then return nil end
@@ -53,7 +53,7 @@ if kept and not redis.call('ZSCORE', QUEUE, kept) then
 end
 
 local function is_alone_with_one()
-  return held > 0 and (kept or get(redis.call('SRANDMEMBER', HANDS .. worker), 'alone') == worker)
+  return held > 0 and (kept or get(redis.call('SRANDMEMBER', HELD_JOBS .. worker), 'alone') == worker)
 end
 
 local crowded = {}
@@ -80,7 +80,7 @@ local function look(ids, gone, parked)
     elseif is_crowded(job.tenant) then
       gone[#gone + 1] = id
       parked[#parked + 1] = 0
-      parked[#parked + 1] = place_aside(job.tenant, numbers.order, id)
+      parked[#parked + 1] = parked_member(job.tenant, numbers.order, id)
     elseif can_read(numbers.record) and not (urgent_only and job.priority ~= 'high') then
       if numbers.crashes < alone_from then
         gone[#gone + 1] = id
@@ -94,15 +94,15 @@ local function look(ids, gone, parked)
         return nil
       end
     end
-    if is_enough() then return nil, true end
+    if is_share_used() then return nil, true end
   end
-  return nil, #gone > 0 and #ids == LOOKS
+  return nil, #gone > 0 and #ids == MAX_LOOKS
 end
 
 local function next_job()
   if kept and repair_record(kept) and redis.call('ZREM', QUEUE, kept) == 1 then return kept end
   local gone, parked = {}, {}
-  local id, again = look(redis.call('ZRANGE', QUEUE, 0, LOOKS - 1), gone, parked)
+  local id, again = look(redis.call('ZRANGE', QUEUE, 0, MAX_LOOKS - 1), gone, parked)
   if #gone > 0 then redis.call('ZREM', QUEUE, unpack(gone)) end
   if #parked > 0 then redis.call('ZADD', PARKED, unpack(parked)) end
   return id, again
@@ -112,7 +112,7 @@ if is_alone_with_one() then return nil end
 local id, again = next_job()
 if not id then return again and 'passed on' or nil end
 repair_record(id)
-begin_turn(id)
+advance_virtual_time(id)
 local tenant, number = get(id, 'tenant'), redis.call('HINCRBY', JOB .. id, 'fences', 1)
 local attempts = decode(get(id, 'attempts'), {})
 if #attempts == 20 then table.remove(attempts, 1) end
@@ -121,7 +121,7 @@ local first_start = redis.call('HSETNX', JOB .. id, 'started_ms', at) == 1
 redis.call('HSET', JOB .. id, 'fence', number .. '-' .. random, 'token', token, 'worker', worker, 'claimed_ms', at,
   'attempts', cjson.encode(attempts))
 redis.call('ZADD', RUNNING, at + lease, id)
-redis.call('SADD', HANDS .. worker, id)
+redis.call('SADD', HELD_JOBS .. worker, id)
 redis.call('SET', CLAIM .. token, id, 'PX', 600000)
 move(id, tenant, 'queued', 'running')
 emit(id, tenant, 'status', {status = 'running', attempt = number})

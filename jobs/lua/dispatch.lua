@@ -6,15 +6,15 @@ local at, most, lease_end, random, each = now(), number(1), now() + number(2), t
 -- The lane's first delivery that can be made, and whose it is; the tenant also when there is none.
 local function next_due(lane)
   local tenant
-  for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, LOOKS)) do
-    if is_enough() then break end
+  for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, MAX_LOOKS)) do
+    if is_share_used() then break end
     local endpoint, owner = unpack(redis.call('HMGET', DELIVERY .. row, 'endpoint', 'tenant'))
     tenant = owner or tenant
     if not endpoint or not owner then
       redis.call('ZREM', LANE .. lane, row)
-    elseif endpoint ~= OWN and redis.call('HEXISTS', ENDPOINT .. endpoint, 'url') == 0 then
+    elseif endpoint ~= JOB_ENDPOINT and redis.call('HEXISTS', ENDPOINT .. endpoint, 'url') == 0 then
       end_delivery(row, 'failed')
-    elseif endpoint ~= OWN and redis.call('HEXISTS', ENDPOINT .. endpoint, 'disabled_ms') == 1 then
+    elseif endpoint ~= JOB_ENDPOINT and redis.call('HEXISTS', ENDPOINT .. endpoint, 'disabled_ms') == 1 then
       end_delivery(row, 'failed')
     else
       return row, tenant
@@ -29,9 +29,9 @@ local function is_crowded(tenant)
 end
 
 local records, looks = {}, 0
-for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0, LOOKS)) do
+for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0, MAX_LOOKS)) do
   if #records == most then break end
-  if is_enough() then break end
+  if is_share_used() then break end
   looks = looks + 1
   local row, tenant = next_due(lane)
   if row and is_crowded(tenant) then
@@ -43,7 +43,7 @@ for _, lane in ipairs(redis.call('ZRANGEBYSCORE', LANES, '-inf', at, 'LIMIT', 0,
       records[#records + 1] = redis.call('HGETALL', DELIVERY .. row)
     end
     schedule(lane)
-    if tenant and not is_crowded(tenant) then recall_lane(tenant) end
+    if tenant and not is_crowded(tenant) then wake_lane_aside(tenant) end
   end
 end
-return {records, (looks == LOOKS or is_enough()) and 1 or 0}
+return {records, (looks == MAX_LOOKS or is_share_used()) and 1 or 0}

@@ -50,13 +50,13 @@ local function position(id)
   return rank or in_queue
 end
 
-local function promise(id)
+local function record_eta(id)
   local ms = estimate(position(id), steps_of(id))
   if ms then redis.call('HSET', JOB .. id, 'promised_ms', math.floor(ms)) end
 end
 
 -- The last thousand promises, each with what came of it.
-local function judge_promise(id, ms)
+local function record_eta_accuracy(id, ms)
   local promised = get(id, 'promised_ms')
   if not promised then return end
   redis.call('LPUSH', PROMISES, promised .. ' ' .. math.floor(ms))
@@ -68,10 +68,10 @@ local function running_mean(name, value)
   redis.call('HSET', STATS, name, 0.9 * mean + 0.1 * value)
 end
 
-local function learn(id)
+local function update_means(id)
   local at, claimed = now(), tonumber(get(id, 'claimed_ms'))
   running_mean('interval_ms', at - math.max(tonumber(redis.call('HGET', STATS, 'last_ms') or 0), claimed))
   running_mean('step_ms', (at - claimed) / math.max(1, steps_of(id)))
   redis.call('HSET', STATS, 'last_ms', at)
-  judge_promise(id, at - tonumber(get(id, 'created_ms')))
+  record_eta_accuracy(id, at - tonumber(get(id, 'created_ms')))
 end

@@ -6,16 +6,16 @@ redis.call('ZADD', KEEPERS, at, keeper)
 redis.call('ZREMRANGEBYSCORE', KEEPERS, '-inf', at - 60000)
 
 -- Calls `work` with the members that are due, until this much of the call's share is used. Returns whether there may be more.
-local function work_off(key, share, work)
-  local ids = redis.call('ZRANGEBYSCORE', key, '-inf', at, 'LIMIT', 0, LOOKS)
+local function process_due(key, share, work)
+  local ids = redis.call('ZRANGEBYSCORE', key, '-inf', at, 'LIMIT', 0, MAX_LOOKS)
   for _, id in ipairs(ids) do
-    if is_enough(share) then return true end
+    if is_share_used(share) then return true end
     work(id)
   end
-  return #ids == LOOKS
+  return #ids == MAX_LOOKS
 end
 
-local more_overdue = work_off(DEADLINES, 0.5, function(id)
+local more_overdue = process_due(DEADLINES, 0.5, function(id)
   local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'deadline-exceeded')
@@ -25,35 +25,35 @@ local more_overdue = work_off(DEADLINES, 0.5, function(id)
     redis.call('ZREM', DEADLINES, id)
   end
 end)
-local more_over = work_off(EXPIRY, 1, function(id)
+local more_over = process_due(EXPIRY, 1, function(id)
   if not repair_record(id) then
     redis.call('ZREM', EXPIRY, id)
   elseif drop_ended_messages(id) then
     remove(id)
   end
 end)
-local buried = bury(at - TOLD_MS)
+local dropped = drop_tombstones(at - TOMBSTONE_MS)
 
 -- A limit may have been raised: the next tenants with parked jobs, by name, get one back into the queue.
 local after = redis.call('HGET', STATS, 'recalled') or '-'
-for _ = 1, LOOKS do
-  if is_enough(2) then break end
+for _ = 1, MAX_LOOKS do
+  if is_share_used(2) then break end
   local member = redis.call('ZRANGEBYLEX', PARKED, after, '+', 'LIMIT', 0, 1)[1]
   if not member then
     after = '-'
     break
   end
-  recall(member)
+  unpark(member)
   after = '[' .. member:match('^%S+') .. '!'
 end
 redis.call('HSET', STATS, 'recalled', after)
 
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000, 'LIMIT', 0, LOOKS)) do
-  if is_enough(2) then break end
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000, 'LIMIT', 0, MAX_LOOKS)) do
+  if is_share_used(2) then break end
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', WORKER_INFO, worker)
   redis.call('SREM', DRAINING, worker)
   redis.call('HDEL', ALONE, worker)
-  redis.call('DEL', HANDS .. worker)
+  redis.call('DEL', HELD_JOBS .. worker)
 end
-return (more_overdue or more_over or buried == LOOKS) and 'passed on' or 1
+return (more_overdue or more_over or dropped == MAX_LOOKS) and 'passed on' or 1

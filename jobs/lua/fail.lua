@@ -1,6 +1,6 @@
 -- ARGV: id, fence, type, title, detail
 local id, fence, kind, title, detail = text(1), text(2), text(3), text(4), text(5)
-local answer = hold(id, fence, 'fail')
+local answer = check_fence(id, fence, 'fail')
 if answer == 'again' then return 'failed' end
 if answer == 'lost' then return answer end
 settle(id, fence, 'fail')

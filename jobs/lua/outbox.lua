@@ -22,7 +22,7 @@ end
 
 -- One of the tenant's lanes that were put aside is to be looked at again. Whoever takes a lane of it away, or looks at
 -- one while there is room, calls this: so as long as some are aside, one of the others is in flight or to be looked at.
-local function recall_lane(tenant)
+local function wake_lane_aside(tenant)
   local lane
   repeat lane = redis.call('ZPOPMIN', ASIDE .. tenant)[1] until not lane or schedule(lane)
 end
@@ -43,7 +43,7 @@ local function enqueue(row, lane, tenant, endpoint, fields)
   redis.call('ZADD', LANE .. lane, at, row)
   redis.call('ZADD', log, at, row)
   redis.call('EXPIRE', log, PENDING_SECONDS)
-  local over = redis.call('ZCARD', log) - LOGGED
+  local over = redis.call('ZCARD', log) - MAX_LOGGED
   for _, old in ipairs(over > 0 and redis.call('ZRANGE', log, 0, over - 1) or {}) do
     if redis.call('HGET', DELIVERY .. old, 'status') ~= 'pending' then redis.call('DEL', DELIVERY .. old) end
     redis.call('ZREM', log, old)
@@ -59,7 +59,7 @@ local function drop(row)
   if tenant and endpoint then redis.call('ZREM', DELIVERIES .. tenant .. ':' .. endpoint, row) end
   if not lane then return end
   redis.call('ZREM', LANE .. lane, row)
-  if not schedule(lane) and tenant then recall_lane(tenant) end
+  if not schedule(lane) and tenant then wake_lane_aside(tenant) end
 end
 
 -- News of the same job that nobody has taken yet is old news.
@@ -71,7 +71,7 @@ end
 -- Whoever deletes a job wants nothing more said of it. Returns whether that is all done: they are more than one call may drop
 -- when many webhooks heard of each step.
 local function drop_messages(id)
-  while not is_enough() do
+  while not is_share_used() do
     local rows = redis.call('SPOP', MESSAGES .. id, 10)
     for _, row in ipairs(rows) do drop(row) end
     if #rows == 0 then return true end
@@ -97,7 +97,7 @@ end
 notify = function(id, tenant, kind)
   local own, kinds = unpack(redis.call('HMGET', JOB .. id, 'webhook', 'webhook_events'))
   if own and (' ' .. (kinds or '') .. ' '):find(' ' .. kind .. ' ', 1, true) then
-    post(id, tenant, kind, OWN, tenant .. ' ' .. (own:match('^%a+://[^/?#]+') or own), own)
+    post(id, tenant, kind, JOB_ENDPOINT, tenant .. ' ' .. (own:match('^%a+://[^/?#]+') or own), own)
   end
   for _, endpoint in ipairs(redis.call('SMEMBERS', LISTENERS .. tenant .. ':' .. kind)) do
     post(id, tenant, kind, endpoint, endpoint, '')
@@ -107,7 +107,7 @@ end
 -- What was said of a job that is no longer kept is not kept either. Returns whether that is all done.
 local function drop_ended_messages(id)
   for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do
-    if is_enough() then return false end
+    if is_share_used() then return false end
     if redis.call('HGET', DELIVERY .. row, 'status') ~= 'pending' then
       drop(row)
       redis.call('SREM', MESSAGES .. id, row)

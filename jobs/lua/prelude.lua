@@ -34,38 +34,38 @@ local function end_attempt(id, outcome, at)
 end
 
 -- Waiting jobs of a tenant that has as many running as it may have stand aside, in their order.
-local function place_aside(tenant, order, id)
+local function parked_member(tenant, order, id)
   return string.format('%s %017d %s', tenant, order or 0, id)
 end
 
-local function aside(id)
+local function parked_member_of(id)
   local tenant, order = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'order'))
-  return place_aside(tenant, order, id)
+  return parked_member(tenant, order, id)
 end
 
-local function recall(member)
+local function unpark(member)
   local id = member:match('%S+$')
   local status, order = unpack(redis.call('HMGET', JOB .. id, 'status', 'order'))
   redis.call('ZREM', PARKED, member)
   if status == 'queued' then redis.call('ZADD', QUEUE, order, id) end
 end
 
-local function recall_one(tenant)
+local function unpark_one(tenant)
   local member = redis.call('ZRANGEBYLEX', PARKED, '[' .. tenant .. ' ', '(' .. tenant .. '!', 'LIMIT', 0, 1)[1]
-  if member then recall(member) end
+  if member then unpark(member) end
 end
 
-local function let_go(id)
+local function detach_from_worker(id)
   local worker = get(id, 'worker')
-  if worker then redis.call('SREM', HANDS .. worker, id) end
-  if redis.call('ZREM', RUNNING, id) == 1 then recall_one(get(id, 'tenant')) end
+  if worker then redis.call('SREM', HELD_JOBS .. worker, id) end
+  if redis.call('ZREM', RUNNING, id) == 1 then unpark_one(get(id, 'tenant')) end
 end
 
 -- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
 local function requeue(id, outcome, not_before)
   local tenant, at = get(id, 'tenant'), now()
   end_attempt(id, outcome, at)
-  let_go(id)
+  detach_from_worker(id)
   redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker', 'alone')
   if not_before > at then
     redis.call('ZADD', DELAYED, not_before, id)
@@ -83,10 +83,10 @@ local function end_job(id, status, outcome, fields)
   end_attempt(id, outcome, at)
   if #fields > 0 then redis.call('HSET', JOB .. id, unpack(fields)) end
   redis.call('HSET', JOB .. id, 'finished_ms', at, 'expires_ms', expires)
-  let_go(id)
+  detach_from_worker(id)
   for _, key in ipairs({QUEUE, DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
-  redis.call('ZREM', PARKED, aside(id))
-  if from == 'queued' then give_turn_back(tenant, get(id, 'priority')) end
+  redis.call('ZREM', PARKED, parked_member_of(id))
+  if from == 'queued' then give_virtual_start_back(tenant, get(id, 'priority')) end
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)
@@ -105,7 +105,7 @@ end
 
 local function end_failed(id, outcome, kind, title, detail)
   count('failed', kind)
-  if OURS:find(' ' .. kind .. ' ', 1, true) then redis.call('ZADD', DEAD, now(), id) end
+  if SERVER_ERRORS:find(' ' .. kind .. ' ', 1, true) then redis.call('ZADD', DEAD, now(), id) end
   end_job(id, 'failed', outcome, {'error', cjson.encode({type = kind, title = title, detail = detail})})
 end
 
@@ -115,7 +115,7 @@ local function end_overdue(id)
 end
 
 -- 'held' while the fence is the job's own; else what a repeated or late call is to be told.
-local function hold(id, fence, verb)
+local function check_fence(id, fence, verb)
   local status = repair_record(id)
   if not status then return 'lost' end
   if get(id, 'settled') == verb .. ' ' .. fence then return 'again' end
@@ -136,14 +136,14 @@ local function forget_events(id, tenant)
 end
 
 -- Those who follow the tenant's jobs learn of it; that, too, is forgotten after a while.
-local function say_deleted(id, tenant)
+local function announce_deletion(id, tenant)
   local entry = redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', 'deleted', 'data', '{}')
   redis.call('ZADD', TOMBSTONES, now(), tenant .. ' ' .. entry)
   redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end
 
-local function bury(before)
-  local stones = redis.call('ZRANGEBYSCORE', TOMBSTONES, '-inf', before, 'LIMIT', 0, LOOKS)
+local function drop_tombstones(before)
+  local stones = redis.call('ZRANGEBYSCORE', TOMBSTONES, '-inf', before, 'LIMIT', 0, MAX_LOOKS)
   for _, stone in ipairs(stones) do
     local tenant, entry = stone:match('(%S+) (%S+)')
     redis.call('XDEL', FEED .. tenant, entry)
@@ -172,5 +172,5 @@ local function remove(id)
   local pixels = pixels_of(id)
   if pixels and redis.call('GET', PIXELS .. pixels) == id then redis.call('DEL', PIXELS .. pixels) end
   redis.call('DEL', JOB .. id, PREVIEW .. id, CLAIM .. (token or ''))
-  say_deleted(id, tenant)
+  announce_deletion(id, tenant)
 end

@@ -3,7 +3,7 @@
 -- all when that is more than one call may do.
 local wanted, owner, before, removed, looks = text(1), text(2), number(3), 0, 0
 for i = 4, #ARGV do
-  if is_enough() then break end
+  if is_share_used() then break end
   local id = ARGV[i]
   local status, job, numbers = repair_record(id)
   looks = looks + 1

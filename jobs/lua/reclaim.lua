@@ -2,9 +2,9 @@
 -- Takes back the jobs whose lease has run out: their worker is dead, or hangs. Returns their ids, and 1 when there are more
 -- than one call may do.
 local crashes_allowed = number(1)
-local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, LOOKS), {}
+local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, MAX_LOOKS), {}
 for _, id in ipairs(ids) do
-  if is_enough() then break end
+  if is_share_used() then break end
   local status = repair_record(id)
   if status == 'canceling' then
     end_canceled(id, 'crashed')
@@ -18,4 +18,4 @@ for _, id in ipairs(ids) do
   end
   taken[#taken + 1] = id
 end
-return {taken, (#taken < #ids or #ids == LOOKS) and 1 or 0}
+return {taken, (#taken < #ids or #ids == MAX_LOOKS) and 1 or 0}

@@ -18,7 +18,7 @@ if not round then
   redis.call('DEL', RECOUNT)
 end
 
-local page = redis.call('ZSCAN', DEADLINES, cursor or '0', 'COUNT', LOOKS / 2)
+local page = redis.call('ZSCAN', DEADLINES, cursor or '0', 'COUNT', MAX_LOOKS / 2)
 redis.call('HSET', STATS, 'recount', round, 'recount_cursor', page[1])
 local found = {}
 for i = 1, #page[2], 2 do

@@ -1,7 +1,7 @@
 -- ARGV: id, fence, wait in ms, reason
 -- A worker gives a job up; the attempt does not count. A job that was to be canceled is.
 local id, fence, wait, reason = text(1), text(2), number(3), text(4)
-local answer = hold(id, fence, 'release')
+local answer = check_fence(id, fence, 'release')
 if answer == 'again' then return 'released' end
 if answer == 'lost' then return answer end
 settle(id, fence, 'release')

@@ -11,9 +11,9 @@ redis.call('SET', CHECKPOINT, about)
 
 local answers = {}
 for i = 4, #ARGV, 5 do
-  if is_enough() then break end
+  if is_share_used() then break end
   local id, fence, vouched, step, steps = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local answer = hold(id, fence, 'renew')
+  local answer = check_fence(id, fence, 'renew')
   if answer ~= 'lost' then
     if vouched == '1' then redis.call('ZADD', RUNNING, 'XX', at + lease, id) end
     if step ~= '0' and step ~= get(id, 'step') then

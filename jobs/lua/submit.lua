@@ -20,20 +20,20 @@ assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
 local deadline, keep = at + number(4) * 1000, once and number(8)
 head_start = head_start * 1000
 
-redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD, 'fences', 0,
+redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD_FORMAT, 'fences', 0,
   'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
 if once then
   redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
   redis.call('EXPIRE', once, keep)
 end
-local turn = take_turn(tenant, asked.priority)
+local turn = take_virtual_start(tenant, asked.priority)
 local order = turn - head_start
 redis.call('HSET', JOB .. id, 'deadline_ms', deadline, 'turn', turn, 'order', order, 'once', once or '')
 redis.call('ZADD', QUEUE, order, id)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 redis.call('SADD', TENANTS, tenant)
-promise(id)
+record_eta(id)
 move(id, tenant, nil, 'queued')
 count('submitted', asked.model, asked.priority)
 emit(id, tenant, 'status', {status = 'queued'})

@@ -9,7 +9,7 @@ from typing import Literal, cast
 from jobs import redis_keys
 from jobs.errors import QueueFull, TooManyJobs, TooManyUploads
 from jobs.job import Job, Status
-from jobs.scripts import PASSED_ON, reaching_redis
+from jobs.scripts import UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase, readable_jobs
 
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
@@ -17,7 +17,7 @@ PreviewKind = Literal["predicted", "noisy"]
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyKey:
     """A client's idempotency key, and a digest of everything that was asked for with it."""
 
     key: str
@@ -53,7 +53,7 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class Place:
+class QueuePosition:
     """Where a queued job stands: how many go before it, and the seconds until its end, if that can be told."""
 
     position: int
@@ -63,19 +63,24 @@ class Place:
 class Requests(StoreBase):
     """Jobs as clients see them: each method acts for one tenant."""
 
-    def admit(self, tenant: str, limits: Limits, once_key: str | None = None) -> None:
+    def admit(self, tenant: str, limits: Limits, idempotency_key: str | None = None) -> None:
         """Whether a job of the tenant would be accepted now; one that was accepted already, under this key, always is.
 
         Raises:
             TooManyJobs, QueueFull
         """
         longest = round(limits.wait_seconds * 1000)
-        refused = self._run("admit", tenant, once_key or "", limits.own, limits.all, longest)
+        refused = self._run("admit", tenant, idempotency_key or "", limits.own, limits.all, longest)
         if refused:
             limits.refuse(*refused)
 
     def submit(
-        self, job: Job, once: Once | None = None, limits: Limits = NO_LIMITS, *, at_ms: int | None = None
+        self,
+        job: Job,
+        idempotency: IdempotencyKey | None = None,
+        limits: Limits = NO_LIMITS,
+        *,
+        at_ms: int | None = None,
     ) -> str | None:
         """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
 
@@ -85,7 +90,7 @@ class Requests(StoreBase):
         Raises:
             TooManyJobs: the tenant has as many waiting jobs as it may have.
         """
-        key = (once.key, once.fingerprint, ONCE_SECONDS) if once else ("", "", 0)
+        key = (idempotency.key, idempotency.fingerprint, ONCE_SECONDS) if idempotency else ("", "", 0)
         fields = [part for pair in job.request().items() for part in pair]
         head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, at_ms or "")
         bounds = (limits.own, limits.all, round(limits.wait_seconds * 1000))
@@ -94,23 +99,23 @@ class Requests(StoreBase):
             limits.refuse(answer, *rest)
         return rest[0] if answer == "accepted" else None
 
-    def invite(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
+    def reserve_upload(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
         """Count one more upload, of which a tenant may have so many kept.
 
         Raises:
             TooManyUploads
         """
-        ms = self._run("invite", tenant, upload, most, keep_seconds * 1000)
+        ms = self._run("reserve_upload", tenant, upload, most, keep_seconds * 1000)
         if ms:
             detail = f"At most {most} uploads of yours may be kept at a time (MAX_UPLOADS), each for a day."
             raise TooManyUploads(detail, retry_after=ceil(float(ms) / 1000))
 
-    def recall(self, tenant: str, once: Once) -> tuple[str, bool] | None:
+    def find_by_idempotency_key(self, tenant: str, idempotency: IdempotencyKey) -> tuple[str, bool] | None:
         """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
         with reaching_redis():
-            job_id, fingerprint = self.redis.hmget(f"{redis_keys.ONCE}{tenant}:{once.key}", "job", "fingerprint")
+            job_id, fingerprint = self.redis.hmget(f"{redis_keys.ONCE}{tenant}:{idempotency.key}", "job", "fingerprint")
             known = job_id and self.redis.exists(redis_keys.JOB + job_id)
-        return (job_id, fingerprint == once.fingerprint) if known else None
+        return (job_id, fingerprint == idempotency.fingerprint) if known else None
 
     def get(self, job_id: str, tenant: str) -> Job | None:
         """A tenant's job, or None: an absent job and a foreign one look the same."""
@@ -118,7 +123,7 @@ class Requests(StoreBase):
             record = self.redis.hgetall(redis_keys.JOB + job_id)
         return Job.from_record(record) if record.get("tenant") == tenant else None
 
-    def made(self, pixels_sha256: str) -> str | None:
+    def find_by_pixels(self, pixels_sha256: str) -> str | None:
         """The id of the job whose output has these pixels; None: no output that is kept does."""
         with reaching_redis():
             return cast(str | None, self.redis.get(redis_keys.PIXELS + pixels_sha256))
@@ -133,7 +138,7 @@ class Requests(StoreBase):
                 pipe.hgetall(redis_keys.JOB + job_id)
             return readable_jobs(pipe.execute())
 
-    def tally(self, tenant: str) -> dict[Status, int]:
+    def count_by_status(self, tenant: str) -> dict[Status, int]:
         """How many jobs of a tenant are kept, by their status."""
         pipe = self.redis.pipeline(transaction=False)
         for status in Status:
@@ -141,14 +146,16 @@ class Requests(StoreBase):
         with reaching_redis():
             return dict(zip(Status, pipe.execute(), strict=True))
 
-    def places(self, jobs: Sequence[Job]) -> dict[str, Place]:
+    def queue_positions(self, jobs: Sequence[Job]) -> dict[str, QueuePosition]:
         """Where those of the jobs that are queued stand, by their id."""
         waiting = [job for job in jobs if job.status is Status.QUEUED]
         if not waiting:
             return {}
-        found = zip(waiting, self._run("places", *(job.id for job in waiting)), strict=True)
+        found = zip(waiting, self._run("positions", *(job.id for job in waiting)), strict=True)
         return {
-            job.id: Place(place[0], round(place[1] / 1000) if place[1] >= 0 else None) for job, place in found if place
+            job.id: QueuePosition(place[0], round(place[1] / 1000) if place[1] >= 0 else None)
+            for job, place in found
+            if place
         }
 
     def cancel(self, job_id: str, tenant: str) -> Status | None:
@@ -158,8 +165,8 @@ class Requests(StoreBase):
 
     def delete(self, job_id: str, tenant: str) -> Literal["deleted", "active"] | None:
         """Remove an ended job; its folder in the bucket goes into the trash."""
-        answer = PASSED_ON
-        while answer == PASSED_ON:
+        answer = UNFINISHED
+        while answer == UNFINISHED:
             answer = self._run("delete", job_id, tenant)
         return cast(Literal["deleted", "active"] | None, answer)
 

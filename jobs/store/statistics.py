@@ -13,7 +13,7 @@ NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full 
 
 
 @dataclass(frozen=True)
-class Promises:
+class EtaAccuracy:
     """The last jobs whose time until their end was foretold: by how many seconds that was wrong, and what it was."""
 
     jobs: int
@@ -23,7 +23,7 @@ class Promises:
 
 
 @dataclass(frozen=True)
-class QueueView:
+class QueueSummary:
     """The queue at one moment; `oldest_seconds` is the age of the job that is next. None: nothing was measured yet."""
 
     queued: int
@@ -47,7 +47,7 @@ class Statistics(StoreBase):
         with reaching_redis():
             return self._alive(redis_keys.WORKERS if kind == "worker" else redis_keys.KEEPERS)
 
-    def queue(self) -> QueueView:
+    def queue(self) -> QueueSummary:
         """The queue as it is now."""
         with reaching_redis():
             pipe = self.redis.pipeline(transaction=False)
@@ -69,7 +69,7 @@ class Statistics(StoreBase):
         age = max(0, now - int(created)) / 1000 if created else 0.0
         jobs = sum(queued) + running
         wait = None if paused or interval is None or not alive else round(jobs * float(interval) / 1000)
-        return QueueView(sum(queued), running, age, wait, len(alive), slots, bool(paused))
+        return QueueSummary(sum(queued), running, age, wait, len(alive), slots, bool(paused))
 
     def checkpoint(self) -> Mapping[str, Any] | None:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""
@@ -77,7 +77,7 @@ class Statistics(StoreBase):
             text = self.redis.get(redis_keys.CHECKPOINT)
         return json.loads(text).get("checkpoint") if text else None
 
-    def promises(self) -> Promises | None:
+    def eta_accuracy(self) -> EtaAccuracy | None:
         """How good the estimates of the last thousand finished jobs were, as told when they were accepted."""
         with reaching_redis():
             pairs = [tuple(map(int, pair.split())) for pair in self.redis.lrange(redis_keys.PROMISES, 0, -1)]
@@ -86,7 +86,7 @@ class Statistics(StoreBase):
         errors = sorted(abs(promised - actual) / 1000 for promised, actual in pairs)
         actual = sorted(actual / 1000 for _, actual in pairs)
         middle, ninth = len(pairs) // 2, len(pairs) * 9 // 10
-        return Promises(len(pairs), errors[middle], errors[ninth], actual[middle])
+        return EtaAccuracy(len(pairs), errors[middle], errors[ninth], actual[middle])
 
     def census(self) -> dict[tuple[str, str, str], int]:
         """How many jobs there are of each (`queued` or `running`, model, priority)."""
@@ -100,7 +100,7 @@ class Statistics(StoreBase):
             said = self.redis.hgetall(redis_keys.COUNTS)
         return {tuple(name.split()): int(number) for name, number in said.items()}
 
-    def wanted_workers(self) -> int:
+    def wanted_wakeups(self) -> int:
         """How many wake-ups would each find a job and a free slot; none when Redis has little memory left."""
         view = self.queue()
         wanted = 0 if view.paused else min(view.queued, view.slots - view.running)
@@ -130,12 +130,12 @@ class Statistics(StoreBase):
         pipe.zrange(redis_keys.LANES, 0, 0, withscores=True)
         pipe.time()
         with reaching_redis():
-            dead, ended, trash, lanes, first, (seconds, micros) = pipe.execute()
+            dead, unwritten_ends, trashed_folders, lanes, first, (seconds, micros) = pipe.execute()
         overdue = seconds + micros / 1e6 - first[0][1] / 1000 if first else 0.0
         return {
             "dead_letters": dead,
-            "unwritten_ends": ended,
-            "unemptied_folders": trash,
+            "unwritten_ends": unwritten_ends,
+            "unemptied_folders": trashed_folders,
             "webhook_receivers_waiting": lanes,
             "webhook_overdue_seconds": max(0.0, overdue),
         }

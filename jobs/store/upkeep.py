@@ -5,7 +5,7 @@ from typing import cast
 
 from jobs import redis_keys
 from jobs.job import Job, Status
-from jobs.scripts import PASSED_ON, reaching_redis
+from jobs.scripts import UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase, readable_jobs
 
 ROUNDS = 100  #: in which the keeper removes what is over, before it does something else
@@ -27,17 +27,17 @@ class Upkeep(StoreBase):
     def expire(self, keeper: str = "") -> None:
         """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
         for _ in range(ROUNDS):
-            if self._run("expire", keeper) != PASSED_ON:
+            if self._run("expire", keeper) != UNFINISHED:
                 return
 
     def recount(self) -> bool:
         """Put the census right. True: it was wrong."""
-        answer = PASSED_ON
-        while answer == PASSED_ON:
+        answer = UNFINISHED
+        while answer == UNFINISHED:
             answer = self._run("recount")
         return bool(answer)
 
-    def ended(self) -> list[Job]:
+    def unwritten_ends(self) -> list[Job]:
         """Ended jobs that the bucket does not know of yet, oldest first."""
         with reaching_redis():
             pipe = self.redis.pipeline(transaction=False)
@@ -45,25 +45,25 @@ class Upkeep(StoreBase):
                 pipe.hgetall(redis_keys.JOB + job_id)
             return readable_jobs(pipe.execute())
 
-    def forget_ended(self, job_id: str) -> None:
+    def mark_end_written(self, job_id: str) -> None:
         """The bucket knows that this job is over."""
-        self._run("booked", job_id)
+        self._run("end_written", job_id)
 
-    def mend(self, *, lease_seconds: int) -> int:
+    def repair_indexes(self, *, lease_seconds: int) -> int:
         """Rebuild every index from the records. Returns how many jobs were not where they belong."""
-        mended: int = 0
+        repaired: int = 0
         cursor = 0
         while True:
             with reaching_redis():
                 cursor, names = self.redis.scan(cursor, match=redis_keys.JOB + "*", count=100)
             ids = [name.removeprefix(redis_keys.JOB) for name in names]
             while ids:
-                wrong, looks = self._run("mend", lease_seconds * 1000, *ids)
-                mended, ids = mended + wrong, ids[looks:]
+                wrong, looks = self._run("repair", lease_seconds * 1000, *ids)
+                repaired, ids = repaired + wrong, ids[looks:]
             if cursor == 0:
-                return mended
+                return repaired
 
-    def marks(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
+    def statuses_and_fences(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
         """The status and the fence of each of these jobs that there is a record of."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in job_ids:
@@ -77,18 +77,18 @@ class Upkeep(StoreBase):
         with reaching_redis():
             return cast(str | None, self.redis.get(redis_keys.INSTANCE))
 
-    def become(self, instance: str) -> str:
+    def adopt_instance(self, instance: str) -> str:
         """Give this Redis its name, if it has none. Returns the one that it has now."""
         with reaching_redis():
             self.redis.set(redis_keys.INSTANCE, instance, nx=True)
             return cast(str, self.redis.get(redis_keys.INSTANCE))
 
-    def trash(self) -> list[str]:
+    def trashed_folders(self) -> list[str]:
         """Folders of removed jobs that are still to be emptied."""
         with reaching_redis():
             return list(self.redis.zrange(redis_keys.TRASH, 0, PAGE - 1))
 
-    def forget_trash(self, folder: str) -> None:
+    def forget_trashed_folder(self, folder: str) -> None:
         """The folder is empty."""
         with reaching_redis():
             self.redis.zrem(redis_keys.TRASH, folder)

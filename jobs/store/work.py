@@ -9,7 +9,7 @@ from uuid import uuid4
 from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Frames, Job, Picture
-from jobs.scripts import PASSED_ON, RECORD, reaching_redis
+from jobs.scripts import RECORD_FORMAT, UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase
 
 Answer = Literal["held", "canceling", "lost"]
@@ -45,9 +45,9 @@ class Work(StoreBase):
         its last (`max_crashes`) has the whole worker; at most `max_running` jobs of one tenant run at a time.
         """
         random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
-        limits = (slots, RECORD, alone_from, max_running)
-        pairs = PASSED_ON
-        while pairs == PASSED_ON:
+        limits = (slots, RECORD_FORMAT, alone_from, max_running)
+        pairs = UNFINISHED
+        while pairs == UNFINISHED:
             pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
         return Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True))) if pairs else None
 

@@ -9,7 +9,7 @@ import pytest
 from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Job, Priority, Status
-from jobs.scripts import PASSED_ON
+from jobs.scripts import UNFINISHED
 from jobs.store import JobStore
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
@@ -119,8 +119,8 @@ def test_a_recount_in_portions_is_right_whatever_jobs_do_meanwhile(store, seed):
     jobs = [submit(store, model=dice.choice("ab")) for _ in range(400)]
     held = [claim(store) for _ in range(100)]
     store.redis.delete(redis_keys.CENSUS)
-    recount, answer, portions = store._scripts["recount"], PASSED_ON, 0
-    while answer == PASSED_ON:
+    recount, answer, portions = store._scripts["recount"], UNFINISHED, 0
+    while answer == UNFINISHED:
         answer, portions = recount(args=()), portions + 1
         for _ in range(20):
             match dice.randrange(4):

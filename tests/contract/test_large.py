@@ -81,8 +81,8 @@ def test_lost_indexes_are_repaired_and_a_second_look_finds_nothing(watched):
     watched.redis.delete(
         redis_keys.QUEUE, redis_keys.DEADLINES, *(f"{redis_keys.INDEX}t{number}" for number in range(10))
     )
-    assert watched.mend(lease_seconds=30) == JOBS
-    assert watched.mend(lease_seconds=30) == 0
+    assert watched.repair_indexes(lease_seconds=30) == JOBS
+    assert watched.repair_indexes(lease_seconds=30) == 0
     assert watched.redis.zrange(redis_keys.QUEUE, 0, 99) == order
     assert watched.redis.zcard(redis_keys.DEADLINES) == JOBS
     assert watched.recount() is False
@@ -204,7 +204,7 @@ def claim(store: JobStore, number: int) -> Job | None:
 def live_one_life(store: JobStore, job: Job, number: int) -> None:
     """One more job comes, and this one ends, in one of four ways."""
     store.admit("one", NO_LIMITS)
-    store.invite("one", f"upload {number}", 1000, 60)
+    store.reserve_upload("one", f"upload {number}", 1000, 60)
     store.submit(a_job(tenant="one"))
     store.renew("w1", {"slots": 64}, [Renewal(job.id, job.fence, True, 1, 2)], lease_seconds=30)
     store.keep_preview(job, b"small" * 1000, b"small" * 1000, 1)
@@ -218,9 +218,9 @@ def live_one_life(store: JobStore, job: Job, number: int) -> None:
         case 3:
             store.cancel(job.id, "one")
             store.canceled(job, 1)
-    store.forget_ended(job.id)
+    store.mark_end_written(job.id)
     store.delete(job.id, "one")
-    store.places(store.page("one", status=Status.QUEUED, limit=100, after=None))
+    store.queue_positions(store.page("one", status=Status.QUEUED, limit=100, after=None))
 
 
 def deliver(messages: Outbox, hook: Endpoint) -> None:
@@ -233,7 +233,7 @@ def deliver(messages: Outbox, hook: Endpoint) -> None:
 def look_at_all(store: JobStore) -> None:
     store.redis.hincrby(redis_keys.CENSUS, "queued a normal", 1)
     assert store.recount()
-    assert store.mend(lease_seconds=30) == 0
+    assert store.repair_indexes(lease_seconds=30) == 0
     after = -1
     while after:
         _, after = Operator(store).broken_records(max(0, after))

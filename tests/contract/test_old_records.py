@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pydantic import SecretStr
 
-from jobs.api_keys import Keyring
+from jobs.api_keys import ApiKeys
 from jobs.outbox import Outbox
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -111,7 +111,7 @@ def test_jobs_keys_and_webhooks_are_read_and_listed_as_they_were(left):
 
 
 def test_what_was_unfinished_is_claimed_finished_told_and_deleted(left):
-    assert left.store.mend(lease_seconds=30) == 0, "every index is as we would have written it"
+    assert left.store.repair_indexes(lease_seconds=30) == 0, "every index is as we would have written it"
     assert left.store.recount() is False
     left.store.expire("k")
     assert left.store.reclaim(3) == [JOBS["running"]]
@@ -140,6 +140,6 @@ def test_redis_is_rebuilt_from_the_bucket_that_was_left(left):
     assert (rebuilt.jobs, rebuilt.over) == (3, 3)
     for role in ("running", "hooked", "queued"):
         assert left.see(role)["status"] == "queued"
-    assert Keyring(left.store.redis).find(ABOUT["key"])
+    assert ApiKeys(left.store.redis).find(ABOUT["key"])
     assert ABOUT["endpoint"] in everything_in(left.store.redis)
     assert [run_next(left.worker()) for _ in range(4)] == [True, True, True, False]

@@ -10,7 +10,7 @@ from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Job
 from jobs.outbox import MOST_ENDPOINTS, Attempt, Delivery, Endpoint, Event, Outbox
-from jobs.scripts import CONSTANTS, OWN
+from jobs.scripts import CONSTANTS, JOB_ENDPOINT
 from jobs.store import JobStore
 from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
@@ -69,7 +69,7 @@ def registered(outbox: Outbox, *events: Event, tenant: str = "default", url: str
     return endpoint
 
 
-def log_of(outbox: Outbox, endpoint: str = OWN, tenant: str = "default") -> list[Delivery]:
+def log_of(outbox: Outbox, endpoint: str = JOB_ENDPOINT, tenant: str = "default") -> list[Delivery]:
     return outbox.deliveries(Endpoint(endpoint, tenant, ""), 100)
 
 
@@ -160,7 +160,7 @@ def test_the_body_says_what_happened_then_and_is_the_same_for_ever(store, outbox
     (completed,) = take(outbox)
     assert json.loads(completed.body(""))["data"]["sequence"] > body["data"]["sequence"]
     assert len(completed.body("")) < 2000
-    again = outbox.redeliver(started.id, Endpoint(OWN, "default", ""))
+    again = outbox.redeliver(started.id, Endpoint(JOB_ENDPOINT, "default", ""))
     assert again is not None
     assert again.body("https://api.example") == started.body("https://api.example")
     assert "." not in started.id
@@ -359,8 +359,8 @@ def test_the_log_keeps_the_last_thousand(store, outbox, monkeypatch):
     store.cancel(accepted(store).id, "default")
     (first,) = take(outbox)
     deliver(outbox, first)
-    log = f"{redis_keys.DELIVERIES}default:{OWN}"
-    store.redis.zadd(log, {f"filler-{number}": 2**52 for number in range(CONSTANTS["LOGGED"] - 1)})
+    log = f"{redis_keys.DELIVERIES}default:{JOB_ENDPOINT}"
+    store.redis.zadd(log, {f"filler-{number}": 2**52 for number in range(CONSTANTS["MAX_LOGGED"] - 1)})
     store.cancel(accepted(store).id, "default")
-    assert store.redis.zcard(log) == CONSTANTS["LOGGED"]
+    assert store.redis.zcard(log) == CONSTANTS["MAX_LOGGED"]
     assert not store.redis.exists(redis_keys.DELIVERY + first.id)

@@ -17,7 +17,9 @@ from jobs.store.work import Renewal
 from tests.jobs_of import WORKER, a_job
 
 JOBS = 250
-MOST = 5 * CONSTANTS["COMMANDS"]  #: in one call: the keeper's may be two shares, and what was begun is done to its end
+MOST = (
+    5 * CONSTANTS["MAX_COMMANDS"]
+)  #: commands in one call: the keeper's may be two shares, and what was begun is finished
 
 
 class Meter:
@@ -69,21 +71,21 @@ def test_no_call_does_more_than_its_share(store, metered, meter):
     assert store.redis.zcard(redis_keys.PARKED) == JOBS - len(running)
 
     store.redis.delete(redis_keys.INDEX + "default", redis_keys.CENSUS)
-    assert metered.mend(lease_seconds=30) == JOBS
+    assert metered.repair_indexes(lease_seconds=30) == JOBS
     assert metered.recount()
     assert sum(metered.census().values()) == JOBS
     metered.renew(WORKER, {}, [Renewal(job.id, job.fence, True, 1, 9) for job in running], lease_seconds=30)
-    metered.places(metered.page("default", status=Status.QUEUED, limit=100, after=None))
+    metered.queue_positions(metered.page("default", status=Status.QUEUED, limit=100, after=None))
     Operator(metered).broken_records()
 
     store.redis.zadd(redis_keys.RUNNING, {job.id: 1 for job in running})
     assert set(metered.reclaim(3)) == {job.id for job in running}
     store.redis.zadd(redis_keys.DEADLINES, {job.id: 1 for job in jobs})
     metered.expire("a-keeper")
-    assert metered.tally("default")[Status.FAILED] == JOBS
+    assert metered.count_by_status("default")[Status.FAILED] == JOBS
     store.redis.zadd(redis_keys.EXPIRY, {job.id: 1 for job in jobs[: JOBS // 2]})
     metered.expire("a-keeper")
-    assert metered.tally("default")[Status.FAILED] == JOBS // 2
+    assert metered.count_by_status("default")[Status.FAILED] == JOBS // 2
     removed, more = Operator(metered).prune(status=None, tenant=None, older_than_seconds=-9)
     assert (removed, more) == (JOBS // 2, False)
     assert max(meter.most.values()) <= MOST

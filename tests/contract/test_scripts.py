@@ -14,7 +14,7 @@ from jobs.job import Picture, Status
 from jobs.operator import Operator
 from jobs.outbox import Attempt, Event, Outbox
 from jobs.store import JobStore
-from jobs.store.requests import Limits, Once
+from jobs.store.requests import IdempotencyKey, Limits
 from jobs.store.work import Renewal
 from jobs.throttle import Throttle
 from tests.jobs_of import WORKER, a_job
@@ -99,7 +99,7 @@ def tell_story(jobs: JobStore) -> None:
     def submit(**changes: Any):
         job = a_job(webhook="https://example.org/own", webhook_events=tuple(Event), **changes)
         jobs.admit("default", Limits(9, 9, 900), f"key {job.id}")
-        jobs.submit(job, Once(f"key {job.id}", "its print"), Limits(9, 9, 900))
+        jobs.submit(job, IdempotencyKey(f"key {job.id}", "its print"), Limits(9, 9, 900))
         return job
 
     def claim():
@@ -107,7 +107,7 @@ def tell_story(jobs: JobStore) -> None:
 
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, [], lease_seconds=30)
     waiting = submit()
-    jobs.places([jobs.get(waiting.id, "default")])
+    jobs.queue_positions([jobs.get(waiting.id, "default")])
     jobs.cancel(waiting.id, "default")
     for _ in range(6):
         submit()
@@ -115,7 +115,7 @@ def tell_story(jobs: JobStore) -> None:
     running = [claim() for _ in range(6)]
     held = [Renewal(job.id, job.fence, True, 2, 4) for job in running]
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, held, lease_seconds=30)
-    jobs.invite("default", "an upload", 9, 60)
+    jobs.reserve_upload("default", "an upload", 9, 60)
     jobs.keep_preview(running[0], b"predicted", b"noisy", 2)
     jobs.finish(running[0], OUTPUT, {"run_ms": 3}, {"seed": 1})
     jobs.fail(running[1], JobError("internal-error", "A title", "A sentence."))
@@ -133,8 +133,8 @@ def tell_story(jobs: JobStore) -> None:
     jobs.redis.hincrby(redis_keys.CENSUS, "queued pix2pix-full normal", 3)
     jobs.recount()
     jobs.redis.zrem(redis_keys.INDEX + "default", running[2].id)
-    jobs.mend(lease_seconds=30)
-    jobs.forget_ended(running[0].id)
+    jobs.repair_indexes(lease_seconds=30)
+    jobs.mark_end_written(running[0].id)
     jobs.delete(running[0].id, "default")
     operator.broken_records()
     operator.prune(status=Status.FAILED, tenant=None, older_than_seconds=-9)

@@ -21,7 +21,7 @@ from jobs.errors import JobError, RecordsUnavailable
 from jobs.job import Job, Priority, Status
 from jobs.outbox import Event, Outbox
 from jobs.store import JobStore
-from jobs.store.requests import Once
+from jobs.store.requests import IdempotencyKey
 from jobs.store.work import Renewal
 from tests.contract.oracle import ACTIVE, MAX_CRASHES, MAX_RUNNING, SLOTS, Model, Oracle
 from tests.jobs_of import A_PICTURE, a_job
@@ -78,8 +78,8 @@ class Life(RuleBasedStateMachine):
     @rule(tenant=TENANTS, priority=st.sampled_from(Priority), times=REPLIES, key=st.sampled_from(["", "k"]))
     def submit(self, tenant: str, priority: Priority, times: int, key: str) -> None:
         job = a_job(tenant=tenant, priority=priority)
-        once = Once(key, "print") if key else None
-        earlier = self.store.recall(tenant, once) if once else None
+        once = IdempotencyKey(key, "print") if key else None
+        earlier = self.store.find_by_idempotency_key(tenant, once) if once else None
         for _ in range(times):
             assert self.store.submit(job, once) == (earlier[0] if earlier else job.id)
         if not earlier:
@@ -227,7 +227,7 @@ class Life(RuleBasedStateMachine):
     @rule(index=st.sampled_from(INDEXES))
     def lose_an_index_and_rebuild_it(self, index: str) -> None:
         self.store.redis.delete(index)
-        self.store.mend(lease_seconds=1000)
+        self.store.repair_indexes(lease_seconds=1000)
         if index == redis_keys.RUNNING:
             for job in self.oracle.running():
                 job.lapsed = False  # it has a new lease
@@ -260,7 +260,7 @@ class Life(RuleBasedStateMachine):
         pipe.zrange(redis_keys.PARKED, 0, -1)
         pipe.hgetall(redis_keys.CENSUS)
         for worker in ("w1", "w2"):
-            pipe.smembers(redis_keys.HANDS + worker)
+            pipe.smembers(redis_keys.HELD_JOBS + worker)
         *records, queue, delayed, running, deadlines, expiry, parked, census, first, second = pipe.execute()
 
         for job, record, events in zip(jobs, records[::2], records[1::2], strict=True):

@@ -13,9 +13,9 @@ import pytest
 from jobs import redis_keys
 from jobs.errors import JobError, QueueFull, RecordsUnavailable, TooManyJobs
 from jobs.job import Job, Priority, Status
-from jobs.scripts import RECORD
+from jobs.scripts import RECORD_FORMAT
 from jobs.store import JobStore
-from jobs.store.requests import Limits, Once
+from jobs.store.requests import IdempotencyKey, Limits
 from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
@@ -48,7 +48,7 @@ def read(store: JobStore, job: Job) -> Job:
 
 
 def place(store: JobStore, job: Job) -> int:
-    return store.places([read(store, job)])[job.id].position
+    return store.queue_positions([read(store, job)])[job.id].position
 
 
 def renew(store: JobStore, job: Job, *, step: int = 0, vouched: bool = True, lease_seconds: int = 30) -> str:
@@ -206,7 +206,7 @@ def test_leases_that_run_out_all_the_time_never_make_two_results(store):
     def work(_: int) -> None:
         for _ in range(400):
             token = uuid4().hex
-            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000, RECORD, 10**6, 10**6)
+            pairs = store._run("claim", token, WORKER, 5, uuid4().hex[:16], 1000, RECORD_FORMAT, 10**6, 10**6)
             if pairs:
                 job = Job.from_record(dict(zip(pairs[::2], pairs[1::2], strict=True)))
                 time.sleep(0.004)
@@ -370,11 +370,14 @@ def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
     assert store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=32).tenant == "other"
 
 
-def test_places_cost_one_look_at_the_fleet_however_many_are_asked(store):
+def test_positions_cost_one_look_at_the_fleet_however_many_are_asked(store):
     for number in range(40):
         store.renew(f"w{number}", {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
     jobs = [submit(store) for _ in range(41)]
-    one, all_of_them = commands(store, lambda: store.places(jobs[:1])), commands(store, lambda: store.places(jobs))
+    one, all_of_them = (
+        commands(store, lambda: store.queue_positions(jobs[:1])),
+        commands(store, lambda: store.queue_positions(jobs)),
+    )
     assert all_of_them - one <= 40 * 4
 
 
@@ -393,7 +396,7 @@ def test_deleting_leaves_nothing_but_an_order_to_empty_the_folder(store):
     finish(store, job)
     assert store.delete(job.id, job.tenant) == "deleted"
     assert store.get(job.id, job.tenant) is None
-    assert store.trash() == [job.folder]
+    assert store.trashed_folders() == [job.folder]
     left = [key for key in store.redis.keys("*") if job.id in key]
     held = [key for key in store.redis.keys("*") if store.redis.type(key) == "zset" and store.redis.zscore(key, job.id)]
     assert (left, held) == ([], [])
@@ -405,7 +408,7 @@ def test_what_has_been_kept_long_enough_is_removed(store):
     finish(store, job)
     store.expire()
     assert store.get(job.id, job.tenant) is None
-    assert store.trash() == [job.folder]
+    assert store.trashed_folders() == [job.folder]
 
 
 def test_pages_follow_each_other_newest_first(store):
@@ -436,7 +439,7 @@ def test_the_fleet_is_who_has_been_heard_of(store):
     for _ in range(4):
         submit(store)
     claim(store)
-    assert store.wanted_workers() == 3
+    assert store.wanted_wakeups() == 3
     store.redis.zadd(redis_keys.WORKERS, {"w1": 1})
     store.expire()
     store.retire("w2")
@@ -466,9 +469,9 @@ def test_a_full_redis_refuses_jobs_and_lets_running_ones_end(store, redis_memory
 def test_no_wake_ups_are_sent_into_a_full_redis(store, redis_memory):
     store.renew(WORKER, {"slots": 2, "checkpoint": {}}, [], lease_seconds=30)
     submit(store)
-    assert store.wanted_workers() == 1
+    assert store.wanted_wakeups() == 1
     redis_memory(0.9)
-    assert store.wanted_workers() == 0
+    assert store.wanted_wakeups() == 0
 
 
 def test_a_redis_that_is_not_there_is_said_within_two_seconds():
@@ -480,13 +483,13 @@ def test_a_redis_that_is_not_there_is_said_within_two_seconds():
 
 
 def test_a_tenant_may_have_so_many_jobs_waiting_and_another_is_not_touched(store):
-    once, two = Once("key", "print"), Limits(own=2)
+    once, two = IdempotencyKey("key", "print"), Limits(own=2)
     first = a_job()
     assert store.submit(first, once, two) == first.id
     assert store.submit(a_job(), None, two)
     with pytest.raises(TooManyJobs):
-        store.submit(a_job(), Once("refused", "print"), two)
-    assert store.recall("default", Once("refused", "print")) is None
+        store.submit(a_job(), IdempotencyKey("refused", "print"), two)
+    assert store.find_by_idempotency_key("default", IdempotencyKey("refused", "print")) is None
     assert store.submit(a_job(), once, two) == first.id, "a repeated one is no other one"
     assert store.submit(a_job(tenant="acme"), None, two)
     claim(store)
@@ -508,7 +511,9 @@ def test_tenants_share_evenly_and_places_tell_exactly_who_goes_first(store):
     for _ in range(10):
         claim(store)
         jobs.append(submit(store, tenant=chance.choice("abc")))
-    foretold = {job.id: found.position for job in jobs if (found := store.places([read(store, job)]).get(job.id))}
+    foretold = {
+        job.id: found.position for job in jobs if (found := store.queue_positions([read(store, job)]).get(job.id))
+    }
     claims = [claim(store).id for _ in foretold]
     assert {job: claims.index(job) for job in foretold} == foretold
     assert claim(store) is None
@@ -597,18 +602,18 @@ def test_the_queue_is_bounded_and_says_when_to_come_back(store):
         with pytest.raises(QueueFull):
             store.submit(a_job(), None, limits)
     store.admit("default", Limits(all=6, wait_seconds=90))
-    once = Once("key", "print")
+    once = IdempotencyKey("key", "print")
     store.submit(a_job(), once)
     store.admit("default", Limits(all=0), once.key)
 
 
 def test_what_was_foretold_is_compared_with_what_happened(store):
-    assert store.promises() is None
+    assert store.eta_accuracy() is None
     store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
     for _ in range(3):
         job = claimed(store)
         time.sleep(0.2)
         finish(store, job)
-    told = store.promises()
+    told = store.eta_accuracy()
     assert told.jobs == 2, "before the first end nothing was foretold"
     assert told.median_error_seconds < 0.2 <= told.median_seconds

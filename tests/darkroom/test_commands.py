@@ -168,7 +168,7 @@ def test_the_doctor_names_records_that_are_not_whole_and_what_becomes_of_them(da
     assert broken[no_status].endswith("The keeper fills in what it lacks and ends the job as failed.")
     assert "has no number as crashes. The keeper fills in what it lacks and removes crashes." in broken[no_number]
     assert "cannot be read: it has no input. No worker can run the job" in broken[no_input]
-    store.mend(lease_seconds=30)
+    store.repair_indexes(lease_seconds=30)
     assert set(said()) == {no_input}
     assert darkroom("wait", no_status).exit_code == 8
     assert "queued" in darkroom("status", no_number).stdout

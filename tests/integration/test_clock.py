@@ -187,7 +187,7 @@ def test_a_keeper_whose_clock_is_ahead_removes_nothing_before_its_time(bucket, s
     assert house.is_ours()
     unaccepted = a_job()
     pictures.put_input(unaccepted.folder, jpeg, "image/jpeg", (96, 64))
-    invitation = pictures.invite("default", "u", most_bytes=10**6, seconds=60)
+    invitation = pictures.presign_upload("default", "u", most_bytes=10**6, seconds=60)
     sent = httpx.post(invitation.url, data=dict(invitation.fields), files={"file": jpeg}, trust_env=False)
     assert sent.is_success, sent.text
     wrong_clock(30 * 86_400)

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from darkroom.local.authority import Authority
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.job import Status
 from jobs.provenance import pixels_sha256
 from jobs.settings import Settings
@@ -299,7 +299,7 @@ def test_a_deleted_job_is_forgotten_by_its_pixels_but_its_signature_stays(client
 
 def test_strangers_learn_that_a_picture_was_made_here_but_not_by_which_job(client, context, signing, apps):
     _, output = edit(client, context(), picture("PNG"))
-    key = Keyring(JobStore.connect(signing.redis_url, timeout=5).redis).make("acme", frozenset({Scope.READ}))[1]
+    key = ApiKeys(JobStore.connect(signing.redis_url, timeout=5).redis).make("acme", frozenset({Scope.READ}))[1]
     locked = apps(signing.model_copy(update={"auth": "on"}))
     report = check(locked, output, headers={"Authorization": f"Bearer {key}"})
     assert (report["made_here"], report["job"]) == (True, None)

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.dialects.native import Service, dialect_app
 from api.main import create_app
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.integration.conftest import client_of
@@ -74,7 +74,7 @@ def test_events_come_while_the_job_goes_on_and_a_stream_left_early_is_closed(cal
     job_id = calls.post("/parrot/v1/edits", content=jpeg).json()["job"]["id"]
     for _ in range(3):
         assert calls.get(f"/parrot/v1/edits/{job_id}/first-event").json() == "queued"
-    assert calls.app.state.parts.seats.taken.total() == 0
+    assert calls.app.state.services.connections.taken.total() == 0
     calls.post(f"/v1/jobs/{job_id}/cancel")
     assert calls.get(f"/parrot/v1/edits/{job_id}/story").json() == ["status", "done"]
 
@@ -90,7 +90,7 @@ def test_a_refusal_is_passed_on_in_its_own_words(calls):
 def test_whoever_calls_the_dialect_is_who_calls_the_api(settings, store: JobStore, jpeg):
     app = create_app(settings.model_copy(update={"auth": "on"}))
     app.mount("/parrot/v1", dialect_app("A dialect", router, app))
-    _, key = Keyring(store.redis).make("anna", frozenset({Scope.SUBMIT, Scope.READ}), "hers")
+    _, key = ApiKeys(store.redis).make("anna", frozenset({Scope.SUBMIT, Scope.READ}), "hers")
     with client_of(app) as calls:
         refused = calls.post("/parrot/v1/edits", content=jpeg)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")

@@ -13,7 +13,7 @@ import uvicorn
 from api.main import create_app
 from api.protocol import BoundedHttp
 from jobs import redis_keys
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.settings import Settings
 from jobs.store.work import Renewal
 from tests.integration.conftest import submit
@@ -179,9 +179,9 @@ def test_there_is_room_for_so_many_streams_and_no_more(settings, jpeg):
 
 def test_one_tenant_cannot_take_the_places_of_the_others(settings, store):
     caps = {"auth": "on", "max_streams": 3, "max_streams_per_tenant": 2}
-    keyring = Keyring(store.redis, None)
+    api_keys = ApiKeys(store.redis, None)
     greedy, other = (
-        {"Authorization": f"Bearer {keyring.make(tenant, frozenset({Scope.READ}))[1]}"}
+        {"Authorization": f"Bearer {api_keys.make(tenant, frozenset({Scope.READ}))[1]}"}
         for tenant in ("greedy", "other")
     )
     with serving(settings.model_copy(update=caps)) as http, ExitStack() as open_streams:

@@ -248,7 +248,7 @@ def test_a_picture_that_finds_no_place_is_not_said_to_be_out_of_reach(monkeypatc
     async def story() -> None:
         fetcher = Fetcher(settings_for(443))
         for _ in range(PLACES // SHARE):
-            await fetcher._places.take("a", seconds=1)
+            await fetcher._slots.acquire("a", seconds=1)
         with pytest.raises(Unavailable):
             await fetcher.get("https://example.com/", limit=9, tenant="a")
 

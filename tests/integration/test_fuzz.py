@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from api import strict_json
 from api.openapi import WHITE
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.job import new_id
 from jobs.outbox import Endpoint, Event, Outbox
 from jobs.settings import Settings
@@ -61,7 +61,7 @@ def test_the_api_does_what_its_document_says(locked: Settings, store, pictures, 
     words = HOSTILE_WORDS.read_text().replace("$LONG", "a" * 60_000) if who.startswith("a hostile") else ""
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.read_text() + words)
-    foreign, users = (Keyring(store.redis).make(name, USER)[1] for name in ("acme", "umbrella"))
+    foreign, users = (ApiKeys(store.redis).make(name, USER)[1] for name in ("acme", "umbrella"))
     key = users if who == "user" else ADMIN_KEY
     with serving(locked.model_copy(update=PATIENT)) as http:
         http.headers["Authorization"] = f"Bearer {foreign}"

@@ -374,7 +374,7 @@ def test_nobody_else_waits_behind_the_decoders(client, settings, jpeg):
     state = client.app.state
     with ThreadPoolExecutor(60) as pool, ExitStack() as busy:
         for _ in range(settings.decoders):
-            busy.enter_context(state.parts.photos._turns)
+            busy.enter_context(state.services.photos._turns)
         uploads = [pool.submit(submit, client, jpeg) for _ in range(60)]
         until(lambda: state.registry.get_sample_value("darkroom_http_requests_under_way") >= 60, what="all wait")
         assert client.get("/v1/queue").status_code == 200

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from darkroom.local.servers import SeaweedFS
 from jobs import redis_keys
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.job import Job, Status, born_ms
 from jobs.outbox import Attempt, Event, Outbox
 from jobs.pictures import NoSuchPicture, PictureStore
@@ -75,7 +75,7 @@ def test_one_round_tidies_up_after_more_jobs_than_a_second_brings(house, store, 
         store.cancel(job.id, job.tenant)
     house.close_books()
     assert names(pictures) == {f"{job.folder}/end.json" for job in jobs}
-    assert store.ended() == []
+    assert store.unwritten_ends() == []
 
 
 def test_results_of_attempts_that_lost_their_job_are_removed(bucket, jpeg, store, pictures, house):
@@ -161,8 +161,8 @@ def test_a_lost_redis_is_rebuilt_with_every_unfinished_job_and_no_other(bucket, 
 
 
 def test_keys_and_webhooks_come_back_encrypted_from_the_bucket(bucket, store, pictures, house):
-    keyring, outbox = Keyring(store.redis), Outbox(store)
-    _, secret = keyring.make("acme", frozenset({Scope.READ}), "laptop")
+    api_keys, outbox = ApiKeys(store.redis), Outbox(store)
+    _, secret = api_keys.make("acme", frozenset({Scope.READ}), "laptop")
     endpoint = outbox.register("acme", "https://hooks.example/x", (Event.COMPLETED,))
     own, signing = outbox.endpoint("default", "acme"), outbox.signing_key().jwk()
     house.round()
@@ -175,7 +175,7 @@ def test_keys_and_webhooks_come_back_encrypted_from_the_bucket(bucket, store, pi
     with pytest.raises(BackupError):
         Backup(store, pictures, "another secret, of thirty-two letters").restore()
     rebuild(store, pictures, Backup(store, pictures, BACKUP_KEY))
-    assert keyring.find(secret).name == "laptop"
+    assert api_keys.find(secret).name == "laptop"
     assert outbox.endpoints("acme") == [endpoint]
     assert outbox.endpoint("default", "acme") == own
     assert outbox.signing_key().jwk() == signing
@@ -203,18 +203,18 @@ def test_lost_indexes_are_rebuilt_from_the_records(store):
     indexes = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY, redis_keys.ENDED)
     before = {name: store.redis.zrange(name, 0, -1, withscores=True) for name in indexes}
     listed = {t: [j.id for j in store.page(t, status=None, limit=9, after=None)] for t in "ab"}
-    assert store.mend(lease_seconds=30) == 0
+    assert store.repair_indexes(lease_seconds=30) == 0
 
-    for name in [*indexes, *store.redis.scan_iter(redis_keys.INDEX + "*"), redis_keys.HANDS + "w"]:
+    for name in [*indexes, *store.redis.scan_iter(redis_keys.INDEX + "*"), redis_keys.HELD_JOBS + "w"]:
         store.redis.delete(name)
     store.redis.zadd(redis_keys.QUEUE, {over.id: 5, running.id: 6})
-    assert store.mend(lease_seconds=30) == 5
+    assert store.repair_indexes(lease_seconds=30) == 5
     after = {name: store.redis.zrange(name, 0, -1, withscores=True) for name in indexes}
     assert after.pop(redis_keys.RUNNING)[0][0] == before.pop(redis_keys.RUNNING)[0][0] == running.id
     assert after == before
     assert {job_id for job_id, _ in after[redis_keys.QUEUE]} == waiting
     assert {t: [j.id for j in store.page(t, status=None, limit=9, after=None)] for t in "ab"} == listed
-    assert store.mend(lease_seconds=30) == 0
+    assert store.repair_indexes(lease_seconds=30) == 0
 
 
 def test_after_its_retention_redis_holds_nothing_that_names_the_job(bucket, jpeg, store, pictures, house):

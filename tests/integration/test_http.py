@@ -14,7 +14,7 @@ from PIL import Image
 
 from darkroom.local.servers import Valkey
 from jobs import redis_keys
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.errors import NotFound, QueueFull, RecordsUnavailable
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -164,7 +164,7 @@ def away(*_: object) -> None:
     raise RecordsUnavailable("The job records (Redis) do not answer.")
 
 
-@pytest.mark.parametrize("method", ["get", "places"])
+@pytest.mark.parametrize("method", ["get", "queue_positions"])
 @pytest.mark.parametrize("headers", [{}, {"Prefer": "wait=5"}])
 def test_an_accepted_job_is_told_of_even_where_its_record_cannot_be_read(
     client, jpeg, store, monkeypatch, method, headers
@@ -289,15 +289,15 @@ def test_a_stream_of_an_ended_job_takes_no_seat(settings, jpeg):
 
 def test_a_stream_ends_when_its_key_is_revoked(settings, store, monkeypatch):
     monkeypatch.setattr("api.routes.events.HEARTBEAT", 0.2)
-    keyring = Keyring(store.redis, None)
-    key, secret = keyring.make("studio", frozenset({Scope.READ}))
+    api_keys = ApiKeys(store.redis, None)
+    key, secret = api_keys.make("studio", frozenset({Scope.READ}))
     with (
         serving(settings.model_copy(update={"auth": "on"})) as http,
         http.stream("GET", "/v1/events", headers={"Authorization": f"Bearer {secret}"}, timeout=5) as stream,
     ):
         assert stream.status_code == 200
         time.sleep(0.5)
-        keyring.revoke(key.id)
+        api_keys.revoke(key.id)
         assert list(stream.iter_lines()) == []
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from jobs import redis_keys
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.errors import JobError
 from jobs.job import new_id
 from jobs.settings import Settings
@@ -35,7 +35,7 @@ def test_a_paused_queue_accepts_and_hands_out_nothing(client, jpeg, store):
     assert client.post("/v1/admin/queue/pause").json()["paused"] is True
     submit(client, jpeg)
     assert claim(store) is None
-    assert store.wanted_workers() == 0, "nobody is woken for nothing"
+    assert store.wanted_wakeups() == 0, "nobody is woken for nothing"
     queue = client.get("/v1/queue").json()
     assert (queue["paused"], queue["queued"], queue["estimated_wait_seconds"]) == (True, 1, None)
     assert store.fail(running, BROKE), "what runs goes on to its end"
@@ -133,7 +133,7 @@ def test_pruning_removes_what_is_over_and_matches_and_nothing_else(client, jpeg,
     assert client.get(canceled["urls"]["self"]).status_code == 200
     assert prune(older_than_seconds=0) == 1
     assert client.get(waiting["urls"]["self"]).json()["status"] == "queued"
-    assert len(store.trash()) == 2, "the keeper empties their folders"
+    assert len(store.trashed_folders()) == 2, "the keeper empties their folders"
     assert client.post("/v1/admin/queue/prune", json={}).status_code == 422
     assert client.post("/v1/admin/queue/prune", json={"older_than_seconds": 0, "status": "queued"}).status_code == 422
 
@@ -146,7 +146,7 @@ def test_what_operators_list_comes_in_pages(settings, apps, store, path):
     for tenant in ("a", "b", "c"):
         store.submit(a_job(tenant=tenant))
         store.fail(claim(store), BROKE)
-        Keyring(store.redis).make(tenant, frozenset(Scope))
+        ApiKeys(store.redis).make(tenant, frozenset(Scope))
     everything = client.get(f"/v1/admin/{path}").json()
     assert (len(everything["data"]), everything["has_more"], everything["next"]) == (3, False, None)
     first = client.get(f"/v1/admin/{path}", params={"limit": 2}).json()

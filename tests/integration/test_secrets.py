@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from darkroom.local.ports import free_ports
-from jobs.api_keys import KEY
+from jobs.api_keys import KEY_PATTERN
 from jobs.settings import Settings
 from tests.conftest import ROOT, everything_in
 from tests.integration.conftest import submit
@@ -69,7 +69,7 @@ def test_no_secret_is_logged_kept_or_answered(http, log, settings, store, jpeg):
     answers: list[httpx.Response] = []
     made = call("POST", "/v1/admin/keys", ADMIN_KEY, json={"tenant": "acme"}).json()["key"]
     answers.clear()  # the one answer that has to show it
-    secret = KEY.fullmatch(made)[2]
+    secret = KEY_PATTERN.fullmatch(made)[2]
     wrong = made[:-1] + ("0" if made[-1] != "0" else "1")
     session = call("POST", "/v1/session", made).cookies["darkroom_session"]
     http.cookies.clear()

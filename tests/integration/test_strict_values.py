@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from jobs import redis_keys
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.errors import ScriptFailed
 from jobs.job import Job, Picture, new_id
 from jobs.settings import Settings
@@ -192,7 +192,7 @@ def test_no_body_is_read_before_the_caller_is_known(store, server):
         status, body = answer_to_half(server, method, path)
         assert (status, body["type"]) == (401, "urn:darkroom:problem:unauthorized"), path
         scope = Scope.SUBMIT if path.startswith("/v1/credentials") else Scope.READ
-        key = Keyring(store.redis).make("acme", frozenset({scope}))[1]
+        key = ApiKeys(store.redis).make("acme", frozenset({scope}))[1]
         assert answer_to_half(server, method, path, **bearer(key))[0] == 403, path
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.job import Job, new_id
 from jobs.outbox import Event, Outbox
 from jobs.settings import Settings
@@ -114,7 +114,7 @@ def tenant(locked, store, apps: Apps) -> Callable[[str], TestClient]:
     """A client with a key of a tenant of its own."""
 
     def make(name: str) -> TestClient:
-        _, key = Keyring(store.redis).make(name, BOTH)
+        _, key = ApiKeys(store.redis).make(name, BOTH)
         return apps(locked, headers={"Authorization": f"Bearer {key}"})
 
     return make
@@ -231,8 +231,8 @@ def test_what_names_no_record_tells_nothing_of_other_tenants(owner, other, jobs,
 def test_a_stream_tells_of_its_own_tenants_jobs(settings, locked, store, jpeg):
     from tests.integration.test_events import events, serving
 
-    keyring = Keyring(store.redis)
-    keys = [keyring.make(name, BOTH)[1] for name in ("acme", "umbrella")]
+    api_keys = ApiKeys(store.redis)
+    keys = [api_keys.make(name, BOTH)[1] for name in ("acme", "umbrella")]
     with serving(locked) as http:
         made = []
         for key in keys:

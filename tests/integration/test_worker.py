@@ -16,7 +16,7 @@ from jobs.errors import StorageUnavailable
 from jobs.job import Job, Status
 from jobs.operator import Operator
 from jobs.pictures import NoSuchPicture, PictureStore
-from jobs.wakeups import Hints
+from jobs.wakeups import Wakeups
 from pipeline.edit import Pipeline, Progress
 from pipeline.engine import Turn
 from pipeline.errors import PipelineError
@@ -261,7 +261,7 @@ def test_a_slot_runs_jobs_until_none_is_left(client, context, store):
 
 @pytest.fixture
 def keeper(store, settings) -> Keeper:
-    return Keeper(store, Hints.connect(settings, store, timeout=1), settings)
+    return Keeper(store, Wakeups.connect(settings, store, timeout=1), settings)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_the_end_of_a_job_is_written_into_the_bucket(client, context, store, pic
     maintenance.round()
     end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
     assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
-    assert store.ended() == []
+    assert store.unwritten_ends() == []
 
 
 def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, maintenance):
@@ -285,7 +285,7 @@ def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, mainte
     maintenance.round()
     with pytest.raises(NoSuchPicture):
         pictures.read(f"default/{job['id']}/input.jpg")
-    assert store.trash() == []
+    assert store.trashed_folders() == []
 
 
 def test_the_keeper_waits_one_lease_after_a_gap_of_its_own(client, store, keeper):
@@ -307,26 +307,26 @@ def test_what_cannot_be_written_into_the_bucket_is_kept_for_later(client, store,
     ended = submit(client, PHOTO, steps=2)
     client.post(ended["urls"]["cancel"])
     Maintenance(store, away, settings).round()
-    assert [job.id for job in store.ended()] == [ended["id"]], "kept for when the storage is back"
+    assert [job.id for job in store.unwritten_ends()] == [ended["id"]], "kept for when the storage is back"
     with pytest.raises(StorageUnavailable):
         away.ping()
 
 
 def test_wake_ups_are_as_many_as_find_work_and_a_free_slot(client, store, settings):
-    hints = Hints.connect(settings, store, timeout=1)
+    wakeups = Wakeups.connect(settings, store, timeout=1)
     for _ in range(5):
         submit(client, PHOTO, steps=2)
-    assert hints.top_up() == 0, "nobody is there to wake"
+    assert wakeups.top_up() == 0, "nobody is there to wake"
     store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
-    assert hints.top_up() == 3
-    assert hints.top_up() == 0, "they are still on their way"
+    assert wakeups.top_up() == 3
+    assert wakeups.top_up() == 0, "they are still on their way"
     assert store.redis.llen("dk:broker:wake-ups") == 3
 
 
 def test_a_broker_that_is_away_never_fails_a_submit(settings, store):
     away = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
     store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
-    assert Hints.connect(away, store, timeout=0.5).top_up() == 0
+    assert Wakeups.connect(away, store, timeout=0.5).top_up() == 0
 
 
 def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, store, settings):
@@ -335,7 +335,7 @@ def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, 
     job = store.claim("w", lease_seconds=1, token="t")
     store.redis.zadd("dk:running", {job.id: 1})
     store.redis.delete("dk:census")
-    Keeper(store, Hints.connect(settings, store, timeout=1), settings, KeeperMetrics(registry)).tick()
+    Keeper(store, Wakeups.connect(settings, store, timeout=1), settings, KeeperMetrics(registry)).tick()
     assert registry.get_sample_value("darkroom_jobs_taken_back_total") == 1
     counted = {kind: number for kind, number in store.census().items() if number}
     assert counted == {("queued", "pix2pix-full", "normal"): 1}, "the keeper has put it right"

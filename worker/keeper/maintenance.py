@@ -84,21 +84,21 @@ class Maintenance:
 
     def close_books(self) -> None:
         """Write `end.json` beside each ended job, so that the bucket alone tells which jobs are over."""
-        self._for_each(self._close_book, self.store.ended())
+        self._for_each(self._close_book, self.store.unwritten_ends())
 
     def _close_book(self, job: Job) -> None:
         end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
         output = asdict(job.output) if job.output else None
         self.pictures.put_document(job.folder, "end.json", {**end, "output": output, "error": job.error})
-        self.store.forget_ended(job.id)
+        self.store.mark_end_written(job.id)
 
     def empty_trash(self) -> None:
         """Empty the folders of removed jobs."""
-        self._for_each(self._empty, self.store.trash())
+        self._for_each(self._empty, self.store.trashed_folders())
 
     def _empty(self, folder: str) -> None:
         self.pictures.empty(folder)
-        self.store.forget_trash(folder)
+        self.store.forget_trashed_folder(folder)
 
     def _for_each(self, step: Callable[[T], None], items: Sequence[T]) -> None:
         """Some at a time, for each waits for the storage. The first failure ends it."""
@@ -142,7 +142,7 @@ class Maintenance:
         removed, now = 0, self.pictures.now()
         patience = self.settings.retention_seconds if orphaned is None else orphaned
         for folders in _batches(self.pictures.folders(), 200):
-            marks = self.store.marks([folder.job_id for folder in folders])
+            marks = self.store.statuses_and_fences([folder.job_id for folder in folders])
             for folder in folders:
                 if folder.job_id in marks:
                     removed += self._drop_stale(folder, *marks[folder.job_id], written_before=now - stale)
@@ -173,7 +173,7 @@ class Maintenance:
         """
         document = self.pictures.document(OWN_FOLDER, "instance.json")
         known = document["instance"] if document else None
-        self._instance = self.store.instance() if known else self.store.become(uuid4().hex)
+        self._instance = self.store.instance() if known else self.store.adopt_instance(uuid4().hex)
         if known is None:
             self.pictures.put_document(OWN_FOLDER, "instance.json", {"instance": self._instance})
         elif known != self._instance:

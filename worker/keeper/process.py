@@ -20,7 +20,7 @@ from jobs.errors import Unavailable
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
-from jobs.wakeups import Hints
+from jobs.wakeups import Wakeups
 from worker.keeper.maintenance import Maintenance
 from worker.keeper.webhook_delivery import WebhookSender
 from worker.metrics import KeeperMetrics, registry_of, serve_metrics
@@ -36,9 +36,11 @@ MEMORY_ALARM = 0.7  #: of Redis' memory
 class Keeper:
     """Sees to it that every accepted job ends."""
 
-    def __init__(self, store: JobStore, hints: Hints, settings: Settings, metrics: KeeperMetrics | None = None) -> None:
+    def __init__(
+        self, store: JobStore, wakeups: Wakeups, settings: Settings, metrics: KeeperMetrics | None = None
+    ) -> None:
         self.store = store
-        self.hints = hints
+        self.wakeups = wakeups
         self.settings = settings
         self.metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._name = f"{socket.gethostname()}-{os.getpid()}"
@@ -67,13 +69,13 @@ class Keeper:
             log.warning("no round: %s", error)
             return
         self._last_tick = now
-        self.hints.top_up()
+        self.wakeups.top_up()
 
     def _mend(self, now: float) -> None:
         """At the start and now and then: what is in no index would never be looked at."""
         if now < self._mends_from:
             return
-        if mended := self.store.mend(lease_seconds=self.settings.lease_seconds):
+        if mended := self.store.repair_indexes(lease_seconds=self.settings.lease_seconds):
             log.warning("%s jobs were in the wrong places", mended)
         self._mends_from = now + MENDING
 
@@ -124,4 +126,4 @@ def main() -> None:
     serve_metrics(registry, settings.keeper_metrics_port, settings)
     WebhookSender.start(settings, metrics)
     Maintenance.start(settings, pictures)
-    Keeper(store, Hints.connect(settings, store, timeout=5), settings, metrics).run()
+    Keeper(store, Wakeups.connect(settings, store, timeout=5), settings, metrics).run()

@@ -18,7 +18,7 @@ from PIL import Image
 
 from api.main import create_app
 from darkroom.local.servers import SeaweedFS, Valkey
-from jobs.api_keys import Keyring, Scope
+from jobs.api_keys import ApiKeys, Scope
 from jobs.errors import JobError
 from jobs.outbox import Event, Outbox
 from jobs.pictures import PictureStore
@@ -66,7 +66,7 @@ def fill(settings: Settings) -> dict[str, Any]:
     store, pictures = JobStore.connect(settings.redis_url, timeout=5), PictureStore.connect(settings, timeout=10)
     house = Maintenance(store, pictures, settings)
     house.round()
-    ring, outbox = Keyring(store.redis), Outbox(store)
+    ring, outbox = ApiKeys(store.redis), Outbox(store)
     _, key = ring.make("default", frozenset(Scope), "laptop")
     ring.make("acme", frozenset({Scope.READ}), "Über-reader")
     heard = outbox.register("default", "https://hooks.example/heard", tuple(Event))

@@ -1,4 +1,4 @@
-"""Places are shared out fairly: no tenant has more than its share, and a free one goes to who has the fewest."""
+"""Slots are shared out fairly: no tenant has more than its share, and a free one goes to who has the fewest."""
 
 import asyncio
 import random
@@ -7,20 +7,20 @@ from collections import Counter
 import pytest
 
 from jobs.errors import Unavailable
-from jobs.places import Places
+from jobs.fair_slots import FairSlots
 
 LONG = 30.0
 
 
 def test_a_tenant_that_holds_its_share_keeps_no_other_waiting():
     async def story() -> None:
-        places = Places(8, 2)
-        greedy = [asyncio.create_task(places.take("greedy", seconds=LONG)) for _ in range(50)]
+        slots = FairSlots(8, 2)
+        greedy = [asyncio.create_task(slots.acquire("greedy", seconds=LONG)) for _ in range(50)]
         await asyncio.sleep(0)
-        assert places.taken == {"greedy": 2}
+        assert slots.taken == {"greedy": 2}
         for tenant in ("b", "c", "d"):
-            await places.take(tenant, seconds=LONG)
-        assert places.taken == {"greedy": 2, "b": 1, "c": 1, "d": 1}
+            await slots.acquire(tenant, seconds=LONG)
+        assert slots.taken == {"greedy": 2, "b": 1, "c": 1, "d": 1}
         for task in greedy:
             task.cancel()
 
@@ -29,19 +29,19 @@ def test_a_tenant_that_holds_its_share_keeps_no_other_waiting():
 
 def test_a_free_place_goes_to_who_has_the_fewest():
     async def story() -> None:
-        places = Places(4, 3)
+        slots = FairSlots(4, 3)
         for tenant in ("a", "a", "a", "b"):
-            await places.take(tenant, seconds=LONG)
+            await slots.acquire(tenant, seconds=LONG)
         turns: list[str] = []
 
         async def wait(tenant: str) -> None:
-            await places.take(tenant, seconds=LONG)
+            await slots.acquire(tenant, seconds=LONG)
             turns.append(tenant)
 
         waiting = [asyncio.create_task(wait(tenant)) for tenant in ("b", "b", "c")]
         await asyncio.sleep(0)
         for _ in range(3):
-            places.give_back("a")
+            slots.release("a")
         await asyncio.gather(*waiting)
         assert turns[0] == "c"
 
@@ -50,17 +50,17 @@ def test_a_free_place_goes_to_who_has_the_fewest():
 
 def test_who_waits_in_vain_takes_no_place():
     async def story() -> None:
-        places = Places(1, 1)
-        await places.take("a", seconds=LONG)
+        slots = FairSlots(1, 1)
+        await slots.acquire("a", seconds=LONG)
         with pytest.raises(Unavailable):
-            await places.take("b", seconds=0.01)
-        canceled = asyncio.create_task(places.take("b", seconds=LONG))
+            await slots.acquire("b", seconds=0.01)
+        canceled = asyncio.create_task(slots.acquire("b", seconds=LONG))
         await asyncio.sleep(0)
         canceled.cancel()
         await asyncio.wait([canceled])
-        places.give_back("a")
-        assert not places.taken
-        await places.take("c", seconds=LONG)
+        slots.release("a")
+        assert not slots.taken
+        await slots.acquire("c", seconds=LONG)
 
     asyncio.run(story())
 
@@ -68,10 +68,10 @@ def test_who_waits_in_vain_takes_no_place():
 @pytest.mark.parametrize("seed", range(20))
 def test_places_are_neither_lost_nor_given_twice(seed):
     async def story() -> None:
-        dice, places, inside = random.Random(seed), Places(5, 2), Counter()
+        dice, slots, inside = random.Random(seed), FairSlots(5, 2), Counter()
 
         async def use(tenant: str) -> None:
-            async with places.place(tenant, seconds=dice.choice([0.0, 0.001, LONG])):
+            async with slots.slot(tenant, seconds=dice.choice([0.0, 0.001, LONG])):
                 inside[tenant] += 1
                 assert inside[tenant] <= 2
                 assert inside.total() <= 5
@@ -86,6 +86,6 @@ def test_places_are_neither_lost_nor_given_twice(seed):
             task.cancel()
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
             assert ended is None or isinstance(ended, Unavailable | asyncio.CancelledError)
-        assert not places.taken
+        assert not slots.taken
 
     asyncio.run(story())

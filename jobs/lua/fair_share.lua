@@ -7,26 +7,26 @@
 
 local TURN = 1000000
 
-local function present_turn()
+local function virtual_time()
   local turn = tonumber(redis.call('HGET', STATS, 'turn') or 0)
   if turn == 0 or redis.call('ZCARD', QUEUE) == 0 then turn = math.max(turn, now_us()) end
   return turn
 end
 
-local function take_turn(tenant, priority)
+local function take_virtual_start(tenant, priority)
   local line = tenant .. ' ' .. priority
-  local turn = math.max(present_turn(), tonumber(redis.call('ZSCORE', TURNS, line) or 0))
+  local turn = math.max(virtual_time(), tonumber(redis.call('ZSCORE', TURNS, line) or 0))
   redis.call('ZADD', TURNS, turn + TURN, line)
   return turn
 end
 
 -- A job that leaves the queue without having run leaves its turn to the tenant's next one.
-local function give_turn_back(tenant, priority)
+local function give_virtual_start_back(tenant, priority)
   local line = tenant .. ' ' .. priority
   if redis.call('ZSCORE', TURNS, line) then redis.call('ZINCRBY', TURNS, -TURN, line) end
 end
 
-local function begin_turn(id)
+local function advance_virtual_time(id)
   local turn = math.max(tonumber(redis.call('HGET', STATS, 'turn') or 0), tonumber(get(id, 'turn') or 0))
   redis.call('HSET', STATS, 'turn', turn)
   redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', turn)

@@ -12,10 +12,10 @@ local function drop_from(keys, member)
   for _, key in ipairs(keys) do changes = changes + redis.call('ZREM', key, member) end
 end
 
-local function mend(id)
+local function repair(id)
   local status, job, numbers = repair_record(id)
   if not status then return end
-  local tenant, parked = job.tenant, place_aside(job.tenant, numbers.order, id)
+  local tenant, parked = job.tenant, parked_member(job.tenant, numbers.order, id)
   add(INDEX .. tenant, 0, id)
   for other in pairs(STATUSES) do
     if other ~= status then drop_from({INDEX .. tenant .. ':' .. other}, id) end
@@ -32,7 +32,7 @@ local function mend(id)
     drop_from({QUEUE, DELAYED, EXPIRY}, id)
     drop_from({PARKED}, parked)
     add(RUNNING, now() + lease, id)
-    changes = changes + redis.call('SADD', HANDS .. job.worker, id)
+    changes = changes + redis.call('SADD', HELD_JOBS .. job.worker, id)
   else
     drop_from({QUEUE, DELAYED, RUNNING, DEADLINES}, id)
     drop_from({PARKED}, parked)
@@ -43,12 +43,12 @@ local function mend(id)
   add(DEADLINES, get(id, 'deadline_ms'), id)
 end
 
-local mended, looks = 0, 0
+local repaired, looks = 0, 0
 for i = 2, #ARGV do
-  if is_enough(0.5) then break end  -- a record is read and judged beside its commands
+  if is_share_used(0.5) then break end  -- each record is also read and checked, which takes time beside its commands
   changes = 0
-  mend(ARGV[i])
+  repair(ARGV[i])
   looks = looks + 1
-  if changes > 0 then mended = mended + 1 end
+  if changes > 0 then repaired = repaired + 1 end
 end
-return {mended, looks}
+return {repaired, looks}

@@ -1,13 +1,13 @@
 -- ARGV: ids of queued jobs
 -- Returns for each its position and the ms until its end (-1: nothing was measured yet), or nil when it is not queued.
-local places = {}
+local positions = {}
 for i, id in ipairs(ARGV) do
   local status, params = unpack(redis.call('HMGET', JOB .. id, 'status', 'params'))
   if status == 'queued' then
     local at = position(id)
-    places[i] = {at, math.floor(estimate(at, steps_in(params)) or -1)}
+    positions[i] = {at, math.floor(estimate(at, steps_in(params)) or -1)}
   else
-    places[i] = false
+    positions[i] = false
   end
 end
-return places
+return positions

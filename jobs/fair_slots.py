@@ -1,4 +1,4 @@
-"""Places for what strangers' servers can make slow, shared out fairly between tenants."""
+"""FairSlots for what strangers' servers can make slow, shared out fairly between tenants."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from jobs.errors import Unavailable
 
 
-class Places:
+class FairSlots:
     """So many places in all, of which one tenant has at most `each`; a free one goes to who has the fewest."""
 
     def __init__(self, in_all: int, each: int) -> None:
@@ -18,19 +18,19 @@ class Places:
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []  # in the order in which they came
 
     @asynccontextmanager
-    async def place(self, tenant: str, *, seconds: float) -> AsyncIterator[None]:
+    async def slot(self, tenant: str, *, seconds: float) -> AsyncIterator[None]:
         """One place, for as long as it is entered.
 
         Raises:
             Unavailable: there was none in so many seconds.
         """
-        await self.take(tenant, seconds=seconds)
+        await self.acquire(tenant, seconds=seconds)
         try:
             yield
         finally:
-            self.give_back(tenant)
+            self.release(tenant)
 
-    async def take(self, tenant: str, *, seconds: float) -> None:
+    async def acquire(self, tenant: str, *, seconds: float) -> None:
         """Take a place that `give_back` ends; raises Unavailable as `place` does."""
         entry = (tenant, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
@@ -42,12 +42,12 @@ class Places:
             if entry in self._waiting:
                 self._waiting.remove(entry)
             else:  # it was given one at the last moment
-                self.give_back(tenant)
+                self.release(tenant)
             if isinstance(error, TimeoutError):
                 raise Unavailable("Too many addresses are being asked at the moment.") from None
             raise
 
-    def give_back(self, tenant: str) -> None:
+    def release(self, tenant: str) -> None:
         """End what `take` began."""
         self.taken[tenant] -= 1
         self.taken += Counter()  # forget who has none

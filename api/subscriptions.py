@@ -33,7 +33,7 @@ class Event:
     data: dict[str, Any]
 
 
-class Waiters:
+class Subscriptions:
     """Wakes whoever waits for a job, or for any of a tenant's, and reads their event streams."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
@@ -47,12 +47,12 @@ class Waiters:
         self.leaving = False  #: this process is to end, so nobody is to wait any longer
 
     @contextmanager
-    def watching(self, topic: str) -> Iterator["Watch"]:
+    def subscribe(self, topic: str) -> Iterator["Subscription"]:
         """Notes every change of a job, or of a tenant's jobs, from now on; `topic` is the id of either."""
         event = asyncio.Event()
         self._waiting[topic].add(event)
         try:
-            yield Watch(event)
+            yield Subscription(event)
         finally:
             self._waiting[topic].discard(event)
             if not self._waiting[topic]:
@@ -115,7 +115,7 @@ class Waiters:
         await self._streams.aclose()
 
 
-class Seats:
+class ConnectionLimits:
     """How many streams and long polls are open in this process, in all and for each tenant.
 
     Raises:
@@ -128,7 +128,7 @@ class Seats:
         self.taken: Counter[str] = Counter()
 
     @contextmanager
-    def seat(self, tenant: str) -> Iterator[None]:
+    def hold(self, tenant: str) -> Iterator[None]:
         """One seat, for as long as it is entered."""
         if self.taken.total() >= self.in_all:
             raise TooManyStreams(f"At most {self.in_all} requests may wait or stream at a time.", retry_after=5)
@@ -142,13 +142,13 @@ class Seats:
             self.taken += Counter()  # forget who has none
 
 
-class Watch:
+class Subscription:
     """One waiter's bell."""
 
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
 
-    async def change(self, seconds: float) -> None:
+    async def wait_for_change(self, seconds: float) -> None:
         """Return when something has changed, or after a while."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), min(seconds, LONGEST_SLEEP))
