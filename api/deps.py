@@ -24,6 +24,7 @@ from jobs.operator import Operator
 from jobs.outbox import Outbox
 from jobs.pages import PLACE
 from jobs.pictures import PictureStore
+from jobs.renders import Renders
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.store.requests import Limits
@@ -61,6 +62,7 @@ class Services:
     api_keys: ApiKeys
     throttle: Throttle
     outbox: Outbox
+    renders: Renders
     operator: Operator
     fetcher: Fetcher
     connections: ConnectionLimits
@@ -84,6 +86,7 @@ class Services:
             ApiKeys(store.redis, admin_key.get_secret_value() if admin_key else None),
             Throttle(store.redis),
             Outbox(store),
+            Renders(store),
             Operator(store),
             Fetcher(settings),
             ConnectionLimits(settings.max_streams, settings.max_streams_per_tenant),

@@ -21,6 +21,7 @@ JOB: dict[str, Any] = {
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     },
     "output": None,
+    "renders": [],
     "frames": None,
     "queue": {"position": 2, "eta_seconds": 12},
     "progress": None,
@@ -64,6 +65,24 @@ FILE: dict[str, Any] = {
     "metadata": {},
     "created_at": AT,
     "expires_at": "2026-11-30T09:00:00Z",
+}
+RENDER: dict[str, Any] = {
+    "url": f"https://pictures.example/darkroom/acme/{JOB_ID}/1-9c1185a5c5e9fc54/render-612808ee8ca9.png?X-Amz-Signature=",
+    "expires_at": "2026-11-23T09:15:00Z",
+    "content_type": "image/png",
+    "width": 768,
+    "height": 512,
+    "bytes": 612022,
+    "sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+    "object": "render",
+    "output": 0,
+    "strength": 0.5,
+    "path": f"/v1/jobs/{JOB_ID}/renders/0",
+    "receipt": {
+        "pixels_sha256": "fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13",
+        "signed_by": "Darkroom 5f0c9a1e",
+    },
+    "created_at": AT,
 }
 WEBHOOK: dict[str, Any] = {
     "id": WEBHOOK_ID,
@@ -229,7 +248,9 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
     ("delete", "/v1/jobs/{job_id}"): ("Delete an ended job", None),
     ("post", "/v1/jobs/{job_id}/cancel"): ("Cancel a job", CANCELED),
     ("post", "/v1/jobs/{job_id}/retry"): ("Try a job again", JOB | {"parent": "01krx2t4z0d6gq8s5n3b7w9xkc"}),
+    ("post", "/v1/jobs/{job_id}/render"): ("Render another strength", RENDER),
     ("get", "/v1/jobs/{job_id}/output"): ("Download the edited picture", None),
+    ("get", "/v1/jobs/{job_id}/renders/{place}"): ("Download a render", None),
     ("get", "/v1/jobs/{job_id}/input"): ("Download the picture that was sent", None),
     ("get", "/v1/jobs/{job_id}/steps"): ("Download the steps as one sprite", None),
     ("get", "/v1/jobs/{job_id}/preview"): ("See the latest preview", None),
@@ -344,6 +365,7 @@ OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
 }
 
 REQUESTS: dict[tuple[str, str], Any] = {
+    ("post", "/v1/jobs/{job_id}/render"): {"strength": 0.5},
     ("post", "/v1/webhooks"): {"url": "https://you.example/darkroom", "events": ["job.completed"]},
     ("post", "/v1/admin/queue/prune"): {"status": "succeeded", "older_than_seconds": 3600},
     ("put", "/v1/admin/tenants/{tenant}/limits"): {"queued": 500, "running": 8},

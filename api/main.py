@@ -22,7 +22,20 @@ from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
-from api.routes import credentials, events, files, jobs, keys, operations, pictures, service, session, uploads, webhooks
+from api.routes import (
+    credentials,
+    events,
+    files,
+    jobs,
+    keys,
+    operations,
+    pictures,
+    renders,
+    service,
+    session,
+    uploads,
+    webhooks,
+)
 from api.site import Site
 from api.subscriptions import Subscriptions
 from jobs import logs, traces
@@ -67,7 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = Services.connect(settings)
     app.state.registry = own_registry(app.state.services.pictures)
-    for part in (jobs, pictures, credentials, events, uploads, files, webhooks, session, keys, operations, service):
+    parts = (jobs, pictures, renders, credentials, events, uploads, files, webhooks, session, keys, operations, service)
+    for part in parts:
         app.include_router(part.router)
     app.mount("/openai/v1", openai.app(app))
     app.router.default = Site(otherwise=app.router.not_found)

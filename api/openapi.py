@@ -158,12 +158,13 @@ def _reads_pictures(path: str, operation: dict[str, Any]) -> bool:
 
 
 def _stores(path: str, operation: dict[str, Any]) -> bool:
-    stored = ("/output", "/input", "/steps", "/uploads", "/files", "/content", "/readyz")
-    return _accepts(path, operation) or path.endswith(stored)
+    pictures = ("/output", "/input", "/steps", "/renders/{place}", "/render", "/content")
+    return _accepts(path, operation) or path.endswith((*pictures, "/uploads", "/files", "/readyz"))
 
 
 def _holds(path: str, operation: dict[str, Any]) -> bool:
-    return path.endswith("/events") or any(one["name"] == "wait" for one in operation.get("parameters", ()))
+    waits = any(one["name"] == "wait" for one in operation.get("parameters", ()))
+    return waits or path.endswith(("/events", "/render"))
 
 
 ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be met; the others can be met anywhere
@@ -172,7 +173,7 @@ ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be
     "too-many-jobs": _accepts,
     "too-many-files": lambda path, operation: path == "/v1/files" and "requestBody" in operation,
     "too-many-uploads": lambda path, _: path.endswith("/uploads"),
-    "queue-full": _accepts,
+    "queue-full": lambda path, operation: _accepts(path, operation) or path.endswith("/render"),
     "storage-unavailable": _stores,
     "too-many-streams": _holds,
 }

@@ -34,6 +34,17 @@ class OutputView(BaseModel):
     sha256: str
 
 
+class RenderView(OutputView):
+    """An output of the job in another strength; `output` says which one, and `path` is where it always is."""
+
+    object: Literal["render"] = "render"
+    output: int
+    strength: float
+    path: str
+    receipt: dict[str, Any]
+    created_at: datetime
+
+
 class FramesView(BaseModel):
     """A sprite of the edit's way: a column for each of `steps`, predictions above, noisy latents below."""
 
@@ -125,6 +136,7 @@ class JobView(BaseModel):
     params: dict[str, Any]
     input: InputView
     output: OutputView | None
+    renders: list[RenderView]
     frames: FramesView | None
     queue: QueuePlace | None
     progress: ProgressView | None
@@ -224,7 +236,8 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
         model=job.model,
         params={**job.params, "format": job.format},
         input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
-        output=_view_output(job, service),
+        output=OutputView(**_linked(job, job.output, service)) if job.output else None,
+        renders=[view_render(job, place, service) for place in range(len(job.renders))],
         frames=_view_frames(job),
         queue=QueuePlace(position=position.position, eta_seconds=position.eta_seconds) if position else None,
         progress=progress,
@@ -277,19 +290,31 @@ def file_name(job: Job, picture: Picture) -> str:
     return f"{job.id}-{picture.key.rsplit('/', 1)[1]}"
 
 
-def _view_output(job: Job, service: Services) -> OutputView | None:
-    if not job.output:
-        return None
-    ends = links_end(service)
-    return OutputView(
-        url=picture_link(job, job.output, service, ends - int(time.time())),
-        expires_at=datetime.fromtimestamp(ends, UTC),
-        content_type=job.output.content_type,
-        width=job.output.width,
-        height=job.output.height,
-        bytes=job.output.bytes,
-        sha256=job.output.sha256,
+def view_render(job: Job, place: int, service: Services) -> RenderView:
+    """The render at this place in the job's list."""
+    render = job.renders[place]
+    return RenderView(
+        **_linked(job, render.picture, service),
+        output=render.output,
+        strength=render.strength,
+        path=f"/v1/jobs/{job.id}/renders/{place}",
+        receipt=dict(render.receipt),
+        created_at=datetime.fromtimestamp(render.created_ms / 1000, UTC),
     )
+
+
+def _linked(job: Job, picture: Picture, service: Services) -> dict[str, Any]:
+    """A picture's facts, and a link that works until the end that the job's ETag goes with."""
+    ends = links_end(service)
+    return {
+        "url": picture_link(job, picture, service, ends - int(time.time())),
+        "expires_at": datetime.fromtimestamp(ends, UTC),
+        "content_type": picture.content_type,
+        "width": picture.width,
+        "height": picture.height,
+        "bytes": picture.bytes,
+        "sha256": picture.sha256,
+    }
 
 
 def _view_frames(job: Job) -> FramesView | None:

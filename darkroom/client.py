@@ -54,6 +54,7 @@ from darkroom.models import (
     Preview,
     Queue,
     Readiness,
+    Render,
     Timing,
     Upload,
     Warned,
@@ -137,6 +138,11 @@ class JobCalls(Side):
         return [Warned.of(one) for one in self.json.get("warnings", [])]
 
     @property
+    def renders(self) -> Sequence[Render]:
+        """Its outputs in other strengths, as far as they were asked for."""
+        return [Render.of(one) for one in self.json.get("renders", [])]
+
+    @property
     def is_over(self) -> bool:
         """Whether it has ended; then it never changes again."""
         return self.status in OVER
@@ -200,6 +206,27 @@ class JobCalls(Side):
         """Once more, as a new job; only where it failed or was canceled."""
         answer = yield from self.ask("POST", self._path("/retry"), headers=once(None))
         return type(self)(self.connection, answer.json(), answer.headers.get("ETag"))
+
+    @call
+    def render(
+        self,
+        strength: float,
+        *,
+        path: Path | str | None = None,
+        format: str | None = None,  # noqa: A002 - as in `create`
+        output: int = 0,
+    ) -> Asking[Render]:
+        """One of its outputs in another strength: 0 is the photo, 1 the edit. Only where the job has succeeded.
+
+        The model does not run again; the service keeps the render with the job. It is written to `path`, where given.
+        """
+        wanted = {"strength": strength, "output": output} | ({"format": format} if format else {})
+        answer = yield from self.ask("POST", self._path("/render"), json=wanted, lasting=True)  # it is made once
+        render = Render.of(answer.json())
+        if path is not None:
+            picture = yield from self.ask("GET", render.path, params={"proxy": 1})
+            Path(path).write_bytes(picture.content)
+        return render
 
     @call
     def delete(self) -> Asking[None]:

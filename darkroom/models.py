@@ -51,6 +51,16 @@ class Output(Answer):
 
 
 @dataclass(frozen=True)
+class Render(Output):
+    """An output of a job, the one of this number, in another strength. `path` is where it is for as long as its job."""
+
+    output: int
+    strength: float
+    path: str
+    created_at: str
+
+
+@dataclass(frozen=True)
 class Timing(Answer):
     """Where a job's time went, in milliseconds."""
 

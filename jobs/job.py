@@ -115,6 +115,36 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One of a job's edited pictures, and what is known of it; `whole` is the edit at strength 1, if it has another."""
+
+    picture: Picture
+    seed: int
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    whole: Picture | None = None
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Self:
+        whole = said.get("whole")
+        return cls(Picture(**said["picture"]), said["seed"], said["receipt"], Picture(**whole) if whole else None)
+
+
+@dataclass(frozen=True)
+class Render:
+    """An output of a finished job in another strength, made without the model; `output` counts from 0."""
+
+    output: int
+    strength: float
+    picture: Picture
+    created_ms: int
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Self:
+        return cls(**{**said, "picture": Picture(**said["picture"])})
+
+
+@dataclass(frozen=True)
 class Job:
     """One edit, as its record has it. Times are milliseconds since 1970; None: not yet."""
 
@@ -150,7 +180,9 @@ class Job:
     finished_ms: int | None = None
     expires_ms: int | None = None
     cancel_ms: int | None = None
-    output: Picture | None = None
+    output: Picture | None = None  #: the first of `outputs`
+    outputs: tuple[Output, ...] = ()
+    renders: tuple[Render, ...] = ()
     frames: Frames | None = None
     error: Mapping[str, str] | None = None
     cancellation: Mapping[str, Any] | None = None
@@ -197,12 +229,24 @@ class Job:
             webhook_events=tuple(record.get("webhook_events", "").split()),
             input=Picture(**json.loads(record["input"])),
             output=Picture(**json.loads(record["output"])) if "output" in record else None,
+            outputs=_outputs(record),
+            renders=tuple(Render.from_dict(one) for one in json.loads(record.get("renders", "[]"))),
             frames=Frames.from_record(record["frames"]) if "frames" in record else None,
             attempts=tuple(json.loads(record.get("attempts", "[]"))),
             **number,
             **document,
             **origins,
         )
+
+
+def _outputs(record: Mapping[str, str]) -> tuple[Output, ...]:
+    """The outputs of a record; one that ended before jobs had several names its only one `output`."""
+    if "outputs" in record:
+        return tuple(Output.from_dict(one) for one in json.loads(record["outputs"]))
+    if "output" not in record:
+        return ()
+    receipt, seed = json.loads(record.get("receipt", "{}")), json.loads(record["params"]).get("seed", 0)
+    return (Output(Picture(**json.loads(record["output"])), seed, receipt),)
 
 
 def _document(text: str) -> Any:

@@ -5,7 +5,9 @@
 {tenant}/{job}/input.credentials   the content credentials that it came with, if it did
 {tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
-    {tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
+{tenant}/{job}/{fence}/whole.*     the edit at strength 1, where the result is at another
+{tenant}/{job}/{fence}/render-*    the result in another strength, made later
+{tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
 {tenant}/{job}/end.json            the job is over
 
 What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; files of theirs that
@@ -224,9 +226,11 @@ class PictureStore:
         self._put(key, data, "application/json")
         return key
 
-    def put_result(self, job: Job, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
+    def put_result(
+        self, job: Job, data: bytes, content_type: str, size: tuple[int, int], name: str = "output"
+    ) -> Picture:
         """Store a result under the job's fence, where no other attempt can write."""
-        key = f"{job.folder}/{job.fence}/output.{EXTENSIONS[content_type]}"
+        key = f"{job.folder}/{job.fence}/{name}.{EXTENSIONS[content_type]}"
         picture = self._put_picture(key, data, content_type, size)
         head = self._call(lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
         if head["ContentLength"] != len(data):

@@ -19,6 +19,9 @@
     dk:claim:{token}        string  the job that a claim token got
     dk:pixels:{sha256}      string  the job whose output has these pixels
     dk:once:{tenant}:{key}  hash    the job that an idempotency key stands for, and what was asked for with it
+    dk:renders              list    tokens of renders that somebody waits for, the oldest last
+    dk:render:{token}       string  what to render, JSON; gone when a worker has taken it, or nobody waits any longer
+    dk:rendered:{token}     string  what came of it, JSON, for a short while
     dk:hands:{worker}       set     the jobs that a worker holds
     dk:alone                hash    the job for which a worker empties itself, or has done so
     dk:workers              zset    workers by when they were last heard of
@@ -81,6 +84,9 @@ PREVIEW = "dk:preview:"
 CLAIM = "dk:claim:"
 PIXELS = "dk:pixels:"
 ONCE = "dk:once:"
+RENDERS = "dk:renders"
+RENDER = "dk:render:"
+RENDERED = "dk:rendered:"
 HELD_JOBS = "dk:hands:"
 ALONE = "dk:alone"
 WORKERS = "dk:workers"

@@ -28,6 +28,7 @@ from worker.editors.editor import load_editors
 from worker.engine_metrics import EngineMetrics
 from worker.leases import Drained, Leases
 from worker.metrics import registry_of, serve_metrics
+from worker.renders import Renderer
 from worker.run import WorkerContext, run_next
 
 log = logging.getLogger("worker")
@@ -68,6 +69,10 @@ class Worker:
         while not self.draining:
             in_background(self.work)
             time.sleep(PROBE_SECONDS if self.context.pictures.failing else PATROL_SECONDS)
+
+    def render(self) -> None:
+        """Make renders of finished jobs, beside the jobs in the slots."""
+        Renderer(self.context).work(lambda: self.draining)
 
     def drain(self, **_: Any) -> None:
         """Stop claiming, finish the jobs that fit into the grace period, release the others, exit before it ends."""
@@ -164,6 +169,7 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: worker.drain())  # until Celery installs its own handler, seconds later
     in_background(worker.context.leases.heartbeat)
     in_background(worker.patrol)
+    in_background(worker.render)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
 

@@ -40,6 +40,7 @@ class Edit:
     photo_type: str
     photo_sha256: str
     credentials: InputCredentials | None = None
+    strength: float = 1.0
 
     @property
     def redactions(self) -> tuple[str, ...]:
@@ -49,6 +50,7 @@ class Edit:
         """The manifest's actions; the specification wants the opening first."""
         said = {"job": self.job, "model": self.model, "checkpoint": self.checkpoint, "seed": self.seed}
         said |= {"input_sha256": self.photo_sha256} | ({"prompt": self.prompt} if with_prompt else {})
+        said |= {"strength": self.strength} if self.strength != 1 else {}
         edited = {
             "action": "c2pa.edited",
             "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from jobs import logs, traces
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
-from jobs.job import Frames, Job, Picture
+from jobs.job import Frames, Job, Output
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.provenance import InputCredentials, pixels_sha256
 from jobs.retries import full_jitter
@@ -145,10 +145,9 @@ def claim(context: WorkerContext) -> Job | None:
 class Result:
     """The stored output of an edit and what its receipt says. Times are milliseconds."""
 
-    output: Picture
+    output: Output
     frames: Frames | None
     timing: Mapping[str, int]
-    receipt: Mapping[str, Any]
     notes: Notes
 
 
@@ -175,27 +174,48 @@ def edit_job(context: WorkerContext, lease: Lease) -> Result:
         params |= {name: given for name, given in (("on_wait", lease.check), ("notes", notes)) if name in wanted}
         strength = params.pop("strength", 1.0)
         edited = editor.edit(photo, params.pop("prompt"), on_step=lease.advance, priority=job.priority.value, **params)
-        edited = blend(photo.convert("RGB"), edited, strength, mask)
+        upright = photo.convert("RGB")
+        whole = blend(upright, edited, mask=mask)
+        edited = blend(upright, whole, strength)
     ran = time.monotonic()
     lease.enter_phase()
     with traces.span("store"):
         data, content_type = encode(edited, job.format)
-        receipt: dict[str, str | None] = {
-            "pixels_sha256": pixels_sha256(edited if job.format == "png" else Image.open(io.BytesIO(data)))
-        }
+        receipt: dict[str, Any] = {"pixels_sha256": pixels_in(edited, data, job.format)}
         lease.enter_phase(patience=SIGNING_SECONDS)
-        data, receipt["signed_by"] = sign(context, job, data, content_type, fetched, notes)
+        edit = edit_of(context, job, fetched, editor.receipt(), seed=params["seed"], strength=strength)
+        data, receipt["signed_by"] = sign(context, data, content_type, edit, notes)
         lease.enter_phase()
-        output = context.pictures.put_result(job, data, content_type, edited.size)
+        picture = context.pictures.put_result(job, data, content_type, edited.size)
+        kept = None
+        if strength != 1:  # for renders in another strength
+            kept = context.pictures.put_result(job, *encode(whole, job.format), whole.size, name="whole")
         frames = store_frames(context, lease)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
-    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, receipt, notes)
+    output = Output(picture, params["seed"], receipt, kept)
+    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, notes)
 
 
-def sign(
-    context: WorkerContext, job: Job, data: bytes, content_type: str, photo: bytes, notes: Notes
-) -> tuple[bytes, str | None]:
+def edit_of(
+    context: WorkerContext, job: Job, photo: bytes, computed: Mapping[str, Any], *, seed: int, strength: float
+) -> Edit:
+    """What the content credentials of an output say; `computed` is the receipt of what computed it."""
+    return Edit(
+        job=job.id,
+        model=job.model,
+        checkpoint=f"{computed.get('checkpoint')} {computed.get('revision', '')}".rstrip(),
+        seed=seed,
+        prompt=job.params["prompt"],
+        photo=photo,
+        photo_type=job.input.content_type,
+        photo_sha256=job.input.sha256,
+        credentials=input_credentials(context, job) if context.signer else None,
+        strength=strength,
+    )
+
+
+def sign(context: WorkerContext, data: bytes, content_type: str, edit: Edit, notes: Notes) -> tuple[bytes, str | None]:
     """Sign the output. Returns it and the name of the signer; without a signer it is unchanged and the name is None.
 
     Raises:
@@ -203,26 +223,19 @@ def sign(
     """
     if context.signer is None:
         return data, None
-    computed = context.editors[job.model].receipt()
-    edit = Edit(
-        job=job.id,
-        model=job.model,
-        checkpoint=f"{computed.get('checkpoint')} {computed.get('revision', '')}".rstrip(),
-        seed=job.params["seed"],
-        prompt=job.params["prompt"],
-        photo=photo,
-        photo_type=job.input.content_type,
-        photo_sha256=job.input.sha256,
-        credentials=input_credentials(context, job),
-    )
     try:
         return context.signer.sign(data, content_type, edit), context.signer.issuer
     except NotSigned as error:
         if context.must_sign:
             raise
-        log.error("job %s: its output is not signed: %s", job.id, error)
+        log.error("job %s: its output is not signed: %s", edit.job, error)
         notes.warn("not-signed", "The picture carries no content credentials: it could not be signed.")
         return data, None
+
+
+def pixels_in(picture: Image.Image, data: bytes, kind: str) -> str:
+    """The digest of the pixels in a file of the picture, which are its own where the kind of file is lossless."""
+    return pixels_sha256(picture if kind == "png" else Image.open(io.BytesIO(data)))
 
 
 def input_credentials(context: WorkerContext, job: Job) -> InputCredentials | None:
@@ -272,11 +285,14 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
 
 def succeed(context: WorkerContext, lease: Lease, result: Result) -> None:
     job, notes = lease.job, result.notes
-    receipt = {"seed": job.params["seed"], **context.editors[job.model].receipt(), **notes.receipt, **result.receipt}
+    output = result.output
+    receipt = {"seed": output.seed, **context.editors[job.model].receipt(), **notes.receipt, **output.receipt}
     if notes.warnings:
         receipt["warnings"] = notes.warnings
     answer = retry_until_answered(
-        lambda: context.store.finish(job, result.output, result.timing, receipt, result.frames, notes.warnings),
+        lambda: context.store.finish(
+            job, output.picture, result.timing, receipt, result.frames, notes.warnings, [output]
+        ),
         seconds=context.lease_seconds,
     )
     if answer == "canceling":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import FoundJob, Service, Services
@@ -15,6 +15,7 @@ from jobs.store.requests import PreviewKind
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 
+PlaceInList = Annotated[int, Path(ge=0, le=1000, description="its place, from 0")]
 Proxy = Annotated[bool, Query(description="send the bytes instead of an address in the picture store")]
 FOUND: dict[int | str, dict[str, Any]] = {307: {"description": "The picture's address for the next minutes."}}
 
@@ -25,6 +26,15 @@ def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Respon
     if job.output is None:
         raise Conflict(f"The job is {job.status}; it has no output{'' if job.status.is_over else ' yet'}.")
     return _send(job, job.output, service) if proxy else _redirect(picture_link(job, job.output, service))
+
+
+@router.get("/renders/{place}", response_class=Response, responses=FOUND)
+def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
+    """A render of the job, by its place in the job's `renders`."""
+    if place >= len(job.renders):
+        raise NotFound(f"The job has {len(job.renders)} renders.")
+    picture = job.renders[place].picture
+    return _send(job, picture, service) if proxy else _redirect(picture_link(job, picture, service))
 
 
 @router.get("/input", response_class=Response, responses=FOUND)

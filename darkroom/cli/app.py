@@ -24,7 +24,7 @@ from darkroom.cli.admin import app as admin_app
 from darkroom.cli.credentials import app as credentials_app
 from darkroom.cli.keys import app as keys_app
 from darkroom.cli.options import INTERRUPTED, PATH, as_json, edit_arguments, errors_are_sentences, job_id, with_client
-from darkroom.cli.pictures import check_place, format_of, save, write
+from darkroom.cli.pictures import check_place, ending_of, format_of, save, write
 from darkroom.cli.progress import JobProgress, describe, plain_console, print_json
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
@@ -156,6 +156,24 @@ def download(client: Client, job_id: str, output: Path | None, as_json: bool) ->
     if output:
         check_place(output)
     save_and_show(client.jobs.get(job_id), output, as_json)
+
+
+@app.command()
+@job_id
+@click.option("--strength", type=float, required=True, help="0 is the photo, 1 the edit.")
+@click.option("--output", "-o", type=PATH, help="Where to save; rendered.png here if absent.")
+@as_json
+@with_client
+def render(client: Client, job_id: str, strength: float, output: Path | None, as_json: bool) -> None:
+    """Save a finished job's picture in another strength. The model does not run again."""
+    if output:
+        check_place(output)
+    job = client.jobs.get(job_id)
+    path = output or Path("rendered").with_suffix(ending_of(job.content_type))
+    made = job.render(strength, path=path, format=format_of(output) if output else None)
+    if as_json:
+        return print_json({**made.json, "saved": str(path)})
+    return click.echo(f"Saved {path}")
 
 
 @app.command()

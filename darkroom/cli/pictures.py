@@ -26,8 +26,13 @@ def check_place(output: Path) -> None:
 
 def save(job: Job, path: Path) -> Path:
     """Write a job's picture under the ending that fits its format."""
-    picture, kind = job.result(), job.content_type
-    return write(picture, path.with_suffix({"image/jpeg": ".jpg"}.get(kind, "." + kind.split("/")[-1])))
+    picture = job.result()
+    return write(picture, path.with_suffix(ending_of(job.content_type)))
+
+
+def ending_of(content_type: str) -> str:
+    """What the name of a file of this type ends with."""
+    return {"image/jpeg": ".jpg", "": ".png"}.get(content_type, "." + content_type.split("/")[-1])
 
 
 def write(picture: bytes, path: Path) -> Path:

@@ -9,6 +9,5 @@ settle(id, fence, 'finish')
 end_job(id, 'succeeded', 'succeeded', {unpack(ARGV, 3)})
 for name, ms in pairs(decode(get(id, 'timing'), {})) do observe((name:gsub('_ms$', '')), ms) end
 update_means(id)
-local pixels = pixels_of(id)
-if pixels then redis.call('SET', PIXELS .. pixels, id, 'EX', get(id, 'retention_seconds')) end
+for _, pixels in ipairs(pixels_of(id)) do redis.call('SET', PIXELS .. pixels, id, 'EX', get(id, 'retention_seconds')) end
 return 'finished'

@@ -152,10 +152,19 @@ local function drop_tombstones(before)
   return #stones
 end
 
--- The digest of an output's pixels, by which its job can be found (see pictures that come back to be checked).
+-- The digests of the pixels of a job's outputs and renders, by which it can be found (see pictures that come back to be
+-- checked).
 local function pixels_of(id)
-  local pixels = decode(get(id, 'receipt'), {}).pixels_sha256
-  return type(pixels) == 'string' and pixels
+  local receipt, outputs, renders = unpack(redis.call('HMGET', JOB .. id, 'receipt', 'outputs', 'renders'))
+  local found, made = {}, {{receipt = decode(receipt, {})}}
+  for _, several in ipairs({decode(outputs, {}), decode(renders, {})}) do
+    for _, one in ipairs(several) do made[#made + 1] = one end
+  end
+  for _, one in ipairs(made) do
+    local pixels = type(one) == 'table' and type(one.receipt) == 'table' and one.receipt.pixels_sha256
+    if type(pixels) == 'string' then found[#found + 1] = pixels end
+  end
+  return found
 end
 
 -- Nothing that names the job is left but its webhooks' messages (see outbox.lua).
@@ -169,8 +178,9 @@ local function remove(id)
   redis.call('ZREM', DEAD, id)
   forget_events(id, tenant)
   if redis.call('HGET', once or '', 'job') == id then redis.call('DEL', once) end
-  local pixels = pixels_of(id)
-  if pixels and redis.call('GET', PIXELS .. pixels) == id then redis.call('DEL', PIXELS .. pixels) end
+  for _, pixels in ipairs(pixels_of(id)) do
+    if redis.call('GET', PIXELS .. pixels) == id then redis.call('DEL', PIXELS .. pixels) end
+  end
   redis.call('DEL', JOB .. id, PREVIEW .. id, CLAIM .. (token or ''))
   announce_deletion(id, tenant)
 end

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from jobs import redis_keys
 from jobs.errors import JobError
-from jobs.job import Frames, Job, Picture
+from jobs.job import Frames, Job, Output, Picture
 from jobs.scripts import RECORD_FORMAT, UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase
 
@@ -78,12 +78,15 @@ class Work(StoreBase):
         receipt: Mapping[str, Any],
         frames: Frames | None = None,
         warnings: Sequence[Mapping[str, Any]] = (),
+        outputs: Sequence[Output] = (),
     ) -> Literal["finished", "canceling", "lost"]:
         """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
 
-        `warnings` say how the result may not be what was asked for, each with a `code` and a `detail`.
+        `outputs` tell more of the result, whose first picture is `output`; `warnings` say how the result may not be
+        what was asked for, each with a `code` and a `detail`.
         """
         documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
+        documents |= {"outputs": [asdict(one) for one in outputs]} if outputs else {}
         documents |= {"frames": asdict(frames)} if frames else {}
         documents |= {"warnings": list(warnings)} if warnings else {}
         fields = [part for name, value in documents.items() for part in (name, json.dumps(value))]

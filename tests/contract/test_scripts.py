@@ -10,16 +10,17 @@ from redis.exceptions import ResponseError
 
 from jobs import outbox, redis_keys, scripts
 from jobs.errors import JobError
-from jobs.job import Picture, Status
+from jobs.job import Output, Picture, Render, Status
 from jobs.operator import Operator
 from jobs.outbox import Attempt, Event, Outbox
+from jobs.renders import Renders, Wanted
 from jobs.store import JobStore
 from jobs.store.requests import IdempotencyKey, Limits
 from jobs.store.work import Renewal
 from jobs.throttle import Throttle
 from tests.jobs_of import WORKER, a_job
 
-SCRIPTS = [*scripts.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle"]
+SCRIPTS = [*scripts.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle", "render"]
 OUTPUT = Picture("default/x/1/output.png", "image/png", 64, 64, 100, "0" * 64)
 BROKEN = ["", '{"half": ']
 MOST_CALLS = 2  #: of one script that are tried; all with --slow
@@ -117,7 +118,12 @@ def tell_story(jobs: JobStore) -> None:
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, held, lease_seconds=30)
     jobs.reserve_upload("default", "an upload", 9, 60)
     jobs.keep_preview(running[0], b"predicted", b"noisy", 2)
-    jobs.finish(running[0], OUTPUT, {"run_ms": 3}, {"seed": 1})
+    outputs = [Output(OUTPUT, 1, {"pixels_sha256": "1" * 64})]
+    jobs.finish(running[0], OUTPUT, {"run_ms": 3}, {"seed": 1}, outputs=outputs)
+    renders = Renders(jobs)
+    for strength in (0.25, 0.5):
+        render = Render(0, strength, OUTPUT, 1, {"pixels_sha256": f"{strength}"})
+        renders.keep(Wanted.of(running[0], 0, strength, "png"), render)
     jobs.fail(running[1], JobError("internal-error", "A title", "A sentence."))
     jobs.release(running[2], "drained")
     jobs.cancel(running[3].id, "default")

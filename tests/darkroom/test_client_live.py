@@ -19,6 +19,7 @@ from darkroom.errors import JobCanceled, JobFailed, NotFound, Refused, StillRunn
 from tests.integration.conftest import context  # noqa: F401 - a fixture
 from tests.integration.test_worker import PHOTO, Step
 from tests.local_stack import DEAD_PROXY
+from worker.renders import Renderer
 from worker.run import run_next
 
 
@@ -70,9 +71,10 @@ def working(context, store) -> Callable[..., Any]:  # noqa: F811
         over = threading.Event()
 
         def run() -> None:
+            renderer = Renderer(at)
             while not over.is_set():
                 if not run_next(at):
-                    time.sleep(0.02)
+                    renderer.make_next(0.02)
 
         def renew_leases() -> None:
             while not over.is_set():
@@ -274,3 +276,16 @@ def test_both_clients_have_the_same_methods():
     ]:
         names = [{name for name in dir(kind) if not name.startswith("_")} for kind in (blocking, asynchronous)]
         assert names[0] == names[1]
+
+
+def test_a_finished_job_is_rendered_in_another_strength(side, working, tmp_path):
+    with working(Step()):
+        job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=2))
+        side.do(job.wait())
+        render = side.do(job.render(0, path=tmp_path / "photo.png"))
+        assert side.do(job.render(0.0)).sha256 == render.sha256
+        assert side.do(job.render(0, format="jpeg")).content_type == "image/jpeg"
+    side.do(job.refresh())
+    assert [(one.strength, one.content_type) for one in job.renders] == [(0, "image/png"), (0, "image/jpeg")]
+    with Image.open(tmp_path / "photo.png") as picture, Image.open(io.BytesIO(side.do(job.input()))) as photo:
+        assert picture.tobytes() == photo.tobytes()

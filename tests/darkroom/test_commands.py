@@ -63,6 +63,19 @@ def test_a_part_of_a_photo_is_edited_alone(darkroom, working, tmp_path):  # noqa
     assert darkroom("edit", PHOTO, "x", "--box", "0,0,1,1", "--mask", PHOTO).exit_code == 2
 
 
+def test_another_strength_of_a_job_is_saved(darkroom, working, job, tmp_path):  # noqa: F811
+    saved = str(tmp_path / "half.jpg")
+    assert darkroom("render", job, "--strength", "0.5", "-o", saved).exit_code == 3
+    with working(Step()):
+        assert darkroom("wait", job).exit_code == 0
+        half = darkroom("render", job, "--strength", "0.5", "-o", saved)
+        assert (half.exit_code, half.stdout) == (0, f"Saved {saved}\n"), half.stderr
+        assert darkroom("render", job, "--strength", "2").exit_code == 3
+    with Image.open(saved) as picture:
+        assert picture.format == "JPEG"
+        assert len(picture.getcolors(picture.width * picture.height)) > 1000, "there is still some of the photo in it"
+
+
 def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: F811
     with working(Step()):
         lines = darkroom("watch", job).stdout.splitlines()

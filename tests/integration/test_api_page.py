@@ -17,6 +17,7 @@ from tests.integration.test_webhooks import keeper
 from tests.integration.test_webhooks_page import blocks as webhook_blocks
 from tests.waiting import until
 from worker.leases import Leases
+from worker.renders import Renderer
 from worker.run import WorkerContext, run_next
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -39,9 +40,10 @@ class Working(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        while not self.over.wait(0.02):
-            while run_next(self.context):
-                pass
+        renderer = Renderer(self.context)
+        while not self.over.is_set():
+            if not run_next(self.context):
+                renderer.make_next(0.02)
 
 
 def test_a_client_can_follow_the_page(settings, store, pictures, jpeg, tmp_path):

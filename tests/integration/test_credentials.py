@@ -5,6 +5,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from tests.waiting import until
 from tests.web_tier import as_environment
 from worker.credentials import Edit, OutputSigner
 from worker.leases import Leases
+from worker.renders import Renderer
 from worker.run import WorkerContext, run_next
 
 IN_EXIF = [b"GPS-DATE-IN-EXIF", b"SERIAL-IN-EXIF", b"MAKER-IN-EXIF", b"COMMENT-IN-JPEG"]
@@ -121,6 +123,21 @@ def test_a_signed_photo_that_is_edited_twice_shows_a_chain_of_three(client, cont
     _, output = again(client, context(), first, format="jpeg")
     reader = read(output, "image/jpeg", ours)
     assert (reader.get_validation_state(), chain(reader)) == ("Trusted", ["Darkroom", "Darkroom", "A camera"])
+
+
+def test_a_render_is_signed_and_tells_its_strength(client, context, ours, camera):
+    """It is the photo's other child, and not one of the output."""
+    working = context()
+    job, _ = edit(client, working, camera_photo(camera))
+    renderer = threading.Thread(target=Renderer(working).make_next, args=(20,))
+    renderer.start()
+    render = client.post(f"/v1/jobs/{job['id']}/render", json={"strength": 0.5}).json()
+    renderer.join()
+    data = client.get(render["path"], params={"proxy": True}).content
+    reader = read(data, "image/png", ours)
+    assert (reader.get_validation_state(), chain(reader)) == ("Trusted", ["Darkroom", "A camera"])
+    assert b"org.darkroom.strength" in data
+    assert render["receipt"]["signed_by"] == job["receipt"]["signed_by"]
 
 
 def test_a_retry_carries_the_photos_credentials_on(client, context, store, camera):

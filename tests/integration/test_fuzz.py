@@ -27,6 +27,9 @@ from jobs.settings import Settings
 from tests.integration.conftest import submit
 from tests.integration.test_access import ADMIN_KEY, locked  # noqa: F401 - a fixture
 from tests.integration.test_events import serving
+from worker.leases import Leases
+from worker.renders import Renderer
+from worker.run import WorkerContext
 
 CONFIG, HOSTILE_WORDS = (Path(__file__).with_name(name) for name in ("schemathesis.toml", "hostile.toml"))
 USER = frozenset({Scope.SUBMIT, Scope.READ})
@@ -37,9 +40,12 @@ PATIENT = {"reads_per_minute": 1_000_000, "writes_per_minute": 1_000_000}
 def working(store, pictures, picture: bytes) -> Iterator[None]:
     """Every job succeeds a moment after it was accepted, so that nothing waits long."""
     over = threading.Event()
+    leases = Leases(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
+    renderer = Renderer(WorkerContext(store, pictures, leases, {}, 30))
 
     def work() -> None:
-        while not over.wait(0.02):
+        while not over.is_set():
+            renderer.make_next(0.02)
             while job := store.claim("w", lease_seconds=30, token=new_id()):
                 store.finish(job, pictures.put_result(job, picture, "image/jpeg", (96, 64)), {}, {})
 
