@@ -16,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import HEADER, Access
 from api.deps import Services
-from api.dialects import openai
+from api.dialects.openai import app as openai
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_SHAPES = 100
@@ -48,6 +48,13 @@ def drawn(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
         draw.polygon([(x * width - 0.5, y * height - 0.5) for x, y in shape.corners], fill=255)
     data = io.BytesIO()
     mask.save(data, "PNG")
+    return data.getvalue()
+
+
+def inverted(mask: bytes) -> bytes:
+    """A grey PNG of ours with black for white."""
+    data = io.BytesIO()
+    ImageOps.invert(Image.open(io.BytesIO(mask)).convert("L")).save(data, "PNG")
     return data.getvalue()
 
 

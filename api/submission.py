@@ -119,6 +119,11 @@ def number_of(value: Any) -> Any:
     return int(value) if is_text else strict_json.whole(value)
 
 
+def _truth(value: Any) -> Any:
+    """A form has text for true and false."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _names(value: Any) -> Any:
     """A form has commas between names."""
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
@@ -176,6 +181,9 @@ class Submission(BaseModel):
         PlainValidator(_mask),
         WithJsonSchema({"description": MASKS, "type": ["string", "array"], "items": Shape.model_json_schema()}),
     ] = None
+    mask_invert: Annotated[bool, Field(strict=True), BeforeValidator(_truth)] = Field(
+        False, description="The mask is black (or transparent) where the photo is to be edited."
+    )
     model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
     format: Literal["png", "jpeg", "webp", "avif"] = "png"
     priority: Priority = Priority.NORMAL

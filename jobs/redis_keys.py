@@ -22,6 +22,7 @@
     dk:renders              list    tokens of renders that somebody waits for, the oldest last
     dk:render:{token}       string  what to render, JSON; gone when a worker has taken it, or nobody waits any longer
     dk:rendered:{token}     string  what came of it, JSON, for a short while
+    dk:attempt:{digest}     string  the idempotency key of the last first try of a call that a client may repeat
     dk:hands:{worker}       set     the jobs that a worker holds
     dk:alone                hash    the job for which a worker empties itself, or has done so
     dk:workers              zset    workers by when they were last heard of
@@ -88,6 +89,7 @@ RENDERS = "dk:renders"
 RENDER = "dk:render:"
 RENDERED = "dk:rendered:"
 HELD_JOBS = "dk:hands:"
+ATTEMPT = "dk:attempt:"
 ALONE = "dk:alone"
 WORKERS = "dk:workers"
 KEEPERS = "dk:keepers"

@@ -27,15 +27,20 @@ class Done:
 
 
 class Obedient:
-    """Takes 0.02 s a step; `hang` never comes back from the second one, `break` takes its process down there."""
+    """Takes 0.02 s a step, `slow` 0.2 s.
+
+    At the second one `hang` never comes back, `break` takes its process down, and `fail` fails, as no client's fault.
+    """
 
     def edit(
         self, photo: Image.Image, prompt: str, *, on_step: Callable[[Step], None], steps: int, **_: Any
     ) -> Image.Image:
         for step in range(1, steps + 1):
-            time.sleep(0.02)
+            time.sleep(0.2 if prompt == "slow" else 0.02)
             if step == 2 and prompt == "hang":
                 time.sleep(3600)
+            if step == 2 and prompt == "fail":
+                raise RuntimeError("as it was told")
             if step == 2 and prompt == "break":
                 os._exit(139)
             on_step(Done(step, steps))

@@ -5,15 +5,17 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import HEADER
 from api.dialects.in_process import InProcess
+from api.forms import SentFile
 from api.problems import install_problems
 from jobs import logs
 
@@ -28,17 +30,38 @@ SAYABLE = re.compile(r"[\w.\[\]-]{1,64}", re.ASCII)
 LONGEST_WAIT = 60.0
 DOCUMENT = "application/problem+json"
 
-Shape = Callable[[dict[str, Any], int], tuple[dict[str, Any], Mapping[str, str]]]
+#: Makes of a problem document, with the headers that came with it, the answer's body, its status, and more headers.
+Shape = Callable[[dict[str, Any], Headers], tuple[dict[str, Any], int, Mapping[str, str]]]
 
 
 class Problem(Exception):
-    """What the native API has refused, in its own words (RFC 9457): a dialect passes it on."""
+    """A refusal: a problem document (RFC 9457), which is the native API's own if that has refused."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self.status = answer.status_code
-        self.document: dict[str, Any] = answer.json()
-        self.headers = {name: answer.headers[name] for name in EXPLAINING if name in answer.headers}
-        super().__init__(self.document["detail"])
+    def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(document["detail"])
+        self.document = document
+        self.status: int = document["status"]
+        self.headers = headers or {}
+
+    @classmethod
+    def told(cls, answer: httpx.Response) -> Self:
+        """What the native API has answered."""
+        return cls(answer.json(), {name: answer.headers[name] for name in EXPLAINING if name in answer.headers})
+
+    def renamed(self, names: Mapping[str, str]) -> "Problem":
+        """The same, with fields under the names by which the dialect's client knows them."""
+        errors = [
+            {**error, "field": names.get(error["field"], error["field"])} for error in self.document.get("errors", ())
+        ]
+        return Problem({**self.document, "errors": errors}, self.headers) if errors else self
+
+
+def refusal(status: int, slug: str, title: str, detail: str, field: str | None = None) -> Problem:
+    """A dialect's own refusal; `field`: the one that is wrong."""
+    document = {"type": f"urn:darkroom:problem:{slug}", "title": title, "status": status, "detail": detail}
+    if field:
+        document |= {"detail": f"{field}: {detail}", "errors": [{"field": field, "detail": detail}]}
+    return Problem(document)
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
@@ -86,7 +109,7 @@ class Native:
         answer = await self._http.request(method, path, **options)
         self._pass_back(answer)
         if answer.status_code >= 400:
-            raise Problem(answer)
+            raise Problem.told(answer)
         return answer
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -123,7 +146,7 @@ class Native:
         async with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
             if answer.status_code >= 400:
                 await answer.aread()
-                raise Problem(answer)
+                raise Problem.told(answer)
             yield _events(answer.aiter_lines())
 
     async def output(self, job_id: str) -> tuple[bytes, str]:
@@ -139,6 +162,14 @@ class Native:
             if problem.status == 404:
                 return None
             raise
+
+    # ---- files
+
+    async def keep_file(self, file: SentFile, metadata: Mapping[str, Any], seconds: int) -> Any:
+        """Keep a file for so many seconds, a week at most. Returns what the API says of it."""
+        content = {"file": (file.name or "file", file.data, file.content_type or "application/octet-stream")}
+        texts = {"metadata": json.dumps(metadata), "expires_in_seconds": str(max(60, seconds))}
+        return (await self.call("POST", "/v1/files", files=content, data=texts)).json()
 
     # ---- the answer to the dialect's client
 
@@ -222,8 +253,8 @@ class Shaped:
         await self.app(scope, receive, shaping)
 
     def _answer(self, start: Message, document: bytes) -> Response:
-        body, headers = self._shape(json.loads(document), start["status"])
-        answer = Response(json.dumps(body), start["status"], headers, "application/json")
+        body, status, headers = self._shape(json.loads(document), Headers(raw=start["headers"]))
+        answer = Response(json.dumps(body), status, headers, "application/json")
         kept = [one for one in start["headers"] if one[0] not in (b"content-type", b"content-length")]
         answer.raw_headers += kept
         return answer
@@ -234,10 +265,7 @@ def _is_problem(start: Message) -> bool:
 
 
 def dialect_app(title: str, router: APIRouter, native: ASGIApp, shape: Shape | None = None) -> FastAPI:
-    """A dialect's app, to be mounted at its prefix. Its errors are problem documents, or what `shape` makes of one.
-
-    `shape` gets a problem document and its status, and returns the body and more headers.
-    """
+    """A dialect's app, to be mounted at its prefix. Its errors are problem documents, or what `shape` makes of one."""
     app = FastAPI(
         title=title,
         docs_url=None,

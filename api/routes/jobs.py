@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api.conditions import is_known
 from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
-from api.masks import drawn, fits
+from api.masks import drawn, fits, inverted
 from api.openapi import SUBMIT_BODY
 from api.routes.webhooks import check_webhook
 from api.submission import Elsewhere, Submission, Submitted, invalid
@@ -179,13 +179,14 @@ def _mask(submission: Submission, photo: Photo, caller: Caller, service: Service
     if asked is None:
         return None
     if isinstance(asked, tuple):
-        return drawn(asked, photo.size)
+        shapes = drawn(asked, photo.size)
+        return inverted(shapes) if submission.mask_invert else shapes
     data = asked if isinstance(asked, bytes) else _sent_before(asked, caller, service, "mask")
     mask = service.photos.read(data, "mask")
     if not fits(mask.size, photo.size):
-        shapes = [f"{width} x {height}" for width, height in (photo.size, mask.size)]
-        raise invalid("mask", f"must have the picture's proportions, {shapes[0]}; it has {shapes[1]}")
-    return mask.data
+        sizes = [f"{width} x {height}" for width, height in (photo.size, mask.size)]
+        raise invalid("mask", f"must have the picture's proportions, {sizes[0]}; it has {sizes[1]}")
+    return inverted(mask.data) if submission.mask_invert else mask.data
 
 
 def _sent_before(picture: Elsewhere, caller: Caller, service: Services, field: str = "image") -> bytes:

@@ -1,0 +1,1 @@
+"""OpenAI's images API as its clients speak it, at `/openai/v1`."""

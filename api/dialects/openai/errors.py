@@ -1,0 +1,29 @@
+"""Errors in OpenAI's shape, with a problem document's members beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.datastructures import Headers
+
+LONGEST_PAUSE = 20  #: seconds that a client's own retries may wait; after a longer one its user is told at once
+TYPES = {403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
+CODES = {"unauthorized": "invalid_api_key", "too-many-requests": "rate_limit_exceeded"}
+
+
+def shape(problem: dict[str, Any], headers: Headers) -> tuple[dict[str, Any], int, Mapping[str, str]]:
+    """A problem document with OpenAI's `error` beside its own members.
+
+    A wrong field is 400 there. Clients repeat 409, 429 and what is above 500, unless they are told not to.
+    """
+    slug = problem["type"].rpartition(":")[2]
+    status = 400 if slug == "invalid-request" else problem["status"]
+    fields = [error["field"] for error in problem.get("errors", ())]
+    error = {
+        "message": problem["detail"],
+        "type": TYPES.get(status, "invalid_request_error" if status < 500 else "server_error"),
+        "param": fields[0] if fields else None,
+        "code": CODES.get(slug, slug.replace("-", "_")),
+    }
+    pause = headers.get("retry-after", "")
+    useless = status == 409 or "job" in problem or (status == 429 and pause.isdigit() and int(pause) > LONGEST_PAUSE)
+    return {"error": error, **problem, "status": status}, status, {"x-should-retry": "false"} if useless else {}

@@ -1,0 +1,47 @@
+"""Models. OpenAI's own names stand for the default model, so that a client's code runs as it is."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.dialects.native import Native, Problem, Service, refusal
+
+router = APIRouter()
+
+VENDORS = ("gpt-image-", "dall-e-", "chatgpt-image-")
+
+
+@router.get("/models")
+async def list_models(native: Service) -> dict[str, Any]:
+    """The models."""
+    return {"object": "list", "data": [_model(one["id"]) for one in (await native.get("/v1/models"))["data"]]}
+
+
+@router.get("/models/{model}")
+async def retrieve_model(model: str, native: Service) -> dict[str, Any]:
+    """One model, by its own name or by one of OpenAI's."""
+    await find_model(native, model)
+    return _model(model)
+
+
+async def find_model(native: Native, name: str | None) -> dict[str, Any]:
+    """The model that a name stands for.
+
+    Raises:
+        Problem
+    """
+    models = (await native.get("/v1/models"))["data"]
+    default = name is None or name.startswith(VENDORS)
+    for model in models:
+        if model["default"] if default else model["id"] == name:
+            return dict(model)
+    raise unknown_model(name or "", [model["id"] for model in models])
+
+
+def unknown_model(name: str, known: list[str]) -> Problem:
+    wanted = f"must be one of {', '.join(known)}, or a name of OpenAI's; it is {name[:64]!r}"
+    return refusal(404, "model-not-found", "There is no such model", wanted, "model")
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "darkroom"}

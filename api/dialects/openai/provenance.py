@@ -1,0 +1,41 @@
+"""What a picture says of where it comes from."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from api.dialects.native import Service, refusal
+from api.forms import SentFile, read_form
+
+router = APIRouter()
+
+
+@router.post("/content_provenance_checks")
+async def check_provenance(native: Service, request: Request) -> dict[str, Any]:
+    """Read a picture's content credentials; there is no SynthID here."""
+    sent = dict(await read_form(request, {"file"}))
+    file = sent.pop("file", None)
+    if not isinstance(file, SentFile):
+        raise refusal(400, "invalid-request", "The request lacks a field", "is required, as a file", "file")
+    native.ignore(sent)
+    answer = await native.call("POST", "/v1/credentials/check", files={"image": file.data})
+    results = [_c2pa(answer.json()), {"type": "synthid", "outcome": "not_detected"}]
+    return {"object": "content_provenance_check", "created_at": int(time.time()), "results": results}
+
+
+def _c2pa(check: dict[str, Any]) -> dict[str, Any]:
+    if not check["present"]:
+        return {"type": "c2pa", "outcome": "not_detected", "validation_state": "not_present"}
+    state = "trusted" if check["trusted"] else "valid" if check["valid"] else "invalid"
+    newest = check["manifests"][0] if check["manifests"] else {}
+    signed = newest.get("signed_at")
+    return {
+        "type": "c2pa",
+        "outcome": "detected",
+        "validation_state": state,
+        "issuer": check["issuer"],
+        "model": newest.get("details", {}).get("model"),
+        "generated_at": int(datetime.fromisoformat(signed).timestamp()) if signed else None,
+    }
