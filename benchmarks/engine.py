@@ -23,7 +23,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance, predict
 from pipeline.engine import Engine
 from pipeline.guidance import three_way
-from pipeline.networks.unet import Text, UNet
+from pipeline.networks.unet import TextStates, UNet
 from pipeline.samplers import ddim
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ class Bench:
         self.guidance = three_way(*scales)
         with torch.inference_mode():
             prompts = ["make it sunset" if branch.prompted else "" for branch in self.guidance.branches]
-            self.text: Text = self.unet.read(checkpoint.text_encoder(checkpoint.tokenizer(prompts)))
+            self.text: TextStates = self.unet.read(checkpoint.text_encoder(checkpoint.tokenizer(prompts)))
 
     def edit(self, steps: int) -> Denoising:
         generator = torch.Generator().manual_seed(steps)
@@ -115,10 +115,10 @@ def by_engine(bench: Bench, arrivals: Sequence[Arrival]) -> tuple[list[float], d
     engine = Engine(counted)
 
     def make(steps: int) -> None:
-        with engine.flight(steps) as flight:
+        with engine.join(steps) as ticket:
             edit = bench.edit(steps)
             while not edit.finished:
-                flight.step(edit)
+                ticket.step(edit)
 
     took = serve(arrivals, make, threads=len(arrivals))
     engine.close()
@@ -150,10 +150,10 @@ def first_work(bench: Bench) -> float:
     ended = threading.Event()
 
     def fly(steps: int) -> None:
-        with engine.flight(steps) as flight:
+        with engine.join(steps) as ticket:
             edit = bench.edit(steps)
             while not edit.finished and not (steps == LONG and ended.is_set()):
-                flight.step(edit)
+                ticket.step(edit)
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(8):

@@ -19,7 +19,7 @@ from pipeline import engine as pipeline_engine
 from pipeline.batch import ROWS, BatchSizes
 from pipeline.engine import choose
 from worker.editors import diffusion
-from worker.editors.editor import Editors, OnTurn, Turn
+from worker.editors.editor import Editors, Iteration, OnIteration
 
 TOGETHER = 8  #: edits in a pass that find no memory
 
@@ -54,13 +54,13 @@ def faulty(settings: Settings) -> Editors:
     engine = pipeline.checkpoint.engine
     sizes, predict = engine._sizes, engine._predict
     sizes.rows = lambda edit: sizes._ceiling.get(edit.x.shape, ROWS[-1])  # together from the first step on
-    pipeline_engine.LINGER = 1.0  # seconds that a pass waits for edits, so that eight of them are in one
+    pipeline_engine.BATCH_WINDOW_SECONDS = 1.0  # seconds that a pass waits for edits, so that eight of them are in one
     pipeline_engine.choose = calls_first
     engine._compiles = True  # the first step of a shape may take its time
     engine._predict = lambda edits: broken(pipeline.checkpoint.unet, predict, edits)
 
-    def watch(observer: OnTurn) -> None:
-        editors.watch(lambda turn: look(observer, turn))
+    def watch(observer: OnIteration) -> None:
+        editors.watch(lambda iteration: look(observer, iteration))
 
     return replace(watched(editors), watch=watch)
 
@@ -84,8 +84,8 @@ def broken(unet: Any, predict: Callable[[Any], Any], edits: Sequence[Any]) -> An
     return predict(edits)
 
 
-def look(observer: OnTurn, turn: Turn) -> None:
+def look(observer: OnIteration, iteration: Iteration) -> None:
     """Watch a turn, or break over it."""
     if lasts("observer"):
         raise ZeroDivisionError("an observer broke")
-    observer(turn)
+    observer(iteration)

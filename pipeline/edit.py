@@ -20,19 +20,19 @@ from pipeline.blending import blend
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
-from pipeline.engine import Flight
+from pipeline.engine import Ticket
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.fullsize import carry
 from pipeline.model import EditingModel
 from pipeline.networks.kernels import fastest_threads
 from pipeline.notes import Notes
 from pipeline.pictures import all_finite, as_rgb, fit, widened
-from pipeline.previews import PreviewMap, colour_fields
+from pipeline.previews import PreviewMap, color_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
-MOST_ROWS = 3  # of an edit's pass through the UNet
+MAX_ROWS = 3  # of an edit's pass through the UNet
 PROBE_SIDE = 32  # of the latents that threads are compared with
 LIBRARY_ALONE = Parts("library", "library", "library")
 
@@ -92,7 +92,7 @@ class Pipeline:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled)
         own = _own(loaded, model)
-        previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), colour_fields())
+        previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), color_fields())
         return cls(model, loaded, previews, own)
 
     def with_model(self, model: str) -> "Pipeline":
@@ -160,18 +160,18 @@ class Pipeline:
         picture = fit(whole, params["size"])
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
-            self._warn_of_unread(name, params[name], notes)
+            self._warn_of_truncation(name, params[name], notes)
 
         def report(step: int, predicted: Tensor, noisy: Tensor) -> None:
             if on_step is not None:
                 on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
 
-        work = MOST_ROWS * prod(self.checkpoint.latent_shape(picture.size))
-        with self.checkpoint.engine.flight(params["steps"], PRIORITIES[priority], on_wait, work=work) as flight:
+        work = MAX_ROWS * prod(self.checkpoint.latent_shape(picture.size))
+        with self.checkpoint.engine.join(params["steps"], PRIORITIES[priority], on_wait, work=work) as ticket:
             if self.own is None:
-                edited = self._fly_library(flight, picture, params, report, notes)
+                edited = self._edit_with_library(ticket, picture, params, report, notes)
             else:
-                edited = self._fly(self.own, flight, picture, params, report, notes)
+                edited = self._edit(self.own, ticket, picture, params, report, notes)
         if params["resolution"] == "own":
             edited = carry(whole, picture, edited).crop(inside)
         else:
@@ -180,25 +180,25 @@ class Pipeline:
             edited = edited.crop((round(left * across), round(top * down), round(right * across), round(bottom * down)))
         return blend(upright, edited, params["strength"], mask)
 
-    def _warn_of_unread(self, name: str, text: str | None, notes: Notes) -> None:
+    def _warn_of_truncation(self, name: str, text: str | None, notes: Notes) -> None:
         tokenizer = self.checkpoint.tokenizer
         if unread := tokenizer.unread(text or ""):
             read = f"The {name.replace('_', ' ')} is longer than the {tokenizer.length - 2} tokens that are read."
             notes.warn("prompt-truncated", f"{read} Not read: \u201c{unread}\u201d")
 
-    def _fly(
+    def _edit(
         self,
         own: EditingModel,
-        flight: Flight,
+        ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
         report: OnPrediction,
         notes: Notes,
     ) -> Image.Image:
         """The edit as the engine sees it: begin, steps, finish; what a narrow dtype spoils once more in fp32."""
-        edit = self._denoise(own, flight.step, flight, picture, params, report)
+        edit = self._denoise(own, ticket.step, ticket, picture, params, report)
         try:
-            finished = flight.run(partial(own.finish, edit))
+            finished = ticket.run(partial(own.finish, edit))
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise
@@ -211,13 +211,13 @@ class Pipeline:
                 notes.receipt["dtype"] = f"{name_of(self.checkpoint.dtype)}, decoded in float32"
             else:
                 notes.receipt["dtype"] = "float32"
-                edit = self._denoise_alone(precise, flight, picture, params, report)
-            return flight.run(partial(precise.finish, edit))
+                edit = self._denoise_alone(precise, ticket, picture, params, report)
+            return ticket.run(partial(precise.finish, edit))
 
     def _denoise_alone(
         self,
         own: EditingModel,
-        flight: Flight,
+        ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
         report: OnPrediction,
@@ -225,29 +225,29 @@ class Pipeline:
         """With networks other than those whose steps edits share."""
 
         def step(edit: Denoising) -> None:
-            flight.remaining = edit.steps - edit.step
-            flight.run(partial(advance, own.unet, [edit]))
+            ticket.remaining = edit.steps - edit.step
+            ticket.run(partial(advance, own.unet, [edit]))
 
-        return self._denoise(own, step, flight, picture, params, report)
+        return self._denoise(own, step, ticket, picture, params, report)
 
     def _denoise(
         self,
         own: EditingModel,
         step: Callable[[Denoising], None],
-        flight: Flight,
+        ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
         report: OnPrediction,
     ) -> Denoising:
-        edit = flight.run(partial(own.begin, picture, params))
+        edit = ticket.run(partial(own.begin, picture, params))
         while not edit.finished:
             step(edit)
             report(edit.step, edit.predicted[0], edit.x[0])
         return edit
 
-    def _fly_library(
+    def _edit_with_library(
         self,
-        flight: Flight,
+        ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
         report: OnPrediction,
@@ -256,11 +256,11 @@ class Pipeline:
         """The library's loop, a call at a time."""
 
         def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
-            flight.remaining = params["steps"] - step
+            ticket.remaining = params["steps"] - step
             report(step, predicted, noisy)
 
         try:
-            finished = self.checkpoint.library.edit(picture, params, after_step, flight.run)
+            finished = self.checkpoint.library.edit(picture, params, after_step, ticket.run)
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise
@@ -269,7 +269,7 @@ class Pipeline:
             return finished
         notes.receipt["dtype"] = "float32"
         with self.checkpoint.precise as precise:
-            return precise.library.edit(picture, params, after_step, flight.run)
+            return precise.library.edit(picture, params, after_step, ticket.run)
 
     def close(self) -> None:
         """Refuse all further edits, of every model on this checkpoint, and free its weights."""

@@ -1,10 +1,10 @@
 """The engine: one thread owns the device, and edits share it step by step (continuous batching).
 
-A thread with an edit to make joins, then asks for one piece of work after another, waiting for each: `run` has a
-function called on the engine's thread, `step` has a denoising step taken. In each iteration the engine takes the most
-urgent request and, if that is a step, as many others of the same size as are worth computing together; so edits join,
-finish and leave between any two steps. An edit that asks for nothing more, because it was cancelled or broke, is gone
-from the next iteration on.
+A thread that edits a photo joins the engine, gets a ticket, and asks for one piece of work after another: `run` calls a
+function on the engine's thread, `step` takes a denoising step. In each iteration the engine serves the most urgent
+request. If that is a step, it batches as many other steps of the same size as are worth computing together. Edits
+therefore join, finish and leave between any two steps. An edit that was canceled or failed asks for nothing more, so
+the next iteration goes on without it.
 """
 
 import atexit
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Predict = Callable[[Sequence[Denoising]], Sequence[Tensor]]
 
-IN_FLIGHT = 32  # edits; more wait to join
-AGEING = 0.05  # steps that an edit moves up for each iteration that passes it over, among those of its priority
-FAIR = 10  # every so many iterations, who was passed over longest goes first, whatever the priorities
-LOOK = 0.25  # seconds after which an edit that waits looks whether it is to go on
-LONGEST_PASS = 30.0  # seconds that a step of several edits may take: until its end none of them can be cancelled
-MANY_TIMES = 10  # the time that a turn was expected to take: so long it may take
-WARMING = 900.0  # seconds that it may take when it compiles, or until the first step and call tell what to expect
-LINGER = 0.005  # seconds that an iteration waits for edits just served, which are about to ask again
+MAX_TICKETS = 32  # edits in the engine at a time; others wait to join
+AGING_STEPS = 0.05  # an edit that an iteration skips counts as this many steps shorter, among edits of its priority
+FAIR_EVERY = 10  # in every tenth iteration the edit that was skipped most goes first, whatever its priority
+POLL_SECONDS = 0.25  # a waiting edit checks this often whether it should go on
+MAX_PASS_SECONDS = 30.0  # longest step of several edits: none of them can be canceled before its end
+TIMEOUT_FACTOR = 10  # an iteration may take this many times the expected time
+WARM_UP_SECONDS = 900.0  # an iteration may take this long when it compiles, or when nothing was measured yet
+BATCH_WINDOW_SECONDS = 0.005  # an iteration waits this long for the edits just served, which are about to ask again
 
 
 class EngineClosed(RuntimeError):
@@ -45,39 +45,39 @@ class EngineClosed(RuntimeError):
 
 
 @dataclass(eq=False)
-class Flight:
-    """One edit's place in the engine. Whoever flies keeps `remaining`, the steps still to take, up to date."""
+class Ticket:
+    """One edit in the engine. The edit's own thread keeps `remaining`, the number of steps to take, up to date."""
 
     engine: "Engine"
     priority: int
     remaining: int
     arrival: int
-    work: int = 0  # latent numbers in the rows of a pass; calls that make one, too, are given the time for it
-    waited: int = 0  # iterations that served others only
-    passed: int = 0  # those since it was served itself
+    work: int = 0  # latent values in one pass of the UNet, by which calls that make such a pass are timed
+    waited: int = 0  # iterations that did not serve this edit
+    skipped: int = 0  # iterations since this edit was last served
     on_wait: Callable[[], None] = lambda: None
 
     def run(self, call: Callable[[], T]) -> T:
-        """Call a function on the engine's thread, alone, when it is this edit's turn."""
+        """Call a function on the engine's thread, with no other work beside it."""
         return self.engine._ask(Request(self, call=call))
 
     def step(self, edit: Denoising) -> None:
-        """Have a denoising step taken, perhaps together with other edits'."""
+        """Take a denoising step, perhaps in one batch with other edits."""
         self.remaining = edit.steps - edit.step
         self.engine._ask(Request(self, edit=edit))
         self.remaining -= 1
 
     @property
     def urgency(self) -> tuple[float, float, int]:
-        """Sorts the most urgent first: by priority, then by what is left to do and how long it has waited."""
-        return -self.priority, self.remaining - AGEING * self.waited, self.arrival
+        """The sort key: most urgent first, by priority, then by remaining steps less the wait, then by arrival."""
+        return -self.priority, self.remaining - AGING_STEPS * self.waited, self.arrival
 
 
 @dataclass(eq=False)
 class Request:
-    """A piece of work that a thread waits for: a call, or a step of an edit."""
+    """A piece of work that a thread waits for: a call or a step."""
 
-    flight: Flight
+    ticket: Ticket
     call: Callable[[], Any] | None = None
     edit: Denoising | None = None
     done: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +85,7 @@ class Request:
     error: BaseException | None = None
 
     def finish(self, work: Callable[[], Any]) -> None:
-        """Do the work; what it raises is raised again where the request is waited for."""
+        """Do the work. An error is raised again in the thread that waits."""
         try:
             self.result = work()
         except BaseException as error:
@@ -93,28 +93,28 @@ class Request:
         self.done.set()
 
     def fail(self, error: BaseException) -> None:
-        """Have an error raised where the request is waited for."""
+        """Raise an error in the thread that waits."""
         self.error = error
         self.done.set()
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What the device did for so many seconds: a call for one edit (no rows), or a step of `edits` edits.
+class Iteration:
+    """What the device did in one iteration: a call for one edit (0 rows), or a step of `edits` edits.
 
-    The step computed `rows` rows of the `room` that are worth computing together at this size of picture.
+    `capacity` is the number of rows worth computing together at this size of picture.
     """
 
     seconds: float
     edits: int = 1
     rows: int = 0
-    room: int = 0
+    capacity: int = 0
 
 
 class Engine:
-    """Serves the edits in flight. `predict` computes the noise in each branch of several edits in one pass.
+    """Serves all edits in flight. `predict` computes the noise in each branch of several edits in one pass.
 
-    Whoever sets `on_turn` is told of each turn of the device, on the engine's thread.
+    `on_iteration` is called after each iteration, on the engine's thread.
     """
 
     def __init__(self, predict: Predict, *, compiles: bool = False) -> None:
@@ -122,54 +122,55 @@ class Engine:
         self._predict = predict
         self._compiles = compiles
         self._shapes: set[tuple[Any, int]] = set()  # of the steps taken so far
-        self._longest_call = 0.0  # seconds
-        self._turns = 0
-        self._sizes = BatchSizes(LONGEST_PASS)
-        self._places = threading.BoundedSemaphore(IN_FLIGHT)
+        self._longest_call_seconds = 0.0  # seconds
+        self._iterations = 0
+        self._sizes = BatchSizes(MAX_PASS_SECONDS)
+        self._slots = threading.BoundedSemaphore(MAX_TICKETS)
         self._changed = threading.Condition()
         self._pending: list[Request] = []
-        self._served: set[Flight] = set()  # edits of the last iteration that have not yet asked again or left
+        self._served: set[Ticket] = set()  # edits of the last iteration that have not yet asked again or left
         self._arrivals = 0
         self._closed = False
         self._thread: threading.Thread | None = None
         self.finished_at = time.monotonic()  # when the last piece of work ended
-        self.allowance = 0.0  # seconds that the turn under way may take before the engine is to be called stuck
-        self.on_turn: Callable[[Turn], None] = lambda _: None
+        self.allowance = 0.0  # seconds that the present iteration may take before the engine counts as stuck
+        self.on_iteration: Callable[[Iteration], None] = lambda _: None
 
     @contextmanager
-    def flight(
+    def join(
         self, steps: int, priority: int = 0, on_wait: Callable[[], None] = lambda: None, *, work: int = 0
-    ) -> Iterator[Flight]:
-        """Join for one edit of so many steps; waits where the engine is full. A higher priority goes first.
+    ) -> Iterator[Ticket]:
+        """Join with one edit of so many steps, as soon as the engine has a free ticket.
 
-        `work`: latent numbers in the rows of a pass through the UNet, where it may be made in a call, not as a step.
-
-        While the edit waits, `on_wait` is called now and then, on its own thread; what it raises ends the wait.
+        Args:
+            priority: a higher one goes first.
+            on_wait: called at intervals, on the edit's own thread, while the edit waits. An error ends the wait.
+            work: latent values in one pass of the UNet, for edits that make it in `run` instead of `step`.
         """
-        while not self._places.acquire(timeout=LOOK):
+        while not self._slots.acquire(timeout=POLL_SECONDS):
             on_wait()
         try:
             with self._changed:
                 self._arrivals += 1
-                flight = Flight(self, priority, steps, self._arrivals, work, on_wait=on_wait)
+                ticket = Ticket(self, priority, steps, self._arrivals, work, on_wait=on_wait)
             try:
-                yield flight
+                yield ticket
             finally:
-                self._leave(flight)
+                self._leave(ticket)
         finally:
-            self._places.release()
+            self._slots.release()
 
     @property
-    def longest_pass(self) -> float:
-        """Seconds that a step of several edits may take; one that would take longer gets fewer of them."""
-        return self._sizes.longest_pass
+    def max_pass_seconds(self) -> float:
+        """Seconds that a step of several edits may take. Longer batches get fewer edits."""
+        return self._sizes.max_pass_seconds
 
-    @longest_pass.setter
-    def longest_pass(self, seconds: float) -> None:
-        self._sizes.longest_pass = seconds
+    @max_pass_seconds.setter
+    def max_pass_seconds(self, seconds: float) -> None:
+        self._sizes.max_pass_seconds = seconds
 
     def close(self) -> None:
-        """Refuse all further work and end the thread; what has begun is finished. Done by itself at exit."""
+        """Refuse further work and end the thread once the present iteration is done. Runs by itself at exit."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -186,35 +187,35 @@ class Engine:
                 self._thread.start()
                 atexit.register(self.close)
             self._pending.append(request)
-            self._served.discard(request.flight)
+            self._served.discard(request.ticket)
             self._changed.notify_all()
-        while not request.done.wait(LOOK):
-            request.flight.on_wait()
+        while not request.done.wait(POLL_SECONDS):
+            request.ticket.on_wait()
         if request.error is not None:
             raise request.error
         return request.result
 
-    def _leave(self, flight: Flight) -> None:
+    def _leave(self, ticket: Ticket) -> None:
         with self._changed:
-            self._served.discard(flight)
-            self._pending = [request for request in self._pending if request.flight is not flight]
+            self._served.discard(ticket)
+            self._pending = [request for request in self._pending if request.ticket is not ticket]
             self._changed.notify_all()
 
     def _serve(self) -> None:
         while requests := self._next():
             try:
-                self._take_turn(requests)
-            except Exception as error:  # whatever it is, the edits to come need this thread
-                log.exception("a turn of the engine broke")
+                self._run_iteration(requests)
+            except Exception as error:  # whatever the error, later edits need this thread
+                log.exception("an iteration of the engine failed")
                 for request in requests:
                     if not request.done.is_set():
                         request.fail(error)
         for request in self._pending:
             request.finish(_refuse)
 
-    def _take_turn(self, requests: list[Request]) -> None:
+    def _run_iteration(self, requests: list[Request]) -> None:
         began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
-        self.allowance = self._patience(requests[0].flight, edits)
+        self.allowance = self._allowed_seconds(requests[0].ticket, edits)
         with torch.inference_mode():
             if requests[0].call is not None:
                 requests[0].finish(requests[0].call)
@@ -226,44 +227,44 @@ class Engine:
         self.allowance = 0.0
         seconds = time.perf_counter() - began
         if not edits:
-            self._longest_call = max(self._longest_call, seconds)
-        rows, room = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
+            self._longest_call_seconds = max(self._longest_call_seconds, seconds)
+        rows, capacity = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
         try:
-            self.on_turn(Turn(seconds, len(requests), rows, max(rows, room)))
+            self.on_iteration(Iteration(seconds, len(requests), rows, max(rows, capacity)))
         except Exception:
-            log.exception("who watches the engine broke")
+            log.exception("on_iteration raised an error")
 
-    def _patience(self, flight: Flight, edits: Sequence[Denoising]) -> float:
-        """Seconds that a turn may take: many times those expected by its rows and size, or by the longest call."""
+    def _allowed_seconds(self, ticket: Ticket, edits: Sequence[Denoising]) -> float:
+        """Seconds that an iteration may take, from the measured speed of its size or from the longest call."""
         if edits:
             expected = self._sizes.expected(sum(map(work_of, edits)))
             shape = (edits[0].x.shape, sum(edit.rows for edit in edits))
             compiles = self._compiles and shape not in self._shapes
             self._shapes.add(shape)
         else:
-            compiles, expected = False, max(self._longest_call, self._sizes.expected(flight.work) or 0.0)
-        return WARMING if compiles or not expected else MANY_TIMES * expected
+            compiles, expected = False, max(self._longest_call_seconds, self._sizes.expected(ticket.work) or 0.0)
+        return WARM_UP_SECONDS if compiles or not expected else TIMEOUT_FACTOR * expected
 
     def _next(self) -> list[Request]:
-        """Wait for work, then take an iteration's share of it; nothing once the engine is closed."""
+        """Wait for requests and choose those of the next iteration. Empty once the engine is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._served, timeout=LINGER)
+            self._changed.wait_for(lambda: self._closed or not self._served, timeout=BATCH_WINDOW_SECONDS)
             self._changed.wait_for(lambda: self._closed or self._pending)
             if self._closed:
                 return []
-            self._turns += 1
-            chosen = choose(self._pending, self._sizes, fair=self._turns % FAIR == 0)
+            self._iterations += 1
+            chosen = choose(self._pending, self._sizes, fair=self._iterations % FAIR_EVERY == 0)
             self._pending = [request for request in self._pending if request not in chosen]
             for request in self._pending:
-                request.flight.waited += 1
-                request.flight.passed += 1
-            self._served = {request.flight for request in chosen}
-            for flight in self._served:
-                flight.passed = 0
+                request.ticket.waited += 1
+                request.ticket.skipped += 1
+            self._served = {request.ticket for request in chosen}
+            for ticket in self._served:
+                ticket.skipped = 0
             return chosen
 
     def _step(self, requests: list[Request]) -> None:
-        """One step of several edits. A batch that fails is tried in parts, so that only what is at fault fails."""
+        """One step of several edits. A failed batch is repeated in halves, so that only the faulty edits fail."""
         edits = [request.edit for request in requests if request.edit is not None]
         began, broke = time.perf_counter(), None
         try:
@@ -275,7 +276,7 @@ class Engine:
             return
         self._sizes.learn(edits, time.perf_counter() - began)
         for request, edit, noise in zip(requests, edits, noises, strict=True):
-            request.finish(lambda edit=edit, noise=noise: edit.take(noise))
+            request.finish(lambda edit=edit, noise=noise: edit.apply_noise(noise))
 
     def _recover(self, requests: list[Request], edits: Sequence[Denoising], broke: Exception) -> None:
         if isinstance(broke, OutOfMemory):
@@ -293,23 +294,23 @@ class Engine:
 
 
 def work_of(edit: Denoising) -> int:
-    """Latent numbers in the rows of its step."""
+    """Latent values in the rows of the edit's step."""
     return edit.rows * prod(edit.x.shape)
 
 
 def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False) -> list[Request]:
     """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch.
 
-    `fair`: first of all whichever was passed over longest, so that no priority keeps another waiting for ever.
+    `fair`: the request that was skipped most comes first, so that no priority waits forever.
     """
-    ordered = sorted(pending, key=lambda request: (-request.flight.passed if fair else 0, request.flight.urgency))
+    ordered = sorted(pending, key=lambda request: (-request.ticket.skipped if fair else 0, request.ticket.urgency))
     first = ordered[0]
     if first.edit is None:
         return [first]
-    chosen, rows, room = [first], first.edit.rows, sizes.rows(first.edit)
+    chosen, rows, capacity = [first], first.edit.rows, sizes.rows(first.edit)
     for request in ordered[1:]:
         same = request.edit is not None and request.edit.x.shape == first.edit.x.shape
-        if same and rows + request.edit.rows <= room:
+        if same and rows + request.edit.rows <= capacity:
             chosen.append(request)
             rows += request.edit.rows
     return chosen

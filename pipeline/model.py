@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pipeline.catalogue import Model
 from pipeline.checkpoint import Checkpoint
-from pipeline.denoise import Denoising, together
+from pipeline.denoise import Denoising, concat_texts
 from pipeline.errors import NotFinite
 from pipeline.guidance import Guidance, text_only, three_way
-from pipeline.networks.unet import Text, UNet
+from pipeline.networks.unet import TextStates, UNet
 from pipeline.pictures import all_finite, to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
@@ -44,7 +44,7 @@ class EditingModel:
     sampler: str
     text_scale: float | None  # of text guidance, fixed; None for three-way guidance, whose scales are parameters
     device: torch.device
-    _texts: Callable[[str], Text] = field(init=False, repr=False)
+    _texts: Callable[[str], TextStates] = field(init=False, repr=False)
     _latents: Callable[[tuple[int, int], bytes], Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class EditingModel:
         table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
         generator = torch.Generator().manual_seed(params["seed"])
         start = table.start(latents * self.scaling, generator)
-        return Denoising(start, latents, together(texts), guidance, table, generator)
+        return Denoising(start, latents, concat_texts(texts), guidance, table, generator)
 
     @torch.inference_mode()
     def finish(self, edit: Denoising) -> Image.Image:
@@ -106,7 +106,7 @@ class EditingModel:
         return three_way(params["cfg_scale"], params["image_cfg_scale"])
 
     @torch.inference_mode()
-    def _read_prompt(self, prompt: str) -> Text:
+    def _read_prompt(self, prompt: str) -> TextStates:
         return self.unet.read(self.encode_prompt(prompt))
 
     @torch.inference_mode()

@@ -22,14 +22,14 @@ class PreviewMap:
     weight: Tensor
     bias: Tensor
 
-    def colours(self, latents: Tensor) -> Tensor:
+    def colors(self, latents: Tensor) -> Tensor:
         """Scaled latents (..., C, h, w) as colours (..., 3, h, w), not yet clipped to [0, 1]."""
         channels_last = latents.detach().float().cpu().movedim(-3, -1)
         return (channels_last @ self.weight + self.bias).movedim(-1, -3)
 
     def picture(self, latents: Tensor) -> Image.Image:
         """One small RGB picture from latents (C, h, w): a pixel for each latent pixel."""
-        return to_picture((self.colours(latents) * 2 - 1).nan_to_num())
+        return to_picture((self.colors(latents) * 2 - 1).nan_to_num())
 
     @classmethod
     def read(cls, folder: Path) -> "PreviewMap | None":
@@ -49,7 +49,7 @@ class PreviewMap:
         return cls(solution[:-1], solution[-1])
 
 
-def colour_fields(count: int = 8, side: int = 128) -> Tensor:
+def color_fields(count: int = 8, side: int = 128) -> Tensor:
     """Soft colour fields (count, 3, side, side) in [-1, 1] at several scales, to fit a map without photos."""
     generator = torch.Generator().manual_seed(0)
     fields = torch.zeros(count, 3, side, side)

@@ -77,10 +77,10 @@ def preview_map(samples: Samples, vae: AutoencoderKL) -> dict[str, Any]:
     pictures = samples.pictures(np.random.default_rng(1), 64, 128, 0.3)
     with torch.no_grad():
         latents = vae.encode(pictures).latent_dist.mode() * vae.config.scaling_factor
-    colours = interpolate(pictures, latents.shape[-2:], mode="area") / 2 + 0.5
+    colors = interpolate(pictures, latents.shape[-2:], mode="area") / 2 + 0.5
     inputs = latents.movedim(1, -1).flatten(0, 2)
     inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
-    solution = torch.linalg.lstsq(inputs, colours.movedim(1, -1).flatten(0, 2)).solution
+    solution = torch.linalg.lstsq(inputs, colors.movedim(1, -1).flatten(0, 2)).solution
     rounded = [[round(float(x), 4) for x in row] for row in solution]
     return {"weight": rounded[:-1], "bias": rounded[-1]}
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from worker.editors.editor import Device, Turn
+from worker.editors.editor import Device, Iteration
 
 STEP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROW_BOUNDS = (3, 6, 9, 12, 18, 24)
@@ -48,17 +48,17 @@ class EngineMetrics(Collector):
         )
         registry.register(self)
 
-    def note(self, turn: Turn) -> None:
+    def note(self, iteration: Iteration) -> None:
         """The device has finished a turn."""
-        self.busy.labels("step" if turn.rows else "call").inc(turn.seconds)
-        if not turn.rows:
+        self.busy.labels("step" if iteration.rows else "call").inc(iteration.seconds)
+        if not iteration.rows:
             return
-        self.steps.observe(turn.seconds)
-        self.rows.observe(turn.rows)
-        self.edits.observe(turn.edits)
-        self.fill.observe(turn.rows / turn.room)
-        last = turn.seconds if self.step_seconds is None else self.step_seconds
-        self.step_seconds = last + SMOOTHING * (turn.seconds - last)
+        self.steps.observe(iteration.seconds)
+        self.rows.observe(iteration.rows)
+        self.edits.observe(iteration.edits)
+        self.fill.observe(iteration.rows / iteration.capacity)
+        last = iteration.seconds if self.step_seconds is None else self.step_seconds
+        self.step_seconds = last + SMOOTHING * (iteration.seconds - last)
 
     def vitals(self) -> dict[str, Any]:
         """The device, its free memory and its speed, as each heartbeat reports them."""

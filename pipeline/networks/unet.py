@@ -20,7 +20,7 @@ from pipeline.networks.config import NetworkConfig
 from pipeline.networks.kernels import Attend, Linear, Pointwise
 
 KeysAndValues = tuple[Tensor, Tensor]
-Text = Mapping[nn.Module, tuple[Tensor, ...]]  # what each part that reads the prompts makes of them
+TextStates = Mapping[nn.Module, tuple[Tensor, ...]]  # what each part that reads the prompts makes of them
 TRANSFORMER_EPS = 1e-6  # of the group norm before a transformer; all other norms have the config's
 
 PLAIN, ATTENDING = ("DownBlock2D", "UpBlock2D"), ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
@@ -149,11 +149,11 @@ class UNet(nn.Module):
     def device(self) -> torch.device:
         return self.conv_in.weight.device
 
-    def read(self, text: Tensor) -> Text:
+    def read(self, text: Tensor) -> TextStates:
         """Hidden states of prompts (B, n, D) as keys and values for each cross-attention; good for every step."""
         return {module: module.read(text) for module in self.modules() if isinstance(module, CrossAttention | Summary)}
 
-    def forward(self, x: Tensor, timesteps: Tensor, text: Text, source: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, timesteps: Tensor, text: TextStates, source: Tensor | None = None) -> Tensor:
         """The noise in each row.
 
         Args:
@@ -172,7 +172,7 @@ class UNet(nn.Module):
         x = self.conv_in(x)
         rows = Rows(x, time, [x], source)
         if self.summary is not None:
-            rows.multiply()
+            rows.expand()
             rows.time = rows.time + text[self.summary][0]
         rows.time = silu(rows.time)
         for level in self.down:
@@ -201,19 +201,19 @@ class Rows:
     skips: list[Tensor]
     source: Tensor | None
 
-    def multiply(self) -> None:
+    def expand(self) -> None:
         """Give every prompt a row of its own: called before text first enters."""
         if self.source is not None:
-            self.x, self.time = _pick(self.x, self.source), self.time[self.source]
-            self.skips = [_pick(skip, self.source) for skip in self.skips]
+            self.x, self.time = _select_rows(self.x, self.source), self.time[self.source]
+            self.skips = [_select_rows(skip, self.source) for skip in self.skips]
             self.source = None
 
-    def take_skip(self) -> None:
+    def pop_skip(self) -> None:
         """Put the latest skip beside the features."""
         self.x = torch.cat([self.x, self.skips.pop()], dim=1)
 
 
-def _pick(x: Tensor, rows: Tensor) -> Tensor:
+def _select_rows(x: Tensor, rows: Tensor) -> Tensor:
     """Rows of (R, C, h, w) by number, the channels last in memory as they were."""
     return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
 
@@ -232,11 +232,11 @@ class Down(nn.Module):
         last = level == config.levels - 1
         self.downsample = None if last else nn.Conv2d(width, width, 3, stride=2, padding=1)
 
-    def forward(self, rows: Rows, text: Text) -> None:
+    def forward(self, rows: Rows, text: TextStates) -> None:
         for resnet, transformer in zip_longest(self.resnets, self.transformers):
             rows.x = resnet(rows.x, rows.time)
             if transformer is not None:
-                rows.multiply()
+                rows.expand()
                 rows.x = transformer(rows.x, text)
             rows.skips.append(rows.x)
         if self.downsample is not None:
@@ -253,8 +253,8 @@ class Middle(nn.Module):
         self.resnets = nn.ModuleList(ResidualBlock(config, width, width) for _ in range(2))
         self.transformer = Transformer(config, config.levels - 1, cross_only=False)
 
-    def forward(self, rows: Rows, text: Text) -> None:
-        rows.multiply()
+    def forward(self, rows: Rows, text: TextStates) -> None:
+        rows.expand()
         rows.x = self.resnets[0](rows.x, rows.time)
         rows.x = self.transformer(rows.x, text)
         rows.x = self.resnets[1](rows.x, rows.time)
@@ -277,9 +277,9 @@ class Up(nn.Module):
         self.transformers = _transformers(config, level, config.cross_only[level], count if attending else 0)
         self.upsample = None if level == 0 else nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, rows: Rows, text: Text) -> None:
+    def forward(self, rows: Rows, text: TextStates) -> None:
         for resnet, transformer in zip_longest(self.resnets, self.transformers):
-            rows.take_skip()
+            rows.pop_skip()
             rows.x = resnet(rows.x, rows.time)
             if transformer is not None:
                 rows.x = transformer(rows.x, text)
@@ -323,14 +323,14 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(config, level, cross_only) for _ in range(config.depths[level]))
         self.proj_out = Linear(width, width)
 
-    def forward(self, x: Tensor, text: Text) -> Tensor:
-        h = self.proj_in(to_places(self.norm(x)))  # (B, h * w, width)
+    def forward(self, x: Tensor, text: TextStates) -> Tensor:
+        h = self.proj_in(to_tokens(self.norm(x)))  # (B, h * w, width)
         for block in self.blocks:
             h = block(h, text)
         return x + to_map(self.proj_out(h), x)
 
 
-def to_places(x: Tensor) -> Tensor:
+def to_tokens(x: Tensor) -> Tensor:
     """(B, C, h, w) as (B, h * w, C); no copy where the channels are last in memory."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
@@ -355,7 +355,7 @@ class TransformerBlock(nn.Module):
         self.widen = Linear(width, 8 * width)
         self.narrow = Linear(4 * width, width)
 
-    def forward(self, x: Tensor, text: Text) -> Tensor:
+    def forward(self, x: Tensor, text: TextStates) -> Tensor:
         x = x + self.attention1(self.norm1(x), text)
         x = x + self.attention2(self.norm2(x), text)
         value, gate = self.widen(self.norm3(x)).chunk(2, dim=-1)  # GEGLU (Shazeer 2020)
@@ -371,7 +371,7 @@ class SelfAttention(nn.Module):
         self.out = Linear(width, width)
         self.attend = Attend(heads, width)
 
-    def forward(self, x: Tensor, _text: Text) -> Tensor:
+    def forward(self, x: Tensor, _text: TextStates) -> Tensor:
         return self.out(self.attend(self.query(x), self.key(x), self.value(x)))
 
 
@@ -389,7 +389,7 @@ class CrossAttention(nn.Module):
         """Keys and values (B, n, width) of hidden states (B, n, text_width)."""
         return self.key(text), self.value(text)
 
-    def forward(self, x: Tensor, text: Text) -> Tensor:
+    def forward(self, x: Tensor, text: TextStates) -> Tensor:
         return self.out(self.attend(self.query(x), *text[self]))
 
 

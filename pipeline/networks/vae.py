@@ -137,9 +137,9 @@ class SpatialAttention(nn.Module):
         self.attend = Attend(1, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        places = self.norm(x).flatten(2).transpose(1, 2)  # (B, h * w, width)
-        places = self.out(self.attend(self.query(places), self.key(places), self.value(places)))
-        return x + places.transpose(1, 2).unflatten(2, x.shape[-2:])
+        tokens = self.norm(x).flatten(2).transpose(1, 2)  # (B, h * w, width)
+        tokens = self.out(self.attend(self.query(tokens), self.key(tokens), self.value(tokens)))
+        return x + tokens.transpose(1, 2).unflatten(2, x.shape[-2:])
 
 
 class Downsample(nn.Module):

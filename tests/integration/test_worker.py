@@ -18,7 +18,7 @@ from jobs.operator import Operator
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.wakeups import Wakeups
 from pipeline.edit import Pipeline, Progress
-from pipeline.engine import Turn
+from pipeline.engine import Iteration
 from pipeline.errors import PipelineError
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
@@ -350,8 +350,8 @@ def test_a_worker_tells_how_it_is(store):
     leases.renew([])
     assert Operator(store).workers()[0].about == {**about, "device": "cpu", "free_bytes": 2**30, "step_seconds": None}
     for _ in range(3):
-        engine.note(Turn(seconds=0.25, edits=2, rows=6, room=12))
-    engine.note(Turn(seconds=1.5))
+        engine.note(Iteration(seconds=0.25, edits=2, rows=6, capacity=12))
+    engine.note(Iteration(seconds=1.5))
     leases.renew([])
     assert Operator(store).workers()[0].about["step_seconds"] == 0.25
     value = registry.get_sample_value

@@ -44,10 +44,10 @@ def test_edits_that_differ_in_everything_share_each_step(unet):
     for one in alone:
         while not one.finished:
             advance(unet, [one])
-    together = [edit(unet, seed, *kind) for seed, kind in enumerate(KINDS)]
-    while running := [one for one in together if not one.finished]:
+    concat_texts = [edit(unet, seed, *kind) for seed, kind in enumerate(KINDS)]
+    while running := [one for one in concat_texts if not one.finished]:
         advance(unet, running)
-    for a, b in zip(alone, together, strict=True):
+    for a, b in zip(alone, concat_texts, strict=True):
         torch.testing.assert_close(a.x, b.x, atol=1e-4 * float(a.x.abs().max()), rtol=0)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.batch import ROWS, BatchSizes
 from pipeline.catalogue import MODELS
 from pipeline.denoise import Denoising
-from pipeline.engine import IN_FLIGHT, Engine, EngineClosed, Flight, Request, choose
+from pipeline.engine import MAX_TICKETS, Engine, EngineClosed, Request, Ticket, choose
 from pipeline.guidance import three_way
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
@@ -36,16 +36,16 @@ def predict(edits):
 
 
 def fly(engine: Engine, one: Denoising, priority: int = 0, on_step=lambda step: None) -> torch.Tensor:
-    with engine.flight(one.steps, priority) as flight:
+    with engine.join(one.steps, priority) as ticket:
         while not one.finished:
-            flight.step(one)
+            ticket.step(one)
             on_step(one.step)
     return one.x
 
 
 def alone(one: Denoising) -> torch.Tensor:
     while not one.finished:
-        one.take(predict([one])[0])
+        one.apply_noise(predict([one])[0])
     return one.x
 
 
@@ -87,11 +87,11 @@ def test_each_edit_is_what_it_would_have_been_alone_and_cancelled_ones_touch_nob
 
 
 def request(remaining, *, priority=0, waited=0, arrival=0, rows=(7.5, 1.5), side=4):
-    flight = Flight(None, priority, remaining, arrival, waited)
-    return Request(flight, edit=edit(0, 2, scales=rows, side=side))
+    ticket = Ticket(None, priority, remaining, arrival, waited)
+    return Request(ticket, edit=edit(0, 2, scales=rows, side=side))
 
 
-flights = st.builds(
+tickets = st.builds(
     request,
     st.integers(0, 1000),
     priority=st.integers(-1, 1),
@@ -103,17 +103,17 @@ flights = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(flights, min_size=1, max_size=12))
+@given(st.lists(tickets, min_size=1, max_size=12))
 def test_the_most_urgent_is_always_served_with_others_of_its_size_that_fit(pending):
     sizes = BatchSizes()
     chosen = choose(pending, sizes)
-    most_urgent = min(pending, key=lambda r: r.flight.urgency)
-    assert chosen[0].flight.urgency == most_urgent.flight.urgency
+    most_urgent = min(pending, key=lambda r: r.ticket.urgency)
+    assert chosen[0].ticket.urgency == most_urgent.ticket.urgency
     assert {r.edit.x.shape for r in chosen} == {chosen[0].edit.x.shape}
     assert sum(r.edit.rows for r in chosen) <= sizes.rows(chosen[0].edit)
     left_out = [r for r in pending if r not in chosen and r.edit.x.shape == chosen[0].edit.x.shape]
-    room = sizes.rows(chosen[0].edit) - sum(r.edit.rows for r in chosen)
-    assert all(r.edit.rows > room for r in left_out)
+    capacity = sizes.rows(chosen[0].edit) - sum(r.edit.rows for r in chosen)
+    assert all(r.edit.rows > capacity for r in left_out)
 
 
 def test_priority_goes_before_what_is_left_to_do():
@@ -124,7 +124,7 @@ def test_priority_goes_before_what_is_left_to_do():
 def test_less_to_do_goes_first_until_the_other_has_waited_long_enough():
     short, long = request(10), request(500)
     assert choose([long, short], BatchSizes())[0] is short
-    long.flight.waited = 490 * 20 + 1
+    long.ticket.waited = 490 * 20 + 1
     assert choose([long, short], BatchSizes())[0] is long
 
 
@@ -228,11 +228,11 @@ def test_a_batch_that_does_not_fit_in_memory_is_split_and_stays_small():
 
 def test_calls_are_made_on_the_engines_thread_one_at_a_time_and_return_what_they_return():
     engine = Engine(predict)
-    with engine.flight(1) as flight:
-        assert flight.run(lambda: threading.current_thread().name) == "engine"
+    with engine.join(1) as ticket:
+        assert ticket.run(lambda: threading.current_thread().name) == "engine"
         with pytest.raises(ZeroDivisionError):
-            flight.run(lambda: 1 / 0)
-        assert flight.run(lambda: 42) == 42
+            ticket.run(lambda: 1 / 0)
+        assert ticket.run(lambda: 42) == 42
     engine.close()
 
 
@@ -246,24 +246,24 @@ def test_more_edits_than_places_wait_their_turn():
     def take_part(seed):
         nonlocal inside, most
         one = edit(seed, 2)
-        with engine.flight(one.steps) as flight:
+        with engine.join(one.steps) as ticket:
             with lock:
                 inside += 1
                 most = max(most, inside)
-            if most >= IN_FLIGHT:
+            if most >= MAX_TICKETS:
                 time.sleep(0.02)  # for one too many to come in
                 full.set()
             while not one.finished:
-                flight.step(one)
+                ticket.step(one)
             with lock:
                 inside -= 1
         return one.x
 
     engine = Engine(once_full)
-    with ThreadPoolExecutor(IN_FLIGHT + 8) as threads:
-        results = list(threads.map(take_part, range(IN_FLIGHT + 8)))
+    with ThreadPoolExecutor(MAX_TICKETS + 8) as threads:
+        results = list(threads.map(take_part, range(MAX_TICKETS + 8)))
     engine.close()
-    assert most == IN_FLIGHT
+    assert most == MAX_TICKETS
     assert all(torch.equal(result, alone(edit(seed, 2))) for seed, result in enumerate(results))
 
 
@@ -271,8 +271,8 @@ def test_a_closed_engine_refuses():
     engine = Engine(predict)
     fly(engine, edit(0, 2))
     engine.close()
-    with engine.flight(2) as flight, pytest.raises(EngineClosed):
-        flight.run(lambda: None)
+    with engine.join(2) as ticket, pytest.raises(EngineClosed):
+        ticket.run(lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -308,13 +308,13 @@ def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alon
 
     def make(number):
         model = models[number % len(models)]
-        with engine.flight(params(number)["steps"]) as flight:
-            one = flight.run(lambda: model.begin(small, params(number)))
+        with engine.join(params(number)["steps"]) as ticket:
+            one = ticket.run(lambda: model.begin(small, params(number)))
             while not one.finished:
-                flight.step(one)
+                ticket.step(one)
                 if number % 6 == 5 and one.step == 1:
                     return None
-            return np.asarray(flight.run(lambda: model.finish(one))).astype(int)
+            return np.asarray(ticket.run(lambda: model.finish(one))).astype(int)
 
     with ThreadPoolExecutor(32) as threads:
         together = list(threads.map(make, range(32)))
@@ -330,17 +330,17 @@ def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alon
 
 def test_whoever_watches_is_told_of_each_turn_and_what_it_computed():
     """Rows and steps add up to what the edits needed, and the device was busy for no longer than it took."""
-    engine, turns, began = Engine(predict), [], time.perf_counter()
-    engine.on_turn = turns.append
+    engine, iterations, began = Engine(predict), [], time.perf_counter()
+    engine.on_iteration = iterations.append
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda seed: fly(engine, edit(seed, 6)), range(4)))
-    with engine.flight(2) as flight:
-        flight.run(lambda: time.sleep(0.02))
+    with engine.join(2) as ticket:
+        ticket.run(lambda: time.sleep(0.02))
     took = time.perf_counter() - began
     engine.close()
-    steps = [turn for turn in turns if turn.rows]
-    assert sum(turn.edits for turn in steps) == 4 * 6
-    assert sum(turn.rows for turn in steps) == 4 * 6 * 3
-    assert all(0 < turn.rows <= turn.room <= ROWS[-1] for turn in steps)
-    assert next(turn.seconds for turn in turns if not turn.rows) > 0.02
-    assert sum(turn.seconds for turn in turns) <= took
+    steps = [iteration for iteration in iterations if iteration.rows]
+    assert sum(iteration.edits for iteration in steps) == 4 * 6
+    assert sum(iteration.rows for iteration in steps) == 4 * 6 * 3
+    assert all(0 < iteration.rows <= iteration.capacity <= ROWS[-1] for iteration in steps)
+    assert next(iteration.seconds for iteration in iterations if not iteration.rows) > 0.02
+    assert sum(iteration.seconds for iteration in iterations) <= took

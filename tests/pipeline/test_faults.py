@@ -15,7 +15,7 @@ import torch
 from pipeline.batch import PROBATION, ROWS, BatchSizes
 from pipeline.checkpoint import EDITS_WITHOUT
 from pipeline.edit import Pipeline
-from pipeline.engine import WARMING, Engine, EngineClosed
+from pipeline.engine import WARM_UP_SECONDS, Engine, EngineClosed
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory
 from pipeline.notes import Notes
 from tests.pipeline.test_engine import edit, fly, predict
@@ -133,11 +133,11 @@ def test_a_call_is_given_the_time_of_the_pass_that_it_may_make_and_a_hang_in_it_
     engine, allowed = Engine(lambda edits: (time.sleep(0.01), predict(edits))[1]), []
     fly(engine, edit(0, 2))
     one = edit(0, 2, side=8)
-    with engine.flight(1, work=3 * one.x.numel()) as flight:
-        flight.run(lambda: allowed.append(engine.allowance))
-    with engine.flight(1) as flight:
-        flight.run(lambda: allowed.append(engine.allowance))
-    assert 0.4 <= allowed[0] < WARMING, "four times the pixels"
+    with engine.join(1, work=3 * one.x.numel()) as ticket:
+        ticket.run(lambda: allowed.append(engine.allowance))
+    with engine.join(1) as ticket:
+        ticket.run(lambda: allowed.append(engine.allowance))
+    assert 0.4 <= allowed[0] < WARM_UP_SECONDS, "four times the pixels"
     assert 0 < allowed[1] < allowed[0]
     assert engine.allowance == 0, "no turn is under way"
     engine.close()
@@ -160,8 +160,8 @@ def test_faults_of_the_device_have_their_own_names(error, fault, asks):
         raise error
 
     engine = Engine(broken)
-    with engine.flight(2) as flight, pytest.raises(fault):
-        flight.step(edit(0, 2)) if asks == "step" else flight.run(broken)
+    with engine.join(2) as ticket, pytest.raises(fault):
+        ticket.step(edit(0, 2)) if asks == "step" else ticket.run(broken)
     engine.close()
 
 
@@ -170,9 +170,9 @@ def test_patience_follows_the_rows_and_the_size_of_what_is_computed():
     fly(engine, edit(0, 2))
     fly(engine, edit(0, 2, side=8))
     engine.close()
-    assert allowed[0] == WARMING, "nothing was known yet"
-    assert 0.2 <= allowed[1] < WARMING
-    assert 0.8 <= allowed[2] < WARMING, "four times the pixels"
+    assert allowed[0] == WARM_UP_SECONDS, "nothing was known yet"
+    assert 0.2 <= allowed[1] < WARM_UP_SECONDS
+    assert 0.8 <= allowed[2] < WARM_UP_SECONDS, "four times the pixels"
 
 
 def test_the_first_step_of_each_shape_may_compile():
@@ -180,11 +180,11 @@ def test_the_first_step_of_each_shape_may_compile():
     fly(engine, edit(0, 2))
     fly(engine, edit(0, 2, side=8))
     engine.close()
-    assert [seconds == WARMING for seconds in allowed] == [True, False, True, False]
+    assert [seconds == WARM_UP_SECONDS for seconds in allowed] == [True, False, True, False]
 
 
 def test_a_batch_is_no_larger_than_what_is_computed_in_time():
-    sizes, one = BatchSizes(longest_pass=30), edit(0, 2)
+    sizes, one = BatchSizes(max_pass_seconds=30), edit(0, 2)
     for _ in range(3):
         sizes.learn([one], 3 * 4.0)
     assert sizes.rows(one) == 6
@@ -195,7 +195,7 @@ def test_a_batch_is_no_larger_than_what_is_computed_in_time():
 
 def test_who_watches_and_breaks_does_not_stop_the_engine():
     engine = Engine(predict)
-    engine.on_turn = lambda turn: 1 / 0
+    engine.on_iteration = lambda turn: 1 / 0
     fly(engine, edit(0, 3))
     engine.close()
 
@@ -239,13 +239,13 @@ def test_a_low_edit_ends_although_high_ones_never_stop_coming():
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(high, seed) for seed in range(2)]
         fly(engine, edit(9, 20), priority=-1)
-        turns = len(served)
+        iterations = len(served)
         ended.set()
         for one in running:
             one.result()
     engine.close()
-    assert turns < 600, "a step of it in every ten or so"
-    assert served[:turns].count(20) * 5 < turns, "and not many more"
+    assert iterations < 600, "a step of it in every ten or so"
+    assert served[:iterations].count(20) * 5 < iterations, "and not many more"
 
 
 class Stop(Exception):
@@ -261,13 +261,13 @@ def test_an_edit_that_is_cancelled_while_it_waits_leaves_at_once(full):
             raise Stop
 
     def waits():
-        with engine.flight(2, on_wait=check) as flight:
-            flight.run(lambda: pytest.fail("it was cancelled"))
+        with engine.join(2, on_wait=check) as ticket:
+            ticket.run(lambda: pytest.fail("it was cancelled"))
 
     engine = Engine(predict)
     if full:
-        engine._places = threading.BoundedSemaphore(1)
-    with ThreadPoolExecutor(2) as threads, engine.flight(2) as other:
+        engine._slots = threading.BoundedSemaphore(1)
+    with ThreadPoolExecutor(2) as threads, engine.join(2) as other:
         threads.submit(other.run, lambda: (busy.set(), go.wait(20)))
         busy.wait()
         waiting = threads.submit(waits)

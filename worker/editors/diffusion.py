@@ -1,4 +1,4 @@
-"""The editors of this project: InstructPix2Pix in PyTorch (`pipeline/`). Importing this loads torch."""
+"""The editors of this project: InstructPix2Pix in PyTorch (`pipeline/`). Importing this module loads torch."""
 
 import logging
 import os
@@ -13,16 +13,16 @@ from PIL import Image
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
 from pipeline.edit import Pipeline
-from worker.editors.editor import Device, Editor, Editors, OnTurn
+from worker.editors.editor import Device, Editor, Editors, OnIteration
 
 log = logging.getLogger(__name__)
 
 SMALLEST = "256x256"
-FIRST_JOBS_SECONDS = 20.0  #: after the start, before the other models are made
+FIRST_JOBS_SECONDS = 20.0  #: the other models are loaded this long after the start
 
 
 class PipelineEditors(dict[str, Editor]):
-    """A pipeline for each model, made when it is first asked for: importing the library takes seconds."""
+    """A pipeline for each model, made on its first use, because importing diffusers takes seconds."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__({pipeline.model: pipeline})
@@ -36,25 +36,25 @@ class PipelineEditors(dict[str, Editor]):
         return self[model]
 
     def make_all(self) -> None:
-        """Make those that are left, so that nobody has to wait for them."""
+        """Make the pipelines that are left, so that no job waits for them."""
         for model in MODELS:
             _ = self[model]
 
 
 def load(settings: Settings) -> Editors:
-    """Load the checkpoint and choose how many threads compute with it; the other models follow later."""
+    """Load the checkpoint and choose the number of threads. The other models are loaded later."""
     set_threads(settings.torch_threads or 1)
     pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
     if settings.torch_threads is None:
         set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
     engine = pipeline.checkpoint.engine
-    engine.longest_pass = settings.patience_seconds / 2
+    engine.max_pass_seconds = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
     warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
     make_others_later(editors)
 
-    def watch(observer: OnTurn) -> None:
-        engine.on_turn = observer
+    def watch(observer: OnIteration) -> None:
+        engine.on_iteration = observer
 
     return Editors(
         editors,
@@ -67,9 +67,9 @@ def load(settings: Settings) -> Editors:
 
 
 def make_others_later(editors: PipelineEditors) -> None:
-    """Make the other models in the background, once the first jobs have had the processor to themselves.
+    """Load the other models in the background, some seconds after the start.
 
-    Importing the library takes seconds of Python, which would slow every step of an edit beside it.
+    Importing diffusers takes seconds of Python, which would slow every step of the first jobs.
     """
     later = threading.Timer(FIRST_JOBS_SECONDS, editors.make_all)
     later.daemon = True
@@ -77,9 +77,9 @@ def make_others_later(editors: PipelineEditors) -> None:
 
 
 def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:
-    """Make an edit of each size, so that no client waits for what the first one of a size costs.
+    """Make an edit of each size, because the first edit of a size is slow.
 
-    There is at least one, because its steps tell how long others may take before the device is called stuck.
+    At least one edit is made: its steps tell how long later ones may take before the device counts as stuck.
 
     Raises:
         PipelineError: there is no such size.
@@ -99,7 +99,7 @@ def describe(pipeline: Pipeline) -> Device:
 
 
 def system_memory() -> tuple[int | None, int | None]:
-    """Bytes that the machine could still give us, and all that it has; Linux tells."""
+    """Available and total memory of the machine in bytes; None except on Linux."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -110,6 +110,6 @@ def system_memory() -> tuple[int | None, int | None]:
 
 
 def set_threads(count: int) -> None:
-    """Of the engine's and every other thread's that starts from now on."""
+    """Set the number of threads that PyTorch computes with, for all threads that start later."""
     torch.set_num_threads(count)
     log.info("computing with %s threads", count)

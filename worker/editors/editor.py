@@ -1,4 +1,4 @@
-"""What edits pictures, as the worker sees it: the place where another engine plugs in.
+"""The interface between the worker and whatever edits pictures. Another engine plugs in here.
 
 The setting `EDITORS=module:factory` names a function that is called once, with the `Settings`, before the worker claims
 its first job, and returns `Editors`: one `Editor` for each model that it serves. The default,
@@ -52,9 +52,9 @@ class Editor(Protocol):
         """`edit(photo, prompt, *, on_step, priority, **params)`: the edited picture.
 
         `params` are the job's own, as the catalogue has resolved them; `priority` is `low`, `normal` or `high`.
-        `on_step(step: Step)` is to be called after each step; what it raises ends the edit and has to reach the caller.
-        An editor whose `edit` names a parameter `on_wait` is given a function to call, in the same way, now and then
-        while the edit waits for its turn; one whose `edit` names `notes`, `Notes` to write warnings into.
+        `on_step(step: Step)` must be called after each step. An error that it raises must reach the caller.
+        If `edit` has a parameter `on_wait`, the editor calls that function at intervals while the edit waits for the
+        device. If it has a parameter `notes`, the editor writes its warnings into these `Notes`.
 
         Raises:
             PipelineError: the client has asked for something that cannot be done.
@@ -65,10 +65,10 @@ class Editor(Protocol):
         """What an edit was computed with: the checkpoint, the device and the like."""
 
 
-class Turn(Protocol):
-    """What the device did for so many seconds: a step of `edits` edits together, or something else for one of them.
+class Iteration(Protocol):
+    """What the device did in one iteration: a step of `edits` edits, or a call for one edit (0 rows).
 
-    A step computed `rows` rows (0: it was none) of the `room` that are worth computing together.
+    `capacity` is the number of rows worth computing together.
     """
 
     @property
@@ -81,15 +81,15 @@ class Turn(Protocol):
     def rows(self) -> int: ...
 
     @property
-    def room(self) -> int: ...
+    def capacity(self) -> int: ...
 
 
-OnTurn = Callable[[Turn], None]
+OnIteration = Callable[[Iteration], None]
 
 
 @dataclass(frozen=True)
 class Device:
-    """What computes, and the bytes of memory it has free and in all (None: it cannot tell)."""
+    """The device, and its free and total memory in bytes (None: unknown)."""
 
     name: str
     free_bytes: int | None = None
@@ -105,21 +105,21 @@ def zero_seconds() -> float:
 class Editors:
     """An editor for each model, and the card of the checkpoint that they serve.
 
-    `worked_at` tells when the engine last finished a piece of work for anybody, by the monotonic clock: where jobs take
-    turns on one device, that vouches for those that wait for their turn. `allowance` tells how many seconds the piece
-    under way may take, by its size, where that is more than PATIENCE_SECONDS. For operators to see: `watch(observer)`
-    has the observer told of each turn, and `device` tells what computes.
+    `worked_at` returns when the engine last finished any piece of work, by the monotonic clock. Where jobs share one
+    device, this counts as progress of the jobs that wait for it. `allowance` returns how many seconds the present piece
+    of work may take, if that is more than PATIENCE_SECONDS. `watch(observer)` has the observer called after each
+    iteration, and `device` returns the device; both are for operators.
     """
 
     by_model: Mapping[str, Editor]
     card: Card
     worked_at: Callable[[], float] = zero_seconds
     allowance: Callable[[], float] = zero_seconds
-    watch: Callable[[OnTurn], None] = lambda _: None
+    watch: Callable[[OnIteration], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
 
 
 def load_editors(settings: Settings) -> Editors:
-    """Call the factory that EDITORS names; seconds to minutes."""
+    """Call the factory that EDITORS names. Takes seconds to minutes."""
     factory = pkgutil.resolve_name(settings.editors)
     return cast(Editors, factory(settings))
