@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import HEADER, Access
 from api.deps import Services
+from api.dialects import replicate
 from api.dialects.openai import app as openai
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
@@ -39,6 +40,7 @@ from api.routes import (
 from api.site import Site
 from api.subscriptions import Subscriptions
 from jobs import logs, traces
+from jobs.predictions import PREFIX
 from jobs.settings import Settings
 from jobs.version import version
 
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for part in parts:
         app.include_router(part.router)
     app.mount("/openai/v1", openai.app(app))
+    app.mount(PREFIX, replicate.app(app))
     app.router.default = Site(otherwise=app.router.not_found)
     install_problems(app)
     app.add_exception_handler(events.NothingMore, events.on_nothing_more)

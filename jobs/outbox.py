@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 from uuid import uuid4
 
 from jobs import redis_keys
-from jobs.job import is_id, new_id
+from jobs.job import Job, is_id, new_id
 from jobs.scripts import JOB_ENDPOINT, reaching_redis, script_source
 from jobs.signatures import SigningKey, new_secret
 from jobs.store import JobStore
@@ -144,6 +144,7 @@ class Outbox:
 
     def __init__(self, store: JobStore) -> None:
         self.redis = store.redis
+        self._store = store
         self._scripts = {name: self.redis.register_script(script_source(name)) for name in SCRIPTS}
 
     def _run(self, script: str, *args: str | int) -> Any:
@@ -228,6 +229,10 @@ class Outbox:
         again = "" if again_ms is None else again_ms
         args = (delivery.id, delivery.ticket, outcome, said, again, pause_ms, rest_ms)
         return cast(str | None, self._run("attempted", *args))
+
+    def job(self, delivery: Delivery) -> Job | None:
+        """The job that a delivery tells of, while it is kept."""
+        return self._store.get(delivery.job, delivery.tenant) if delivery.job else None
 
     def signing_key(self) -> SigningKey:
         """The key that signs for everybody, made once."""

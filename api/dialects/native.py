@@ -14,10 +14,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import HEADER
+from api.deps import VOUCHED, Caller
 from api.dialects.in_process import InProcess
 from api.forms import SentFile
 from api.problems import install_problems
-from jobs import logs
+from jobs import api_keys, logs
 
 #: What tells who asks, and from where: the native API judges it, for every dialect alike. Without keys it takes no
 #: notice of `Authorization`, so that clients which insist on sending one work there too.
@@ -94,15 +95,21 @@ class Native:
         Problem: from any method, when the API refuses.
     """
 
-    def __init__(self, app: ASGIApp, request: Request) -> None:
+    def __init__(self, app: ASGIApp, request: Request, vouched: Caller | None = None) -> None:
+        self._app = app
         self._request = request
         base = {name: request.scope[name] for name in ("client", "server", "scheme") if name in request.scope}
+        base |= {VOUCHED: vouched}
         passed = [(name, value) for name, value in request.scope["headers"] if name in PASSED_ON]
         if said := logs.subject().get("request_id"):
             passed.append((HEADER.encode(), said.encode()))
         self._http = httpx.AsyncClient(
             transport=InProcess(app, base), base_url="http://darkroom", headers=passed, trust_env=False
         )
+
+    def for_link(self, tenant: str, job_id: str) -> "Native":
+        """The same for whoever came by a link to this job of the tenant's: allowed to read, as often as a key is."""
+        return Native(self._app, self._request, Caller(tenant, frozenset({api_keys.Scope.READ}), f"link-{job_id}"))
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Any request; `options` are httpx's."""

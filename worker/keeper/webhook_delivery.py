@@ -5,6 +5,7 @@ others make its deliveries again under the same ids.
 """
 
 import asyncio
+import json
 import logging
 import random
 import threading
@@ -16,10 +17,12 @@ import redis.asyncio
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
-from jobs import logs, redis_keys, traces
+from jobs import logs, predictions, redis_keys, traces
 from jobs.errors import Unavailable
 from jobs.fetch import Answer, Fetcher, FetchError
+from jobs.links import Links
 from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
+from jobs.scripts import JOB_ENDPOINT
 from jobs.settings import Settings
 from jobs.signatures import SigningKey, sign
 from jobs.store import JobStore
@@ -66,6 +69,7 @@ class WebhookSender:
         self.settings = settings
         self.metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._fetcher = fetcher
+        self._links = Links(settings)
         self._lease_ms = round((settings.webhook_timeout_seconds + LEASE_MARGIN) * 1000)
         self._each = max(1, settings.webhook_senders // SHARE)
         self._stir = asyncio.Event()
@@ -155,7 +159,7 @@ class WebhookSender:
         await asyncio.to_thread(self._note, delivery, attempt, verdict)
 
     async def _ask(self, delivery: Delivery, endpoint: Endpoint, key: SigningKey, at: int) -> Answer | None:
-        body = delivery.body(self.settings.public_url.rstrip("/"))
+        body = await asyncio.to_thread(self._body, delivery)
         signatures = [sign(secret, delivery.id, at, body) for secret in endpoint.secrets(at * 1000)]
         headers = {
             "Content-Type": "application/json",
@@ -176,6 +180,14 @@ class WebhookSender:
         except FetchError as error:
             log.info("delivery %s got no answer: %s", delivery.id, error)
             return None
+
+    def _body(self, delivery: Delivery) -> bytes:
+        """The message; who asked for a prediction is told of one, for as long as the job is kept."""
+        base = self.settings.public_url.rstrip("/")
+        own = delivery.endpoint == JOB_ENDPOINT and predictions.is_prediction(json.loads(delivery.metadata))
+        if own and (job := self.outbox.job(delivery)):
+            return predictions.message(job, delivery.job_status, delivery.step, delivery.steps, base, self._links)
+        return delivery.body(base)
 
     def _note(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> None:
         again = self._delay(delivery)
