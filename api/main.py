@@ -20,7 +20,7 @@ from api.dialects import replicate
 from api.dialects.openai import app as openai
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
-from api.metrics import RequestMetrics, leave, own_registry
+from api.metrics import RequestMetrics, leave, own_registry, scraped, serve
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import (
@@ -109,6 +109,7 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     subscriptions = app.state.services.subscriptions
     if threading.current_thread() is threading.main_thread():  # else the process is not this app's alone
         _warn_before_the_end(subscriptions)
+        serve(scraped(app.state.registry, app.state.services.store), app.state.services.settings)
         gc.freeze()  # a full collection would look at all modules again, for 0.1 s in which nobody is answered
     listening = asyncio.create_task(subscriptions.listen())
     try:

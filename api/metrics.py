@@ -6,17 +6,20 @@ is asked answers for all of them.
 
 import os
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.metrics import RecordMetrics, StorageMetrics
 from jobs.pictures import PictureStore
+from jobs.settings import Settings
 from jobs.store import JobStore
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own variable
+CLIENT_LEFT = 499  #: the status, as nginx has it, of a request whose client went before the answer
 METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 
 
@@ -39,21 +42,28 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, started = 500, time.perf_counter()
+        status, started = 0, time.perf_counter()
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = status or message["status"]
             await send(message)
+
+        async def hearing() -> Message:
+            nonlocal status
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                status = status or CLIENT_LEFT
+            return message
 
         try:
             with self.under_way.track_inprogress():
-                await self.app(scope, receive, noting)
+                await self.app(scope, hearing, noting)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self.requests.labels(method, route, str(status)).inc()
+            self.requests.labels(method, route, str(status or 500)).inc()
             self.seconds.labels(method, route).observe(time.perf_counter() - started)
 
 
@@ -75,6 +85,16 @@ def scraped(own: CollectorRegistry, store: JobStore) -> CollectorRegistry:
         everything.register(own)
     everything.register(RecordMetrics(store))
     return everything
+
+
+def serve(registry: CollectorRegistry, settings: Settings) -> None:
+    """Serve metrics without a key from a background thread, if a port is configured.
+
+    Of several processes that share their metrics the first has the port, and answers for all.
+    """
+    if settings.api_metrics_port:
+        with suppress(OSError) if os.environ.get(FOLDER) else nullcontext():
+            start_http_server(settings.api_metrics_port, settings.metrics_host, registry)
 
 
 def leave() -> None:

@@ -9,7 +9,7 @@ secret() { head -c 32 /dev/urandom | base64 | tr -d '+/=\n'; }
 sed \
     -e "s/^DARKROOM_MODE=.*/DARKROOM_MODE=production/" \
     -e "s/^AUTH=.*/AUTH=on/" \
-    -e "s/^ADMIN_KEY=.*/ADMIN_KEY=$(secret)/" \
+    -e "s/^# ADMIN_KEY=.*/ADMIN_KEY=$(secret)/" \
     -e "s/^BACKUP_KEY=.*/BACKUP_KEY=$(secret)/" \
     -e "s/^S3_SECRET_ACCESS_KEY=.*/S3_SECRET_ACCESS_KEY=$(secret)/" \
     -e "s/^VALKEY_PASSWORD=.*/VALKEY_PASSWORD=$(secret)/" \

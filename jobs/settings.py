@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     webhook_circuit_seconds: float = Field(60.0, gt=0, description="rest of a receiver that keeps failing")
     webhook_senders: Positive = Field(64, description="deliveries that one keeper has under way at a time")
 
-    metrics_host: str = Field("127.0.0.1", description="where worker and keeper serve their metrics")
+    metrics_host: str = Field("127.0.0.1", description="where metrics are served without a key")
+    api_metrics_port: Port = Field(0, description="of the web tier's Prometheus metrics; 0: none")
     worker_metrics_port: Port = Field(0, description="of a worker's Prometheus metrics; 0: none")
     keeper_metrics_port: Port = Field(0, description="of a keeper's Prometheus metrics; 0: none")
 

@@ -35,15 +35,33 @@ ENTRYPOINTS = {"chrislusf/seaweedfs": ["weed"]}
 #: Debian's packages of programs that are called otherwise.
 DEBIAN = {"nginx": "nginx-light"}
 
-VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?::-([^${}]*))?\}")
+VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:?)-([^${}]*))?\}")
 
 
 def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """Compose's own replacing of `${NAME}` and `${NAME:-default}`, from the inside out; `$$` stays a dollar."""
+    """Compose's own replacing of `${NAME}`, `${NAME:-default}` and `${NAME-default}`; `$$` stays a dollar.
+
+    With a colon the default also stands for a variable that is empty.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name, colon, default = found.groups()
+        given = variables.get(name)
+        return (default or "") if given is None or (colon and not given) else given
+
     kept = text.replace("$$", "\0")
     while VARIABLE.search(kept):
-        kept = VARIABLE.sub(lambda found: variables.get(found[1]) or found[2] or "", kept)
+        kept = VARIABLE.sub(value, kept)
     return kept.replace("\0", "$")
+
+
+def without_name_server(text: str) -> str:
+    """Prometheus' configuration with each name and port that it would ask a name server for as a fixed target."""
+    said = yaml.safe_load(text)
+    for job in said.get("scrape_configs", ()):
+        asked = job.pop("dns_sd_configs", ())
+        job["static_configs"] = [{"targets": [f"{name}:{one['port']}" for one in asked for name in one["names"]]}]
+    return yaml.safe_dump(said)
 
 
 def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -58,6 +76,12 @@ def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
     found: dict[str, dict[str, Any]] = put_in(yaml.safe_load(FILE.read_text()))["services"]
     return found
+
+
+def read(file: Path) -> str:
+    """A file's text, as it is of use where no name server knows the services."""
+    text = file.read_text()
+    return without_name_server(text) if file.name == "prometheus.yml" and "scrape_configs" in text else text
 
 
 class Stage:
@@ -97,7 +121,7 @@ class Container(Process):
         self.described = described
         self._stack = stack
         self.stage = Stage(described.get("build", {}).get("target") or stack.built_for(described["image"]))
-        self._places = {str(place): str(self.folder / "tmp") for place in described.get("tmpfs", [])}
+        self._places = {place.split(":")[0]: str(self.folder / "tmp") for place in described.get("tmpfs", [])}
         for volume in described.get("volumes", []):
             source, place = volume.split(":")[:2]
             self._places[place] = str(self._mounted(source))
@@ -112,7 +136,7 @@ class Container(Process):
         shutil.copytree(ROOT / source, copy, dirs_exist_ok=True)
         for file in copy.rglob("*"):
             if file.suffix in CONFIGURATION:
-                file.write_text(self.rewritten(file.read_text()))
+                file.write_text(self.rewritten(read(file)))
         return copy
 
     def rewritten(self, text: str) -> str:
@@ -187,7 +211,7 @@ class Compose:
 
     def _choose_ports(self, described: Mapping[str, Any]) -> dict[tuple[str, int], int]:
         names = "|".join(described)
-        texts = [str(described), *(file.read_text() for file in (ROOT / "docker").rglob("*") if file.is_file())]
+        texts = [str(described), *(read(file) for file in (ROOT / "docker").rglob("*") if file.is_file())]
         inner = {(name, int(port)) for text in texts for name, port in re.findall(rf"\b({names}):(\d{{2,5}})\b", text)}
         inner |= {(name, port["target"]) for name, about in described.items() for port in about.get("ports", [])}
         inner |= {("s3", int(port)) for port in re.findall(r"port(?:\.grpc)?=(\d{2,})", str(described["s3"]))}

@@ -113,7 +113,9 @@ def test_compose_passes_its_linter():
 def test_compose_sets_only_what_the_code_reads():
     read = SETTINGS | {"FORWARDED_ALLOW_IPS"}  # uvicorn's
     for name in ("api", "keeper", "worker", "worker-gpu"):
-        assert set(services({})[name]["environment"]) <= read
+        given = services({})[name]["environment"]
+        assert {setting for setting, value in given.items() if value} <= read
+        assert set(given) <= read | {"GRAFANA_PASSWORD", "VALKEY_PASSWORD"}, "blanked, for .env has them"
 
 
 def test_the_example_names_every_variable_of_compose_and_no_other():
@@ -247,7 +249,7 @@ def test_services_probes_and_policies_name_the_port_that_the_image_listens_on(ov
     found, command = manifests(overlay), Stage("api").command
     port = int(command[command.index("--port") + 1])
     (container,) = pod("api", overlay)["containers"]
-    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    assert container["ports"][0] == {"name": "http", "containerPort": port}
     assert found["Service", "api"]["spec"]["ports"][0]["targetPort"] == "http"
     assert found["NetworkPolicy", "callers"]["spec"]["ingress"][0]["ports"] == [{"port": port}]
     assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"http"}
@@ -275,3 +277,88 @@ def test_every_pod_that_may_be_moved_has_a_budget_and_none_is_out_of_the_policie
     budgets = {name for kind, name in manifests("gpu") if kind == "PodDisruptionBudget"}
     assert budgets == {"api", "keeper", "worker"}
     assert manifests("gpu")["NetworkPolicy", "nobody"]["spec"]["podSelector"] == {}
+
+
+@pytest.mark.parametrize("component", ["model-cache", "monitoring", "gateway"])
+def test_what_may_be_added_to_an_overlay_fits(component, tmp_path):
+    """The overlay for GPUs with one more component, which its comment names."""
+    copy = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", copy)
+    here = copy / "overlays" / "gpu"
+    shutil.copy(here / "secrets.env.example", here / "secrets.env")
+    file = here / "kustomization.yaml"
+    text = file.read_text()
+    assert f"# - ../../components/{component} " in text
+    file.write_text(text.replace(f"# - ../../components/{component} ", f"- ../../components/{component}  #"))
+    (tmp_path / "made.yaml").write_text(tool("kubectl", "kustomize", here))
+    tool("kubernetes-validate", "--strict", "--quiet", tmp_path / "made.yaml")
+    kinds = {each["kind"] for each in yaml.safe_load_all((tmp_path / "made.yaml").read_text())}
+    assert kinds & {"PersistentVolumeClaim", "PodMonitor", "HTTPRoute"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_image_of_a_pod_has_a_version(overlay):
+    images = [
+        container["image"] for name in ("api", "keeper", "worker") for container in pod(name, overlay)["containers"]
+    ]
+    assert all(re.fullmatch(r"\S+:\d+\.\d+\.\d+", image) for image in images), images
+
+
+@pytest.mark.parametrize("name", ["api", "keeper", "worker"])
+def test_a_pod_that_hangs_is_started_again(name):
+    (container,) = pod(name)["containers"]
+    assert "livenessProbe" in container
+
+
+# ---- what compose gives to whom
+
+
+def test_an_emptied_admin_key_stays_empty_and_an_absent_one_is_the_local_one():
+    assert services({"ADMIN_KEY": ""})["api"]["environment"]["ADMIN_KEY"] == ""
+    assert services({})["api"]["environment"]["ADMIN_KEY"].startswith("darkroom-local")
+    assert "\nADMIN_KEY=" not in (ROOT / ".env.example").read_text(), "a copy of the example would empty it"
+
+
+@pytest.mark.parametrize("process", ["api", "keeper", "worker", "worker-gpu"])
+def test_env_file_hands_no_password_to_whom_it_is_not_for(process):
+    """Compose gives the whole .env to each service that names it, so what is another's has to be blanked."""
+    owners = {"ADMIN_KEY": {"api"}, "BACKUP_KEY": {"keeper"}, "CREDENTIALS_KEY": {"worker", "worker-gpu"}}
+    described = services(dict.fromkeys(owners, "x" * 40))[process]
+    assert "env_file" in described
+    for secret in (*owners, "GRAFANA_PASSWORD", "VALKEY_PASSWORD"):
+        assert bool(described["environment"][secret]) is (process in owners.get(secret, ()))
+
+
+@pytest.mark.parametrize("worker", ["worker", "worker-gpu"])
+def test_what_a_worker_compiles_lies_where_it_may_be_executed(worker):
+    described = services({})[worker]
+    target = described.get("build", {}).get("target") or "worker-cuda"
+    stage = Stage(target)
+    mounted = [volume.split(":")[1] for volume in described["volumes"]]
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        assert any(stage.env[name].startswith(place + "/") for place in mounted)
+    for place in described["tmpfs"]:
+        assert re.search(r":size=\d+g$", place), "without a size it may take half of the memory"
+        assert place.split(":")[0] not in mounted
+    found = re.search(rf"^FROM \S+ AS {target}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert found
+    assert re.search(r'"(g\+\+|gcc)=', found[1]), "PyTorch compiles with a compiler"
+
+
+def test_four_gpus_get_a_worker_each(tmp_path):
+    made = subprocess.run(["sh", ROOT / "docker" / "gpus.sh", "4"], check=True, capture_output=True, text=True).stdout
+    plain = yaml.safe_load(re.sub(r"!(reset|override)", "", made))["services"]
+    devices = [each["deploy"]["resources"]["reservations"]["devices"] for each in plain.values()]
+    assert [device["device_ids"] for (device,) in devices] == [["0"], ["1"], ["2"], ["3"]]
+    assert {each["extends"]["service"] for each in plain.values()} == {"worker-gpu"}
+
+
+def test_the_proxy_needs_no_key_that_its_user_may_read():
+    """A key of root alone, as certbot leaves it, is copied by a service that ends before the proxy starts."""
+    described = services({"TLS_FOLDER": "/etc/letsencrypt/live/x", "PROXY_SITE": "tls"})
+    copier, proxy = described["certificates"], described["proxy"]
+    assert copier["user"] == "root"
+    assert copier["network_mode"] == "none"
+    assert copier["volumes"] == ["/etc/letsencrypt/live/x:/given:ro", "tls:/tls"]
+    assert "tls:/etc/nginx/tls:ro" in proxy["volumes"]
+    assert proxy["depends_on"]["certificates"] == {"condition": "service_completed_successfully"}

@@ -18,7 +18,12 @@ from worker.metrics import KeeperMetrics, registry_of
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 OF_PROMETHEUS = {"up"}
-LISTENERS = {"keeper": "KEEPER", "worker": "WORKER", "worker-gpu": "WORKER"}  #: whose metrics each service has
+LISTENERS = {
+    "api": "API",
+    "keeper": "KEEPER",
+    "worker": "WORKER",
+    "worker-gpu": "WORKER",
+}  #: whose metrics each service has
 
 
 def series(text: str) -> set[str]:
@@ -52,9 +57,14 @@ def test_every_metric_of_the_dashboard_and_the_alerts_exists(told):
         assert asked <= told | OF_PROMETHEUS, f"{name}: {sorted(asked - told)}"
 
 
-def test_prometheus_scrapes_workers_and_keepers_where_compose_has_them_listen():
+def test_prometheus_asks_for_all_replicas_where_compose_has_them_listen_and_holds_no_key():
+    """Each answer of the name server has every replica; a fixed target would be any one of them."""
     scraped = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    targets = {target for job in scraped for static in job["static_configs"] for target in static["targets"]}
+    assert not [job for job in scraped if "static_configs" in job or "authorization" in job]
+    asked = {(name, one["port"]) for job in scraped for one in job["dns_sd_configs"] for name in one["names"]}
     described = services({})
-    ports = {name: described[name]["environment"][f"{process}_METRICS_PORT"] for name, process in LISTENERS.items()}
-    assert targets == {"api:8000", *(f"{name}:{port}" for name, port in ports.items())}
+    told = {
+        (name, int(described[name]["environment"][f"{process}_METRICS_PORT"])) for name, process in LISTENERS.items()
+    }
+    assert asked == told
+    assert "environment" not in described["prometheus"]

@@ -68,6 +68,8 @@ def test_without_a_key_there_is_nothing_and_metrics_are_not_for_the_outside(stac
         metrics = httpx.get(inside, headers={"Authorization": f"Bearer {key}"}, trust_env=False).text
         assert ("darkroom_redis_up 1" in metrics) == told
         assert "darkroom_tenant_jobs" in metrics or told
+    for prometheus in (stack.ports["api", 9100], stack.ports["keeper", 9102], stack.ports["worker", 9101]):
+        assert "darkroom_" in httpx.get(f"http://127.0.0.1:{prometheus}/metrics", trust_env=False).text
 
 
 def test_the_proxy_says_what_is_too_large_and_the_request_has_one_name_all_the_way(outside):

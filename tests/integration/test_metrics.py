@@ -1,6 +1,7 @@
 """What Prometheus reads of the web tier: true whatever happens to Redis and S3, and whichever process is asked."""
 
 import re
+import socket
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.metrics import PHASE_BOUNDS
 from tests.conftest import ROOT
 from tests.integration.conftest import calling, submit
+from tests.waiting import until
 from tests.web_tier import web_tier
 
 SAMPLES = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -60,6 +62,15 @@ def test_without_redis_and_s3_the_rest_is_still_told(settings):
         value for (name, labels), value in seen.items() if name.endswith("_count") and ("outcome", "error") in labels
     ]
     assert seen["darkroom_http_requests_total", (("method", "GET"), ("route", "/readyz"), ("status", "503"))] == 1
+
+
+def test_an_upload_that_its_client_breaks_off_is_no_error_of_ours(settings, tmp_path):
+    with web_tier(settings, tmp_path) as tier, httpx.Client(base_url=tier.url, trust_env=False, timeout=20) as http:
+        with socket.create_connection(("127.0.0.1", int(tier.url.rpartition(":")[2]))) as line:
+            head = "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
+            line.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x".encode())
+        left = ("darkroom_http_requests_total", (("method", "POST"), ("route", "/v1/jobs"), ("status", "499")))
+        until(lambda: samples(http.get("/metrics").text).get(left) == 1, 10)
 
 
 def test_whichever_process_is_asked_answers_for_all_of_them(settings, tmp_path, monkeypatch):
