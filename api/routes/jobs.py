@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -42,6 +42,19 @@ POSITION_SECONDS = 10.0  #: after which a request that waits for any change look
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """An accepted job. `replayed`: an earlier request with the same idempotency key made it."""
+
+    job: Job
+    replayed: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        location = {"Location": f"/v1/jobs/{self.job.id}"}
+        return location | {"Idempotent-Replayed": "true"} if self.replayed else location
+
+
 @router.post(
     "",
     status_code=202,
@@ -69,20 +82,21 @@ async def create_job(
     url = submission.image_at("url")
     if url and not await run_in_threadpool(_is_known, idempotency, caller, service):
         submission = submission.model_copy(update={"image": await _fetch(url, caller, service)})
-    job = await service.submitting.run(_submit, caller, submission, idempotency, service, response)
+    accepted = await service.submitting.run(_submit, caller, submission, idempotency, service)
+    response.headers.update(accepted.headers)
     if not wait:
-        after.add_task(service.wakeups.top_up)  # a hint: if it is lost, the keeper wakes a worker
-        return await run_in_threadpool(_tell_accepted, job, service, response)
+        after.add_task(service.wakeups.top_up)  # if this wake-up is lost, the keeper sends another
+        return await run_in_threadpool(_show_accepted, accepted.job, service, response)
     await run_in_threadpool(service.wakeups.top_up)
     try:
-        job, position = await _wait(service, request, caller, job.id, wait)
-    except Exception as error:  # the job is accepted, and a preference is no order
+        job, position = await _wait(service, request, caller, accepted.job.id, wait)
+    except Exception as error:  # the job is accepted all the same, and `Prefer` may be ignored
         log.info("an accepted job is not waited for: %r", error)
-        return await run_in_threadpool(_tell_accepted, job, service, response)
+        return await run_in_threadpool(_show_accepted, accepted.job, service, response)
     response.headers["Preference-Applied"] = f"wait={wait}"
     if job.status.is_over:
         response.status_code = 200
-    return await run_in_threadpool(_tell, job, position, service, response)
+    return await run_in_threadpool(_show, job, position, service, response)
 
 
 def preferred_wait(prefer: str | None) -> int:
@@ -106,10 +120,10 @@ async def _fetch(url: str, caller: Caller, service: Services) -> bytes:
 
 
 def _submit(
-    caller: Caller, submission: Submission, idempotency: IdempotencyKey | None, service: Services, response: Response
-) -> Job:
+    caller: Caller, submission: Submission, idempotency: IdempotencyKey | None, service: Services
+) -> Acceptance:
     if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
-        return _replay(*known, caller, service, response)
+        return _replay(*known, caller, service)
     params = _check(submission, service)
     if submission.webhook:
         check_webhook("webhook", submission.webhook, service)
@@ -135,15 +149,13 @@ def _submit(
         mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
-    return _accept(job, caller, service, response, idempotency)
+    return _accept(job, caller, service, idempotency)
 
 
-def _replay(job_id: str, same: bool, caller: Caller, service: Services, response: Response) -> Job:
+def _replay(job_id: str, same: bool, caller: Caller, service: Services) -> Acceptance:
     if not same:
         raise invalid("Idempotency-Key", "was used for another request: take a new one")
-    response.headers["Idempotent-Replayed"] = "true"
-    response.headers["Location"] = f"/v1/jobs/{job_id}"
-    return service.job(job_id, caller)
+    return Acceptance(service.job(job_id, caller), replayed=True)
 
 
 def _check(submission: Submission, service: Services) -> dict[str, Any]:
@@ -200,9 +212,7 @@ def _sent_before(picture: Elsewhere, caller: Caller, service: Services, field: s
         raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 
-def _accept(
-    job: Job, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None = None
-) -> Job:
+def _accept(job: Job, caller: Caller, service: Services, idempotency: IdempotencyKey | None = None) -> Acceptance:
     job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
     logs.note(job_id=job.id)
     document = {
@@ -219,26 +229,25 @@ def _accept(
         raise
     if accepted != job.id:  # another request with this key was faster
         service.pictures.empty(job.folder)
-        return _replay(accepted or job.id, accepted is not None, caller, service, response)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+        return _replay(accepted or job.id, accepted is not None, caller, service)
     try:
-        return service.job(job.id, caller)
-    except Exception:  # it is accepted all the same
+        return Acceptance(service.job(job.id, caller))
+    except Exception:  # the job is accepted all the same
         log.warning("an accepted job cannot be read", exc_info=True)
-        return replace(job, created_ms=born_ms(job.id))
+        return Acceptance(replace(job, created_ms=born_ms(job.id)))
 
 
-def _tell_accepted(job: Job, service: Services, response: Response) -> JobView:
-    """An accepted job; without its place and ETag where these cannot be told, for it stays accepted."""
+def _show_accepted(job: Job, service: Services, response: Response) -> JobView:
+    """Show an accepted job; without its position and ETag if these cannot be read, because it is accepted all the same."""
     try:
-        return _tell(job, service.store.queue_positions([job]).get(job.id), service, response)
+        return _show(job, service.store.queue_positions([job]).get(job.id), service, response)
     except Exception:
-        log.warning("the place of an accepted job cannot be told", exc_info=True)
+        log.warning("the position of an accepted job cannot be read", exc_info=True)
         return view_job(job, None, service)
 
 
-def _tell(job: Job, position: QueuePosition | None, service: Services, response: Response) -> JobView:
-    """A job, and its ETag: with it a client's next question can be answered as soon as the job differs."""
+def _show(job: Job, position: QueuePosition | None, service: Services, response: Response) -> JobView:
+    """Show a job, with its ETag: a client sends that back to wait until the job differs."""
     response.headers["ETag"] = _etag(job, position, service)  # before the link is made: an ETag may not outlive it
     return view_job(job, position, service)
 
@@ -280,7 +289,7 @@ async def read_job(
     etag = _etag(job, position, service)
     if is_known(etag, if_none_match):
         return Response(status_code=304, headers={"ETag": etag})
-    return await run_in_threadpool(_tell, job, position, service, response)
+    return await run_in_threadpool(_show, job, position, service, response)
 
 
 async def _wait(
@@ -321,7 +330,7 @@ def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Res
         raise no_job()
     if status in (Status.SUCCEEDED, Status.FAILED):
         raise Conflict(f"The job is over: it {status}.")
-    return _tell(*_read(service, caller, job_id), service, response)
+    return _show(*_read(service, caller, job_id), service, response)
 
 
 @router.post("/{job_id}/retry", status_code=202)
@@ -338,26 +347,23 @@ def retry_job(
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same new job.
     """
     idempotency = IdempotencyKey(idempotency_key, f"retry {job_id}") if idempotency_key else None
-    again = _retry(job_id, caller, service, response, idempotency)
+    accepted = _retry(job_id, caller, service, idempotency)
+    response.headers.update(accepted.headers)
     after.add_task(service.wakeups.top_up)
-    return _tell_accepted(again, service, response)
+    return _show_accepted(accepted.job, service, response)
 
 
-def _retry(
-    job_id: str, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None
-) -> Job:
+def _retry(job_id: str, caller: Caller, service: Services, idempotency: IdempotencyKey | None) -> Acceptance:
     if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
-        return _replay(*known, caller, service, response)
+        return _replay(*known, caller, service)
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
-    return run_again(job, caller, service, response, idempotency)
+    return run_again(job, caller, service, idempotency)
 
 
-def run_again(
-    job: Job, caller: Caller, service: Services, response: Response, idempotency: IdempotencyKey | None = None
-) -> Job:
-    """An ended job of the caller's as a new one, which names it as its parent.
+def run_again(job: Job, caller: Caller, service: Services, idempotency: IdempotencyKey | None = None) -> Acceptance:
+    """Submit an ended job again, as a new job that names it as its parent.
 
     Raises:
         Conflict: its picture is gone.
@@ -387,7 +393,7 @@ def run_again(
         mask=mask,
         credentials=credentials,
     )
-    return _accept(again, caller, service, response, idempotency)
+    return _accept(again, caller, service, idempotency)
 
 
 @router.delete("/{job_id}", status_code=204)

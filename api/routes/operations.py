@@ -326,13 +326,14 @@ def retry_dead_letter(
 ) -> Redriven:
     """Run it again, as a new job of its tenant that names it as its parent; it is no dead letter then."""
     job = _find(service, job_id)
-    again = run_again(job, Caller(job.tenant, frozenset(), None), service, response)
+    accepted = run_again(job, Caller(job.tenant, frozenset(), None), service)
+    response.headers.update(accepted.headers)
     try:
         service.operator.forget_dead_letter(job.id)
     except Unavailable:  # the new job is accepted all the same
         log.warning("the dead letter %s is kept, though it runs again", job.id)
     after.add_task(service.wakeups.top_up)
-    return Redriven(id=again.id, parent=job.id, tenant=job.tenant)
+    return Redriven(id=accepted.job.id, parent=job.id, tenant=job.tenant)
 
 
 def _find(service: Services, job_id: str) -> Job:
