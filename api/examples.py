@@ -185,11 +185,10 @@ data: {{"job": "{JOB_ID}", "at": 1795424401902, "status": "succeeded"}}
 """
 
 
-def _list(one: dict[str, Any], **more: Any) -> dict[str, Any]:
+def list_of(one: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"object": "list", "data": [one], **more}
 
 
-#: operation -> its summary, and the example of its success (None: bytes, or no body)
 MODEL: dict[str, Any] = {
     "id": "pix2pix-full",
     "object": "model",
@@ -240,134 +239,41 @@ CREDENTIALS = {
     ],
     "pixels_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
-
-OPERATIONS: dict[tuple[str, str], tuple[str, Any]] = {
-    ("post", "/v1/jobs"): ("Submit a job", JOB),
-    ("get", "/v1/jobs"): ("List jobs", _list(JOB, has_more=False, next=None)),
-    ("get", "/v1/jobs/{job_id}"): ("Read a job, or wait for it", JOB),
-    ("delete", "/v1/jobs/{job_id}"): ("Delete an ended job", None),
-    ("post", "/v1/jobs/{job_id}/cancel"): ("Cancel a job", CANCELED),
-    ("post", "/v1/jobs/{job_id}/retry"): ("Try a job again", JOB | {"parent": "01krx2t4z0d6gq8s5n3b7w9xkc"}),
-    ("post", "/v1/jobs/{job_id}/render"): ("Render another strength", RENDER),
-    ("get", "/v1/jobs/{job_id}/output"): ("Download the edited picture", None),
-    ("get", "/v1/jobs/{job_id}/renders/{place}"): ("Download a render", None),
-    ("get", "/v1/jobs/{job_id}/input"): ("Download the picture that was sent", None),
-    ("get", "/v1/jobs/{job_id}/steps"): ("Download the steps as one sprite", None),
-    ("get", "/v1/jobs/{job_id}/preview"): ("See the latest preview", None),
-    ("get", "/v1/jobs/{job_id}/thumbnail"): ("See a thumbnail", None),
-    ("get", "/v1/jobs/{job_id}/events"): ("Follow a job", STREAM),
-    ("get", "/v1/events"): ("Follow all jobs", STREAM),
-    ("post", "/v1/credentials/check"): ("Check a picture's content credentials", CREDENTIALS),
-    ("post", "/v1/files"): ("Keep a file", FILE),
-    ("get", "/v1/files"): ("List your files", _list(FILE, has_more=False, next=None)),
-    ("get", "/v1/files/{file_id}"): ("Read what is known of a file", FILE),
-    ("get", "/v1/files/{file_id}/content"): ("Download a file", None),
-    ("delete", "/v1/files/{file_id}"): ("Remove a file", None),
-    ("post", "/v1/uploads"): (
-        "Ask for an address to upload to",
-        {
-            "id": "01krx2s1c4r8e2v6y9h3m5t7pa",
-            "object": "upload",
-            "image": "upload:01krx2s1c4r8e2v6y9h3m5t7pa",
-            "url": "https://s3.example/darkroom",
-            "fields": {"key": "_uploads/acme/01krx2s1c4r8e2v6y9h3m5t7pa", "policy": "eyJleHBpcmF0aW9uIjog…"},
-            "max_bytes": 20971520,
-            "expires_at": AT,
-        },
-    ),
-    ("get", "/v1/webhooks"): ("List webhook endpoints", _list(WEBHOOK)),
-    ("post", "/v1/webhooks"): ("Register a webhook endpoint", WEBHOOK | {"secret": SECRET}),
-    ("get", "/v1/webhooks/{webhook_id}"): ("Read a webhook endpoint", WEBHOOK),
-    ("delete", "/v1/webhooks/{webhook_id}"): ("Delete a webhook endpoint", None),
-    ("get", "/v1/webhooks/{webhook_id}/secret"): (
-        "Read an endpoint's secret",
-        {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": None},
-    ),
-    ("post", "/v1/webhooks/{webhook_id}/rotate"): (
-        "Change an endpoint's secret",
-        {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": AT},
-    ),
-    ("post", "/v1/webhooks/{webhook_id}/test"): (
-        "Send a test message",
-        DELIVERY | {"type": "webhook.test", "job": None, "status": "pending", "attempts": []},
-    ),
-    ("get", "/v1/webhooks/{webhook_id}/deliveries"): ("List an endpoint's deliveries", _list(DELIVERY)),
-    ("post", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): (
-        "Send a message again",
-        DELIVERY | {"status": "pending"},
-    ),
-    ("get", "/.well-known/jwks.json"): (
-        "Read the public keys of the webhook signatures",
-        {"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},
-    ),
-    ("get", "/v1/session"): (
-        "Read who you are",
-        {"tenant": "acme", "scopes": ["read", "submit"], "keys_needed": True},
-    ),
-    ("post", "/v1/session"): ("Sign in", {"tenant": "acme", "scopes": ["read", "submit"], "expires_at": AT}),
-    ("delete", "/v1/session"): ("Sign out", None),
-    ("get", "/v1/admin/keys"): ("List keys", _list(KEY, has_more=False, next=None)),
-    ("post", "/v1/admin/keys"): ("Make a key", KEY | {"key": "dk_3f9c2a7be1_…"}),
-    ("delete", "/v1/admin/keys/{key_id}"): ("Revoke a key", None),
-    ("get", "/v1/admin/queue"): ("Read the queue as its operator", OPERATED_QUEUE),
-    ("post", "/v1/admin/queue/pause"): ("Pause the queue", OPERATED_QUEUE | {"paused": True}),
-    ("post", "/v1/admin/queue/resume"): ("Resume the queue", OPERATED_QUEUE),
-    ("post", "/v1/admin/queue/prune"): ("Remove ended jobs", {"removed": 120, "more": False}),
-    ("get", "/v1/admin/workers"): ("List the workers", _list(WORKER)),
-    ("post", "/v1/admin/workers/{worker}/drain"): ("Drain a worker", _list(WORKER | {"draining": True})),
-    ("delete", "/v1/admin/workers/{worker}/drain"): ("Let a worker claim again", _list(WORKER)),
-    ("get", "/v1/admin/broken-records"): (
-        "List the records that are not whole",
-        {"object": "list", "data": [BROKEN_RECORD], "has_more": False, "next": None},
-    ),
-    ("get", "/v1/admin/dead-letters"): ("List the dead letters", _list(DEAD_LETTER, has_more=False, next=None)),
-    ("get", "/v1/admin/dead-letters/{job_id}"): ("Read a dead letter", DEAD_LETTER),
-    ("post", "/v1/admin/dead-letters/{job_id}/retry"): (
-        "Run a dead letter again",
-        {"id": "01krx2v0n8w5tq4e6c9d3hj7mb", "parent": JOB_ID, "tenant": "acme"},
-    ),
-    ("get", "/v1/admin/tenants"): ("List the tenants", _list(TENANT, has_more=False, next=None)),
-    ("put", "/v1/admin/tenants/{tenant}/limits"): ("Limit a tenant", LIMITS),
-    ("delete", "/v1/admin/tenants/{tenant}/limits"): ("Remove a tenant's limits", None),
-    ("get", "/v1/models"): (
-        "List the models",
-        {
-            "object": "list",
-            "data": [MODEL],
-            "checkpoint": {"name": "micro", "revision": "1", "instructions": ["make it look like night"]},
-        },
-    ),
-    ("get", "/v1/queue"): (
-        "Read the queue",
-        {
-            "queued": 3,
-            "running": 2,
-            "oldest_seconds": 1.5,
-            "estimated_wait_seconds": 12,
-            "workers": 1,
-            "slots": 32,
-            "paused": False,
-            "promises": {
-                "jobs": 1000,
-                "median_error_seconds": 1.4,
-                "p90_error_seconds": 5.2,
-                "median_seconds": 9.8,
-            },
-        },
-    ),
-    ("get", "/v1/queue/scale"): ("Read how many jobs need workers", {"jobs": 5}),
-    ("get", "/healthz"): ("Ask whether the process answers", {"status": "ok"}),
-    ("get", "/readyz"): (
-        "Ask whether jobs can be accepted",
-        {"status": "ready", "parts": {"redis": "ok", "s3": "ok"}},
-    ),
-    ("get", "/metrics"): ("Read Prometheus metrics", "# HELP darkroom_jobs_queued Jobs that wait.\n"),
+BROKEN_RECORDS: Any = {"object": "list", "data": [BROKEN_RECORD], "has_more": False, "next": None}
+REDRIVEN: Any = {"id": "01krx2v0n8w5tq4e6c9d3hj7mb", "parent": JOB_ID, "tenant": "acme"}
+MODELS: Any = {
+    "object": "list",
+    "data": [MODEL],
+    "checkpoint": {"name": "micro", "revision": "1", "instructions": ["make it look like night"]},
 }
-
-REQUESTS: dict[tuple[str, str], Any] = {
-    ("post", "/v1/jobs/{job_id}/render"): {"strength": 0.5},
-    ("post", "/v1/webhooks"): {"url": "https://you.example/darkroom", "events": ["job.completed"]},
-    ("post", "/v1/admin/queue/prune"): {"status": "succeeded", "older_than_seconds": 3600},
-    ("put", "/v1/admin/tenants/{tenant}/limits"): {"queued": 500, "running": 8},
-    ("post", "/v1/admin/keys"): {"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"},
+QUEUE: Any = {
+    "queued": 3,
+    "running": 2,
+    "oldest_seconds": 1.5,
+    "estimated_wait_seconds": 12,
+    "workers": 1,
+    "slots": 32,
+    "paused": False,
+    "promises": {
+        "jobs": 1000,
+        "median_error_seconds": 1.4,
+        "p90_error_seconds": 5.2,
+        "median_seconds": 9.8,
+    },
+}
+SESSION: Any = {"tenant": "acme", "scopes": ["read", "submit"], "expires_at": AT}
+CALLER: Any = {"tenant": "acme", "scopes": ["read", "submit"], "keys_needed": True}
+UPLOAD: Any = {
+    "id": "01krx2s1c4r8e2v6y9h3m5t7pa",
+    "object": "upload",
+    "image": "upload:01krx2s1c4r8e2v6y9h3m5t7pa",
+    "url": "https://s3.example/darkroom",
+    "fields": {"key": "_uploads/acme/01krx2s1c4r8e2v6y9h3m5t7pa", "policy": "eyJleHBpcmF0aW9uIjog…"},
+    "max_bytes": 20971520,
+    "expires_at": AT,
+}
+WEBHOOK_SECRET: Any = {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": None}
+ROTATED_SECRET: Any = {"id": WEBHOOK_ID, "object": "webhook_secret", "secret": SECRET, "old_valid_until": AT}
+JWKS: Any = {
+    "keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]
 }

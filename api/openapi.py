@@ -3,17 +3,29 @@
 The errors are the same few problem documents everywhere.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
 from api.decoder import KINDS
-from api.examples import OPERATIONS, REQUESTS
-from api.problems import TITLES
+from api.problems import BadRequest, all_routes
 from api.submission import Submission
-from jobs.errors import DarkroomError, TooMany, Unavailable
+from jobs.errors import (
+    DarkroomError,
+    Forbidden,
+    InvalidRequest,
+    MalformedBody,
+    NotFound,
+    PictureTooLarge,
+    RecordsUnavailable,
+    ScriptFailed,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 
 
 def _submission(*, in_json: bool) -> dict[str, Any]:
@@ -77,128 +89,92 @@ HEADERS_OF = {
 }
 
 
+#: Errors that any operation can answer with; those of its key; of its parameters; of its body; of an id in its path.
+ALWAYS = (Forbidden, DarkroomError, RecordsUnavailable, ScriptFailed)
+OF_KEYS = (Unauthorized, TooManyRequests)
+OF_PARAMETERS = (InvalidRequest,)
+OF_BODIES = (BadRequest, MalformedBody, PictureTooLarge, UnsupportedMediaType)
+OF_IDS = (NotFound,)
+
+
+def answers(example: Any, status: int = 200, *, media: str = "application/json") -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: an example of its success."""
+    return {status: {"content": {media: {"example": example}}}}
+
+
+def raises(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: the errors that are its own. The usual ones are added to every operation."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        answer = found.setdefault(error.status, _problem_answer(error.status))
+        answer["content"]["application/problem+json"]["examples"][error.slug] = {
+            "value": {
+                "type": f"urn:darkroom:problem:{error.slug}",
+                "title": error.title,
+                "status": error.status,
+                "detail": error.title + ".",
+            }
+        }
+    return found
+
+
+def _problem_answer(status: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {"application/problem+json": {"schema": schema, "examples": {}}}
+    headers = {"headers": HEADERS_OF[status]} if status in HEADERS_OF else {}
+    return {"description": HTTPStatus(status).phrase, "content": content, **headers}
+
+
 class DocumentedApp(FastAPI):
     """An app whose OpenAPI document lists every error of every operation."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
-            schemas = super().openapi()["components"]["schemas"]
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
             schemas["Problem"] = PROBLEM
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
-            for path, operations in self._document()["paths"].items():
+            routes = {route.name: route for route in all_routes(self.routes)}
+            for path, operations in document["paths"].items():
                 for operation in operations.values():
                     _add_errors(path, operation)
+                    _keep_nulls(operation, routes[operation["operationId"]].responses)
                     for content in operation.get("requestBody", {}).get("content", {}).values():
                         schemas.update(content["schema"].pop("$defs", {}))
-            for (method, path), (summary, example) in OPERATIONS.items():
-                _illustrate(self._document()["paths"][path][method], summary, example, REQUESTS.get((method, path)))
-        return self._document()
-
-    def _document(self) -> dict[str, Any]:
         return self.openapi_schema or {}
 
 
 def _add_errors(path: str, operation: dict[str, Any]) -> None:
+    """Add the usual errors of an operation to its own, and the operation's path to all."""
     responses = operation["responses"]
-    responses.pop("422", None)  # the framework's own
-    declared = {int(code) for code in responses if int(code) >= HTTPStatus.BAD_REQUEST}
-    for status in sorted(declared | _errors(path, operation)):
-        responses[str(status)] = {
-            "description": HTTPStatus(status).phrase,
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": "#/components/schemas/Problem"},
-                    "examples": _problems(status, path, operation),
-                }
-            },
-        } | ({"headers": HEADERS_OF[status]} if status in HEADERS_OF else {})
+    if "application/json" in responses.get("422", {}).get("content", {}):  # the framework's own
+        del responses["422"]
+    for code, usual in raises(*_usual_errors(path, operation)).items():
+        own = responses.pop(str(code), {}).get("content", {}).get("application/problem+json", {}).get("examples", {})
+        usual["content"]["application/problem+json"]["examples"].update(own)
+        responses[str(code)] = usual
+    for code in sorted(code for code in responses if code >= "400"):
+        answer = responses[code] = deepcopy(responses.pop(code))
+        for example in answer["content"]["application/problem+json"]["examples"].values():
+            example["value"]["instance"] = path
 
 
-def _problems(status: int, path: str, operation: dict[str, Any]) -> dict[str, Any]:
-    """One example of each type of problem that an operation can answer with under this status."""
-    titles = dict([TITLES[status]]) if status in TITLES and status not in NAMED else {}
-    titles |= {kind.slug: kind.title for kind in _kinds(DarkroomError) if kind.status == status}
-    if (path, status) == ("/readyz", 503):
-        titles = {"not-ready": "A part of the service is down"}
-    for slug, where in ONLY.items():
-        if not where(path, operation):
-            titles.pop(slug, None)
-    return {
-        slug: {
-            "value": {
-                "type": f"urn:darkroom:problem:{slug}",
-                "title": title,
-                "status": status,
-                "detail": title + ".",
-                "instance": path,
-            }
-        }
-        for slug, title in titles.items()
-    }
+def _keep_nulls(operation: dict[str, Any], declared: Mapping[int | str, dict[str, Any]]) -> None:
+    """Put the examples of an operation back as they were declared: FastAPI drops null values."""
+    for status, answer in declared.items():
+        for media, content in answer.get("content", {}).items():
+            if "example" in content:
+                operation["responses"][str(status)]["content"][media]["example"] = content["example"]
 
 
-def _kinds(kind: type[DarkroomError]) -> Iterator[type[DarkroomError]]:
-    if kind not in (TooMany, Unavailable):
-        yield kind
-    for narrower in kind.__subclasses__():
-        yield from _kinds(narrower)
-
-
-def _submits(path: str, operation: dict[str, Any]) -> bool:
-    return path == "/v1/jobs" and "requestBody" in operation
-
-
-def _accepts(path: str, operation: dict[str, Any]) -> bool:
-    return _submits(path, operation) or path.endswith("/retry")
-
-
-def _reads_pictures(path: str, operation: dict[str, Any]) -> bool:
-    return _submits(path, operation) or path == "/v1/credentials/check"
-
-
-def _stores(path: str, operation: dict[str, Any]) -> bool:
-    pictures = ("/output", "/input", "/steps", "/renders/{place}", "/render", "/content")
-    return _accepts(path, operation) or path.endswith((*pictures, "/uploads", "/files", "/readyz"))
-
-
-def _holds(path: str, operation: dict[str, Any]) -> bool:
-    waits = any(one["name"] == "wait" for one in operation.get("parameters", ()))
-    return waits or path.endswith(("/events", "/render"))
-
-
-ONLY: dict[str, Callable[[str, dict[str, Any]], bool]] = {  # where these can be met; the others can be met anywhere
-    "invalid-picture": _reads_pictures,
-    "fetch-failed": _submits,
-    "too-many-jobs": _accepts,
-    "too-many-files": lambda path, operation: path == "/v1/files" and "requestBody" in operation,
-    "too-many-uploads": lambda path, _: path.endswith("/uploads"),
-    "queue-full": lambda path, operation: _accepts(path, operation) or path.endswith("/render"),
-    "storage-unavailable": _stores,
-    "too-many-streams": _holds,
-}
-NAMED = {404, 413}  # the framework's name for it is ours too
-
-
-def _illustrate(operation: dict[str, Any], summary: str, example: Any, request: Any) -> None:
-    operation["summary"] = summary
-    if request is not None:
-        operation["requestBody"]["content"]["application/json"]["example"] = request
-    successes = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-    for content in (content for answer in successes for content in answer.get("content", {}).values()):
-        if example is not None:
-            content["example"] = example
-
-
-def _errors(path: str, operation: dict[str, Any]) -> set[int]:
-    """The errors that an operation of this kind can answer with."""
-    found = {403, 500, 503}
-    if "security" in operation:
-        found |= {401, 429}
-    if "parameters" in operation or "requestBody" in operation:
-        found |= {422}
-    if "requestBody" in operation:
-        found |= {400, 404, 413, 415}
-    if "{" in path:
-        found |= {404, 409}
-    return found
+def _usual_errors(path: str, operation: dict[str, Any]) -> tuple[type[DarkroomError], ...]:
+    """What the key, the parameters, the body and the id of an operation can be refused for."""
+    has_body = "requestBody" in operation
+    return (
+        *ALWAYS,
+        *(OF_KEYS if "security" in operation else ()),
+        *(OF_PARAMETERS if has_body or "parameters" in operation else ()),
+        *(OF_BODIES if has_body else ()),
+        *(OF_IDS if "{" in path else ()),
+    )

@@ -19,8 +19,17 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 120  #: seconds that we ask a client to wait; common clients give up where they are asked for more
 
+
+class BadRequest(DarkroomError):
+    """The framework cannot parse the request."""
+
+    slug = "bad-request"
+    title = "The request cannot be understood"
+    status = 400
+
+
 TITLES = {
-    400: ("bad-request", "The request cannot be understood"),
+    400: (BadRequest.slug, BadRequest.title),
     404: ("not-found", "There is no such thing here"),
     405: ("method-not-allowed", "This address does not take that method"),
     413: ("content-too-large", "The body is too large"),
@@ -82,16 +91,16 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> str:
     """All methods of an address: the framework's own answer names those of its first route only."""
-    here = [route for route in _routes(request.app.routes) if route.path_regex.match(get_route_path(request.scope))]
+    here = [route for route in all_routes(request.app.routes) if route.path_regex.match(get_route_path(request.scope))]
     methods = {method for route in here for method in route.methods or ()}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
-def _routes(routes: Iterable[Any]) -> Iterator[Any]:
+def all_routes(routes: Iterable[Any]) -> Iterator[Any]:
     """All routes, also those of included routers."""
     for route in routes:
         included = getattr(route, "original_router", None)
-        yield from _routes(included.routes) if included else [route]
+        yield from all_routes(included.routes) if included else [route]
 
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ later: Redis scripts, receivers of webhooks, browsers.
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -152,8 +153,9 @@ class StrictBody:
     find out who calls, have let the caller in.
     """
 
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel], *, example: Mapping[str, Any]) -> None:
         self.model = model
+        self.example = example
 
     async def __call__(self, request: Request) -> BaseModel:
         """
@@ -170,12 +172,8 @@ class StrictBody:
     def openapi(self) -> dict[str, Any]:
         """What the OpenAPI document says of it, for `openapi_extra`."""
         names, schema = models_json_schema([(self.model, "validation")], ref_template="#/components/schemas/{model}")
-        return {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": names[self.model, "validation"] | schema}},
-            }
-        }
+        content = {"schema": names[self.model, "validation"] | schema, "example": self.example}
+        return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 async def _small_body(request: Request) -> bytes:

@@ -8,11 +8,12 @@ from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
-from api import strict_json
+from api import examples, strict_json
 from api.credentials import KINDS_IN_WORDS
 from api.deps import Caller, Reader, Service, Services
+from api.openapi import answers, raises
 from api.submission import FormWithPicture, invalid
-from jobs.errors import FieldError, MalformedBody, UnsupportedMediaType
+from jobs.errors import FieldError, InvalidPicture, MalformedBody, UnsupportedMediaType
 from jobs.job import is_id
 
 router = APIRouter(prefix="/v1/credentials", tags=["credentials"])
@@ -105,7 +106,12 @@ async def read_picture(request: Request) -> bytes:
         await form.close()
 
 
-@router.post("/check", openapi_extra={"requestBody": BODY})
+@router.post(
+    "/check",
+    summary="Check a picture's content credentials",
+    openapi_extra={"requestBody": BODY},
+    responses=answers(examples.CREDENTIALS) | raises(InvalidPicture),
+)
 async def check_credentials(
     caller: Reader, service: Service, picture: Annotated[bytes, Depends(read_picture)]
 ) -> CredentialsCheck:

@@ -9,10 +9,13 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from api import examples
 from api.deps import Caller, FoundJob, Reader, Service, Services, StillAllowed
+from api.openapi import answers, raises
 from api.subscriptions import Event
 from api.views import view_jobs
 from jobs import redis_keys
+from jobs.errors import TooManyStreams
 from jobs.job import Job
 
 router = APIRouter(tags=["events"])
@@ -64,9 +67,12 @@ async def limit_streams_of_job(
 
 @router.get(
     "/v1/jobs/{job_id}/events",
+    summary="Follow a job",
     response_class=EventSourceResponse,
     dependencies=[Depends(limit_streams_of_job)],
-    responses={204: {"description": "The job is over, and `Last-Event-ID` is its last event."}},
+    responses={204: {"description": "The job is over, and `Last-Event-ID` is its last event."}}
+    | answers(examples.STREAM, media="text/event-stream")
+    | raises(TooManyStreams),
 )
 async def follow_job(
     caller: Reader, job: FoundJob, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
@@ -82,7 +88,13 @@ async def follow_job(
             return
 
 
-@router.get("/v1/events", response_class=EventSourceResponse, dependencies=[Depends(limit_streams)])
+@router.get(
+    "/v1/events",
+    summary="Follow all jobs",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(limit_streams)],
+    responses=answers(examples.STREAM, media="text/event-stream") | raises(TooManyStreams),
+)
 async def follow_jobs(
     caller: Reader, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:

@@ -7,16 +7,18 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.concurrency import run_in_threadpool
 
-from api import strict_json
+from api import examples, strict_json
 from api.deps import Caller, PageSize, PlaceInPages, Reader, Service, Services, Submitter
 from api.forms import SentFile, read_form
+from api.openapi import answers, raises
 from api.submission import Metadata, invalid, number_of
-from jobs.errors import FieldError, NotFound, PictureTooLarge
+from jobs.errors import FieldError, NotFound, PictureTooLarge, StorageUnavailable, TooManyFiles
 from jobs.files import LONGEST_SECONDS, File
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
 ANY = "application/octet-stream"
+CONTENT: dict[int | str, dict[str, Any]] = {200: {"content": {ANY: {}}}}
 BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -94,7 +96,13 @@ def make_room(caller: Submitter, service: Service) -> Caller:
     return caller
 
 
-@router.post("", status_code=201, openapi_extra={"requestBody": BODY})
+@router.post(
+    "",
+    summary="Keep a file",
+    status_code=201,
+    openapi_extra={"requestBody": BODY},
+    responses=answers(examples.FILE, 201) | raises(TooManyFiles, StorageUnavailable),
+)
 async def create_file(caller: Annotated[Caller, Depends(make_room)], request: Request, service: Service) -> FileView:
     """Keep a file for some days, to name it in jobs and batches."""
     fields: dict[str, Any] = {}
@@ -131,20 +139,29 @@ def view_file(file: File) -> FileView:
     return FileView(**facts, image=f"file:{file.id}", created_at=created, expires_at=expires)
 
 
-@router.get("")
+@router.get(
+    "",
+    summary="List your files",
+    responses=answers(examples.list_of(examples.FILE, has_more=False, next=None)),
+)
 def list_files(caller: Reader, service: Service, limit: PageSize = 100, after: PlaceInPages = None) -> FileListView:
     """Your files, newest first."""
     files, place = service.files.page(caller.tenant, limit=limit, after=after)
     return FileListView(data=[view_file(file) for file in files], has_more=place is not None, next=place)
 
 
-@router.get("/{file_id}")
+@router.get("/{file_id}", summary="Read what is known of a file", responses=answers(examples.FILE))
 def read_file(file: FoundFile) -> FileView:
     """What is known of a file."""
     return view_file(file)
 
 
-@router.get("/{file_id}/content", response_class=Response, responses={200: {"content": {ANY: {}}}})
+@router.get(
+    "/{file_id}/content",
+    summary="Download a file",
+    response_class=Response,
+    responses=CONTENT | raises(StorageUnavailable),
+)
 def read_file_content(file: FoundFile, service: Service) -> Response:
     """A file as it was sent; never as a page, whatever it says it is."""
     data = service.files.read(file.id, file.tenant)
@@ -152,7 +169,7 @@ def read_file_content(file: FoundFile, service: Service) -> Response:
     return Response(data, media_type=ANY, headers=headers)
 
 
-@router.delete("/{file_id}", status_code=204)
+@router.delete("/{file_id}", summary="Remove a file", status_code=204)
 def delete_file(
     caller: Submitter, file_id: Annotated[str, Path(description="the file's id", max_length=64)], service: Service
 ) -> None:

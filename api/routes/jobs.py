@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api import examples
 from api.conditions import is_known
 from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
 from api.masks import drawn, fits, inverted
-from api.openapi import SUBMIT_BODY
+from api.openapi import SUBMIT_BODY, answers, raises
 from api.routes.webhooks import check_webhook
 from api.submission import Elsewhere, Submission, Submitted, invalid
 from api.views import JobListView, JobView, links_end, view_job, view_jobs
@@ -25,9 +26,13 @@ from jobs.errors import (
     Conflict,
     FetchFailed,
     FieldError,
+    InvalidPicture,
     InvalidRequest,
+    NotFound,
     QueueFull,
+    StorageUnavailable,
     TooManyJobs,
+    TooManyStreams,
 )
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
@@ -57,9 +62,12 @@ class Acceptance:
 
 @router.post(
     "",
+    summary="Submit a job",
     status_code=202,
-    responses={200: {"model": JobView, "description": "The job is over: it was waited for."}},
     openapi_extra={"requestBody": SUBMIT_BODY},
+    responses=answers(examples.JOB, 202)
+    | {200: answers(examples.JOB)[200] | {"model": JobView, "description": "The job is over: it was waited for."}}
+    | raises(NotFound, InvalidPicture, FetchFailed, TooManyJobs, QueueFull, StorageUnavailable),
 )
 async def create_job(
     caller: Admitted,
@@ -238,7 +246,7 @@ def _accept(job: Job, caller: Caller, service: Services, idempotency: Idempotenc
 
 
 def _show_accepted(job: Job, service: Services, response: Response) -> JobView:
-    """Show an accepted job; without its position and ETag if these cannot be read, because it is accepted all the same."""
+    """Show an accepted job, without position and ETag if these cannot be read: the job is accepted all the same."""
     try:
         return _show(job, service.store.queue_positions([job]).get(job.id), service, response)
     except Exception:
@@ -252,7 +260,7 @@ def _show(job: Job, position: QueuePosition | None, service: Services, response:
     return view_job(job, position, service)
 
 
-@router.get("")
+@router.get("", summary="List jobs", responses=answers(examples.list_of(examples.JOB, has_more=False, next=None)))
 def list_jobs(
     caller: Reader,
     service: Service,
@@ -272,8 +280,11 @@ def list_jobs(
 
 @router.get(
     "/{job_id}",
+    summary="Read a job, or wait for it",
     response_model=JobView,
-    responses={304: {"description": "Nothing has changed since the ETag given."}},
+    responses={304: {"description": "Nothing has changed since the ETag given."}}
+    | answers(examples.JOB)
+    | raises(TooManyStreams),
 )
 async def read_job(
     caller: Reader,
@@ -322,7 +333,12 @@ def _read(service: Services, caller: Caller, job_id: str) -> tuple[Job, QueuePos
     return job, service.store.queue_positions([job]).get(job.id)
 
 
-@router.post("/{job_id}/cancel", status_code=202)
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    status_code=202,
+    responses=answers(examples.CANCELED, 202) | raises(Conflict),
+)
 def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Response) -> JobView:
     """Ask a job to stop: at once when it is queued, at the next denoising step when it is running."""
     status = service.store.cancel(job_id, caller.tenant) if is_id(job_id) else None
@@ -333,7 +349,13 @@ def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Res
     return _show(*_read(service, caller, job_id), service, response)
 
 
-@router.post("/{job_id}/retry", status_code=202)
+@router.post(
+    "/{job_id}/retry",
+    summary="Try a job again",
+    status_code=202,
+    responses=answers(examples.JOB | {"parent": "01krx2t4z0d6gq8s5n3b7w9xkc"}, 202)
+    | raises(TooManyJobs, QueueFull, StorageUnavailable, Conflict),
+)
 def retry_job(
     caller: Admitted,
     job_id: JobId,
@@ -396,7 +418,7 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
     return _accept(again, caller, service, idempotency)
 
 
-@router.delete("/{job_id}", status_code=204)
+@router.delete("/{job_id}", summary="Delete an ended job", status_code=204, responses=raises(Conflict))
 def delete_job(caller: Submitter, job_id: JobId, service: Service, after: BackgroundTasks) -> None:
     """Remove an ended job and its pictures."""
     answer = service.store.delete(job_id, caller.tenant) if is_id(job_id) else None

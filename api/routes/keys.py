@@ -7,7 +7,9 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import examples
 from api.deps import Admin, PageSize, PlaceInPages, Service
+from api.openapi import answers
 from api.strict_json import StrictBody
 from jobs.api_keys import LOCAL_TENANT, TENANT, Key, Scope
 from jobs.errors import NotFound
@@ -53,24 +55,30 @@ class KeyListView(BaseModel):
     next: str | None
 
 
-NEW_KEY = StrictBody(NewKey)
+NEW_KEY = StrictBody(NewKey, example={"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"})
 
 
-@router.post("", status_code=201, openapi_extra=NEW_KEY.openapi)
+@router.post(
+    "",
+    summary="Make a key",
+    status_code=201,
+    openapi_extra=NEW_KEY.openapi,
+    responses=answers(examples.KEY | {"key": "dk_3f9c2a7be1_…"}, 201),
+)
 def make_key(_: Admin, service: Service, wanted: Annotated[NewKey, Depends(NEW_KEY)]) -> MadeKeyView:
     """Make a key for a tenant."""
     key, text = service.api_keys.make(wanted.tenant, frozenset(wanted.scopes), wanted.name)
     return MadeKeyView(key=text, **_view(key).model_dump())
 
 
-@router.get("")
+@router.get("", summary="List keys", responses=answers(examples.list_of(examples.KEY, has_more=False, next=None)))
 def list_keys(_: Admin, service: Service, limit: PageSize = 100, after: PlaceInPages = None) -> KeyListView:
     """The keys of all tenants, page by page."""
     page, following = service.api_keys.page(limit, after)
     return KeyListView(data=[_view(key) for key in page], has_more=following is not None, next=following)
 
 
-@router.delete("/{key_id}", status_code=204)
+@router.delete("/{key_id}", summary="Revoke a key", status_code=204)
 def revoke_key(_: Admin, service: Service, key_id: Annotated[str, PathParameter(max_length=64)]) -> None:
     """End a key, and its sessions with it, at once."""
     if not service.api_keys.revoke(key_id):

@@ -9,12 +9,14 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from api import examples
 from api.deps import Caller, JobId, Operating, PageSize, PlaceInPages, Service, Services
+from api.openapi import answers, raises
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
 from api.views import AttemptView, JobErrorView, moment, view_attempt
 from jobs.api_keys import TENANT
-from jobs.errors import NotFound, Unavailable
+from jobs.errors import Conflict, NotFound, QueueFull, StorageUnavailable, TooManyJobs, Unavailable
 from jobs.job import Job, Status
 from jobs.operator import Allowed, BrokenRecord, WorkerView
 
@@ -185,7 +187,7 @@ class TenantList(BaseModel):
     next: str | None
 
 
-@router.get("/queue")
+@router.get("/queue", summary="Read the queue as its operator", responses=answers(examples.OPERATED_QUEUE))
 def read_operated_queue(_: Operating, service: Service) -> OperatedQueue:
     """What waits and runs, by model and priority, and what else has piled up."""
     queue, backlogs = service.store.queue(), service.store.backlogs()
@@ -205,14 +207,14 @@ def read_operated_queue(_: Operating, service: Service) -> OperatedQueue:
     )
 
 
-@router.post("/queue/pause")
+@router.post("/queue/pause", summary="Pause the queue", responses=answers(examples.OPERATED_QUEUE | {"paused": True}))
 def pause_queue(caller: Operating, service: Service) -> OperatedQueue:
     """Have nothing claimed until it is resumed: what runs goes on, and what comes is accepted."""
     service.operator.pause()
     return read_operated_queue(caller, service)
 
 
-@router.post("/queue/resume")
+@router.post("/queue/resume", summary="Resume the queue", responses=answers(examples.OPERATED_QUEUE))
 def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) -> OperatedQueue:
     """Have jobs claimed again."""
     service.operator.resume()
@@ -220,10 +222,15 @@ def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) ->
     return read_operated_queue(caller, service)
 
 
-PRUNING = StrictBody(Pruning)
+PRUNING = StrictBody(Pruning, example={"status": "succeeded", "older_than_seconds": 3600})
 
 
-@router.post("/queue/prune", openapi_extra=PRUNING.openapi)
+@router.post(
+    "/queue/prune",
+    summary="Remove ended jobs",
+    openapi_extra=PRUNING.openapi,
+    responses=answers({"removed": 120, "more": False}),
+)
 def prune_queue(_: Operating, service: Service, wanted: Annotated[Pruning, Depends(PRUNING)]) -> Pruned:
     """Remove ended jobs, and their pictures, before their time; at most some 10,000 in one request."""
     removed, more = service.operator.prune(**dict(wanted))
@@ -233,19 +240,25 @@ def prune_queue(_: Operating, service: Service, wanted: Annotated[Pruning, Depen
 WorkerName = Annotated[str, PathParameter(max_length=300, description="its name, of `GET /v1/admin/workers`")]
 
 
-@router.get("/workers")
+@router.get("/workers", summary="List the workers", responses=answers(examples.list_of(examples.WORKER)))
 def list_workers(_: Operating, service: Service) -> WorkerList:
     """All workers: what they serve, on which device, how much memory it has free, how long a step takes."""
     return WorkerList(data=[_worker(worker) for worker in service.operator.workers()])
 
 
-@router.post("/workers/{worker}/drain")
+@router.post(
+    "/workers/{worker}/drain",
+    summary="Drain a worker",
+    responses=answers(examples.list_of(examples.WORKER | {"draining": True})),
+)
 def drain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
     """Have a worker claim no more; it finishes what it holds. Once it holds nothing it can be stopped."""
     return _drain(service, worker)
 
 
-@router.delete("/workers/{worker}/drain")
+@router.delete(
+    "/workers/{worker}/drain", summary="Let a worker claim again", responses=answers(examples.list_of(examples.WORKER))
+)
 def undrain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
     """Have it claim again."""
     return _drain(service, worker, undo=True)
@@ -275,7 +288,9 @@ def _worker(worker: WorkerView) -> WorkerState:
     )
 
 
-@router.get("/broken-records")
+@router.get(
+    "/broken-records", summary="List the records that are not whole", responses=answers(examples.BROKEN_RECORDS)
+)
 def list_broken_records(
     _: Operating,
     service: Service,
@@ -305,7 +320,11 @@ def _broken(record: BrokenRecord) -> BrokenRecordView:
     )
 
 
-@router.get("/dead-letters")
+@router.get(
+    "/dead-letters",
+    summary="List the dead letters",
+    responses=answers(examples.list_of(examples.DEAD_LETTER, has_more=False, next=None)),
+)
 def list_dead_letters(
     _: Operating, service: Service, limit: PageSize = 100, after: PlaceInPages = None
 ) -> DeadLetterList:
@@ -314,13 +333,18 @@ def list_dead_letters(
     return DeadLetterList(data=[_letter(job) for job in page], has_more=following is not None, next=following)
 
 
-@router.get("/dead-letters/{job_id}")
+@router.get("/dead-letters/{job_id}", summary="Read a dead letter", responses=answers(examples.DEAD_LETTER))
 def read_dead_letter(_: Operating, service: Service, job_id: JobId) -> DeadLetter:
     """One of them, with all attempts at it."""
     return _letter(_find(service, job_id))
 
 
-@router.post("/dead-letters/{job_id}/retry", status_code=202)
+@router.post(
+    "/dead-letters/{job_id}/retry",
+    summary="Run a dead letter again",
+    status_code=202,
+    responses=answers(examples.REDRIVEN, 202) | raises(TooManyJobs, QueueFull, StorageUnavailable, Conflict),
+)
 def retry_dead_letter(
     _: Operating, service: Service, job_id: JobId, response: Response, after: BackgroundTasks
 ) -> Redriven:
@@ -357,7 +381,11 @@ def _letter(job: Job) -> DeadLetter:
     )
 
 
-@router.get("/tenants")
+@router.get(
+    "/tenants",
+    summary="List the tenants",
+    responses=answers(examples.list_of(examples.TENANT, has_more=False, next=None)),
+)
 def list_tenants(
     _: Operating,
     service: Service,
@@ -374,10 +402,15 @@ def list_tenants(
 TenantName = Annotated[str, PathParameter(pattern=f"^{TENANT}$", description="its name")]
 
 
-LIMITS = StrictBody(TenantLimits)
+LIMITS = StrictBody(TenantLimits, example={"queued": 500, "running": 8})
 
 
-@router.put("/tenants/{tenant}/limits", openapi_extra=LIMITS.openapi)
+@router.put(
+    "/tenants/{tenant}/limits",
+    summary="Limit a tenant",
+    openapi_extra=LIMITS.openapi,
+    responses=answers(examples.LIMITS),
+)
 def limit_tenant(
     _: Operating, service: Service, tenant: TenantName, limits: Annotated[TenantLimits, Depends(LIMITS)]
 ) -> TenantLimits:
@@ -386,7 +419,7 @@ def limit_tenant(
     return limits
 
 
-@router.delete("/tenants/{tenant}/limits", status_code=204)
+@router.delete("/tenants/{tenant}/limits", summary="Remove a tenant's limits", status_code=204)
 def unlimit_tenant(_: Operating, service: Service, tenant: TenantName) -> None:
     """Allow a tenant what the settings say for all."""
     service.operator.limit(tenant, Allowed())

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import FoundJob, Service, Services
+from api.openapi import raises
 from api.thumbnails import thumbnail
 from api.views import file_name, picture_link
-from jobs.errors import Conflict, NotFound
+from jobs.errors import Conflict, NotFound, StorageUnavailable
 from jobs.job import Job, Picture
 from jobs.pictures import NoSuchPicture
 from jobs.store.requests import PreviewKind
@@ -18,9 +19,15 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 PlaceInList = Annotated[int, Path(ge=0, le=1000, description="its place, from 0")]
 Proxy = Annotated[bool, Query(description="send the bytes instead of an address in the picture store")]
 FOUND: dict[int | str, dict[str, Any]] = {307: {"description": "The picture's address for the next minutes."}}
+FOUND |= raises(StorageUnavailable)
 
 
-@router.get("/output", response_class=Response, responses=FOUND)
+@router.get(
+    "/output",
+    summary="Download the edited picture",
+    response_class=Response,
+    responses=FOUND | raises(Conflict),
+)
 def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
     """The edited picture."""
     if job.output is None:
@@ -28,7 +35,7 @@ def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Respon
     return _send(job, job.output, service) if proxy else _redirect(picture_link(job, job.output, service))
 
 
-@router.get("/renders/{place}", response_class=Response, responses=FOUND)
+@router.get("/renders/{place}", summary="Download a render", response_class=Response, responses=FOUND)
 def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
     """A render of the job, by its place in the job's `renders`."""
     if place >= len(job.renders):
@@ -37,7 +44,7 @@ def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Prox
     return _send(job, picture, service) if proxy else _redirect(picture_link(job, picture, service))
 
 
-@router.get("/input", response_class=Response, responses=FOUND)
+@router.get("/input", summary="Download the picture that was sent", response_class=Response, responses=FOUND)
 def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
     """The picture that is edited, as it is kept."""
     if proxy:
@@ -45,7 +52,12 @@ def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
     return _redirect(picture_link(job, job.input, service))
 
 
-@router.get("/steps", response_class=Response, responses=FOUND)
+@router.get(
+    "/steps",
+    summary="Download the steps as one sprite",
+    response_class=Response,
+    responses=FOUND | raises(Conflict),
+)
 def read_steps(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
     """Small pictures of the edit's way, as one sprite; the job's `frames` tells its columns."""
     if job.frames is None:
@@ -54,7 +66,12 @@ def read_steps(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
     return _send(job, sprite, service) if proxy else _redirect(picture_link(job, sprite, service))
 
 
-@router.get("/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get(
+    "/preview",
+    summary="See the latest preview",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}},
+)
 def read_preview(
     job: FoundJob,
     service: Service,
@@ -69,7 +86,9 @@ def read_preview(
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
-@router.get("/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get(
+    "/thumbnail", summary="See a thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
+)
 def read_thumbnail(job: FoundJob, service: Service) -> Response:
     """A JPEG for lists, of the edited picture, or before there is one of the picture to edit."""
     picture = job.output or job.input

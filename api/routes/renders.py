@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.concurrency import run_in_threadpool
 
+from api import examples
 from api.deps import Caller, JobId, Service, Services, Submitter
+from api.openapi import answers, raises
 from api.strict_json import StrictBody, whole
 from api.submission import invalid
 from api.views import RenderView, view_render
-from jobs.errors import Conflict, Unavailable
+from jobs.errors import Conflict, QueueFull, StorageUnavailable, TooManyStreams, Unavailable
 from jobs.job import Job, Status
 from jobs.renders import MOST, SECONDS, Outcome, Wanted
 
@@ -30,14 +32,17 @@ class NewRender(BaseModel, extra="forbid"):
     format: Literal["png", "jpeg", "webp", "avif"] | None = Field(None, description="the job's, unless given")
 
 
-NEW_RENDER = StrictBody(NewRender)
+NEW_RENDER = StrictBody(NewRender, example={"strength": 0.5})
 
 
 @router.post(
     "/render",
+    summary="Render another strength",
     status_code=201,
-    responses={200: {"model": RenderView, "description": "It is there already."}},
     openapi_extra=NEW_RENDER.openapi,
+    responses={200: {"model": RenderView, "description": "It is there already."} | answers(examples.RENDER)[200]}
+    | answers(examples.RENDER, 201)
+    | raises(QueueFull, StorageUnavailable, TooManyStreams, Conflict),
 )
 async def render_job(
     caller: Submitter,

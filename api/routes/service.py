@@ -8,9 +8,10 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
 
+from api import examples
 from api.deps import Reader, Service
 from api.metrics import scraped
-from api.problems import problem
+from api.openapi import answers, raises
 from api.views import CheckpointView, ModelListView, view_model
 from jobs.api_keys import Scope
 from jobs.errors import FieldError, Unavailable
@@ -42,7 +43,7 @@ class QueueState(BaseModel):
     promises: PromisesView | None
 
 
-@router.get("/v1/models", tags=["models"])
+@router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
 def list_models(_: Reader, service: Service) -> ModelListView:
     """The models: what each is made of, and its parameters with their ranges and defaults."""
     card = service.card()
@@ -52,7 +53,7 @@ def list_models(_: Reader, service: Service) -> ModelListView:
     )
 
 
-@router.get("/v1/queue", tags=["queue"])
+@router.get("/v1/queue", summary="Read the queue", tags=["queue"], responses=answers(examples.QUEUE))
 def read_queue(_: Reader, service: Service) -> QueueState:
     """How long the queue is, and how long a job that arrives now would wait."""
     promises = service.store.eta_accuracy()
@@ -66,35 +67,42 @@ class Scale(BaseModel):
     jobs: int
 
 
-@router.get("/v1/queue/scale", tags=["queue"])
+@router.get(
+    "/v1/queue/scale", summary="Read how many jobs need workers", tags=["queue"], responses=answers({"jobs": 5})
+)
 def read_scale(_: Reader, service: Service) -> Scale:
     """How many jobs there are for workers: those that wait and those that run, for an autoscaler."""
     queue = service.store.queue()
     return Scale(jobs=queue.queued + queue.running)
 
 
-@router.get("/healthz", tags=["health"])
+class NotReady(Unavailable):
+    """Redis or S3 does not answer."""
+
+    slug = "not-ready"
+    title = "A part of the service is down"
+
+
+@router.get("/healthz", summary="Ask whether the process answers", tags=["health"], responses=answers({"status": "ok"}))
 async def is_alive() -> dict[str, str]:
     """This process answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", tags=["health"], response_class=JSONResponse)
-def is_ready(request: Request, service: Service) -> Response:
+@router.get(
+    "/readyz",
+    summary="Ask whether jobs can be accepted",
+    tags=["health"],
+    response_class=JSONResponse,
+    responses=answers({"status": "ready", "parts": {"redis": "ok", "s3": "ok"}}) | raises(NotReady),
+)
+def is_ready(service: Service) -> Response:
     """Whether jobs can be accepted, and if not, which part is down."""
     parts = {"redis": _ask(service.store.ping), "s3": _ask(service.pictures.ping)}
     down = {name: answer for name, answer in parts.items() if answer != "ok"}
     if not down:
         return JSONResponse({"status": "ready", "parts": parts})
-    return problem(
-        request,
-        slug="not-ready",
-        title="A part of the service is down",
-        status=503,
-        detail=" ".join(down.values()),
-        errors=[FieldError(name, answer) for name, answer in down.items()],
-        headers={"Retry-After": "2"},
-    )
+    raise NotReady(" ".join(down.values()), *(FieldError(name, answer) for name, answer in down.items()), retry_after=2)
 
 
 def _ask(ping: Callable[[], None]) -> str:
@@ -105,7 +113,7 @@ def _ask(ping: Callable[[], None]) -> str:
     return "ok"
 
 
-@router.get("/metrics", tags=["health"], response_class=Response)
+@router.get("/metrics", summary="Read Prometheus metrics", tags=["health"], response_class=Response)
 def read_metrics(caller: Reader, request: Request, service: Service) -> Response:
     """Prometheus metrics: of the web tier and all jobs for a key with the scope `admin` too, else of your own jobs."""
     if service.settings.auth == "off" or Scope.ADMIN in caller.scopes:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
+from api import examples
 from api.deps import COOKIE, Bearer, Cookie, Reader, Service, Services, count, find_key, refuse_other_sites
+from api.openapi import answers, raises
 from jobs.api_keys import Scope
 from jobs.errors import Conflict, Unauthorized
 
@@ -28,7 +30,7 @@ class SessionView(BaseModel):
     expires_at: datetime
 
 
-@router.post("", status_code=201, responses={409: {}})
+@router.post("", summary="Sign in", status_code=201, responses=answers(examples.SESSION, 201) | raises(Conflict))
 def sign_in(request: Request, response: Response, service: Service, bearer: Bearer) -> SessionView:
     """Trade the key in `Authorization` for a session cookie, which ends with the key or after `SESSION_SECONDS`."""
     _refuse_without_keys(service)
@@ -47,14 +49,14 @@ def sign_in(request: Request, response: Response, service: Service, bearer: Bear
     return SessionView(tenant=key.tenant, scopes=sorted(key.scopes), expires_at=ends)
 
 
-@router.get("")
+@router.get("", summary="Read who you are", responses=answers(examples.CALLER))
 def read_caller(caller: Reader, service: Service) -> CallerView:
     """Whose jobs you see, and what you may do."""
     needed = service.settings.auth == "on"
     return CallerView(tenant=caller.tenant, scopes=sorted(caller.scopes), keys_needed=needed)
 
 
-@router.delete("", status_code=204, responses={409: {}})
+@router.delete("", summary="Sign out", status_code=204, responses=raises(Conflict))
 def sign_out(request: Request, response: Response, service: Service, cookie: Cookie) -> None:
     """End the session."""
     _refuse_without_keys(service)

@@ -6,7 +6,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from api import examples
 from api.deps import Service, Submitter
+from api.openapi import answers, raises
+from jobs.errors import StorageUnavailable, TooManyUploads
 from jobs.job import new_id
 from jobs.pictures import UPLOAD_SECONDS
 
@@ -25,7 +28,12 @@ class UploadView(BaseModel):
     expires_at: datetime
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    summary="Ask for an address to upload to",
+    status_code=201,
+    responses=answers(examples.UPLOAD, 201) | raises(TooManyUploads, StorageUnavailable),
+)
 def create_upload(caller: Submitter, service: Service) -> UploadView:
     """An address that takes one picture. What is uploaded is kept for a day, for any number of jobs."""
     settings, upload = service.settings, new_id()

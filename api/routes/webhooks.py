@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, Field
 
+from api import examples
 from api.deps import Caller, Reader, SecretReader, Service, Services, Submitter
+from api.openapi import answers, raises
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Events, invalid
 from api.views import moment
@@ -127,10 +129,16 @@ def check_webhook(field: str, url: str, service: Services) -> None:
         raise invalid(field, f"must be an https URL without user and password, on one of the ports {ports}") from None
 
 
-NEW_WEBHOOK = StrictBody(NewWebhook)
+NEW_WEBHOOK = StrictBody(NewWebhook, example={"url": "https://you.example/darkroom", "events": ["job.completed"]})
 
 
-@router.post("/v1/webhooks", status_code=201, openapi_extra=NEW_WEBHOOK.openapi)
+@router.post(
+    "/v1/webhooks",
+    summary="Register a webhook endpoint",
+    status_code=201,
+    openapi_extra=NEW_WEBHOOK.openapi,
+    responses=answers(examples.WEBHOOK | {"secret": examples.SECRET}, 201) | raises(Conflict),
+)
 def create_webhook(
     caller: Submitter, new: Annotated[NewWebhook, Depends(NEW_WEBHOOK)], service: Service
 ) -> NewWebhookView:
@@ -142,32 +150,38 @@ def create_webhook(
     return NewWebhookView(**_view(endpoint).model_dump(), secret=endpoint.secret)
 
 
-@router.get("/v1/webhooks")
+@router.get("/v1/webhooks", summary="List webhook endpoints", responses=answers(examples.list_of(examples.WEBHOOK)))
 def list_webhooks(caller: Reader, service: Service) -> WebhookListView:
     """Your registered endpoints, oldest first."""
     return WebhookListView(data=[_view(endpoint) for endpoint in service.outbox.endpoints(caller.tenant)])
 
 
-@router.get("/v1/webhooks/{webhook_id}")
+@router.get("/v1/webhooks/{webhook_id}", summary="Read a webhook endpoint", responses=answers(examples.WEBHOOK))
 def read_webhook(endpoint: ReadEndpoint) -> WebhookView:
     """One endpoint."""
     return _view(endpoint)
 
 
-@router.delete("/v1/webhooks/{webhook_id}", status_code=204)
+@router.delete("/v1/webhooks/{webhook_id}", summary="Delete a webhook endpoint", status_code=204)
 def delete_webhook(caller: Submitter, webhook_id: WebhookId, service: Service) -> None:
     """Forget an endpoint; what it has not been told yet, it will not be told."""
     if not service.outbox.unregister(webhook_id, caller.tenant):
         raise NotFound("There is no webhook with this id.")
 
 
-@router.get("/v1/webhooks/{webhook_id}/secret")
+@router.get(
+    "/v1/webhooks/{webhook_id}/secret", summary="Read an endpoint's secret", responses=answers(examples.WEBHOOK_SECRET)
+)
 def read_secret(endpoint: SecretEndpoint) -> SecretView:
     """The secret that messages to this endpoint are signed with, for a key that may submit and read."""
     return _view_secret(endpoint)
 
 
-@router.post("/v1/webhooks/{webhook_id}/rotate")
+@router.post(
+    "/v1/webhooks/{webhook_id}/rotate",
+    summary="Change an endpoint's secret",
+    responses=answers(examples.ROTATED_SECRET),
+)
 def rotate_secret(endpoint: SecretEndpoint, service: Service) -> SecretView:
     """A new secret, for a key that may submit and read.
 
@@ -179,14 +193,26 @@ def rotate_secret(endpoint: SecretEndpoint, service: Service) -> SecretView:
     return _view_secret(rotated)
 
 
-@router.post("/v1/webhooks/{webhook_id}/test", status_code=202)
+@router.post(
+    "/v1/webhooks/{webhook_id}/test",
+    summary="Send a test message",
+    status_code=202,
+    responses=answers(
+        examples.DELIVERY | {"type": "webhook.test", "job": None, "status": "pending", "attempts": []}, 202
+    )
+    | raises(Conflict),
+)
 def test_webhook(endpoint: OwnEndpoint, service: Service) -> DeliveryView:
     """Send a `webhook.test` message."""
     _refuse_silent(endpoint)
     return _view_delivery(service.outbox.test(endpoint))
 
 
-@router.get("/v1/webhooks/{webhook_id}/deliveries")
+@router.get(
+    "/v1/webhooks/{webhook_id}/deliveries",
+    summary="List an endpoint's deliveries",
+    responses=answers(examples.list_of(examples.DELIVERY)),
+)
 def list_deliveries(
     endpoint: ReadEndpoint, service: Service, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> DeliveryListView:
@@ -194,7 +220,12 @@ def list_deliveries(
     return DeliveryListView(data=[_view_delivery(one) for one in service.outbox.deliveries(endpoint, limit)])
 
 
-@router.post("/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202)
+@router.post(
+    "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
+    summary="Send a message again",
+    status_code=202,
+    responses=answers(examples.DELIVERY | {"status": "pending"}, 202) | raises(Conflict),
+)
 def redeliver(
     endpoint: OwnEndpoint, delivery_id: Annotated[str, Path(max_length=128)], service: Service
 ) -> DeliveryView:
@@ -207,7 +238,9 @@ def redeliver(
     return _view_delivery(delivery)
 
 
-@router.get("/.well-known/jwks.json")
+@router.get(
+    "/.well-known/jwks.json", summary="Read the public keys of the webhook signatures", responses=answers(examples.JWKS)
+)
 def read_keys(service: Service) -> dict[str, Any]:
     """The public keys (Ed25519) of the `v1a` signatures."""
     return {"keys": [service.outbox.signing_key().jwk()]}

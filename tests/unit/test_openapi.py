@@ -5,7 +5,6 @@ import json
 import jsonschema_rs
 import pytest
 
-from api.examples import OPERATIONS
 from api.main import create_app
 from jobs.errors import DarkroomError
 from jobs.settings import Settings
@@ -25,14 +24,10 @@ def fits(example: object, schema: dict) -> bool:
     return jsonschema_rs.is_valid({**schema, "components": DOCUMENT["components"]}, example)
 
 
-def test_every_operation_is_described_and_none_that_is_gone():
-    assert set(EACH) == set(OPERATIONS)
-
-
 @pytest.mark.parametrize(("method", "path"), EACH)
 def test_an_operation_says_all_that_a_client_needs(method, path):
     operation = DOCUMENT["paths"][path][method]
-    assert operation["summary"]
+    assert operation["summary"] != operation["operationId"].replace("_", " ").title(), "the route gives no summary"
     assert operation["description"].endswith((".", ":"))
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         assert content["example"], kind
