@@ -16,6 +16,7 @@ from api.subscriptions import ConnectionLimits, Subscriptions
 from api.threads import Threads
 from jobs import logs
 from jobs.api_keys import LOCAL_TENANT, ApiKeys, Key, Scope
+from jobs.batches import BatchStore
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.files import FileStore
@@ -57,6 +58,7 @@ class Services:
     store: JobStore
     pictures: PictureStore
     files: FileStore
+    batches: BatchStore
     photos: Photos
     credentials: Credentials
     wakeups: Wakeups
@@ -81,6 +83,7 @@ class Services:
             store,
             pictures,
             FileStore(store.redis, pictures),
+            BatchStore(store.redis, pictures),
             Photos(settings),
             Credentials(settings),
             Wakeups.connect(settings, store, timeout=settings.redis_timeout_seconds),

@@ -84,6 +84,32 @@ RENDER: dict[str, Any] = {
     },
     "created_at": AT,
 }
+BATCH_ID = "01krx2t5f6s2k8m4n7q1w9z3xc"
+BATCH: dict[str, Any] = {
+    "id": BATCH_ID,
+    "object": "batch",
+    "status": "in_progress",
+    "counts": {"total": 200, "completed": 41, "failed": 1},
+    "priority": "low",
+    "metadata": {},
+    "created_at": AT,
+    "expires_at": "2026-11-24T09:00:00Z",
+    "ended_at": None,
+    "urls": {
+        "self": f"/v1/batches/{BATCH_ID}",
+        "lines": f"/v1/batches/{BATCH_ID}/lines",
+        "cancel": f"/v1/batches/{BATCH_ID}/cancel",
+        "contact_sheet": None,
+    },
+}
+LINE: dict[str, Any] = {
+    "number": 0,
+    "name": "0",
+    "status": "succeeded",
+    "job": JOB_ID,
+    "output": f"/v1/jobs/{JOB_ID}/output",
+    "problem": None,
+}
 WEBHOOK: dict[str, Any] = {
     "id": WEBHOOK_ID,
     "object": "webhook",

@@ -18,12 +18,14 @@ from api.access import HEADER, Access
 from api.deps import Services
 from api.dialects import replicate
 from api.dialects.openai import app as openai
+from api.feeder import Feeder
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
 from api.metrics import RequestMetrics, leave, own_registry, scraped, serve
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import (
+    batches,
     credentials,
     events,
     files,
@@ -81,9 +83,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = Services.connect(settings)
+    app.state.feeder = Feeder(app.state.services)
     app.state.registry = own_registry(app.state.services.pictures)
-    parts = (jobs, pictures, renders, credentials, events, uploads, files, webhooks, session, keys, operations, service)
-    for part in parts:
+    of_jobs = (jobs, pictures, renders, batches, files, uploads, events, credentials)
+    for part in (*of_jobs, webhooks, session, keys, operations, service):
         app.include_router(part.router)
     app.mount("/openai/v1", openai.app(app))
     app.mount(PREFIX, replicate.app(app))
@@ -112,12 +115,15 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
         serve(scraped(app.state.registry, app.state.services.store), app.state.services.settings)
         gc.freeze()  # a full collection would look at all modules again, for 0.1 s in which nobody is answered
     listening = asyncio.create_task(subscriptions.listen())
+    feeding = asyncio.create_task(app.state.feeder.run())
     try:
         yield
     finally:
         while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
+        feeding.cancel()
+        await asyncio.wait([feeding], timeout=5)
         await subscriptions.close()
         leave()
         traces.flush()

@@ -105,13 +105,18 @@ def all_routes(routes: Iterable[Any]) -> Iterator[Any]:
 
 async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = [
-        FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"].replace("dictionary", "JSON object"))
-        for item in error.errors()
-    ]
+    errors = field_errors(error)
     detail = "; ".join(f"{item.field}: {item.detail}" for item in errors)
     title = "The request has a field that cannot be used"
     return problem(request, slug="invalid-request", title=title, status=422, detail=detail, errors=errors)
+
+
+def field_errors(error: RequestValidationError) -> list[FieldError]:
+    """What is wrong with each field, under the name by which the client sent it."""
+    return [
+        FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"].replace("dictionary", "JSON object"))
+        for item in error.errors()
+    ]
 
 
 async def on_unexpected_error(request: Request, error: Exception) -> JSONResponse:

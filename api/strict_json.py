@@ -153,9 +153,10 @@ class StrictBody:
     find out who calls, have let the caller in.
     """
 
-    def __init__(self, model: type[BaseModel], *, example: Mapping[str, Any]) -> None:
+    def __init__(self, model: type[BaseModel], *, example: Mapping[str, Any], most_bytes: int = SMALL_BODY) -> None:
         self.model = model
         self.example = example
+        self.most_bytes = most_bytes
 
     async def __call__(self, request: Request) -> BaseModel:
         """
@@ -166,7 +167,7 @@ class StrictBody:
         kind = media_type(request)
         if kind != "application/json" and not kind.endswith("+json"):
             raise UnsupportedMediaType("Send application/json.", FieldError("content-type", "must be application/json"))
-        return validated(self.model, loads(await _small_body(request)))
+        return validated(self.model, loads(await _body(request, self.most_bytes)))
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -176,11 +177,11 @@ class StrictBody:
         return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-async def _small_body(request: Request) -> bytes:
+async def _body(request: Request, most_bytes: int) -> bytes:
     data = b""
     async for part in request.stream():
         data += part
-        if len(data) > SMALL_BODY:
-            detail = f"must be at most {SMALL_BODY} bytes"
+        if len(data) > most_bytes:
+            detail = f"must be at most {most_bytes} bytes"
             raise PictureTooLarge(f"The body {detail}.", FieldError("body", detail))
     return data

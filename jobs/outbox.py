@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 from uuid import uuid4
 
 from jobs import redis_keys
+from jobs.batches import Batch
 from jobs.job import Job, is_id, new_id
 from jobs.scripts import JOB_ENDPOINT, reaching_redis, script_source
 from jobs.signatures import SigningKey, new_secret
@@ -17,7 +18,7 @@ from jobs.store import JobStore
 MOST_ENDPOINTS = 20  #: of one tenant
 OVERLAP_MS = 86_400_000  #: how long a replaced secret still signs
 
-SCRIPTS = "dispatch attempted redeliver test_endpoint register unregister rotate".split()
+SCRIPTS = "dispatch attempted redeliver test_endpoint tell_of_batch register unregister rotate".split()
 
 
 class Event(StrEnum):
@@ -98,6 +99,9 @@ class Delivery:
     request_id: str | None = None
     traceparent: str | None = None
     warnings: str = "[]"
+    batch: str | None = None
+    batch_status: str | None = None
+    counts: str = "{}"
 
     @classmethod
     def from_record(cls, record: Mapping[str, str]) -> Self:
@@ -114,6 +118,9 @@ class Delivery:
             request_id=record.get("request_id") or None,
             traceparent=record.get("traceparent") or None,
             warnings=record.get("warnings", "[]"),
+            batch=record.get("batch"),
+            batch_status=record.get("batch_status"),
+            counts=record.get("counts", "{}"),
             attempts=tuple(Attempt(**attempt) for attempt in json.loads(record.get("attempts", "[]"))),
         )
 
@@ -124,6 +131,10 @@ class Delivery:
         return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
 
     def _data(self, base: str) -> dict[str, Any]:
+        if self.batch is not None:
+            path = f"{base}/v1/batches/{self.batch}"
+            about = {"metadata": json.loads(self.metadata), "urls": {"self": path, "lines": f"{path}/lines"}}
+            return {"id": self.batch, "status": self.batch_status, "counts": json.loads(self.counts), **about}
         if self.job is None:
             return {"webhook": self.endpoint, "sequence": self.sequence}
         path = f"{base}/v1/jobs/{self.job}"
@@ -190,6 +201,12 @@ class Outbox:
     def test(self, endpoint: Endpoint) -> Delivery:
         """Send a registered endpoint a message that is about no job."""
         return Delivery.from_record(_record(self._run("test_endpoint", new_id(), endpoint.tenant, endpoint.id)))
+
+    def tell_of_batch(self, batch: Batch) -> None:
+        """Send the address that a batch names the message of its end, once."""
+        counts = {"total": batch.total, "completed": batch.completed, "failed": batch.failed}
+        args = (batch.id, batch.tenant, batch.webhook, batch.status, batch.metadata, json.dumps(counts))
+        self._run("tell_of_batch", *args)
 
     def redeliver(self, delivery: str, endpoint: Endpoint) -> Delivery | None:
         """Start a delivery again, under its old id. None: the endpoint has no such one."""

@@ -11,8 +11,8 @@
 {tenant}/{job}/end.json            the job is over
 
 What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; files of theirs that
-are kept for longer, as `_files/{tenant}/{file}`; what the service keeps for itself, as `_darkroom/*`. No tenant's name
-begins like that.
+are kept for longer, as `_files/{tenant}/{file}`; what belongs to batches, as `_batches/{tenant}/{batch}/*`; what the
+service keeps for itself, as `_darkroom/*`. No tenant's name begins like that.
 """
 
 import base64
@@ -47,6 +47,7 @@ T = TypeVar("T")
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
 UPLOADS = "_uploads"
 FILES = "_files"
+BATCHES = "_batches"
 OWN_FOLDER = "_darkroom"
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
@@ -318,6 +319,14 @@ class PictureStore:
         """Remove a file of a client's, if it is there."""
         self.delete(f"{FILES}/{tenant}/{file}")
 
+    def put_lines(self, folder: str, lines: bytes) -> None:
+        """Store what a batch asks for."""
+        self._put(f"{folder}/lines.jsonl", lines, "application/jsonl")
+
+    def put_sheet(self, folder: str, jpeg: bytes) -> None:
+        """Store a batch's contact sheet."""
+        self._put(f"{folder}/sheet.jpg", jpeg, "image/jpeg")
+
     def drop_old_uploads(self, now: float) -> int:
         """Remove the uploads that have been kept for a day; `now` is seconds since 1970. Returns how many."""
         dropped, after = 0, ""
@@ -361,6 +370,13 @@ class PictureStore:
         while page := self._below(FILES, after):
             after = page[-1]["Key"]
             yield [(*entry["Key"].split("/")[1:3], entry["LastModified"].timestamp()) for entry in page]  # type: ignore[misc]
+
+    def batch_documents(self) -> "Iterator[list[tuple[str, float]]]":
+        """The keys of what is kept of batches, some at a time, and when each was written (seconds since 1970)."""
+        after = ""
+        while page := self._below(BATCHES, after):
+            after = page[-1]["Key"]
+            yield [(entry["Key"], entry["LastModified"].timestamp()) for entry in page]
 
     def _below(self, folder: str, key: str) -> "list[ObjectTypeDef]":
         listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/", StartAfter=key))

@@ -36,6 +36,11 @@
     dk:invited:{tenant}     zset    addresses for uploads that a tenant was given in the last day, by when
     dk:file:{id}            hash    what is known of a file that a client keeps here
     dk:files:{tenant}       zset    a tenant's files by when they were sent
+    dk:batch:{id}           hash    a batch: what is the same for all its lines, and how many of them are over
+    dk:batch-lines:{id}     hash    what became of each line, JSON by its number
+    dk:batch-lease:{id}     string  the web process that feeds it at the moment
+    dk:batches:{tenant}     zset    a tenant's batches by when they were made
+    dk:open-batches         set     batches that are not over
     dk:stats                hash    running means, for estimates, and the present turn
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
@@ -102,6 +107,11 @@ LIMITS = "dk:limits:"
 INVITED = "dk:invited:"
 FILE = "dk:file:"
 FILES = "dk:files:"
+BATCH = "dk:batch:"
+BATCH_LINES = "dk:batch-lines:"
+BATCH_LEASE = "dk:batch-lease:"
+BATCHES = "dk:batches:"
+OPEN_BATCHES = "dk:open-batches"
 STATS = "dk:stats"
 PROMISES = "dk:promises"
 CENSUS = "dk:census"

@@ -89,8 +89,8 @@ async def create_job(
     idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
     url = submission.image_at("url")
     if url and not await run_in_threadpool(_is_known, idempotency, caller, service):
-        submission = submission.model_copy(update={"image": await _fetch(url, caller, service)})
-    accepted = await service.submitting.run(_submit, caller, submission, idempotency, service)
+        submission = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
+    accepted = await service.submitting.run(submit_job, caller, submission, idempotency, service)
     response.headers.update(accepted.headers)
     if not wait:
         after.add_task(service.wakeups.top_up)  # if this wake-up is lost, the keeper sends another
@@ -117,7 +117,12 @@ def _is_known(idempotency: IdempotencyKey | None, caller: Caller, service: Servi
     return idempotency is not None and service.store.find_by_idempotency_key(caller.tenant, idempotency) is not None
 
 
-async def _fetch(url: str, caller: Caller, service: Services) -> bytes:
+async def fetch_picture(url: str, caller: Caller, service: Services) -> bytes:
+    """A picture from its address.
+
+    Raises:
+        FetchFailed
+    """
     limit = service.settings.max_upload_bytes
     try:
         return await service.fetcher.get(url, limit=limit, tenant=caller.tenant)
@@ -127,12 +132,17 @@ async def _fetch(url: str, caller: Caller, service: Services) -> bytes:
         raise FetchFailed(f"The picture {wanted}.", FieldError("image", wanted)) from None
 
 
-def _submit(
+def submit_job(
     caller: Caller, submission: Submission, idempotency: IdempotencyKey | None, service: Services
 ) -> Acceptance:
+    """A new job, or the one that its idempotency key stands for; whoever calls fetches what is at an address before.
+
+    Raises:
+        InvalidRequest, TooManyJobs, Unavailable
+    """
     if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
         return _replay(*known, caller, service)
-    params = _check(submission, service)
+    params = checked_parameters(submission, service)
     if submission.webhook:
         check_webhook("webhook", submission.webhook, service)
     image = _image(submission, caller, service)
@@ -166,7 +176,12 @@ def _replay(job_id: str, same: bool, caller: Caller, service: Services) -> Accep
     return Acceptance(service.job(job_id, caller), replayed=True)
 
 
-def _check(submission: Submission, service: Services) -> dict[str, Any]:
+def checked_parameters(submission: Submission, service: Services) -> dict[str, Any]:
+    """All parameters of the model.
+
+    Raises:
+        InvalidRequest
+    """
     try:
         params = resolve(submission.model, submission.given, service.card())
     except ParameterError as error:

@@ -9,8 +9,9 @@ import redis
 from redis.exceptions import ResponseError
 
 from jobs import outbox, redis_keys, scripts
+from jobs.batches import Batch
 from jobs.errors import JobError
-from jobs.job import Output, Picture, Render, Status
+from jobs.job import Output, Picture, Render, Status, new_id
 from jobs.operator import Operator
 from jobs.outbox import Attempt, Event, Outbox
 from jobs.renders import Renders, Wanted
@@ -136,6 +137,7 @@ def tell_story(jobs: JobStore) -> None:
     attempt = Attempt(1, 2, 500, "no")
     messages.attempted(sent, "failed", attempt, again_ms=1000, pause_ms=10, rest_ms=20)
     messages.redeliver(sent.id, endpoint)
+    messages.tell_of_batch(Batch(new_id(), "default", 1, 1, 1, webhook="https://batch.example/end"))
     jobs.redis.hincrby(redis_keys.CENSUS, "queued pix2pix-full normal", 3)
     jobs.recount()
     jobs.redis.zrem(redis_keys.INDEX + "default", running[2].id)

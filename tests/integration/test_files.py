@@ -4,9 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from jobs.files import FileStore
 from tests.integration.test_tenants import locked, other, owner, tenant  # noqa: F401
-from worker.keeper.maintenance import Maintenance
 
 
 def keep(client, data: bytes = b"a,b\n1,2\n", **fields) -> dict:
@@ -92,14 +90,3 @@ def test_a_foreign_file_looks_absent(owner, other, jpeg):  # noqa: F811
     image = {"image": f"file:{file}", "prompt": "make it sepia"}
     assert other.post("/v1/jobs", json=image).status_code == 422
     assert owner.post("/v1/jobs", json=image).status_code == 202
-
-
-def test_what_no_record_stands_for_leaves_the_bucket(client, store, pictures, settings):
-    kept, over = (keep(client)["id"] for _ in range(2))
-    store.redis.delete(f"dk:file:{over}")
-    Maintenance(store, pictures, settings).drop_old_files(stale=0)
-    left = {file for page in pictures.files() for _, file, _ in page}
-    assert kept in left
-    assert over not in left
-    assert [one["id"] for one in client.get("/v1/files").json()["data"]] == [kept]
-    assert FileStore(store.redis, pictures).read(kept, "default") == b"a,b\n1,2\n"

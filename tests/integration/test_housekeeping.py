@@ -12,7 +12,9 @@ from pydantic import SecretStr
 from darkroom.local.servers import SeaweedFS
 from jobs import redis_keys
 from jobs.api_keys import ApiKeys, Scope
-from jobs.job import Job, Status, born_ms
+from jobs.batches import Batch, BatchStore
+from jobs.files import FileStore
+from jobs.job import Job, Status, born_ms, new_id
 from jobs.outbox import Attempt, Event, Outbox
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.settings import Settings
@@ -242,3 +244,21 @@ def test_after_its_retention_redis_holds_nothing_that_names_the_job(bucket, jpeg
     assert not [name for name in names(pictures) if job["id"] in name]
     with pytest.raises(NoSuchPicture):
         pictures.read(held.input.key)
+
+
+def test_files_and_batches_leave_the_bucket_after_their_records(house, store, pictures):
+    files, batches = FileStore(store.redis, pictures), BatchStore(store.redis, pictures)
+    about = {"name": "a", "content_type": "text/plain", "metadata": {}, "seconds": 60}
+    kept, over = (files.put("default", b"a", **about) for _ in range(2))
+    later = round(time.time() * 1000) + 60_000
+    batch, gone = (Batch(new_id(), "default", 1, expires_ms=later, forgotten_ms=later) for _ in range(2))
+    for one in (batch, gone):
+        batches.create(one, [{"name": "a", "request": {}}])
+    store.redis.delete(redis_keys.FILE + over.id, redis_keys.BATCH + gone.id)
+    house.drop_old_files()
+    house.drop_old_batches()
+    assert len([file for page in pictures.files() for file in page]) == 2, "too young"
+    house.drop_old_files(stale=-5)
+    house.drop_old_batches(stale=-5)
+    assert [file for page in pictures.files() for _, file, _ in page] == [kept.id]
+    assert [key for page in pictures.batch_documents() for key, _ in page] == [f"{batch.folder}/lines.jsonl"]

@@ -19,7 +19,7 @@ HTTP = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
 BOTH = frozenset({Scope.SUBMIT, Scope.READ})
 MALFORMED = ("7", "0" * 25, "..%2f..", "%00", "a b", "é", "O" * 26, "0" * 64)
 
-OF_OURSELVES = {"info", "config|resetstat", "ping"}  # commands of the tests, and of subscriptions
+OF_OURSELVES = {"info", "config|resetstat", "ping", "smembers"}  # commands of the tests, subscriptions and the feeder
 STREAM = ("get", "/v1/events")  # without end, so it has a test of its own
 # Routes that name no record: what they answer is the caller's own, or the same for all who have a key.
 COMMON = {
@@ -48,6 +48,8 @@ COMMON = {
     ("get", "/v1/webhooks"),
     ("post", "/v1/webhooks"),
     ("post", "/v1/uploads"),
+    ("get", "/v1/batches"),
+    ("post", "/v1/batches"),
     ("get", "/v1/files"),
     ("post", "/v1/files"),
     ("post", "/v1/credentials/check"),
@@ -86,7 +88,11 @@ WEBHOOKS = {
     ("get", "/v1/webhooks/{webhook_id}/deliveries"): 200,
     ("post", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): 202,
 }
-FILES = {  # of which test_files.py shows that a foreign one looks absent
+FILES_AND_BATCHES = {  # of which test_files.py and test_batches.py show that a foreign one looks absent
+    ("get", "/v1/batches/{batch_id}"),
+    ("get", "/v1/batches/{batch_id}/lines"),
+    ("get", "/v1/batches/{batch_id}/contact-sheet"),
+    ("post", "/v1/batches/{batch_id}/cancel"),
     ("get", "/v1/files/{file_id}"),
     ("get", "/v1/files/{file_id}/content"),
     ("delete", "/v1/files/{file_id}"),
@@ -100,7 +106,7 @@ ROUTES = [
 
 
 def test_the_matrix_has_every_route():
-    assert set(ROUTES) == COMMON | ADMINS | FILES | set(OWN) | set(WEBHOOKS)
+    assert set(ROUTES) == COMMON | ADMINS | FILES_AND_BATCHES | set(OWN) | set(WEBHOOKS)
     assert not [path for _, path in COMMON if "{" in path]
 
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
+from jobs.batches import BatchStore
 from jobs.errors import Unavailable
 from jobs.files import FileStore
 from jobs.job import LONGEST_DEADLINE, Job, Status
@@ -68,6 +69,7 @@ class Maintenance:
         self._do(self.limit_age, every=DAY)
         self._do(self.drop_old_uploads, every=CLEANING)
         self._do(self.drop_old_files, every=CLEANING)
+        self._do(self.drop_old_batches, every=CLEANING)
         self._do(self.sweep, every=CLEANING)
 
     def _do(self, step: Callable[[], object], every: float = 0.0) -> None:
@@ -121,6 +123,16 @@ class Maintenance:
             for tenant, file, written in page:
                 if file not in known and now - written >= stale:
                     self.pictures.delete_file(tenant, file)
+
+    def drop_old_batches(self, stale: float = STALE_SECONDS) -> None:
+        """Remove what was kept of batches whose time is over, or whose record was never written."""
+        if not self.is_ours():
+            return
+        batches, now = BatchStore(self.store.redis, self.pictures), self.pictures.now()
+        for page in self.pictures.batch_documents():
+            for key, written in page:
+                if now - written >= stale and batches.get(key.split("/")[2]) is None:
+                    self.pictures.delete(key)
 
     def limit_age(self) -> None:
         """A second wall, should nobody keep house: the bucket itself removes what no job can need any more."""

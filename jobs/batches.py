@@ -1,0 +1,255 @@
+"""Batches: many edits that are asked for at once, fed to the queue little by little, and told of together.
+
+What is asked for lies in the bucket as `_batches/{tenant}/{batch}/lines.jsonl`, one request a line; what became of each
+line is in Redis. Every step of feeding is safe to repeat, because each line's job has an idempotency key of its own.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from jobs import redis_keys
+from jobs.job import born_ms, is_id
+from jobs.pages import page_of
+from jobs.pictures import PictureStore
+from jobs.scripts import reaching_redis
+
+MOST_LINES = 50_000
+LEASE_MS = 10_000  #: for which one process feeds a batch, unless it says that it goes on
+PORTION = 1000  #: lines that are written or read at a time
+LONGEST_SECONDS = 7 * 86_400  #: of a batch's time
+
+LineStatus = Literal["waiting", "running", "succeeded", "failed", "canceled", "refused"]
+OVER: tuple[LineStatus, ...] = ("succeeded", "failed", "canceled", "refused")
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands."""
+
+    IN_PROGRESS = "in_progress"
+    CANCELING = "canceling"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One edit of a batch: its owner's name for it, its job once there is one, and why it has no picture."""
+
+    name: str
+    status: LineStatus = "waiting"
+    job: str | None = None
+    problem: Mapping[str, Any] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in OVER
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        return cls(**json.loads(text))
+
+    def text(self) -> str:
+        """Its entry in Redis."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch. After `expires_ms` nothing more of it is begun; its record is kept until `forgotten_ms`."""
+
+    id: str
+    tenant: str
+    total: int
+    expires_ms: int
+    forgotten_ms: int
+    columns: int = 0  #: of its contact sheet; 0: it gets none
+    priority: str = "low"
+    webhook: str = ""
+    metadata: str = "{}"
+    status: BatchStatus = BatchStatus.IN_PROGRESS
+    completed: int = 0
+    failed: int = 0
+    ended_ms: int = 0
+
+    @property
+    def created_ms(self) -> int:
+        return born_ms(self.id)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status not in (BatchStatus.IN_PROGRESS, BatchStatus.CANCELING)
+
+    @property
+    def folder(self) -> str:
+        """Where in the bucket its documents are."""
+        return f"_batches/{self.tenant}/{self.id}"
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, str]) -> Self:
+        kinds = {one.name: one.type for one in fields(cls)}
+        given = {name: int(text) if kinds[name] is int else text for name, text in record.items() if name in kinds}
+        return cls(**{**given, "status": BatchStatus(record["status"])})  # type: ignore[arg-type]
+
+
+class BatchStore:
+    """The batches of all tenants.
+
+    Raises:
+        RecordsUnavailable, StorageUnavailable: from any method.
+    """
+
+    def __init__(self, client: Any, pictures: PictureStore) -> None:
+        self.redis = client
+        self.pictures = pictures
+
+    # ---- for whoever asks
+
+    def create(
+        self, batch: Batch, requests: Sequence[Mapping[str, Any]], once: tuple[str, str] | None = None
+    ) -> str | None:
+        """Take on a batch; each request has a `name` and the fields of a submission as `request`.
+
+        `once`: an idempotency key and a digest of all that is asked for. Returns the batch's id, which is an earlier
+        one's if the key was used before; None if that was for something else.
+        """
+        if once and (known := self._known(batch.tenant, *once)) != "":
+            return known
+        lines = "\n".join(json.dumps(request) for request in requests).encode()
+        self.pictures.put_lines(batch.folder, lines)
+        with reaching_redis():
+            self._write(batch, requests)
+            if once and not self.redis.set(
+                self._once(batch.tenant, once[0]), f"{batch.id} {once[1]}", nx=True, ex=86_400
+            ):
+                return self._known(batch.tenant, *once)  # another request with this key was faster; ours is forgotten
+            with self.redis.pipeline() as pipe:
+                pipe.zadd(redis_keys.BATCHES + batch.tenant, {batch.id: batch.created_ms})
+                pipe.pexpireat(redis_keys.BATCHES + batch.tenant, batch.forgotten_ms, gt=True)
+                pipe.pexpireat(redis_keys.BATCHES + batch.tenant, batch.forgotten_ms, nx=True)
+                pipe.sadd(redis_keys.OPEN_BATCHES, batch.id)
+                pipe.execute()
+        return batch.id
+
+    def _write(self, batch: Batch, requests: Sequence[Mapping[str, Any]]) -> None:
+        with self.redis.pipeline() as pipe:
+            for start in range(0, len(requests), PORTION):
+                portion = enumerate(requests[start : start + PORTION], start)
+                pipe.hset(
+                    redis_keys.BATCH_LINES + batch.id, mapping={n: Line(one["name"]).text() for n, one in portion}
+                )
+            pipe.hset(redis_keys.BATCH + batch.id, mapping=asdict(batch))
+            pipe.pexpireat(redis_keys.BATCH_LINES + batch.id, batch.forgotten_ms)
+            pipe.pexpireat(redis_keys.BATCH + batch.id, batch.forgotten_ms)
+            pipe.execute()
+
+    def _once(self, tenant: str, key: str) -> str:
+        return f"{redis_keys.ONCE}{tenant}:batch:{key}"
+
+    def _take_key(self, batch: Batch, key: str, fingerprint: str) -> bool:
+        return bool(self.redis.set(self._once(batch.tenant, key), f"{batch.id} {fingerprint}", nx=True, ex=86_400))
+
+    def _known(self, tenant: str, key: str, fingerprint: str) -> str | None:
+        """The batch that a key stands for, None if it was used for another request, empty if it is new."""
+        with reaching_redis():
+            batch, _, asked = (self.redis.get(self._once(tenant, key)) or "").partition(" ")
+        return batch if asked == fingerprint or not batch else None
+
+    def get(self, batch_id: str, tenant: str | None = None) -> Batch | None:
+        """A tenant's batch, or anybody's; an absent one and a foreign one look the same."""
+        if not is_id(batch_id):
+            return None
+        with reaching_redis():
+            record = self.redis.hgetall(redis_keys.BATCH + batch_id)
+        return Batch.from_record(record) if record and tenant in (None, record["tenant"]) else None
+
+    def page(self, tenant: str, *, limit: int, after: str | None) -> tuple[list[Batch], str | None]:
+        """A tenant's batches, newest first, and the place of the next page."""
+        with reaching_redis():
+            ids, place = page_of(self.redis, redis_keys.BATCHES + tenant, limit=limit, after=after, newest_first=True)
+        return [batch for one in ids if (batch := self.get(one, tenant))], place
+
+    def lines(self, batch: Batch, start: int, count: int) -> dict[int, Line]:
+        """Some lines by their number, from 0 on."""
+        numbers = range(start, min(start + count, batch.total))
+        with reaching_redis():
+            texts = self.redis.hmget(redis_keys.BATCH_LINES + batch.id, [*numbers]) if numbers else []
+        return {number: Line.from_text(text) for number, text in zip(numbers, texts, strict=True) if text}
+
+    def cancel(self, batch: Batch) -> None:
+        """Ask for its end. What is done stays done."""
+        with reaching_redis():
+            if self.redis.sismember(redis_keys.OPEN_BATCHES, batch.id):
+                self.redis.hset(redis_keys.BATCH + batch.id, "status", BatchStatus.CANCELING)
+
+    def sheet(self, batch: Batch) -> bytes:
+        """Its contact sheet, JPEG.
+
+        Raises:
+            NoSuchPicture: there is none.
+        """
+        return self.pictures.read(f"{batch.folder}/sheet.jpg")
+
+    # ---- for whoever feeds
+
+    def open(self) -> list[str]:
+        """The ids of the batches that are not over."""
+        with reaching_redis():
+            return sorted(self.redis.smembers(redis_keys.OPEN_BATCHES))
+
+    def forget(self, batch_id: str) -> None:
+        """Take a batch whose record is gone, or that is over, out of what is fed."""
+        with reaching_redis():
+            self.redis.srem(redis_keys.OPEN_BATCHES, batch_id)
+
+    def lease(self, batch_id: str, holder: str) -> bool:
+        """Whether the batch is the holder's to feed for the next seconds. Two that feed it only do double work."""
+        name = redis_keys.BATCH_LEASE + batch_id
+        with reaching_redis():
+            if self.redis.set(name, holder, nx=True, px=LEASE_MS):
+                return True
+            return self.redis.get(name) == holder and bool(self.redis.pexpire(name, LEASE_MS))
+
+    def release(self, batch_id: str, holder: str) -> None:
+        """Let others feed a batch."""
+        with reaching_redis():
+            if self.redis.get(redis_keys.BATCH_LEASE + batch_id) == holder:
+                self.redis.delete(redis_keys.BATCH_LEASE + batch_id)
+
+    def requests(self, batch: Batch) -> list[bytes]:
+        """What is asked for, a JSON object for each line."""
+        return self.pictures.read(f"{batch.folder}/lines.jsonl").splitlines()
+
+    def note(self, batch: Batch, lines: Mapping[int, Line]) -> None:
+        """Write what became of some lines, and how many are over now."""
+        counts = {"completed": batch.completed, "failed": batch.failed}
+        with reaching_redis(), self.redis.pipeline() as pipe:
+            if lines:
+                texts = {number: line.text() for number, line in lines.items()}
+                pipe.hset(redis_keys.BATCH_LINES + batch.id, mapping=texts)
+            pipe.hset(redis_keys.BATCH + batch.id, mapping=counts)
+            pipe.execute()
+
+    def statuses(self, jobs: Iterable[str]) -> list[tuple[str | None, str | None]]:
+        """The status of each job, None if it is gone, and its error, JSON."""
+        with reaching_redis(), self.redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.hmget(redis_keys.JOB + job, "status", "error")
+            return [(status, error) for status, error in pipe.execute()]
+
+    def put_sheet(self, batch: Batch, jpeg: bytes) -> None:
+        """Store its contact sheet."""
+        self.pictures.put_sheet(batch.folder, jpeg)
+
+    def end(self, batch: Batch, status: BatchStatus, at_ms: int) -> Batch:
+        """It is over."""
+        ended = replace(batch, status=status, ended_ms=at_ms)
+        with reaching_redis(), self.redis.pipeline() as pipe:
+            facts = {"status": status, "ended_ms": at_ms, "completed": batch.completed, "failed": batch.failed}
+            pipe.hset(redis_keys.BATCH + batch.id, mapping=facts)
+            pipe.srem(redis_keys.OPEN_BATCHES, batch.id)
+            pipe.execute()
+        return ended
