@@ -33,15 +33,13 @@ def prediction(job: Mapping[str, Any], base: str, access: str) -> dict[str, Any]
 
     `base` is the API's address without its paths, and `access` lets links to the job in without a key.
     """
-    asked, status = job["metadata"].get(MARK), status_of(job)
+    status = status_of(job)
     address = f"{base}{PREFIX}/predictions/{job['id']}"
     extension = EXTENSIONS[CONTENT_TYPES[job["params"]["format"]]]
-    mark = asked if isinstance(asked, dict) else {}
-    version = mark.get("version")
     return {
         "id": job["id"],
         "model": f"{OWNER}/{job['model']}",
-        "version": version if isinstance(version, str) else "hidden",
+        "version": _noted(job["metadata"], "version") or "hidden",
         "status": status,
         "job_status": job["status"],
         "input": {"image": f"{address}/input?access={access}", **_input(job["params"])},
@@ -107,9 +105,19 @@ def _told(moment: datetime) -> str:
 
 
 def message(job: Job, status: str | None, step: int | None, steps: int | None, base: str, links: Links) -> bytes:
-    """What the webhook of a job that was asked for as a prediction is sent: the job as it was at `status`."""
+    """What the webhook of a job that was asked for as a prediction is sent: the job as it was at `status`.
+
+    Without a `base`, addresses begin as the one did that the client asked at.
+    """
+    base = base or _noted(job.metadata, "base") or ""
     then = replace(job, status=Status(status or job.status), step=step, steps=steps)
     return json.dumps(prediction(_view(then), base, links.access(job.tenant, job.id)), ensure_ascii=False).encode()
+
+
+def _noted(metadata: Mapping[str, Any], name: str) -> str | None:
+    """What was noted in the job's metadata when it was asked for; anybody may have written there."""
+    noted = metadata[MARK].get(name) if is_prediction(metadata) else None
+    return noted if isinstance(noted, str) else None
 
 
 def is_prediction(metadata: Mapping[str, Any]) -> bool:

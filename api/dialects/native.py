@@ -281,12 +281,18 @@ def dialect_app(title: str, router: APIRouter, native: ASGIApp, shape: Shape | N
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.native = native
-    app.include_router(router)
+    app.include_router(router, responses=_refusals("application/json" if shape else DOCUMENT))
     install_problems(app)
     app.add_exception_handler(Problem, on_problem)
     if shape:
         app.add_middleware(Shaped, shape=shape)
     return app
+
+
+def _refusals(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of every error; FastAPI's own 422 has another body than ours."""
+    answer = {"description": "A refusal", "content": {media_type: {"schema": {"type": "object"}}}}
+    return {422: answer, "4XX": answer, "5XX": answer}
 
 
 async def native_of(request: Request) -> Native:

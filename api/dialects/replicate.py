@@ -19,7 +19,9 @@ from api.dialects.retries import idempotency_key
 from api.forms import SentFile, read_form
 from jobs import predictions
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, NotFound
+from jobs.job import ID_PATTERN
 from jobs.links import Links
+from jobs.pages import PLACE
 from jobs.predictions import MARK, OWNER, PREFIX, RENAMED
 
 LONGEST_WAIT = 60
@@ -51,6 +53,9 @@ def known_id(text: str) -> str:
     return text
 
 
+FROM_NEXT = "from `next` of the page before"
+PredictionCursor = Annotated[str | None, Query(description=FROM_NEXT, json_schema_extra={"pattern": ID_PATTERN})]
+FileCursor = Annotated[str | None, Query(description=FROM_NEXT, json_schema_extra={"pattern": PLACE})]
 Id = Annotated[str, AfterValidator(known_id)]
 
 
@@ -127,7 +132,13 @@ class NewPrediction(BaseModel):
 
 
 Prefer = Annotated[str | None, Header(description="`wait` or `wait=N`: answer at the end, or after N seconds")]
-CancelAfter = Annotated[str | None, Header(description="such as `30s`, `5m` or `1h30m`: the time until it is stopped")]
+CancelAfter = Annotated[
+    str | None,
+    Header(
+        description="such as `30s`, `5m` or `1h30m`: the time until it is stopped",
+        json_schema_extra={"pattern": r"^(\d{1,2}h)?(\d{1,2}m)?[1-9]\d{0,3}s$"},
+    ),
+]
 BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": NewPrediction.model_json_schema()}}}
 }
@@ -189,7 +200,7 @@ async def _create(client: Client, model: dict[str, Any], order: Order) -> dict[s
     unknown = [f"input.{name}" for name in new.input if NATIVE_NAMES.get(name, name) not in known]
     client.native.ignore([*(new.model_extra or {}), *unknown])
     fields = {name: await _native(name, value, client) for name, value in given.items() if name in known}
-    fields |= {"model": model["id"], "metadata": {MARK: {"version": _version_id(model)}}}
+    fields |= {"model": model["id"], "metadata": {MARK: {"version": _version_id(model), "base": client.base}}}
     fields |= {"deadline_seconds": order.seconds} | _webhook(new)
     try:
         job = (await client.native.submit(fields, key=order.key)).job
@@ -277,16 +288,20 @@ def _naming(problem: Problem, name: Callable[[str], str]) -> Problem:
 
 
 @router.get("/predictions")
-async def list_predictions(
-    client: Known, cursor: Annotated[str | None, Query(description="from `next` of the page before")] = None
-) -> dict[str, Any]:
+async def list_predictions(client: Known, cursor: PredictionCursor = None) -> dict[str, Any]:
     """Your predictions, newest first: all jobs are."""
-    page = await client.native.get("/v1/jobs", limit=PAGE, after=cursor)
-    return _page([client.view(job) for job in page["data"]], _following(client, "predictions", page["next"]))
+    jobs, following = await _read_page(client, "/v1/jobs", "predictions", cursor)
+    return _page([client.view(job) for job in jobs], following)
 
 
-def _following(client: Client, what: str, cursor: str | None) -> str | None:
-    return f"{client.base}{PREFIX}/{what}?cursor={quote(cursor)}" if cursor else None
+async def _read_page(client: Client, path: str, theirs: str, cursor: str | None) -> tuple[list[Any], str | None]:
+    """A page of the native API, and the address of the next one here."""
+    try:
+        page = await client.native.get(path, limit=PAGE, after=cursor)
+    except Problem as problem:
+        raise _naming(problem, lambda _: "cursor") from None
+    address = f"{client.base}{PREFIX}/{theirs}?cursor="
+    return page["data"], address + quote(page["next"]) if page["next"] else None
 
 
 def _page(results: list[dict[str, Any]], following: str | None = None) -> dict[str, Any]:
@@ -422,12 +437,10 @@ def _text(value: str | SentFile) -> str:
 
 
 @router.get("/files")
-async def list_files(
-    client: Known, cursor: Annotated[str | None, Query(description="from `next` of the page before")] = None
-) -> dict[str, Any]:
+async def list_files(client: Known, cursor: FileCursor = None) -> dict[str, Any]:
     """Your files, newest first."""
-    page = await client.native.get("/v1/files", limit=PAGE, after=cursor)
-    return _page([_file(file, client.base) for file in page["data"]], _following(client, "files", page["next"]))
+    files, following = await _read_page(client, "/v1/files", "files", cursor)
+    return _page([_file(file, client.base) for file in files], following)
 
 
 @router.get("/files/{file_id}")

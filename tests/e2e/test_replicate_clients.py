@@ -5,6 +5,7 @@ The programs are in `clients/`. A client is installed once, from its registry, a
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from darkroom.local.ports import free_ports
+from tests.conftest import ROOT
 from tests.local_stack import OBEDIENT, PHOTO, Up
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,14 +34,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
-def run(command: list[str], up: Up, **environment: str) -> dict[str, Any]:
+def run(command: list[str], up: Up, **environment: str) -> Any:
     """What a client's program says."""
     key = up.http.headers["authorization"].removeprefix("Bearer ")
     ours = {"REPLICATE_API_TOKEN": key, "REPLICATE_POLL_INTERVAL": "0.05", "PHOTO": str(PHOTO)}
     given = {**os.environ, **ours, "HOOK_PORT": str(HOOK_PORT), "no_proxy": "*", **environment}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=given)
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def installed(command: list[str]) -> None:
@@ -49,22 +51,27 @@ def installed(command: list[str]) -> None:
         pytest.skip(f"not installed: {command[-1]}: {done.stderr.strip()[-200:]}")
 
 
-def python_client(folder: Path, up: Up, base: str, program: str, *packages: str) -> dict[str, Any]:
-    installed([*INSTALL, str(folder), *packages])
-    return run([sys.executable, str(PROGRAMS / program)], up, PYTHONPATH=str(folder), REPLICATE_BASE_URL=up.url + base)
+def python_client(folder: Path, up: Up, base: str, program: Path) -> Any:
+    return run([sys.executable, str(program)], up, PYTHONPATH=str(folder), REPLICATE_BASE_URL=up.url + base)
 
 
 @pytest.fixture(scope="module")
-def first(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def first_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("replicate-1")
-    return python_client(folder, up, "/replicate", "replicate_1.py", "replicate==1.0.7")
+    installed([*INSTALL, str(folder), "replicate==1.0.7"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(up: Up, first_installed: Path) -> dict[str, Any]:
+    return python_client(first_installed, up, "/replicate", PROGRAMS / "replicate_1.py")
 
 
 @pytest.fixture(scope="module")
 def second(up: Up, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("replicate-2")
-    packages = ("replicate==2.0.0b4", "distro==1.9.0", "sniffio==1.3.1")
-    return python_client(folder, up, "/replicate/v1", "replicate_2.py", *packages)
+    installed([*INSTALL, str(folder), "replicate==2.0.0b4", "distro==1.9.0", "sniffio==1.3.1"])
+    return python_client(folder, up, "/replicate/v1", PROGRAMS / "replicate_2.py")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +141,20 @@ def test_first_webhooks_are_predictions_and_pass_the_clients_own_check(first):
 def test_first_account_and_hardware(first):
     assert (first["account"], first["hardware"]) == ("default", ["darkroom"])
     assert {"image", "prompt", "guidance_scale", "image_guidance_scale", "seed"} <= set(first["inputs"])
+
+
+def test_first_the_pages_own_programs_run(first_installed, up, tmp_path):
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8").partition("## Replicate")[2]
+    programs = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(programs) == 3
+    assert all(len(program.strip().splitlines()) <= 10 for program in programs)
+    here = "\n".join(programs).replace("https://example.com/told", f"http://127.0.0.1:{HOOK_PORT}/told")
+    show = "import json\nprint(json.dumps([picture[:4].hex(), prediction.status]))"
+    program = tmp_path / "page.py"
+    program.write_text(f"import os\nos.chdir({str(tmp_path)!r})\n{here}\n{show}")
+    shutil.copy(PHOTO, tmp_path / "photo.jpg")
+    assert python_client(first_installed, up, "/replicate", program) == [PNG, "starting"]
+    assert (tmp_path / "winter.png").read_bytes()[:4].hex() == PNG
 
 
 # ---- 2.0.0b4

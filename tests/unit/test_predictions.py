@@ -17,6 +17,13 @@ STATUSES = {"starting", "processing", "succeeded", "failed", "canceled"}
 AT = 1_790_000_000_000
 
 
+def test_addresses_begin_as_the_client_wrote_them_unless_the_operator_says_how():
+    job = a_job(created_ms=AT, metadata={"replicate": {"version": "v", "base": "http://10.0.0.7:8080"}})
+    for base, begins in (("", "http://10.0.0.7:8080/"), ("https://darkroom.example", "https://darkroom.example/")):
+        made = json.loads(message(job, "queued", None, None, base, LINKS))
+        assert all(address.startswith(begins) for address in [*made["urls"].values(), made["input"]["image"]])
+
+
 def told(status: str = "queued", step: int | None = None, steps: int | None = None, **job) -> dict:
     usual = {"created_ms": AT, "metadata": {"replicate": {"version": "v"}}, "status": Status(status)}
     return json.loads(message(a_job(**usual | job), status, step, steps, "https://darkroom.example", LINKS))
