@@ -13,6 +13,9 @@
 What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; files of theirs that
 are kept for longer, as `_files/{tenant}/{file}`; what belongs to batches, as `_batches/{tenant}/{batch}/*`; what the
 service keeps for itself, as `_darkroom/*`. No tenant's name begins like that.
+
+In a bucket that is shared with others, all of this lies below `S3_PREFIX`. No key here, in a record or in a document
+has the prefix.
 """
 
 import base64
@@ -49,6 +52,11 @@ UPLOADS = "_uploads"
 FILES = "_files"
 BATCHES = "_batches"
 OWN_FOLDER = "_darkroom"
+LIFECYCLE_RULE = "darkroom"  #: the name of ours among those of the bucket
+HEADERS = {
+    "ServerSideEncryption": "x-amz-server-side-encryption",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+}
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
 AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
 MOST_TRIES = 4
@@ -100,7 +108,7 @@ def reaching_s3() -> Iterator[None]:
         yield
     except ClientError as error:
         code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if code in ("NoSuchKey", "404"):
+        if code in ("NoSuchKey", "404", "NoSuchLifecycleConfiguration"):
             raise NoSuchPicture(str(error)) from error
         kind = StorageUnavailable if status >= 500 or code in PASSING else Refused
         raise kind("The picture store (S3) refused the request.") from error
@@ -122,11 +130,23 @@ class PictureStore:
         NoSuchPicture: from the reading ones.
     """
 
-    def __init__(self, client: "S3Client", signer: "S3Client", bucket: str, patience: float) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        signer: "S3Client",
+        bucket: str,
+        patience: float,
+        *,
+        prefix: str = "",
+        encryption: Mapping[str, str] | None = None,
+    ) -> None:
+        """`prefix` goes before every key; `encryption` is what each write says of how the storage is to encrypt it."""
         self._s3 = client
         self._signer = signer
         self.bucket = bucket
         self._patience = patience
+        self._prefix = prefix
+        self._encryption: Any = encryption or {}
         self._budget = Budget()
         self._failed_at: float | None = None
 
@@ -137,16 +157,21 @@ class PictureStore:
         What failed sooner than `patience` seconds after it was begun is tried again.
         """
 
+        own_key = {
+            "aws_access_key_id": settings.s3_access_key_id,
+            "aws_secret_access_key": settings.s3_secret_access_key.get_secret_value(),
+        }
+        found = settings.s3_credentials == "chain"  # by boto3: roles, web identity, profiles
+
         def client(endpoint: str | None) -> "S3Client":
             made = boto3.client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=settings.s3_region,
-                aws_access_key_id=settings.s3_access_key_id,
-                aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+                **({} if found else own_key),
                 config=Config(
                     signature_version="s3v4",
-                    s3={"addressing_style": "path"},
+                    s3={"addressing_style": settings.s3_addressing},
                     connect_timeout=timeout,
                     read_timeout=timeout,
                     retries={"total_max_attempts": 1},
@@ -159,7 +184,14 @@ class PictureStore:
             return made
 
         public = settings.s3_public_endpoint_url or settings.s3_endpoint_url
-        return cls(client(settings.s3_endpoint_url), client(public), settings.s3_bucket, patience)
+        return cls(
+            client(settings.s3_endpoint_url),
+            client(public),
+            settings.s3_bucket,
+            patience,
+            prefix=settings.s3_folder,
+            encryption=settings.s3_encryption_headers,
+        )
 
     @property
     def events(self) -> Any:
@@ -201,9 +233,9 @@ class PictureStore:
 
     def _put(self, key: str, data: bytes, content_type: str) -> None:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()  # S3 compares it
-        what: dict[str, Any] = {"Body": data, "ContentType": content_type, "ContentMD5": digest}
+        what: dict[str, Any] = {"Body": data, "ContentType": content_type, "ContentMD5": digest, **self._encryption}
         try:
-            self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=key, **what))
+            self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=self._prefix + key, **what))
         except NoSuchPicture as error:  # whoever answered so is no S3
             raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
@@ -233,7 +265,7 @@ class PictureStore:
         """Store a result under the job's fence, where no other attempt can write."""
         key = f"{job.folder}/{job.fence}/{name}.{EXTENSIONS[content_type]}"
         picture = self._put_picture(key, data, content_type, size)
-        head = self._call(lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
+        head = self._call(lambda: self._s3.head_object(Bucket=self.bucket, Key=self._prefix + key))
         if head["ContentLength"] != len(data):
             raise StorageUnavailable("The picture store (S3) did not keep the whole result.")
         return picture
@@ -260,8 +292,9 @@ class PictureStore:
     def copy_input(self, picture: Picture, folder: str) -> Picture:
         """The same input in another job's folder."""
         key = f"{folder}/input.{EXTENSIONS[picture.content_type]}"
-        source = {"Bucket": self.bucket, "Key": picture.key}
-        self._call(lambda: self._s3.copy_object(Bucket=self.bucket, Key=key, CopySource=source))  # type: ignore[arg-type]
+        source: Any = {"Bucket": self.bucket, "Key": self._prefix + picture.key}
+        where: Any = {"Bucket": self.bucket, "Key": self._prefix + key, **self._encryption}
+        self._call(lambda: self._s3.copy_object(CopySource=source, **where))
         return dataclasses.replace(picture, key=key)
 
     def copy_credentials(self, key: str, folder: str) -> str:
@@ -270,7 +303,7 @@ class PictureStore:
 
     def read(self, key: str) -> bytes:
         """A whole object."""
-        return self._call(lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return self._call(lambda: self._s3.get_object(Bucket=self.bucket, Key=self._prefix + key)["Body"].read())
 
     def read_picture(self, picture: Picture) -> bytes:
         """A stored picture, as it was stored."""
@@ -285,7 +318,7 @@ class PictureStore:
             "get_object",
             Params={
                 "Bucket": self.bucket,
-                "Key": key,
+                "Key": self._prefix + key,
                 "ResponseContentType": content_type,
                 "ResponseContentDisposition": f'attachment; filename="{filename}"',
                 "ResponseCacheControl": "private, no-store",
@@ -295,10 +328,12 @@ class PictureStore:
 
     def presign_upload(self, tenant: str, upload: str, *, most_bytes: int, seconds: int) -> PresignedUpload:
         """An address to which one file of limited size can be posted for a while, and the form's other fields."""
+        fields = {HEADERS[name]: value for name, value in self._encryption.items()}
         post = self._signer.generate_presigned_post(
             self.bucket,
-            f"{UPLOADS}/{tenant}/{upload}",
-            Conditions=[["content-length-range", 1, most_bytes]],
+            f"{self._prefix}{UPLOADS}/{tenant}/{upload}",
+            Fields=fields,
+            Conditions=[["content-length-range", 1, most_bytes], *({name: value} for name, value in fields.items())],
             ExpiresIn=seconds,
         )
         return PresignedUpload(post["url"], post["fields"])
@@ -349,20 +384,48 @@ class PictureStore:
     def _objects(self) -> "Iterator[ObjectTypeDef]":
         after = ""
         while True:
-            page = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, StartAfter=after))  # noqa: B023
-            yield from (entries := page.get("Contents", []))
+            yield from (entries := self._listed("", after))
             if not entries:
                 return
             after = entries[-1]["Key"]
 
-    def limit_age(self, days: int) -> None:
-        """Have the storage itself remove whatever is older, should everything else fail to."""
-        rule: Any = {"ID": "darkroom", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": days}}
-        self._call(
-            lambda: self._s3.put_bucket_lifecycle_configuration(
-                Bucket=self.bucket, LifecycleConfiguration={"Rules": [rule]}
-            )
+    def _listed(self, folder: str, after: str = "") -> "list[ObjectTypeDef]":
+        """A page of the objects below a folder, from the one behind `after` on."""
+        since = self._prefix + after if after else ""
+        page = self._call(
+            lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + folder, StartAfter=since)
         )
+        return [{**entry, "Key": entry["Key"].removeprefix(self._prefix)} for entry in page.get("Contents", [])]
+
+    def limit_age(self, days: int) -> bool:
+        """Have the storage itself remove what is older, should everything else fail to; other rules stay as they are.
+
+        Returns False, and changes nothing, where the bucket has others' rules and we have no prefix: a rule for the
+        whole bucket would remove what is theirs.
+        """
+        ours: Any = {
+            "ID": LIFECYCLE_RULE,
+            "Status": "Enabled",
+            "Filter": {"Prefix": self._prefix},
+            "Expiration": {"Days": days},
+        }
+        rules = self._lifecycle_rules()
+        others = [rule for rule in rules if rule.get("ID") != LIFECYCLE_RULE]
+        if others and not self._prefix:
+            return False
+        if ours not in rules:
+            merged: Any = {"Rules": [*others, ours]}
+            self._call(
+                lambda: self._s3.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration=merged)
+            )
+        return True
+
+    def _lifecycle_rules(self) -> list[Any]:
+        try:
+            found = self._call(lambda: self._s3.get_bucket_lifecycle_configuration(Bucket=self.bucket))
+        except NoSuchPicture:
+            return []
+        return list(found.get("Rules", []))
 
     def files(self) -> "Iterator[list[tuple[str, str, float]]]":
         """Every client's file, some at a time: tenant, id, and when it was written (seconds since 1970)."""
@@ -379,19 +442,17 @@ class PictureStore:
             yield [(entry["Key"], entry["LastModified"].timestamp()) for entry in page]
 
     def _below(self, folder: str, key: str) -> "list[ObjectTypeDef]":
-        listed = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/", StartAfter=key))
-        return listed.get("Contents", [])
+        return self._listed(f"{folder}/", key)
 
     def empty(self, folder: str) -> None:
         """Remove everything in a job's folder; an empty one stays empty."""
         self.delete(f"{folder}/job.json")  # first: without it, nothing that is left makes a job again
-        found = self._call(lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/"))
-        for entry in found.get("Contents", []):
+        for entry in self._listed(f"{folder}/"):
             self.delete(entry["Key"])
 
     def delete(self, key: str) -> None:
         """Remove one object, if it is there."""
-        self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+        self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=self._prefix + key))
 
     def now(self) -> float:
         """Seconds since 1970 by the storage's own clock, as `Folder` has them: ours may be wrong."""

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     s3_public_endpoint_url: str | None = Field(None, description="what clients reach; S3_ENDPOINT_URL if absent")
     s3_region: str = Field("us-east-1", description="its region")
     s3_bucket: str = Field("darkroom", description="the bucket of all pictures")
+    s3_prefix: str = Field("", description="of all keys, in a bucket that is shared with others")
+    s3_addressing: Literal["path", "virtual"] = Field("path", description="the bucket in the path, or before the host")
+    s3_encryption: Literal["none", "AES256", "aws:kms"] = Field("none", description="asked for with each write")
+    s3_kms_key: str = Field("", description="of aws:kms; the bucket's own if absent")
+    s3_credentials: Literal["key", "chain"] = Field("key", description="the next two, or what boto3 finds: roles")
     s3_access_key_id: str = Field(
         "darkroom", description="of a key that may read, write, list and delete in the bucket"
     )
@@ -130,7 +135,7 @@ class Settings(BaseSettings):
     def _refuse_default_secrets(self) -> Self:
         if self.darkroom_mode == "local":
             return self
-        if self.s3_secret_access_key.get_secret_value() == LOCAL_SECRET:
+        if self.s3_credentials == "key" and self.s3_secret_access_key.get_secret_value() == LOCAL_SECRET:
             raise ValueError("S3_SECRET_ACCESS_KEY still has its default value: set it in production")
         if "@" not in self.redis_url or f":{LOCAL_SECRET}@" in self.redis_url:
             raise ValueError("REDIS_URL has no password of your own: set one in production")
@@ -146,6 +151,20 @@ class Settings(BaseSettings):
             if not ORIGIN.fullmatch(origin):
                 raise ValueError(f"CORS_ORIGINS: {origin} is no origin, such as https://a.example")
         return self
+
+    @property
+    def s3_folder(self) -> str:
+        """S3_PREFIX with its slash, or nothing."""
+        folder = self.s3_prefix.strip("/")
+        return f"{folder}/" if folder else ""
+
+    @property
+    def s3_encryption_headers(self) -> dict[str, str]:
+        """What boto3 is told with each write."""
+        if self.s3_encryption == "none":
+            return {}
+        key = {"SSEKMSKeyId": self.s3_kms_key} if self.s3_encryption == "aws:kms" and self.s3_kms_key else {}
+        return {"ServerSideEncryption": self.s3_encryption, **key}
 
     @property
     def own_names(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from jobs.batches import BatchStore
 from jobs.errors import Unavailable
 from jobs.files import FileStore
 from jobs.job import LONGEST_DEADLINE, Job, Status
-from jobs.pictures import OWN_FOLDER, Folder, PictureStore
+from jobs.pictures import OWN_FOLDER, Folder, PictureStore, Refused
 from jobs.settings import Settings
 from jobs.store import JobStore
 from worker.backup import Backup
@@ -31,6 +31,7 @@ ROUND = 1.0  #: seconds
 PARALLEL_CALLS = 8  #: calls to the storage at a time
 SAVING = 10.0  #: seconds between two looks for new API keys and webhooks
 CLEANING = 3600.0  #: seconds between two looks at everything in the bucket
+AGAIN = 60.0  #: seconds until what failed is tried again, or sooner where it is due sooner
 STALE_SECONDS = 900.0  #: after which a result that is no result is removed
 DAY = 86_400
 
@@ -79,10 +80,11 @@ class Maintenance:
             step()
         except Unavailable as error:
             log.warning("%s: %s", step.__name__, error)
+            every = min(every, AGAIN)
         except Exception:
             log.exception("%s broke", step.__name__)
-        else:
-            self._clock[step.__name__] = time.monotonic() + every
+            every = min(every, AGAIN)
+        self._clock[step.__name__] = time.monotonic() + every
 
     def close_books(self) -> None:
         """Write `end.json` beside each ended job, so that the bucket alone tells which jobs are over."""
@@ -135,8 +137,17 @@ class Maintenance:
                     self.pictures.delete(key)
 
     def limit_age(self) -> None:
-        """A second wall, should nobody keep house: the bucket itself removes what no job can need any more."""
-        self.pictures.limit_age(math.ceil((LONGEST_DEADLINE + self.settings.retention_seconds) / DAY) + 1)
+        """A second wall, should nobody keep house: the bucket itself removes what no job can need any more.
+
+        It is for the storage's owner to say no: that is logged, and tried again tomorrow.
+        """
+        days = math.ceil((LONGEST_DEADLINE + self.settings.retention_seconds) / DAY) + 1
+        advice = f"let it expire what is older than {days} days below the prefix {self.settings.s3_folder!r}"
+        try:
+            if not self.pictures.limit_age(days):
+                log.warning("the bucket has lifecycle rules of others: %s yourself, or set S3_PREFIX", advice)
+        except Refused as error:
+            log.warning("the bucket takes no lifecycle rule of ours (%s): %s yourself", error.__cause__, advice)
 
     def save(self) -> None:
         """Export keys, tenants and webhooks when they have changed."""
