@@ -157,18 +157,15 @@ class PictureStore:
         What failed sooner than `patience` seconds after it was begun is tried again.
         """
 
-        own_key = {
-            "aws_access_key_id": settings.s3_access_key_id,
-            "aws_secret_access_key": settings.s3_secret_access_key.get_secret_value(),
-        }
-        found = settings.s3_credentials == "chain"  # by boto3: roles, web identity, profiles
+        own_key = settings.s3_credentials == "key"  # else boto3 finds a role, a web identity, a profile
 
         def client(endpoint: str | None) -> "S3Client":
             made = boto3.client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=settings.s3_region,
-                **({} if found else own_key),
+                aws_access_key_id=settings.s3_access_key_id if own_key else None,
+                aws_secret_access_key=settings.s3_secret_access_key.get_secret_value() if own_key else None,
                 config=Config(
                     signature_version="s3v4",
                     s3={"addressing_style": settings.s3_addressing},
