@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -193,3 +194,83 @@ def test_provenance(client):
     assert (made.type, made.outcome, made.issuer is None) == ("c2pa", "detected", False)
     nothing = client.content_provenance_checks.create(file=PHOTO.read_bytes()).results[0]
     assert (nothing.outcome, nothing.validation_state) == ("not_detected", "not_present")
+
+
+def batch_of(client: OpenAI, up: Up, lines: int) -> None:
+    """A batch with two bad lines: one that the dialect refuses, one that has no picture."""
+    photo = client.files.create(file=PHOTO.open("rb"), purpose="vision").id
+    good = {
+        "prompt": "make it sepia",
+        "images": [{"file_id": photo}],
+        "num_inference_steps": 2,
+        "output_format": "jpeg",
+    }
+    bodies = [good] * (lines - 2) + [{**good, "size": "huge"}, {**good, "images": [{"file_id": "file-nothing"}]}]
+    asked = [
+        {"custom_id": f"line-{i}", "method": "POST", "url": "/v1/images/edits", "body": body}
+        for i, body in enumerate(bodies)
+    ]
+    source = client.files.create(file=("lines.jsonl", "\n".join(map(json.dumps, asked)).encode()), purpose="batch")
+    before = len(all_jobs(up))
+    batch = client.batches.create(
+        input_file_id=source.id, endpoint="/v1/images/edits", completion_window="24h", metadata={"a": "b"}
+    )
+    assert (batch.status, batch.request_counts.total, batch.metadata) == ("in_progress", lines, {"a": "b"})
+    until(lambda: client.batches.retrieve(batch.id).status == "completed", 240, "the batch's end")
+    batch = client.batches.retrieve(batch.id)
+    counts = batch.request_counts
+    assert (counts.total, counts.completed, counts.failed) == (lines, lines - 2, 2)
+    results = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+    assert [result["custom_id"] for result in results] == [f"line-{i}" for i in range(lines - 2)]
+    assert {result["response"]["status_code"] for result in results} == {200}
+    assert picture(results[0]["response"]["body"]["data"][0]["b64_json"]).format == "JPEG"
+    errors = [json.loads(line) for line in client.files.content(batch.error_file_id).text.splitlines()]
+    told = {error["custom_id"]: error["response"]["body"]["error"]["param"] for error in errors}
+    assert told == {f"line-{lines - 2}": "size", f"line-{lines - 1}": "image"}
+    assert {error["response"]["status_code"] for error in errors} == {400}
+    assert len(all_jobs(up)) == before + lines - 2
+    assert batch.id in [one.id for one in client.batches.list(limit=1)]
+
+
+def all_jobs(up: Up) -> set[str]:
+    found, after = set(), None
+    while True:
+        page = up.http.get("/v1/jobs", params={"limit": 100, **({"after": after} if after else {})}).json()
+        found |= {job["id"] for job in page["data"]}
+        after = page["next"]
+        if not after:
+            return found
+
+
+def test_a_batch_with_two_bad_lines(client, up):
+    batch_of(client, up, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_batch_of_200_lines_with_two_bad_ones(client, up):
+    batch_of(client, up, 200)
+
+
+def test_a_batch_that_is_canceled(client, up):
+    photo = client.files.create(file=PHOTO.open("rb"), purpose="vision").id
+    body = {"prompt": "slow", "images": [{"file_id": photo}], "num_inference_steps": 50}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/images/edits", "body": body}
+    source = client.files.create(file=json.dumps(line).encode(), purpose="batch").id
+    batch = client.batches.create(input_file_id=source, endpoint="/v1/images/edits", completion_window="24h")
+    assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
+    until(lambda: client.batches.retrieve(batch.id).status == "cancelled", 30, "the batch's end")
+    batch = client.batches.retrieve(batch.id)
+    (told,) = [json.loads(one) for one in client.files.content(batch.error_file_id).text.splitlines()]
+    assert (told["custom_id"], told["response"], told["error"]["code"]) == ("a", None, "batch_cancelled")
+    assert batch.output_file_id is None
+
+
+def test_a_batch_that_cannot_be(client):
+    source = client.files.create(file=b"{}", purpose="batch").id
+    for wrong in ({"endpoint": "/v1/chat/completions"}, {"completion_window": "soon"}, {"input_file_id": source}):
+        asked = {"input_file_id": "file-x", "endpoint": "/v1/images/edits", "completion_window": "24h", **wrong}
+        with pytest.raises(openai.BadRequestError if "input_file_id" not in wrong else openai.APIStatusError):
+            client.batches.create(**asked)
+    with pytest.raises(openai.NotFoundError):
+        client.batches.retrieve("batch_nothing")

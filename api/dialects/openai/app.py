@@ -4,13 +4,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from api.dialects.native import dialect_app
-from api.dialects.openai import edits, files, models, provenance
+from api.dialects.openai import batches, edits, files, models, provenance
 from api.dialects.openai.errors import shape
 
 
 def app(native: ASGIApp) -> FastAPI:
     """The dialect, over the app of the native API."""
     router = APIRouter()
-    for part in (edits, models, files, provenance):
+    for part in (edits, models, files, batches, provenance):
         router.include_router(part.router)
     return dialect_app("OpenAI's images API", router, native, shape)

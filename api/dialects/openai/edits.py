@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,8 +15,8 @@ from starlette.datastructures import Headers
 
 from api import strict_json
 from api.dialects.native import Native, Problem, Sent, Service, refusal
-from api.dialects.openai.errors import shape
-from api.dialects.openai.files import lacking, native_id
+from api.dialects.openai.errors import lacking, shape
+from api.dialects.openai.ids import native_id, second
 from api.dialects.openai.models import find_model
 from api.dialects.retries import idempotency_key
 from api.forms import Part, SentFile, read_form
@@ -85,10 +84,15 @@ async def read_edit(request: Request) -> list[Part]:
     fields = strict_json.loads(await request.body())
     if not isinstance(fields, dict):
         raise lacking("body", "must be a JSON object")
+    return parts_of(fields)
+
+
+def parts_of(fields: Mapping[str, Any]) -> list[Part]:
+    """JSON's fields, lists entry by entry, as a form has them."""
     return [(name, one) for name, value in fields.items() for one in (value if isinstance(value, list) else [value])]
 
 
-async def understood(parts: list[Part], native: Native) -> Edit:
+def understood(parts: list[Part], models: list[dict[str, Any]]) -> Edit:
     """What native jobs are asked for, and how they are to be told.
 
     Raises:
@@ -99,7 +103,7 @@ async def understood(parts: list[Part], native: Native) -> Edit:
         if value is not None:
             given.setdefault(name, []).append(value)
     one = {name: values[-1] for name, values in given.items()}
-    model = await find_model(native, _text(one, "model"))
+    model = find_model(models, _text(one, "model"))
     names = {native: sent for sent, native in RENAMED.items() if sent in one}
     job = {RENAMED.get(name, name): one[name] for name in (*SAME, *RENAMED) if name in one}
     job |= {"model": model["id"], "image": _picture(given), **_mask(one), **_size(one)}
@@ -206,7 +210,7 @@ def _finer(one: Mapping[str, Any], model: Mapping[str, Any], job: Mapping[str, A
 async def edit_image(native: Service, request: Request) -> Response:
     """Edit a picture. A client's own retry of a call finds the jobs of its first try."""
     parts = await read_edit(request)
-    edit = await understood(parts, native)
+    edit = understood(parts, (await native.get("/v1/models"))["data"])
     native.ignore(edit.ignored)
     key = await idempotency_key(request, parts)
     jobs = await _submit(native, edit, key)
@@ -265,7 +269,7 @@ async def _answer(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> dic
     ended = [await over(native, job) for job in jobs]
     data = [await _entry(native, job, edit) for job in ended]
     return {
-        "created": _seconds(ended[0]["created_at"]),
+        "created": second(ended[0]["created_at"]),
         "data": data,
         "size": _shown_size(ended[0]),
         "usage": USAGE,
@@ -321,10 +325,6 @@ def _shown_size(job: Mapping[str, Any]) -> str:
     return f"{job['output']['width']}x{job['output']['height']}"
 
 
-def _seconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp())
-
-
 # ---- the stream: without `id:` and `retry:` lines, at which OpenAI's clients break
 
 
@@ -342,7 +342,7 @@ async def _told(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> Async
                 ended = waiting.result()
             finally:
                 waiting.cancel()
-            event = {**await _entry(native, ended, edit), "created_at": _seconds(ended["created_at"]), "usage": USAGE}
+            event = {**await _entry(native, ended, edit), "created_at": second(ended["created_at"]), "usage": USAGE}
             yield _event("image_edit.completed", {**event, **edit.echo, "size": _shown_size(ended)})
     except Problem as problem:
         body, _, _ = shape(dict(problem.document), Headers())

@@ -5,6 +5,8 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
+from api.dialects.native import Problem, refusal
+
 LONGEST_PAUSE = 20  #: seconds that a client's own retries may wait; after a longer one its user is told at once
 TYPES = {403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 CODES = {"unauthorized": "invalid_api_key", "too-many-requests": "rate_limit_exceeded"}
@@ -27,3 +29,8 @@ def shape(problem: dict[str, Any], headers: Headers) -> tuple[dict[str, Any], in
     pause = headers.get("retry-after", "")
     useless = status == 409 or "job" in problem or (status == 429 and pause.isdigit() and int(pause) > LONGEST_PAUSE)
     return {"error": error, **problem, "status": status}, status, {"x-should-retry": "false"} if useless else {}
+
+
+def lacking(field: str, detail: str) -> Problem:
+    """The refusal of a request with one wrong field."""
+    return refusal(400, "invalid-request", "The request has a field that cannot be used", detail, field)

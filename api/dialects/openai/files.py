@@ -1,17 +1,20 @@
 """Files, as the native API keeps them; an id has `file-` before the native one."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from api.dialects.native import Native, Problem, Service, refusal
+from api.dialects.native import Service
+from api.dialects.openai import results
+from api.dialects.openai.errors import lacking
+from api.dialects.openai.ids import FILE, ends, native_id, place_behind, second
 from api.forms import SentFile, read_form
 
 router = APIRouter()
 
-PREFIX = "file-"
+ANY = "application/octet-stream"
 LONGEST_SECONDS = 7 * 86_400
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 
@@ -39,10 +42,6 @@ def _seconds(asked: object) -> int:
     return min(int(asked[:9]), LONGEST_SECONDS)
 
 
-def lacking(field: str, detail: str) -> Problem:
-    return refusal(400, "invalid-request", "The request has a field that cannot be used", detail, field)
-
-
 @router.get("/files")
 async def list_files(
     native: Service,
@@ -51,35 +50,28 @@ async def list_files(
     purpose: str | None = None,
 ) -> dict[str, Any]:
     """Your files, newest first."""
-    place = await _place(native, after) if after else None
+    place = place_behind(await native.get(f"/v1/files/{native_id(after)}")) if after else None
     page = await native.get("/v1/files", limit=limit, after=place)
     files = [view_file(file) for file in page["data"]]
     data = [file for file in files if purpose in (None, file["purpose"])]
     return {"object": "list", "data": data, "has_more": page["has_more"]} | ends(files)
 
 
-def ends(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The ids between which a page lies."""
-    return {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
-
-
-async def _place(native: Native, after: str) -> str:
-    """The native name of the place behind a file."""
-    file = await native.get(f"/v1/files/{native_id(after)}")
-    return f"{round(datetime.fromisoformat(file['created_at']).timestamp() * 1000)}-{file['id']}"
-
-
 @router.get("/files/{file_id}")
 async def retrieve_file(file_id: str, native: Service) -> dict[str, Any]:
     """What is known of a file."""
+    if made := results.RESULT.fullmatch(file_id):
+        return await results.view_result(native, *made.groups())
     return view_file(await native.get(f"/v1/files/{native_id(file_id)}"))
 
 
 @router.get("/files/{file_id}/content", response_class=Response)
 async def retrieve_file_content(file_id: str, native: Service) -> Response:
-    """A file as it was sent."""
+    """A file as it was sent, or what came of a batch."""
+    if made := results.RESULT.fullmatch(file_id):
+        return StreamingResponse(await results.result(native, *made.groups()), media_type=ANY)
     answer = await native.call("GET", f"/v1/files/{native_id(file_id)}/content")
-    return Response(answer.content, media_type="application/octet-stream")
+    return Response(answer.content, media_type=ANY)
 
 
 @router.delete("/files/{file_id}")
@@ -89,22 +81,15 @@ async def delete_file(file_id: str, native: Service) -> dict[str, Any]:
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def native_id(file_id: str) -> str:
-    """The native id, in which nothing is left that an address could be made of."""
-    name = file_id.removeprefix(PREFIX)
-    return name if name.isalnum() and name.isascii() else "none"
-
-
 def view_file(file: Mapping[str, Any]) -> dict[str, Any]:
     """A file of the native API's as OpenAI's clients know one."""
-    created, expires = (int(datetime.fromisoformat(file[name]).timestamp()) for name in ("created_at", "expires_at"))
     purpose = file["metadata"].get("purpose")
     return {
-        "id": PREFIX + file["id"],
+        "id": FILE + file["id"],
         "object": "file",
         "bytes": file["bytes"],
-        "created_at": created,
-        "expires_at": expires,
+        "created_at": second(file["created_at"]),
+        "expires_at": second(file["expires_at"]),
         "filename": file["name"],
         "purpose": purpose if isinstance(purpose, str) else "user_data",
         "status": "processed",

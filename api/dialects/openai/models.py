@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.dialects.native import Native, Problem, Service, refusal
+from api.dialects.native import Problem, Service, refusal
 
 router = APIRouter()
 
@@ -20,17 +20,16 @@ async def list_models(native: Service) -> dict[str, Any]:
 @router.get("/models/{model}")
 async def retrieve_model(model: str, native: Service) -> dict[str, Any]:
     """One model, by its own name or by one of OpenAI's."""
-    await find_model(native, model)
+    find_model((await native.get("/v1/models"))["data"], model)
     return _model(model)
 
 
-async def find_model(native: Native, name: str | None) -> dict[str, Any]:
+def find_model(models: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     """The model that a name stands for.
 
     Raises:
         Problem
     """
-    models = (await native.get("/v1/models"))["data"]
     default = name is None or name.startswith(VENDORS)
     for model in models:
         if model["default"] if default else model["id"] == name:

@@ -1,12 +1,13 @@
 """What a picture says of where it comes from."""
 
 import time
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from api.dialects.native import Service, refusal
+from api.dialects.native import Service
+from api.dialects.openai.errors import lacking
+from api.dialects.openai.ids import second
 from api.forms import SentFile, read_form
 
 router = APIRouter()
@@ -18,7 +19,7 @@ async def check_provenance(native: Service, request: Request) -> dict[str, Any]:
     sent = dict(await read_form(request, {"file"}))
     file = sent.pop("file", None)
     if not isinstance(file, SentFile):
-        raise refusal(400, "invalid-request", "The request lacks a field", "is required, as a file", "file")
+        raise lacking("file", "is required, as a file")
     native.ignore(sent)
     answer = await native.call("POST", "/v1/credentials/check", files={"image": file.data})
     results = [_c2pa(answer.json()), {"type": "synthid", "outcome": "not_detected"}]
@@ -37,5 +38,5 @@ def _c2pa(check: dict[str, Any]) -> dict[str, Any]:
         "validation_state": state,
         "issuer": check["issuer"],
         "model": newest.get("details", {}).get("model"),
-        "generated_at": int(datetime.fromisoformat(signed).timestamp()) if signed else None,
+        "generated_at": second(signed),
     }
