@@ -14,13 +14,14 @@ JOB: dict[str, Any] = {
     "status": "queued",
     "status_text": "Waiting for a free place on a worker.",
     "model": "pix2pix-full",
-    "params": {"prompt": "make it look like winter", "steps": 10, "seed": 7, "size": "512x512"},
+    "params": {"prompt": "make it look like winter", "steps": 10, "seed": 7, "size": "512x512", "n": 1},
     "input": {
         "width": 768,
         "height": 512,
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     },
     "output": None,
+    "outputs": [],
     "renders": [],
     "frames": None,
     "queue": {"position": 2, "eta_seconds": 12},
@@ -275,6 +276,7 @@ MODELS: Any = {
 QUEUE: Any = {
     "queued": 3,
     "running": 2,
+    "edits": 5,
     "oldest_seconds": 1.5,
     "estimated_wait_seconds": 12,
     "workers": 1,

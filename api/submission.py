@@ -32,7 +32,7 @@ from api import strict_json
 from api.decoder import KINDS
 from api.masks import MOST_SHAPES, Shape
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
-from jobs.job import LONGEST_DEADLINE, Priority, is_id
+from jobs.job import LONGEST_DEADLINE, MAX_EDITS, Priority, is_id
 from jobs.outbox import Event
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
@@ -186,6 +186,9 @@ class Submission(BaseModel):
     )
     model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
     format: Literal["png", "jpeg", "webp", "avif"] = "png"
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_EDITS), BeforeValidator(number_of)] = Field(
+        1, description="How many edits: the first has the seed, and each further one the next number."
+    )
     priority: Priority = Priority.NORMAL
     deadline_seconds: Annotated[
         int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(number_of)
@@ -219,6 +222,8 @@ class Submission(BaseModel):
     def fingerprint(self) -> str:
         """A digest of everything that was asked for: equal submissions have equal ones."""
         fields = {name: getattr(self, name) for name in Submission.model_fields if name not in FILES}
+        if self.n == 1:
+            del fields["n"]  # a version that knew no `n` made the digest so
         fields |= {"given": self.given} | {f"image_{place}": self.image_at(place) for place in PLACES}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
         for picture in (self.image, self.mask):

@@ -34,6 +34,14 @@ class OutputView(BaseModel):
     sha256: str
 
 
+class EachOutputView(OutputView):
+    """One of a job's outputs: its seed, what it was computed with where that is its own, and where it always is."""
+
+    seed: int
+    path: str
+    receipt: dict[str, Any]
+
+
 class RenderView(OutputView):
     """An output of the job in another strength; `output` says which one, and `path` is where it always is."""
 
@@ -136,6 +144,7 @@ class JobView(BaseModel):
     params: dict[str, Any]
     input: InputView
     output: OutputView | None
+    outputs: list[EachOutputView]
     renders: list[RenderView]
     frames: FramesView | None
     queue: QueuePlace | None
@@ -217,6 +226,9 @@ class ModelListView(BaseModel):
     checkpoint: CheckpointView
 
 
+OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output
+
+
 def moment(ms: int | None) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
 
@@ -234,9 +246,10 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
         status=job.status,
         status_text=job.status.sentence,
         model=job.model,
-        params={**job.params, "format": job.format},
+        params={**job.params, "format": job.format, "n": job.n},
         input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
         output=OutputView(**_linked(job, job.output, service)) if job.output else None,
+        outputs=[_view_each(job, place, service) for place in range(len(job.outputs))],
         renders=[view_render(job, place, service) for place in range(len(job.renders))],
         frames=_view_frames(job),
         queue=QueuePlace(position=position.position, eta_seconds=position.eta_seconds) if position else None,
@@ -288,6 +301,13 @@ def picture_link(job: Job, picture: Picture, service: Services, seconds: int | N
 def file_name(job: Job, picture: Picture) -> str:
     """What a downloaded picture is called."""
     return f"{job.id}-{picture.key.rsplit('/', 1)[1]}"
+
+
+def _view_each(job: Job, place: int, service: Services) -> EachOutputView:
+    output = job.outputs[place]
+    receipt = {name: output.receipt[name] for name in OWN_RECEIPT if name in output.receipt}
+    path = f"/v1/jobs/{job.id}/outputs/{place}"
+    return EachOutputView(**_linked(job, output.picture, service), seed=output.seed, path=path, receipt=receipt)
 
 
 def view_render(job: Job, place: int, service: Services) -> RenderView:

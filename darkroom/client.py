@@ -47,6 +47,7 @@ from darkroom.models import (
     Answer,
     CredentialsCheck,
     Delivery,
+    EachOutput,
     Key,
     Models,
     Output,
@@ -138,6 +139,11 @@ class JobCalls(Side):
         return [Warned.of(one) for one in self.json.get("warnings", [])]
 
     @property
+    def outputs(self) -> Sequence[EachOutput]:
+        """Its edited pictures, in the order of their seeds; `output` is the first."""
+        return [EachOutput.of(one) for one in self.json.get("outputs", [])]
+
+    @property
     def renders(self) -> Sequence[Render]:
         """Its outputs in other strengths, as far as they were asked for."""
         return [Render.of(one) for one in self.json.get("renders", [])]
@@ -175,6 +181,20 @@ class JobCalls(Side):
             StillRunning: it was not over in `timeout` seconds. It goes on.
         """
         return (yield from self._result(timeout))
+
+    @call
+    def results(self, timeout: float | None = None) -> Asking[Sequence[bytes]]:
+        """The bytes of all its edited pictures, waited for. Raises what `result` raises."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        yield from self._wait(None, timeout)
+        self.check()
+        if not self.outputs:  # a service that makes one of each job
+            return [(yield from self._result(None if ends is None else ends - time.monotonic()))]
+        pictures = []
+        for output in self.outputs:
+            left = None if ends is None else ends - time.monotonic()
+            pictures.append((yield from self.ask("GET", output.path, params={"proxy": 1}, timeout=left)).content)
+        return pictures
 
     @call
     def save(self, path: Path | str, timeout: float | None = None) -> Asking[Path]:

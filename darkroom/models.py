@@ -51,6 +51,14 @@ class Output(Answer):
 
 
 @dataclass(frozen=True)
+class EachOutput(Output):
+    """One of a job's edited pictures, its seed, and where it is for as long as its job."""
+
+    seed: int
+    path: str
+
+
+@dataclass(frozen=True)
 class Render(Output):
     """An output of a job, the one of this number, in another strength. `path` is where it is for as long as its job."""
 
@@ -194,10 +202,11 @@ class Models(Answer):
 
 @dataclass(frozen=True)
 class Queue(Answer):
-    """How much waits and runs, and for how many workers."""
+    """How many jobs wait and run, how many edits those are in all, and for how many workers."""
 
     queued: int
     running: int
+    edits: int
     workers: int
     slots: int
     paused: bool

@@ -14,6 +14,7 @@ class Parameters(TypedDict, total=False):
 
     `mask` says where the picture is edited: a picture in its proportions, white there, or a list of shapes in shares of
     its width and height, `{"box": [left, top, width, height]}` or `{"polygon": [[x, y], ...]}`.
+    `n` is how many edits the job has, 8 at most: the first has the seed, and each further one the next number.
     `idempotency_key` makes two equal submissions one job; without it each call has a key of its own.
     """
 
@@ -24,6 +25,7 @@ class Parameters(TypedDict, total=False):
     image_cfg_scale: float | None
     negative_prompt: str | None
     seed: int | None
+    n: int | None
     size: str | None
     resolution: str | None
     strength: float | None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+MAX_EDITS = 8  #: of one job
 LONGEST_DEADLINE = 7 * 86_400  #: seconds
 ID_PATTERN = f"^[{CROCKFORD}]{{26}}$"
 
@@ -163,6 +164,7 @@ class Job:
     webhook_events: tuple[str, ...] = ()
     request_id: str | None = None
     traceparent: str | None = None
+    n: int = 1  #: edits, each with a seed of its own: the first with the one in `params`, and so on upwards
     mask: str | None = None  #: the key of a grey picture, white where the input is to be edited
     credentials: str | None = None  #: the key of what the input's own content credentials were kept as
 
@@ -207,6 +209,7 @@ class Job:
             "retention_seconds": str(self.retention_seconds),
             "metadata": json.dumps(self.metadata),
             "folder": self.folder,
+            **({"n": str(self.n)} if self.n > 1 else {}),
             **{name: value for name in ORIGINS if (value := getattr(self, name))},
             **({"webhook": self.webhook, "webhook_events": " ".join(self.webhook_events)} if self.webhook else {}),
         }
@@ -262,6 +265,6 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  #: as JSON escapes it
 ORIGINS = ("parent", "request_id", "traceparent", "mask", "credentials")
 NUMBERS = (
     "version crashes step steps deadline_seconds retention_seconds created_ms deadline_ms claimed_ms started_ms "
-    "finished_ms expires_ms cancel_ms"
+    "finished_ms expires_ms cancel_ms n"
 ).split()
 DOCUMENTS = "params metadata error cancellation timing receipt warnings".split()

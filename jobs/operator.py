@@ -53,7 +53,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class TenantView:
-    """A tenant's jobs that wait and run, and all that are kept; and what it is allowed."""
+    """A tenant's edits that wait and run, and the jobs of it that are kept; and what it is allowed."""
 
     tenant: str
     queued: int
@@ -182,11 +182,15 @@ class Operator:
             for name in names:
                 for suffix in (":queued", ":running", ":canceling", ""):
                     pipe.zcard(redis_keys.INDEX + name + suffix)
+                for status in ("queued", "running"):
+                    pipe.scard(f"{redis_keys.MORE}{name}:{status}")
                 pipe.hgetall(redis_keys.LIMITS + name)
-            told = iter(pipe.execute())
-        page = [
-            TenantView(name, next(told), next(told) + next(told), next(told), _limits(next(told))) for name in names
-        ]
+            told = pipe.execute()
+        page = []
+        for at, name in enumerate(names):
+            queued, running, canceling, kept, more_queued, more_running, limits = told[7 * at : 7 * at + 7]
+            edits = queued + more_queued, running + canceling + more_running
+            page.append(TenantView(name, *edits, kept, _limits(limits)))
         return page, names[-1] if len(behind) > limit else None
 
     def limit(self, tenant: str, limits: Allowed) -> None:

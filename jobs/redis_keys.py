@@ -4,6 +4,8 @@
     dk:queue                zset    queued jobs by the order in which they are claimed
     dk:delayed              zset    queued jobs that must wait, by the time until which they do
     dk:parked               zset    queued jobs whose tenant has as many running as it may, as `tenant order id`
+    dk:more:{status}        set     of queued or running jobs with several edits: all but the first, as `id:number`
+    dk:more:{tenant}:{status}  set  the same of one tenant's jobs
     dk:turns                zset    `tenant priority` by the turn that its next job gets (see `lua/fair_share.lua`)
     dk:running              zset    running and canceling jobs by the end of their lease
     dk:deadlines            zset    jobs that are not over, by their deadline
@@ -75,6 +77,7 @@ JOB = "dk:job:"
 QUEUE = "dk:queue"
 DELAYED = "dk:delayed"
 PARKED = "dk:parked"
+MORE = "dk:more:"
 TURNS = "dk:turns"
 RUNNING = "dk:running"
 DEADLINES = "dk:deadlines"

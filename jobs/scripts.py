@@ -11,18 +11,20 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from jobs import redis_keys
 from jobs.errors import QueueFull, RecordsUnavailable, ScriptFailed
+from jobs.job import MAX_EDITS
 
 log = logging.getLogger(__name__)
 
 UNFINISHED = "passed on"  #: the answer of a script that has done its share of the work and must be called again
 ALIVE_MS = 15_000  #: a worker is alive if its last heartbeat is younger than this
-RECORD_FORMAT = 1  #: the format of a job's record; raise it when older workers would do the job wrong
+RECORD_FORMAT = 2  #: the newest format of a job's record; raise it when older workers would do the job wrong
 JOB_ENDPOINT = "default"  #: the endpoint that stands for webhooks named by jobs rather than registered
 
 #: Constants of the scripts. Their Lua locals have the same names.
 CONSTANTS = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD_FORMAT": RECORD_FORMAT,
+    "MAX_EDITS": MAX_EDITS,
     "MAX_LOOKS": 100,  # jobs, deliveries or tenants that one call looks at, because Redis serves nobody meanwhile
     "MAX_COMMANDS": 200,  # Redis commands after which a call takes up no further job or delivery
     "TOMBSTONE_MS": 600_000,  # how long a tenant's feed keeps the event that a job was removed

@@ -12,6 +12,7 @@ from typing import Any, Literal
 Kind = Literal["text", "integer", "number", "choice"]
 Source = Literal["library", "ours"]
 
+LARGEST_SEED = 2**53 - 1  #: the largest number that every reader of JSON has exactly
 DEFAULT_MODEL = "pix2pix-full"
 
 SQUARES = {"512x512": (512, 512), "256x256": (256, 256)}
@@ -96,7 +97,7 @@ COMMON = (
         1,
         default=1.0,
     ),
-    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, 2**53 - 1),
+    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, LARGEST_SEED),
     Parameter(
         "size",
         "choice",

@@ -1,5 +1,6 @@
 """What an edit says of itself beside its picture. Plain Python: workers that load no torch use it, too."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,13 @@ class Notes:
 
     warnings: list[dict[str, Any]] = field(default_factory=list)
     receipt: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_all(cls, several: Sequence["Notes"]) -> "Notes":
+        """What several edits of one request have to say: each warning once, and the first one's receipt."""
+        warnings = [warning for notes in several for warning in notes.warnings]
+        each = [warning for at, warning in enumerate(warnings) if warning not in warnings[:at]]
+        return cls(each, several[0].receipt)
 
     def warn(self, code: str, detail: str, **more: Any) -> None:
         """Say that the picture is not quite what was asked for, or may not be."""

@@ -99,12 +99,16 @@ class Lease:
             Stopped: the job must not go on.
         """
         self.step, self.steps = max(self.step, progress.step), progress.steps  # a repeated edit starts at step 1 again
-        self._progressed = time.monotonic()
+        self.note_progress()
         self.check()
         try:
             self._keep_pictures(progress)
         except Exception:  # a missing preview must not fail the job
             log.exception("job %s: no preview of step %s", self.job.id, self.step)
+
+    def note_progress(self) -> None:
+        """Some work on the job is done."""
+        self._progressed = time.monotonic()
 
     def _keep_pictures(self, progress: Step) -> None:
         self.frames.note(progress)

@@ -4,9 +4,10 @@ import inspect
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editors.editor import Editor
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
+from worker.variations import OnStep, edit_all
 
 log = logging.getLogger(__name__)
 
@@ -143,18 +145,30 @@ def claim(context: WorkerContext) -> Job | None:
 
 @dataclass(frozen=True)
 class Result:
-    """The stored output of an edit and what its receipt says. Times are milliseconds."""
+    """The stored outputs of a job and what its receipt says. Times are milliseconds."""
 
-    output: Output
+    outputs: Sequence[Output]
     frames: Frames | None
     timing: Mapping[str, int]
     notes: Notes
 
 
+@dataclass(frozen=True)
+class Edited:
+    """One edit that is made, as a file; `whole` is the file of the edit at strength 1, if it has another."""
+
+    seed: int
+    data: bytes
+    content_type: str
+    size: tuple[int, int]
+    pixels_sha256: str
+    whole: bytes | None
+    notes: Notes
+
+
 def edit_job(context: WorkerContext, lease: Lease) -> Result:
-    """Fetch the job's picture, edit it, and store the result under the job's fence."""
+    """Fetch the job's picture, make its edits, and store the results under the job's fence."""
     job = lease.job
-    params = {**job.params}
     began = time.monotonic()
     with traces.span("fetch"):
         fetched = context.pictures.read_picture(job.input)
@@ -168,33 +182,59 @@ def edit_job(context: WorkerContext, lease: Lease) -> Result:
     editor = editor_for(context, job.model)
     lease.enter_phase(engine=True)
     retry_until_answered(lambda: context.leases.verify(lease), seconds=context.lease_seconds)
-    with traces.span("edit", model=job.model, steps=params["steps"]):
-        notes = Notes()
-        wanted = inspect.signature(editor.edit).parameters
-        params |= {name: given for name, given in (("on_wait", lease.check), ("notes", notes)) if name in wanted}
-        strength = params.pop("strength", 1.0)
-        edited = editor.edit(photo, params.pop("prompt"), on_step=lease.advance, priority=job.priority.value, **params)
-        upright = photo.convert("RGB")
-        whole = blend(upright, edited, mask=mask)
-        edited = blend(upright, whole, strength)
+    with traces.span("edit", model=job.model, steps=job.params["steps"]):
+        edits = edit_all(lease, partial(make_edit, editor, job, photo, mask))
     ran = time.monotonic()
-    lease.enter_phase()
     with traces.span("store"):
-        data, content_type = encode(edited, job.format)
-        receipt: dict[str, Any] = {"pixels_sha256": pixels_in(edited, data, job.format)}
-        lease.enter_phase(patience=SIGNING_SECONDS)
-        edit = edit_of(context, job, fetched, editor.receipt(), seed=params["seed"], strength=strength)
-        data, receipt["signed_by"] = sign(context, data, content_type, edit, notes)
-        lease.enter_phase()
-        picture = context.pictures.put_result(job, data, content_type, edited.size)
-        kept = None
-        if strength != 1:  # for renders in another strength
-            kept = context.pictures.put_result(job, *encode(whole, job.format), whole.size, name="whole")
+        outputs = [store_edit(context, lease, number, edit, fetched) for number, edit in enumerate(edits)]
         frames = store_frames(context, lease)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
-    output = Output(picture, params["seed"], receipt, kept)
-    return Result(output, frames, {name: round(seconds * 1000) for name, seconds in spans.items()}, notes)
+    timing = {name: round(seconds * 1000) for name, seconds in spans.items()}
+    return Result(outputs, frames, timing, Notes.of_all([edit.notes for edit in edits]))
+
+
+def make_edit(
+    editor: Editor,
+    job: Job,
+    photo: Image.Image,
+    mask: Image.Image | None,
+    number: int,
+    on_step: OnStep,
+    check: Callable[[], None],
+) -> Edited:
+    """Make one of the job's edits; what is kept of it meanwhile is its file, which is small beside its pixels."""
+    notes, params = Notes(), {**job.params, "seed": job.params["seed"] + number}
+    strength, prompt = params.pop("strength", 1.0), params.pop("prompt")
+    wanted = inspect.signature(editor.edit).parameters
+    params |= {name: given for name, given in (("on_wait", check), ("notes", notes)) if name in wanted}
+    edited = editor.edit(photo, prompt, on_step=on_step, priority=job.priority.value, **params)
+    upright = photo.convert("RGB")
+    whole = blend(upright, edited, mask=mask)
+    edited = blend(upright, whole, strength)
+    data, content_type = encode(edited, job.format)
+    pixels = pixels_in(edited, data, job.format)
+    kept = encode(whole, job.format)[0] if strength != 1 else None
+    return Edited(params["seed"], data, content_type, edited.size, pixels, kept, notes)
+
+
+def store_edit(context: WorkerContext, lease: Lease, number: int, edit: Edited, photo: bytes) -> Output:
+    """Sign one of the job's edits and store it; the first is called `output`, the others have their number behind that.
+
+    Raises:
+        NotSigned, StorageUnavailable, Stopped
+    """
+    job, pictures = lease.job, context.pictures
+    lease.enter_phase(patience=SIGNING_SECONDS)
+    computed = context.editors[job.model].receipt()
+    told = edit_of(context, job, photo, computed, seed=edit.seed, strength=job.params.get("strength", 1.0))
+    data, signed_by = sign(context, edit.data, edit.content_type, told, edit.notes)
+    lease.enter_phase()
+    suffix = f"-{number}" if number else ""
+    picture = pictures.put_result(job, data, edit.content_type, edit.size, "output" + suffix)
+    whole = edit.whole and pictures.put_result(job, edit.whole, edit.content_type, edit.size, "whole" + suffix)
+    receipt = {**edit.notes.receipt, "pixels_sha256": edit.pixels_sha256, "signed_by": signed_by}
+    return Output(picture, edit.seed, receipt, whole or None)
 
 
 def edit_of(
@@ -285,13 +325,13 @@ def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
 
 def succeed(context: WorkerContext, lease: Lease, result: Result) -> None:
     job, notes = lease.job, result.notes
-    output = result.output
-    receipt = {"seed": output.seed, **context.editors[job.model].receipt(), **notes.receipt, **output.receipt}
+    output = result.outputs[0]
+    receipt = {"seed": output.seed, **context.editors[job.model].receipt(), **output.receipt}
     if notes.warnings:
         receipt["warnings"] = notes.warnings
     answer = retry_until_answered(
         lambda: context.store.finish(
-            job, output.picture, result.timing, receipt, result.frames, notes.warnings, [output]
+            job, output.picture, result.timing, receipt, result.frames, notes.warnings, result.outputs
         ),
         seconds=context.lease_seconds,
     )

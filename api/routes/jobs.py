@@ -38,7 +38,7 @@ from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.pictures import NoSuchPicture
 from jobs.store.requests import IdempotencyKey, QueuePosition
-from pipeline.catalogue import ParameterError, resolve
+from pipeline.catalogue import LARGEST_SEED, ParameterError, resolve
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +164,7 @@ def submit_job(
         parent=submission.image_at("job"),
         webhook=submission.webhook,
         webhook_events=tuple(submission.webhook_events),
+        n=submission.n,
         mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
@@ -186,7 +187,10 @@ def checked_parameters(submission: Submission, service: Services) -> dict[str, A
         params = resolve(submission.model, submission.given, service.card())
     except ParameterError as error:
         raise invalid(error.field, error.detail) from None
-    return _with_seed(params)
+    params = _with_seed(params)
+    if params["seed"] + submission.n - 1 > LARGEST_SEED:
+        raise invalid("seed", f"must be at most {LARGEST_SEED - submission.n + 1}: the other edits have the next ones")
+    return params
 
 
 def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -427,6 +431,7 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
         parent=job.id,
         webhook=job.webhook,
         webhook_events=job.webhook_events,
+        n=job.n,
         mask=mask,
         credentials=credentials,
     )

@@ -35,6 +35,19 @@ def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Respon
     return _send(job, job.output, service) if proxy else _redirect(picture_link(job, job.output, service))
 
 
+@router.get(
+    "/outputs/{place}", summary="Download one of several edited pictures", response_class=Response, responses=FOUND
+)
+def read_each_output(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
+    """One of the job's outputs, by its place in the job's `outputs`; `/output` is the first."""
+    if not job.outputs:
+        return read_output(job, service, proxy)
+    if place >= len(job.outputs):
+        raise NotFound(f"The job has {len(job.outputs)} outputs.")
+    picture = job.outputs[place].picture
+    return _send(job, picture, service) if proxy else _redirect(picture_link(job, picture, service))
+
+
 @router.get("/renders/{place}", summary="Download a render", response_class=Response, responses=FOUND)
 def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
     """A render of the job, by its place in the job's `renders`."""

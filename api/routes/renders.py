@@ -40,7 +40,7 @@ NEW_RENDER = StrictBody(NewRender, example={"strength": 0.5})
     summary="Render another strength",
     status_code=201,
     openapi_extra=NEW_RENDER.openapi,
-    responses={200: {"model": RenderView, "description": "It is there already."} | answers(examples.RENDER)[200]}
+    responses={200: {"model": RenderView, "description": "It is there already.", **answers(examples.RENDER)[200]}}
     | answers(examples.RENDER, 201)
     | raises(QueueFull, StorageUnavailable, TooManyStreams, Conflict),
 )

@@ -35,6 +35,7 @@ class QueueState(BaseModel):
 
     queued: int
     running: int
+    edits: int
     oldest_seconds: float
     estimated_wait_seconds: int | None
     workers: int
@@ -62,7 +63,7 @@ def read_queue(_: Reader, service: Service) -> QueueState:
 
 
 class Scale(BaseModel):
-    """What an autoscaler wants to know: jobs that wait or run."""
+    """What an autoscaler wants to know: jobs that wait or run, one of several edits counted as so many."""
 
     jobs: int
 
@@ -72,8 +73,7 @@ class Scale(BaseModel):
 )
 def read_scale(_: Reader, service: Service) -> Scale:
     """How many jobs there are for workers: those that wait and those that run, for an autoscaler."""
-    queue = service.store.queue()
-    return Scale(jobs=queue.queued + queue.running)
+    return Scale(jobs=service.store.queue().edits)
 
 
 class NotReady(Unavailable):

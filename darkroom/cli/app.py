@@ -24,7 +24,7 @@ from darkroom.cli.admin import app as admin_app
 from darkroom.cli.credentials import app as credentials_app
 from darkroom.cli.keys import app as keys_app
 from darkroom.cli.options import INTERRUPTED, PATH, as_json, edit_arguments, errors_are_sentences, job_id, with_client
-from darkroom.cli.pictures import check_place, ending_of, format_of, save, write
+from darkroom.cli.pictures import check_place, ending_of, format_of, save
 from darkroom.cli.progress import JobProgress, describe, plain_console, print_json
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
@@ -123,7 +123,7 @@ def wait(client: Client, job_id: str, output: Path | None, timeout: float | None
     with JobProgress(plain_console(stderr=True)) as show:
         job.wait(on_change=show, timeout=timeout)
     if output and job.status == "succeeded":
-        write(job.result(), output)
+        save(job, output)
     show_job(job, as_json)
     job.check()
 
@@ -359,12 +359,13 @@ def leaves(job: Job) -> bool:
 
 
 def save_and_show(job: Job, output: Path | None, as_json: bool) -> None:
-    """Save a job's picture, by default as `edited` with the ending of its format, and say where."""
-    path = write(job.result(), output) if output else save(job, Path("edited"))
-    show_job(job, as_json, text=f"Saved {path}", saved=str(path))
+    """Save a job's pictures, and say where."""
+    job.wait()
+    names = [str(path) for path in save(job, output)]
+    show_job(job, as_json, text="\n".join(f"Saved {name}" for name in names), saved=names[0], all_saved=names)
 
 
-def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str) -> None:
+def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str | list[str]) -> None:
     """A job on stdout, as JSON or in words; its warnings on stderr."""
     if as_json:
         print_json({**job.json, **extra})

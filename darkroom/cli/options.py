@@ -39,6 +39,7 @@ PARAMETERS = (
     click.option("--image-cfg-scale", type=float, help="How closely to follow the photo."),
     click.option("--negative-prompt", help="What to stay away from."),
     click.option("--seed", type=int, help="The same seed gives the same picture."),
+    click.option("-n", type=int, help="How many edits, up to 8, each with the next seed."),
     click.option("--size", help="What the model works at: auto, 512x512 or 256x256."),
     click.option("--resolution", help="own: the result has the photo's width and height; model: what the model made."),
     click.option("--strength", type=float, help="How much of the edit is laid over the photo: 0 to 1."),

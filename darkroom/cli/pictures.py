@@ -24,10 +24,14 @@ def check_place(output: Path) -> None:
         raise DarkroomError(f"Cannot write {output}: there is no folder {output.parent}.")
 
 
-def save(job: Job, path: Path) -> Path:
-    """Write a job's picture under the ending that fits its format."""
-    picture = job.result()
-    return write(picture, path.with_suffix(ending_of(job.content_type)))
+def save(job: Job, path: Path | None) -> list[Path]:
+    """Write a job's pictures, by default as `edited` with the ending of their format; several with their numbers."""
+    if len(job.outputs) < 2:
+        picture = job.result()
+        return [write(picture, path or Path("edited").with_suffix(ending_of(job.content_type)))]
+    pictures = job.results()
+    path = path or Path("edited").with_suffix(ending_of(job.content_type))
+    return [write(one, path.with_stem(f"{path.stem}-{number}")) for number, one in enumerate(pictures, 1)]
 
 
 def ending_of(content_type: str) -> str:

@@ -1,5 +1,5 @@
 -- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read,
--- crashes after which a job runs alone, jobs of one tenant that may run
+-- crashes after which a job runs alone, edits of one tenant that may run
 -- Returns the record of the next job, nil when there is none, or 'passed on': it has looked at as many jobs as one call
 -- may, for others wait meanwhile, and some of those are out of the way now. The same token gets the same job and fence again.
 local token, worker, lease, random = text(1), text(2), number(3), text(4)
@@ -61,7 +61,8 @@ local crowded = {}
 local function is_crowded(tenant)
   if crowded[tenant] == nil then
     local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running')
-    local running = redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling')
+    local jobs = redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling')
+    local running = jobs + more(tenant .. ':running')  -- the last one may go beyond the limit: else many small ones would keep it out
     crowded[tenant] = running >= (tonumber(most) or most_running)
   end
   return crowded[tenant]

@@ -24,10 +24,38 @@ local function add(census, status, kind, number)
   if ACTIVE[status] then redis.call('HINCRBY', census, ACTIVE[status] .. ' ' .. kind, number) end
 end
 
+-- How many edits the field of a record says that its job has.
+local function edits_in(n)
+  n = tonumber(n or 1) or 1
+  return n >= 1 and math.min(MAX_EDITS, math.floor(n)) or 1
+end
+
+local function edits_of(id)
+  return edits_in(get(id, 'n'))
+end
+
+local function more(place)
+  return redis.call('SCARD', MORE .. place)
+end
+
+-- A job of several edits counts as so many against every limit: beside the indexes, which have each job once, sets hold a
+-- member for each of its edits beyond the first. Returns how many members were not where they belong.
+local function place_more(id, tenant, status, edits)
+  local members, changes = {}, 0
+  for i = 1, edits - 1 do members[i] = id .. ':' .. i end
+  if #members == 0 then return 0 end
+  for _, place in ipairs({'queued', 'running', tenant .. ':queued', tenant .. ':running'}) do
+    local is_here = ACTIVE[status] == place:match('%a+$')
+    changes = changes + redis.call(is_here and 'SADD' or 'SREM', MORE .. place, unpack(members))
+  end
+  return changes
+end
+
 -- How many jobs of each model and priority wait and run. While a recount is under way (see recount.lua), a job that it has
 -- counted moves in the new census as well, and another one is counted there by its move.
-local function count_move(id, from, to)
-  local model, priority, counted = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority', 'counted'))
+local function count_move(id, tenant, from, to)
+  local model, priority, counted, edits = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority', 'counted', 'n'))
+  place_more(id, tenant, to, edits_in(edits))
   local kind, round = model .. ' ' .. priority, redis.call('HGET', STATS, 'recount')
   if from then add(CENSUS, from, kind, -1) end
   add(CENSUS, to, kind, 1)

@@ -3,7 +3,8 @@
 -- A job's place is a moment on a clock of turns: each job of a tenant stands one turn behind that tenant's job before it,
 -- but none before the present turn, which is that of the job claimed last. So a tenant that comes with its first job
 -- stands beside the first of those that wait, however many jobs somebody else has there; and a place once given tells
--- exactly who goes before. Turns count as seconds against the head start of a priority.
+-- exactly who goes before. A job of several edits takes as many turns. Turns count as seconds against the head start of a
+-- priority.
 
 local TURN = 1000000
 
@@ -13,17 +14,17 @@ local function virtual_time()
   return turn
 end
 
-local function take_virtual_start(tenant, priority)
+local function take_virtual_start(tenant, priority, edits)
   local line = tenant .. ' ' .. priority
   local turn = math.max(virtual_time(), tonumber(redis.call('ZSCORE', TURNS, line) or 0))
-  redis.call('ZADD', TURNS, turn + TURN, line)
+  redis.call('ZADD', TURNS, turn + TURN * edits, line)
   return turn
 end
 
 -- A job that leaves the queue without having run leaves its turn to the tenant's next one.
-local function give_virtual_start_back(tenant, priority)
+local function give_virtual_start_back(tenant, priority, edits)
   local line = tenant .. ' ' .. priority
-  if redis.call('ZSCORE', TURNS, line) then redis.call('ZINCRBY', TURNS, -TURN, line) end
+  if redis.call('ZSCORE', TURNS, line) then redis.call('ZINCRBY', TURNS, -TURN * edits, line) end
 end
 
 local function advance_virtual_time(id)

@@ -19,7 +19,7 @@ local function move(id, tenant, from, to)
   if from then redis.call('ZREM', INDEX .. tenant .. ':' .. from, id) end
   redis.call('ZADD', INDEX .. tenant .. ':' .. to, 0, id)
   redis.call('HSET', JOB .. id, 'status', to)
-  count_move(id, from, to)
+  count_move(id, tenant, from, to)
 end
 
 local function end_attempt(id, outcome, at)
@@ -58,7 +58,9 @@ end
 local function detach_from_worker(id)
   local worker = get(id, 'worker')
   if worker then redis.call('SREM', HELD_JOBS .. worker, id) end
-  if redis.call('ZREM', RUNNING, id) == 1 then unpark_one(get(id, 'tenant')) end
+  if redis.call('ZREM', RUNNING, id) == 0 then return end
+  local tenant = get(id, 'tenant')
+  for _ = 1, edits_of(id) do unpark_one(tenant) end
 end
 
 -- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
@@ -86,7 +88,7 @@ local function end_job(id, status, outcome, fields)
   detach_from_worker(id)
   for _, key in ipairs({QUEUE, DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
   redis.call('ZREM', PARKED, parked_member_of(id))
-  if from == 'queued' then give_virtual_start_back(tenant, get(id, 'priority')) end
+  if from == 'queued' then give_virtual_start_back(tenant, get(id, 'priority'), edits_of(id)) end
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)

@@ -6,10 +6,11 @@ local ALWAYS = {'tenant', 'model', 'priority', 'folder', 'attempts', 'version', 
 local HELD, OVER = {'worker', 'claimed_ms'}, {'finished_ms', 'expires_ms'}
 local STATUSES = {queued = {}, running = HELD, canceling = HELD, succeeded = OVER, failed = OVER, canceled = OVER}
 local TEXTS = {'tenant', 'model', 'priority', 'folder', 'status', 'worker', 'attempts', 'alone'}
-local WHOLE = {version = true, fences = true, crashes = true, retention_seconds = true}  -- HINCRBY and EXPIRE take no others
+-- HINCRBY and EXPIRE take no others, and nothing else counts edits.
+local WHOLE = {version = true, fences = true, crashes = true, retention_seconds = true, n = true}
 local NUMBERS = {'version', 'fences', 'crashes', 'turn', 'order', 'retention_seconds', 'deadline_seconds', 'created_ms',
   'deadline_ms', 'started_ms', 'claimed_ms', 'finished_ms', 'expires_ms', 'cancel_ms', 'notified_ms', 'promised_ms', 'step',
-  'steps', 'record'}
+  'steps', 'record', 'n'}
 
 local FIELDS = {unpack(TEXTS)}
 for _, name in ipairs(NUMBERS) do FIELDS[#FIELDS + 1] = name end

@@ -22,6 +22,7 @@ local function repair(id)
   end
   add(INDEX .. tenant .. ':' .. status, 0, id)
   redis.call('SADD', TENANTS, tenant)
+  changes = changes + place_more(id, tenant, status, edits_in(numbers.n))
 
   if status == 'queued' then
     drop_from({RUNNING, EXPIRY}, id)

@@ -10,23 +10,25 @@ local known = once and redis.call('HGET', once, 'job')
 if known and redis.call('EXISTS', JOB .. known) == 1 then
   return redis.call('HGET', once, 'fingerprint') == ARGV[7] and {'accepted', known} or {'taken'}
 end
-local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]))
-if why then return {why, math.floor(ms)} end
--- Whatever can throw comes before the first write: a script that stops half-way leaves what it has written.
 local asked = {}
 for i = 12, #ARGV, 2 do asked[ARGV[i]] = ARGV[i + 1] end
+local edits = tonumber(asked.n or 1)
+assert(edits and edits >= 1 and edits <= MAX_EDITS, 'a job of no edits, or too many')
+local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), edits)
+if why then return {why, math.floor(ms)} end
+-- Whatever can throw comes before the first write: a script that stops half-way leaves what it has written.
 for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
 assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
 local deadline, keep = at + number(4) * 1000, once and number(8)
 head_start = head_start * 1000
 
-redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'record', RECORD_FORMAT, 'fences', 0,
-  'crashes', 0, 'attempts', '[]', unpack(ARGV, 12))
+redis.call('HSET', JOB .. id, 'id', id, 'tenant', tenant, 'created_ms', at, 'version', 0, 'fences', 0, 'crashes', 0,
+  'record', edits > 1 and RECORD_FORMAT or 1, 'attempts', '[]', unpack(ARGV, 12))
 if once then
   redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
   redis.call('EXPIRE', once, keep)
 end
-local turn = take_virtual_start(tenant, asked.priority)
+local turn = take_virtual_start(tenant, asked.priority, edits)
 local order = turn - head_start
 redis.call('HSET', JOB .. id, 'deadline_ms', deadline, 'turn', turn, 'order', order, 'once', once or '')
 redis.call('ZADD', QUEUE, order, id)

@@ -24,10 +24,14 @@ class EtaAccuracy:
 
 @dataclass(frozen=True)
 class QueueSummary:
-    """The queue at one moment; `oldest_seconds` is the age of the job that is next. None: nothing was measured yet."""
+    """The queue at one moment; `oldest_seconds` is the age of the job that is next. None: nothing was measured yet.
+
+    `edits` are those of all jobs that wait or run, for a job may have several.
+    """
 
     queued: int
     running: int
+    edits: int
     oldest_seconds: float
     estimated_wait_seconds: int | None
     workers: int
@@ -53,6 +57,8 @@ class Statistics(StoreBase):
             pipe = self.redis.pipeline(transaction=False)
             for key in (redis_keys.QUEUE, redis_keys.DELAYED, redis_keys.PARKED, redis_keys.RUNNING):
                 pipe.zcard(key)
+            for status in ("queued", "running"):
+                pipe.scard(redis_keys.MORE + status)
             pipe.zrange(redis_keys.QUEUE, 0, 0)
             pipe.exists(redis_keys.PAUSED)
             pipe.hget(redis_keys.STATS, "interval_ms")
@@ -60,16 +66,17 @@ class Statistics(StoreBase):
             pipe.smembers(redis_keys.DRAINING)
             pipe.hgetall(redis_keys.WORKER_INFO)
             pipe.time()
-            *queued, running, oldest, paused, interval, heard, draining, said, (seconds, micros) = pipe.execute()
+            *jobs, more_queued, more_running, oldest, paused, interval, heard, draining, said, time = pipe.execute()
             created = self.redis.hget(redis_keys.JOB + oldest[0], "created_ms") if oldest else None
-        now = seconds * 1000 + micros // 1000
+        *queued, running = jobs
+        now = time[0] * 1000 + time[1] // 1000
         alive = [worker for worker, at in heard if at >= now - ALIVE_MS]
         willing = [worker for worker in alive if worker in said and worker not in draining]
         slots = sum(json.loads(said[worker]).get("slots", 0) for worker in willing)
         age = max(0, now - int(created)) / 1000 if created else 0.0
-        jobs = sum(queued) + running
-        wait = None if paused or interval is None or not alive else round(jobs * float(interval) / 1000)
-        return QueueSummary(sum(queued), running, age, wait, len(alive), slots, bool(paused))
+        edits = sum(jobs) + more_queued + more_running
+        wait = None if paused or interval is None or not alive else round(edits * float(interval) / 1000)
+        return QueueSummary(sum(queued), running, edits, age, wait, len(alive), slots, bool(paused))
 
     def checkpoint(self) -> Mapping[str, Any] | None:
         """The card of the checkpoint that the workers serve, or served last; None before the first worker."""

@@ -21,6 +21,7 @@ class Model:
     id: str
     tenant: str
     order: float
+    n: int = 1  # edits
     status: Status = Status.QUEUED
     where: str = "queue"  # of a queued job: queue, delayed, parked
     due: bool = False
@@ -74,7 +75,7 @@ class Oracle:
 
     def _first_for(self, worker: str, *, empty: bool) -> Model | None:
         for job in self.queue():
-            if sum(other.tenant == job.tenant for other in self.running()) >= MAX_RUNNING:
+            if sum(other.n for other in self.running() if other.tenant == job.tenant) >= MAX_RUNNING:
                 job.where = "parked"
             elif job.crashes < MAX_CRASHES - 1 or empty:
                 return job
@@ -108,7 +109,7 @@ class Oracle:
         """It is over."""
         was_running = job.status in ACTIVE
         job.status, job.settled, job.where, job.worker = status, settled or job.settled, "", None
-        if was_running:
+        for _ in range(job.n if was_running else 0):
             self._recall(job.tenant)
 
     def requeue(self, job: Model, *, delayed: bool = False, settled: str = "") -> None:
@@ -117,7 +118,8 @@ class Oracle:
         job.status = Status.QUEUED
         job.settled = settled or job.settled
         job.where, job.due = "moving", False
-        self._recall(job.tenant)
+        for _ in range(job.n):
+            self._recall(job.tenant)
         job.where = "delayed" if delayed else "queue"
 
     def _recall(self, tenant: str) -> None:

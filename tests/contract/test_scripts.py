@@ -111,8 +111,8 @@ def tell_story(jobs: JobStore) -> None:
     waiting = submit()
     jobs.queue_positions([jobs.get(waiting.id, "default")])
     jobs.cancel(waiting.id, "default")
-    for _ in range(6):
-        submit()
+    for n in (1, 3, 1, 1, 1, 1):
+        submit(n=n)
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, [], lease_seconds=30)
     running = [claim() for _ in range(6)]
     held = [Renewal(job.id, job.fence, True, 2, 4) for job in running]

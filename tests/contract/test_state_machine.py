@@ -29,7 +29,8 @@ from tests.jobs_of import A_PICTURE, a_job
 WORKERS = st.sampled_from(["w1", "w2"])
 TENANTS = st.sampled_from(["a", "b"])
 REPLIES = st.sampled_from([1, 1, 1, 2])  # how often a call is made until its reply arrives
-INDEXES = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY)
+MORE = {f"{redis_keys.MORE}{place}": place for place in ("queued", "running", "a:queued", "a:running", "b:running")}
+INDEXES = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY, *MORE)
 ERROR = JobError("internal-error", "It broke", "Somehow.")
 SOON, FAR = 1, 9e14  # times in milliseconds, long past and far ahead
 
@@ -75,16 +76,22 @@ class Life(RuleBasedStateMachine):
 
     # ---- clients
 
-    @rule(tenant=TENANTS, priority=st.sampled_from(Priority), times=REPLIES, key=st.sampled_from(["", "k"]))
-    def submit(self, tenant: str, priority: Priority, times: int, key: str) -> None:
-        job = a_job(tenant=tenant, priority=priority)
+    @rule(
+        tenant=TENANTS,
+        priority=st.sampled_from(Priority),
+        times=REPLIES,
+        key=st.sampled_from(["", "k"]),
+        n=st.sampled_from([1, 1, 1, 2, 3]),
+    )
+    def submit(self, tenant: str, priority: Priority, times: int, key: str, n: int) -> None:
+        job = a_job(tenant=tenant, priority=priority, n=n)
         once = IdempotencyKey(key, "print") if key else None
         earlier = self.store.find_by_idempotency_key(tenant, once) if once else None
         for _ in range(times):
             assert self.store.submit(job, once) == (earlier[0] if earlier else job.id)
         if not earlier:
             order = float(self.store.redis.hget(redis_keys.JOB + job.id, "order"))
-            self.oracle.jobs[job.id] = Model(job.id, tenant, order)
+            self.oracle.jobs[job.id] = Model(job.id, tenant, order, n)
 
     @precondition(lambda self: self.oracle.jobs)
     @rule(data=st.data(), times=REPLIES)
@@ -261,7 +268,10 @@ class Life(RuleBasedStateMachine):
         pipe.hgetall(redis_keys.CENSUS)
         for worker in ("w1", "w2"):
             pipe.smembers(redis_keys.HELD_JOBS + worker)
-        *records, queue, delayed, running, deadlines, expiry, parked, census, first, second = pipe.execute()
+        for key in MORE:
+            pipe.smembers(key)
+        *answers, first, second = (told := pipe.execute())[: -len(MORE)]
+        *records, queue, delayed, running, deadlines, expiry, parked, census = answers
 
         for job, record, events in zip(jobs, records[::2], records[1::2], strict=True):
             status, fence, crashes, version = record
@@ -278,6 +288,11 @@ class Life(RuleBasedStateMachine):
         assert set(expiry) == {job.id for job in jobs if job.status.is_over}
         assert first == {job.id for job in self.oracle.held_by("w1")}
         assert second == {job.id for job in self.oracle.held_by("w2")}
+        for place, members in zip(MORE.values(), told[-len(MORE) :], strict=True):
+            tenant, _, status = place.rpartition(":")
+            statuses = ACTIVE if status == "running" else (Status.QUEUED,)
+            here = [job for job in jobs if job.status in statuses and tenant in ("", job.tenant)]
+            assert members == {f"{job.id}:{i}" for job in here for i in range(1, job.n)}, place
         counted: Counter[str] = Counter()
         for name, number in census.items():
             counted[name.split()[0]] += int(number)

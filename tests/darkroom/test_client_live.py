@@ -289,3 +289,12 @@ def test_a_finished_job_is_rendered_in_another_strength(side, working, tmp_path)
     assert [(one.strength, one.content_type) for one in job.renders] == [(0, "image/png"), (0, "image/jpeg")]
     with Image.open(tmp_path / "photo.png") as picture, Image.open(io.BytesIO(side.do(job.input()))) as photo:
         assert picture.tobytes() == photo.tobytes()
+
+
+def test_several_edits_of_a_job_come_in_the_order_of_their_seeds(side, working):
+    with working(Step()):
+        job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=2, seed=7, n=3))
+        pictures = side.do(job.results())
+    assert [output.seed for output in job.outputs] == [7, 8, 9]
+    assert [len(picture) for picture in pictures] == [output.bytes for output in job.outputs]
+    assert job.output.sha256 == job.outputs[0].sha256

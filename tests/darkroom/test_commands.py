@@ -63,6 +63,15 @@ def test_a_part_of_a_photo_is_edited_alone(darkroom, working, tmp_path):  # noqa
     assert darkroom("edit", PHOTO, "x", "--box", "0,0,1,1", "--mask", PHOTO).exit_code == 2
 
 
+def test_several_edits_are_saved_with_their_numbers(darkroom, working, tmp_path):  # noqa: F811
+    with working(Step()):
+        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-n", "2", "-o", str(tmp_path / "grey.png"))
+    assert done.exit_code == 0, done.stderr
+    names = [str(tmp_path / f"grey-{number}.png") for number in (1, 2)]
+    assert done.stdout.splitlines() == [f"Saved {name}" for name in names]
+    assert all(Path(name).stat().st_size for name in names)
+
+
 def test_another_strength_of_a_job_is_saved(darkroom, working, job, tmp_path):  # noqa: F811
     saved = str(tmp_path / "half.jpg")
     assert darkroom("render", job, "--strength", "0.5", "-o", saved).exit_code == 3

@@ -40,10 +40,12 @@ class Working(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        renderer = Renderer(self.context)
-        while not self.over.is_set():
-            if not run_next(self.context):
-                renderer.make_next(0.02)
+        renderer = threading.Thread(target=Renderer(self.context).work, args=(self.over.is_set,))
+        renderer.start()
+        while not self.over.wait(0.02):
+            while run_next(self.context):
+                pass
+        renderer.join()
 
 
 def test_a_client_can_follow_the_page(settings, store, pictures, jpeg, tmp_path):

@@ -92,8 +92,9 @@ class Maintenance:
 
     def _close_book(self, job: Job) -> None:
         end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
-        output = asdict(job.output) if job.output else None
-        self.pictures.put_document(job.folder, "end.json", {**end, "output": output, "error": job.error})
+        outputs = [asdict(output.picture) for output in job.outputs]
+        told = {"output": next(iter(outputs), None), "outputs": outputs, "error": job.error}
+        self.pictures.put_document(job.folder, "end.json", {**end, **told})
         self.store.mark_end_written(job.id)
 
     def empty_trash(self) -> None:
