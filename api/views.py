@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from api.deps import Services
 from jobs.job import Job, Picture, Status
 from jobs.store.requests import QueuePosition
-from pipeline.catalogue import DEFAULT_MODEL, Card, Kind, Model, Source
+from pipeline.catalogue import DEFAULT_MODEL, SAMPLER_NAMES, Card, Kind, Model, Source
 
 
 class InputView(BaseModel):
@@ -368,7 +368,7 @@ def view_model(model: Model, card: Card) -> ModelView:
         id=model.id,
         summary=model.summary,
         made_of=MadeOfView(**asdict(model.made_of)),
-        sampler=model.sampler,
+        sampler=SAMPLER_NAMES[model.sampler],
         guidance=model.guidance,
         text_scale=card.text_scale if model.guidance == "text" else None,
         default=model.id == DEFAULT_MODEL,

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 Kind = Literal["text", "integer", "number", "choice"]
 Source = Literal["library", "ours"]
+SamplerId = Literal["ddim", "ddpm", "dpm++2m", "euler-ancestral"]
+SAMPLER_NAMES: dict[SamplerId, str] = {"ddim": "DDIM", "ddpm": "DDPM", "euler-ancestral": "Euler ancestral"}
 
 LARGEST_SEED = 2**53 - 1  #: the largest number that every reader of JSON has exactly
 DEFAULT_MODEL = "pix2pix-full"
@@ -131,6 +133,11 @@ class Parts:
     vae: Source
     unet: Source
 
+    @property
+    def is_library(self) -> bool:
+        """Whether the library's own pipeline runs the model."""
+        return {self.text_encoder, self.vae, self.unet} == {"library"}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -139,7 +146,7 @@ class Model:
     id: str
     summary: str
     made_of: Parts
-    sampler: str
+    sampler: SamplerId
     guidance: Literal["three-way", "text"]
     parameters: tuple[Parameter, ...] = field(repr=False)
 
@@ -166,7 +173,7 @@ MODELS = _catalogue(
             "pix2pix-base",
             "The reference: diffusers' own InstructPix2Pix pipeline.",
             Parts("library", "library", "library"),
-            "Euler ancestral",
+            "euler-ancestral",
             "three-way",
             COMMON + THREE_WAY,
         ),
@@ -174,7 +181,7 @@ MODELS = _catalogue(
             "pix2pix-full",
             "All networks written from scratch, sampled by DDIM or DPM-Solver++.",
             Parts("ours", "ours", "ours"),
-            "DDIM",
+            "ddim",
             "three-way",
             (*_with_steps(50), *THREE_WAY, SAMPLER),
         ),
@@ -182,7 +189,7 @@ MODELS = _catalogue(
             "pix2pix-full-no-ddim",
             "All networks written from scratch, sampled by DDPM.",
             Parts("ours", "ours", "ours"),
-            "DDPM",
+            "ddpm",
             "three-way",
             COMMON + THREE_WAY,
         ),
@@ -190,7 +197,7 @@ MODELS = _catalogue(
             "pix2pix-full-no-cfg-no-ddim",
             "All networks written from scratch, sampled by DDPM, guided by text alone.",
             Parts("ours", "ours", "ours"),
-            "DDPM",
+            "ddpm",
             "text",
             COMMON,
         ),
@@ -198,7 +205,7 @@ MODELS = _catalogue(
             "pix2pix-1",
             "Our UNet between the library's text encoder and VAE, guided by text alone.",
             Parts("library", "library", "ours"),
-            "DDPM",
+            "ddpm",
             "text",
             COMMON,
         ),
@@ -206,7 +213,7 @@ MODELS = _catalogue(
             "pix2pix-2",
             "Our UNet and VAE behind the library's text encoder, guided by text alone.",
             Parts("library", "ours", "ours"),
-            "DDPM",
+            "ddpm",
             "text",
             COMMON,
         ),
@@ -269,14 +276,11 @@ def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, An
             raise ParameterError(parameter.name, "is required")
         resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
     if given.get("resolution") is None and resolved["size"] != "auto":
-        resolved["resolution"] = "model"  # whoever asks for a square wants one
-    return _library_pair(resolved, given) if model_id == "pix2pix-base" else resolved
-
-
-def _library_pair(resolved: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The library turns image guidance off at `cfg_scale` 1, which is image scale 1: any other would be ignored."""
-    if resolved["cfg_scale"] != 1:
-        return resolved
-    if given.get("image_cfg_scale") is not None and resolved["image_cfg_scale"] != 1:
-        raise ParameterError("image_cfg_scale", "must be 1 in pix2pix-base when cfg_scale is 1: it has no effect there")
-    return {**resolved, "image_cfg_scale": 1.0}
+        resolved["resolution"] = "model"  # a square size asks for a square result
+    if model.made_of.is_library and resolved["cfg_scale"] == 1:
+        # The library turns image guidance off at this scale, as if the image scale were 1; any other has no effect.
+        if given.get("image_cfg_scale") is not None and resolved["image_cfg_scale"] != 1:
+            detail = f"must be 1 in {model_id} when cfg_scale is 1: it has no effect there"
+            raise ParameterError("image_cfg_scale", detail)
+        resolved["image_cfg_scale"] = 1.0
+    return resolved

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from pipeline.cache import TensorCache
 from pipeline.catalogue import Card
 from pipeline.denoise import predict
 from pipeline.engine import Engine
@@ -23,23 +24,25 @@ from pipeline.networks.vae import VAE
 from pipeline.schedule import Schedule
 from pipeline.weights import Network
 
-EDITS_WITHOUT = 20  # after which the copy in fp32 is freed
+EDITS_WITHOUT = 20  # edits that need no fp32 copy, after which it is freed
+TEXT_BYTES = 256 * 2**20  # prompts kept as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in fp32
+LATENT_BYTES = 64 * 2**20  # pictures kept as latents: 64 KiB each at 512 x 512
 
 if TYPE_CHECKING:
     from pipeline.library import Library
 
 
 class Checkpoint:
-    """A checkpoint's parts, each loaded when it is first asked for.
+    """A checkpoint's networks, each loaded on its first use, and the engine that edits share.
 
-    The library's modules use the tensors of our networks, so both together cost the memory of one. `compiled` has the
-    UNet compiled, on a GPU as CUDA graphs.
+    The library's modules use the tensors of our networks, so both together need the memory of one. `compiled`: PyTorch
+    compiles the UNet, on a GPU into CUDA graphs.
     """
 
     def __init__(self, files: Files, dtype: torch.dtype, device: torch.device, *, compiled: bool = False) -> None:
         self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
         self.precise = Precise(lambda: Checkpoint(files, torch.float32, device))
-        # what all edits share the device by
+        self.texts, self.latents = TensorCache(TEXT_BYTES), TensorCache(LATENT_BYTES)
         self.engine = Engine(lambda edits: predict(self.unet, edits), compiles=compiled)
 
     @classmethod
@@ -100,9 +103,11 @@ class Checkpoint:
         return vae.latent_channels, height // vae.factor, width // vae.factor
 
     def close(self) -> None:
-        """End the engine and free the weights, whoever still refers to the networks."""
+        """End the engine and free the weights, even if the networks are still referred to."""
         self.engine.close()
         self.precise.close()
+        self.texts.clear()
+        self.latents.clear()
         for network in self._loaded():
             network.to("meta")
         for part in ("library", "text_encoder", "vae", "unet"):
@@ -124,10 +129,10 @@ class Checkpoint:
 
 
 class Precise:
-    """A checkpoint once more in fp32, for edits that a narrower dtype is too narrow for: `with precise as checkpoint`.
+    """A second copy of a checkpoint in fp32, for edits that overflow a narrower dtype: `with precise as checkpoint`.
 
-    It doubles the memory that the weights take, or more. So it is loaded by the first edit that needs it, and freed
-    after so many that needed none; until then others may follow that need it, too.
+    It at least doubles the memory of the weights. Therefore the first edit that needs it loads it, and it is freed
+    after EDITS_WITHOUT edits that did not need it.
     """
 
     def __init__(self, load: Callable[[], Checkpoint]) -> None:
@@ -149,14 +154,14 @@ class Precise:
             self._users -= 1
 
     def spare(self) -> None:
-        """An edit needed none."""
+        """Count an edit that did not need the copy."""
         with self._lock:
             self._spared += 1
             if self._spared >= EDITS_WITHOUT and not self._users:
                 self._free()
 
     def close(self) -> None:
-        """Free it, whoever uses it."""
+        """Free the copy, even if it is in use."""
         with self._lock:
             self._free()
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.blending import blend
-from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, Parts, resolve
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, resolve
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
 from pipeline.engine import Ticket
@@ -26,7 +26,7 @@ from pipeline.fullsize import carry
 from pipeline.model import EditingModel
 from pipeline.networks.kernels import fastest_threads
 from pipeline.notes import Notes
-from pipeline.pictures import all_finite, as_rgb, fit, widened
+from pipeline.pictures import all_finite, as_rgb, fit, padded
 from pipeline.previews import PreviewMap, color_fields
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -34,7 +34,6 @@ DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
 MAX_ROWS = 3  # of an edit's pass through the UNet
 PROBE_SIDE = 32  # of the latents that threads are compared with
-LIBRARY_ALONE = Parts("library", "library", "library")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Pipeline:
     model: str
     checkpoint: Checkpoint = field(repr=False)
     previews: PreviewMap = field(repr=False)
-    own: EditingModel | None = field(repr=False)  # None where the library's pipeline does it all
+    editing_model: EditingModel | None = field(repr=False)  # None where the library's pipeline does it all
 
     @classmethod
     def load(
@@ -91,14 +90,14 @@ class Pipeline:
         _check_model(model)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled)
-        own = _own(loaded, model)
+        editing_model = _editing_model(loaded, model)
         previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), color_fields())
-        return cls(model, loaded, previews, own)
+        return cls(model, loaded, previews, editing_model)
 
     def with_model(self, model: str) -> "Pipeline":
         """Another model on the same checkpoint; they share their weights."""
         _check_model(model)
-        return Pipeline(model, self.checkpoint, self.previews, _own(self.checkpoint, model))
+        return Pipeline(model, self.checkpoint, self.previews, _editing_model(self.checkpoint, model))
 
     @property
     def card(self) -> Card:
@@ -156,7 +155,7 @@ class Pipeline:
             sampler=sampler,
         )
         upright = as_rgb(photo)
-        whole, inside = widened(upright)
+        whole, inside = padded(upright)
         picture = fit(whole, params["size"])
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
@@ -168,10 +167,10 @@ class Pipeline:
 
         work = MAX_ROWS * prod(self.checkpoint.latent_shape(picture.size))
         with self.checkpoint.engine.join(params["steps"], PRIORITIES[priority], on_wait, work=work) as ticket:
-            if self.own is None:
+            if self.editing_model is None:
                 edited = self._edit_with_library(ticket, picture, params, report, notes)
             else:
-                edited = self._edit(self.own, ticket, picture, params, report, notes)
+                edited = self._edit(self.editing_model, ticket, picture, params, report, notes)
         if params["resolution"] == "own":
             edited = carry(whole, picture, edited).crop(inside)
         else:
@@ -188,7 +187,7 @@ class Pipeline:
 
     def _edit(
         self,
-        own: EditingModel,
+        editing_model: EditingModel,
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
@@ -196,9 +195,9 @@ class Pipeline:
         notes: Notes,
     ) -> Image.Image:
         """The edit as the engine sees it: begin, steps, finish; what a narrow dtype spoils once more in fp32."""
-        edit = self._denoise(own, ticket.step, ticket, picture, params, report)
+        edit = self._denoise(editing_model, ticket.step, ticket, picture, params, report)
         try:
-            finished = ticket.run(partial(own.finish, edit))
+            finished = ticket.run(partial(editing_model.finish, edit))
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise
@@ -216,7 +215,7 @@ class Pipeline:
 
     def _denoise_alone(
         self,
-        own: EditingModel,
+        editing_model: EditingModel,
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
@@ -226,20 +225,20 @@ class Pipeline:
 
         def step(edit: Denoising) -> None:
             ticket.remaining = edit.steps - edit.step
-            ticket.run(partial(advance, own.unet, [edit]))
+            ticket.run(partial(advance, editing_model.unet, [edit]))
 
-        return self._denoise(own, step, ticket, picture, params, report)
+        return self._denoise(editing_model, step, ticket, picture, params, report)
 
     def _denoise(
         self,
-        own: EditingModel,
+        editing_model: EditingModel,
         step: Callable[[Denoising], None],
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
         report: OnPrediction,
     ) -> Denoising:
-        edit = ticket.run(partial(own.begin, picture, params))
+        edit = ticket.run(partial(editing_model.begin, picture, params))
         while not edit.finished:
             step(edit)
             report(edit.step, edit.predicted[0], edit.x[0])
@@ -274,8 +273,6 @@ class Pipeline:
     def close(self) -> None:
         """Refuse all further edits, of every model on this checkpoint, and free its weights."""
         self.checkpoint.close()
-        if self.own is not None:
-            self.own.forget()
 
     def fastest_threads(self, at_most: int) -> int:
         """How many threads make this checkpoint's UNet fastest, measured; 1 on a GPU, which needs no more."""
@@ -310,9 +307,9 @@ def _check_model(model: str) -> None:
         raise PipelineError(f"must be one of {', '.join(MODELS)}", field="model")
 
 
-def _own(checkpoint: Checkpoint, model: str) -> EditingModel | None:
+def _editing_model(checkpoint: Checkpoint, model: str) -> EditingModel | None:
     """What a model needs beside the library's own pipeline, which is loaded here if the model is that."""
-    if MODELS[model].made_of == LIBRARY_ALONE:
+    if MODELS[model].made_of.is_library:
         _ = checkpoint.library
         return None
     return EditingModel.of(checkpoint, MODELS[model])

@@ -1,4 +1,9 @@
-"""The library's own InstructPix2Pix: diffusers' modules, loaded once, and its pipeline run over them for one edit."""
+"""The reference: diffusers' own InstructPix2Pix pipeline, with two departures from plain use.
+
+Its modules use the weights of our networks, because a worker serves all models: for Stable Diffusion 1.5 a second copy
+would take another 4.3 GB in fp32 (1,066 million weights). Its UNet and VAE compute on the engine's thread, because the
+engine alone owns the device, and gives its turns to edits by priority.
+"""
 
 import threading
 from collections.abc import Callable
@@ -25,17 +30,17 @@ from pipeline.weights import lend
 
 # (finished steps, predicted clean latents (C, h, w), latents with their noise)
 OnPrediction = Callable[[int, Tensor, Tensor], None]
-Run = Callable[[Callable[[], Any]], Any]  # calls a function, perhaps elsewhere, and returns what it returns
+Run = Callable[[Callable[[], Any]], Any]  # calls a function on the engine's thread and returns its result
 
 LAST_TRAIN_STEP = 999
-PROMPT_LOCK = threading.Lock()  # the tokenizer keeps settings that each call changes
+PROMPT_LOCK = threading.Lock()  # the tokenizer changes its own settings in each call
 
 
 class Schedule(EulerAncestralDiscreteScheduler):
-    """Euler ancestral that can start part of the way down (SDEdit, Meng et al. 2021) and remembers its prediction.
+    """Euler ancestral that can start from a lower noise level (SDEdit, Meng et al. 2021) and keeps its prediction.
 
-    At temperature 1 every number is the library's. Lower, all steps are spread evenly from round(999 x temperature)
-    down to 0, and the latents are expected to carry that level of noise already.
+    At temperature 1 every number is the library's. At a lower temperature the steps are spread evenly from
+    round(999 x temperature) down to 0, and the latents must already have that level of noise.
     """
 
     temperature: float = 1.0
@@ -68,17 +73,9 @@ class Schedule(EulerAncestralDiscreteScheduler):
         return stepped
 
 
-class _InstructPix2Pix(StableDiffusionInstructPix2PixPipeline):
-    """The library's pipeline, its prompts encoded one at a time."""
-
-    def _encode_prompt(self, *args: Any, **kwargs: Any) -> Tensor:
-        with PROMPT_LOCK:
-            return super()._encode_prompt(*args, **kwargs)
-
-
 @dataclass(frozen=True)
 class Library:
-    """The library's modules of one checkpoint. They hold no state between calls, so threads may share them."""
+    """The library's modules of one checkpoint. Threads may share them, because they keep no state between calls."""
 
     tokenizer: Any
     text_encoder: Any
@@ -91,7 +88,7 @@ class Library:
     def load(
         cls, files: Files, device: torch.device, *, text_encoder: nn.Module, vae: nn.Module, unet: nn.Module
     ) -> "Library":
-        """The modules of a checkpoint, on the weights of our networks.
+        """Make the library's modules on the weights of our networks.
 
         Raises:
             PipelineError: they cannot be made from its files.
@@ -118,7 +115,7 @@ class Library:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels to a latent pixel, along one side."""
+        """Pixels per latent pixel, along one side."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @torch.no_grad()
@@ -141,7 +138,7 @@ class Library:
     def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction, run: Run) -> Image.Image:
         """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters.
 
-        The loop is the library's, in the caller's thread; `run` is given each call of the UNet and the VAE.
+        The loop is the library's and runs in the caller's thread. `run` gets each call of a network.
         """
         schedule = self._schedule(params["temperature"])
         generator = torch.Generator().manual_seed(params["seed"])
@@ -152,12 +149,12 @@ class Library:
             return {}
 
         return self._pipeline(schedule, run)(
-            prompt=params["prompt"],
+            prompt_embeds=run(partial(self.encode_prompt, params["prompt"])),
+            negative_prompt_embeds=run(partial(self.encode_prompt, params["negative_prompt"] or "")),
             image=picture,
             num_inference_steps=params["steps"],
             guidance_scale=params["cfg_scale"],
             image_guidance_scale=params["image_cfg_scale"],
-            negative_prompt=params["negative_prompt"] or None,
             generator=generator,
             latents=self._noised(picture, schedule, params["steps"], generator, run),
             callback_on_step_end=after_step,
@@ -166,7 +163,7 @@ class Library:
     def _noised(
         self, picture: Image.Image, schedule: Schedule, steps: int, generator: torch.Generator, run: Run
     ) -> Tensor | None:
-        """The picture's latents under the schedule's first level of noise; None where noise alone is the start."""
+        """The picture's latents at the schedule's first noise level. None: the edit starts from noise alone."""
         if schedule.temperature == 1:
             return None
         schedule.set_timesteps(steps)
@@ -179,12 +176,12 @@ class Library:
         schedule.temperature = temperature
         return schedule
 
-    def _pipeline(self, schedule: Schedule, run: Run) -> _InstructPix2Pix:
-        pipe = _InstructPix2Pix(
-            vae=_Elsewhere(self.vae, run),
+    def _pipeline(self, schedule: Schedule, run: Run) -> StableDiffusionInstructPix2PixPipeline:
+        pipe = StableDiffusionInstructPix2PixPipeline(
+            vae=_OnEngine(self.vae, run),
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
-            unet=_Elsewhere(self.unet, run),
+            unet=_OnEngine(self.unet, run),
             scheduler=schedule,
             safety_checker=None,
             feature_extractor=None,
@@ -196,7 +193,7 @@ class Library:
 
 @dataclass(frozen=True)
 class LibraryAutoencoder:
-    """The library's VAE with the two verbs of ours; latents unscaled."""
+    """The library's VAE with the interface of ours: unscaled latents."""
 
     vae: Any
 
@@ -210,15 +207,15 @@ class LibraryAutoencoder:
 
 
 def _count_positions(module: nn.Module, device: torch.device) -> None:
-    """Fill in a text encoder's position numbers, the one buffer that is no weight and in no file."""
+    """Fill in a text encoder's position ids, the one buffer that no checkpoint stores."""
     for part in module.modules():
         for name, buffer in list(part.named_buffers(recurse=False)):
             if buffer.is_meta:
                 part.register_buffer(name, torch.arange(buffer.shape[-1], device=device)[None], persistent=False)
 
 
-class _Elsewhere:
-    """A module of the library whose work is done where `run` says; all else is the module's own."""
+class _OnEngine:
+    """A module of the library whose calls `run` makes. All other attributes are the module's own."""
 
     def __init__(self, module: Any, run: Run) -> None:
         self._module, self._run = module, run
@@ -227,13 +224,13 @@ class _Elsewhere:
         return getattr(self._module, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._module, *self._fitting(args), **kwargs))
+        return self._run(partial(self._module, *self._in_dtype(args), **kwargs))
 
     def encode(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._module.encode, *self._fitting(args), **kwargs))
+        return self._run(partial(self._module.encode, *self._in_dtype(args), **kwargs))
 
     def decode(self, *args: Any, **kwargs: Any) -> Any:
-        return self._run(partial(self._decode, *self._fitting(args), **kwargs))
+        return self._run(partial(self._decode, *self._in_dtype(args), **kwargs))
 
     def _decode(self, *args: Any, **kwargs: Any) -> Any:
         decoded = self._module.decode(*args, **kwargs)
@@ -241,6 +238,6 @@ class _Elsewhere:
             raise NotFinite
         return decoded
 
-    def _fitting(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments, the first in the module's dtype: the VAE's may be wider than the UNet's."""
+    def _in_dtype(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments, with the first in the module's dtype: the VAE's may be wider than the UNet's."""
         return (args[0].to(self._module.dtype), *args[1:])

@@ -1,15 +1,16 @@
-"""One of the models that run on our UNet: which parts it is made of, and how an edit begins and ends with them."""
+"""A model that runs on our UNet: its networks, and how an edit begins and ends with them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.catalogue import Model
+from pipeline.cache import TensorCache
+from pipeline.catalogue import Model, Parts
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, concat_texts
 from pipeline.errors import NotFinite
@@ -18,9 +19,6 @@ from pipeline.networks.unet import TextStates, UNet
 from pipeline.pictures import all_finite, to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
-
-PROMPTS_KEPT, PICTURES_KEPT = 32, 16  # their keys and values, and their latents, for edits to come
-SAMPLER_IDS = {"DDIM": "ddim", "DDPM": "ddpm"}  # the catalogue's words for a model's own sampler
 
 
 class Autoencoder(Protocol):
@@ -33,7 +31,7 @@ class Autoencoder(Protocol):
 
 @dataclass(frozen=True)
 class EditingModel:
-    """Everything that an edit needs but the loop. Threads may share it."""
+    """Everything that an edit needs except the loop. Threads may share it."""
 
     unet: UNet
     vae: Autoencoder
@@ -44,16 +42,13 @@ class EditingModel:
     sampler: str
     text_scale: float | None  # of text guidance, fixed; None for three-way guidance, whose scales are parameters
     device: torch.device
-    _texts: Callable[[str], TextStates] = field(init=False, repr=False)
-    _latents: Callable[[tuple[int, int], bytes], Tensor] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_texts", lru_cache(PROMPTS_KEPT)(self._read_prompt))
-        object.__setattr__(self, "_latents", lru_cache(PICTURES_KEPT)(self._encode_picture))
+    sources: Parts  # whose networks these are: the caches hold what each of them has made
+    texts: TensorCache
+    latents: TensorCache
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, model: Model) -> "EditingModel":
-        """The catalogue's model on a checkpoint, loading those parts that are not loaded yet."""
+        """Make a model of the catalogue from a checkpoint. Loads the networks that are not loaded yet."""
         parts = model.made_of
         library = checkpoint.library if "library" in (parts.text_encoder, parts.vae) else None
         vae = library.autoencoder if library and parts.vae == "library" else checkpoint.vae
@@ -65,18 +60,21 @@ class EditingModel:
             vae_dtype=next(checkpoint.vae.parameters()).dtype,
             scaling=checkpoint.vae.config.scaling_factor,
             schedule=checkpoint.schedule,
-            sampler=SAMPLER_IDS[model.sampler],
+            sampler=model.sampler,
             text_scale=checkpoint.card.text_scale if model.guidance == "text" else None,
             device=checkpoint.device,
+            sources=parts,
+            texts=checkpoint.texts,
+            latents=checkpoint.latents,
         )
 
     @torch.inference_mode()
     def begin(self, picture: Image.Image, params: dict[str, Any]) -> Denoising:
-        """The edit of an RGB picture, its sides multiples of the VAE's factor, with all of the model's parameters."""
+        """Begin to edit an RGB picture, its sides multiples of the VAE's factor, with all of the model's parameters."""
         guidance = self._guidance(params)
         negative = params["negative_prompt"] or ""
-        texts = [self._texts(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
-        latents = self._latents(picture.size, picture.tobytes())
+        texts = [self._read_prompt(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
+        latents = self._encode_picture(picture)
         sampler = SAMPLERS[params.get("sampler") or self.sampler]
         table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
         generator = torch.Generator().manual_seed(params["seed"])
@@ -85,35 +83,30 @@ class EditingModel:
 
     @torch.inference_mode()
     def finish(self, edit: Denoising) -> Image.Image:
-        """The picture in a finished edit's latents.
+        """Decode the picture of a finished edit.
 
         Raises:
-            NotFinite: there is none, for latents or pixels are not finite.
+            NotFinite: latents or pixels are not finite.
         """
         pixels = self.vae.decode((edit.x / self.scaling).to(self.vae_dtype))[0]
         if not all_finite(pixels):
             raise NotFinite
         return to_picture(pixels)
 
-    def forget(self) -> None:
-        """Keep no prompt and no picture."""
-        self._texts.cache_clear()  # type: ignore[attr-defined]
-        self._latents.cache_clear()  # type: ignore[attr-defined]
-
     def _guidance(self, params: dict[str, Any]) -> Guidance:
         if self.text_scale is not None:
             return text_only(self.text_scale)
         return three_way(params["cfg_scale"], params["image_cfg_scale"])
 
-    @torch.inference_mode()
     def _read_prompt(self, prompt: str) -> TextStates:
-        return self.unet.read(self.encode_prompt(prompt))
+        key = (self.sources.text_encoder, prompt)
+        return self.texts.get(key, lambda: self.unet.read(self.encode_prompt(prompt)))
 
-    @torch.inference_mode()
-    def _encode_picture(self, size: tuple[int, int], pixels: bytes) -> Tensor:
+    def _encode_picture(self, picture: Image.Image) -> Tensor:
         """Latents (1, C, h, w) in fp32."""
-        picture = to_tensor(Image.frombytes("RGB", size, pixels))
-        return self.vae.encode(picture.to(self.device, self.vae_dtype)).float()
+        key = (self.sources.vae, picture.size, sha256(picture.tobytes()).digest())
+        pixels = to_tensor(picture).to(self.device, self.vae_dtype)
+        return self.latents.get(key, lambda: self.vae.encode(pixels).float())
 
 
 def _encoder(checkpoint: Checkpoint) -> Callable[[str], Tensor]:

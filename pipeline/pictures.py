@@ -53,7 +53,7 @@ def working_size(width: int, height: int) -> tuple[int, int]:
     return (long, short) if width > height else (short, long)
 
 
-def widened(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
+def padded(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
     """A picture that the networks can take, and where the given one is in it: (left, upper, right, lower).
 
     One longer than `LONGEST_SHAPE` lies in the middle of a wider one, between repetitions of its borders.

@@ -290,7 +290,7 @@ def test_batches_grow_as_long_as_that_pays(seconds_a_row, best):
 @pytest.mark.parametrize("most_steps", [9, pytest.param(60, marks=pytest.mark.slow)])
 def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alone(base, photo, most_steps):
     """The real networks: models, samplers, scales, steps and seeds all differ, and every sixth is cancelled."""
-    models = [base.with_model(model).own for model in MODELS if model != "pix2pix-base"]
+    models = [base.with_model(model).editing_model for model in MODELS if model != "pix2pix-base"]
     small = photo.resize((64, 64), Image.Resampling.LANCZOS)
     engine = base.checkpoint.engine
 

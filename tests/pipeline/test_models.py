@@ -162,7 +162,7 @@ def test_all_models_of_a_checkpoint_hold_its_weights_once(models):
     ours = [checkpoint.unet, checkpoint.vae, checkpoint.text_encoder]
     addresses = [{p.data_ptr() for module in side for p in module.parameters()} for side in (library, ours)]
     assert addresses[0] == addresses[1]
-    assert {pipe.own.unet for pipe in models.values() if pipe.own} == {checkpoint.unet}
+    assert {pipe.editing_model.unet for pipe in models.values() if pipe.editing_model} == {checkpoint.unet}
 
 
 def test_six_models_in_one_process_take_the_memory_of_one(fresh):
@@ -189,6 +189,7 @@ def test_loading_prints_nothing(fresh):
 
 def test_half_precision_files_are_computed_in_fp32_and_bfloat16_is_near(models, edit, photo):
     half = Pipeline.load(MICRO, model="pix2pix-full", dtype="bfloat16")
-    assert (models["pix2pix-full"].own.unet.dtype, half.own.unet.dtype) == (torch.float32, torch.bfloat16)
+    assert models["pix2pix-full"].editing_model.unet.dtype == torch.float32
+    assert half.editing_model.unet.dtype == torch.bfloat16
     rounded = pixels(half.edit(photo, "make it sunset", seed=1, **QUICK))
     assert 0 < np.abs(edit("pix2pix-full", "make it sunset") - rounded).mean() < 6

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.pictures import AREA, UNIT, as_rgb, fit, to_picture, to_tensor, widened, working_size
+from pipeline.pictures import AREA, UNIT, as_rgb, fit, padded, to_picture, to_tensor, working_size
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 EXIF_ORIENTATION = 0x0112
@@ -76,10 +76,10 @@ def test_the_working_size_has_the_photos_proportions_and_about_the_models_area()
 
 def test_what_is_too_long_for_the_networks_lies_in_a_wider_picture_whole():
     long = Image.effect_noise((900, 30), 80).convert("RGB")
-    whole, inside = widened(long)
+    whole, inside = padded(long)
     assert whole.size == (900, 113)
     assert whole.crop(inside) == long
-    assert widened(whole.crop((0, 0, 800, 100)))[1] == (0, 0, 800, 100)
+    assert padded(whole.crop((0, 0, 800, 100)))[1] == (0, 0, 800, 100)
 
 
 def test_a_square_size_squeezes_and_auto_keeps_proportions():
