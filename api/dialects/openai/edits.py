@@ -84,10 +84,10 @@ async def read_edit(request: Request) -> list[Part]:
     fields = strict_json.loads(await request.body())
     if not isinstance(fields, dict):
         raise lacking("body", "must be a JSON object")
-    return services_of(fields)
+    return parts_of(fields)
 
 
-def services_of(fields: Mapping[str, Any]) -> list[Part]:
+def parts_of(fields: Mapping[str, Any]) -> list[Part]:
     """JSON's fields, lists entry by entry, as a form has them."""
     return [(name, one) for name, value in fields.items() for one in (value if isinstance(value, list) else [value])]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from api import strict_json
 from api.dialects.native import Native, Problem
-from api.dialects.openai.edits import services_of, understood
+from api.dialects.openai.edits import parts_of, understood
 from api.dialects.openai.errors import lacking
 from api.dialects.openai.ids import native_id
 
@@ -68,7 +68,7 @@ def _request(custom_id: str, line: Any, known: set[str], models: list[dict[str, 
         raise lacking("custom_id", "must be text of at most 512 characters that no line before has")
     if (line.get("method"), line.get("url")) != ("POST", ENDPOINT):
         raise lacking("url", f"must be {ENDPOINT}, and the method POST")
-    edit = understood(services_of(line["body"]), models)
+    edit = understood(parts_of(line["body"]), models)
     if edit.n != 1 or edit.stream:
         raise lacking("n" if edit.n != 1 else "stream", "has no other value than its usual one in a batch")
     return {name: value for name, value in edit.jobs()[0].items() if value is not None}
