@@ -9,17 +9,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from jobs import redis_keys
+from jobs.connections import connect_async
 from jobs.errors import TooManyStreams
 from jobs.scripts import reaching_redis
 
 log = logging.getLogger(__name__)
 
 LONGEST_SLEEP = 60.0  #: seconds after which a waiter looks for itself
+MOST_READS = 16  #: of streams at a time
 PING = 10.0  #: seconds of silence after which Redis is asked whether the subscription still stands
+MOST_READS = 16  #: of streams at a time
 BATCH = 50  #: events read at a time, so that a slow reader holds little
 
 
@@ -38,11 +40,9 @@ class Subscriptions:
 
     def __init__(self, url: str, *, timeout: float) -> None:
         options: dict[str, Any] = {"decode_responses": True, "socket_connect_timeout": timeout}
-        self._channel = redis.asyncio.Redis.from_url(url, **options)
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url, max_connections=16, timeout=timeout, socket_timeout=timeout, **options
-        )
-        self._streams: Any = redis.asyncio.Redis.from_pool(pool)
+        self._channel = connect_async(url, **options)
+        self._streams = connect_async(url, socket_timeout=timeout, **options)
+        self._reads = asyncio.Semaphore(MOST_READS)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self.leaving = False  #: this process is to end, so nobody is to wait any longer
 
@@ -93,15 +93,17 @@ class Subscriptions:
             RecordsUnavailable
         """
         with reaching_redis():
-            entries = await self._streams.xrange(stream, f"({after}", "+", BATCH)
+            async with self._reads:
+                entries = await self._streams.xrange(stream, f"({after}", "+", BATCH)
         return [Event(key, entry["type"], entry.get("job"), json.loads(entry["data"])) for key, entry in entries]
 
     async def bounds(self, stream: str) -> tuple[str, str]:
         """The first id that a stream still has, `0-0` if it has dropped none, and its latest."""
         with reaching_redis():
-            if not await self._streams.exists(stream):
-                return "0-0", "0-0"
-            facts = await self._streams.xinfo_stream(stream)
+            async with self._reads:
+                if not await self._streams.exists(stream):
+                    return "0-0", "0-0"
+                facts = await self._streams.xinfo_stream(stream)
         whole = facts["entries-added"] == facts["length"] or not facts["first-entry"]
         return "0-0" if whole else facts["first-entry"][0], facts["last-generated-id"]
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import ClusterCrossSlotError, MovedError, OutOfMemoryError, RedisError, ResponseError
 
 from jobs import redis_keys
+from jobs.connections import IN_CLUSTER
 from jobs.errors import QueueFull, RecordsUnavailable, ScriptFailed
 from jobs.job import MAX_EDITS
 
@@ -68,12 +69,19 @@ def reaching_redis(script: str = "") -> Iterator[None]:
     except OutOfMemoryError as error:
         raise QueueFull("The record store is full; nothing was accepted.", retry_after=30) from error
     except ResponseError as error:
+        if is_of_cluster(error):
+            raise RecordsUnavailable(f"{IN_CLUSTER}.") from error
         if is_fault_of_script(error):
             log.exception("the script %s failed", script)
             raise ScriptFailed("It has been logged.") from error
         raise RecordsUnavailable("The job records (Redis) do not answer.") from error
     except (RedisError, OSError) as error:
         raise RecordsUnavailable("The job records (Redis) do not answer.") from error
+
+
+def is_of_cluster(error: ResponseError) -> bool:
+    """Whether a node of a Redis Cluster refuses what lies on another one."""
+    return isinstance(error, MovedError | ClusterCrossSlotError) or "cluster node" in str(error)
 
 
 def is_fault_of_script(error: ResponseError) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.connections import SCHEME, Group
+
 LOCAL_SECRET = "darkroom-local"  # noqa: S105 - the value that production refuses
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
@@ -143,6 +145,16 @@ class Settings(BaseSettings):
             raise ValueError("ADMIN_KEY still has its default value: set it, or empty it, in production")
         if self.auth == "off":
             raise ValueError("AUTH is off: set AUTH=on in production")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_unreadable_group(self) -> Self:
+        for name in ("redis_url", "broker_url"):
+            try:
+                if (url := getattr(self, name) or "").startswith(SCHEME):
+                    Group.of(url)
+            except ValueError as error:
+                raise ValueError(f"{name.upper()} cannot be read: {error}") from error
         return self
 
     @model_validator(mode="after")

@@ -4,9 +4,9 @@ import logging
 import ssl
 from typing import Any
 
-import redis
 from celery import Celery
 
+from jobs.connections import SCHEME, Group, connect
 from jobs.scripts import reaching_redis
 from jobs.settings import Settings
 from jobs.store import JobStore
@@ -20,7 +20,8 @@ TASK = "darkroom.work"
 
 def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
     """Celery as both tiers use it: no results, no events, nothing delayed; waits at most `timeout` s for the broker."""
-    app = Celery("darkroom", broker=settings.broker, set_as_current=False)
+    group = Group.of(settings.broker) if settings.broker.startswith(SCHEME) else None
+    app = Celery("darkroom", broker=group.broker if group else settings.broker, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
@@ -48,6 +49,7 @@ def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
             "socket_connect_timeout": min(timeout, 3.0),
             "socket_keepalive": True,
             "health_check_interval": 10,
+            **({"master_name": group.name, "sentinel_kwargs": {"password": group.sentinel_password}} if group else {}),
         },
     )
     return app
@@ -69,9 +71,7 @@ class Wakeups:
     @classmethod
     def connect(cls, settings: Settings, store: JobStore, *, timeout: float) -> "Wakeups":
         """Wakeups over the settings' broker."""
-        broker = redis.Redis.from_url(
-            settings.broker, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout
-        )
+        broker = connect(settings.broker, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout)
         return cls(celery_app(settings, timeout=timeout), store, broker)
 
     def top_up(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from celery import Celery, signals
 
 from jobs import logs, traces
+from jobs.connections import ClusterRefused, refuse_cluster
 from jobs.errors import Unavailable
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -123,10 +124,12 @@ def load_context(settings: Settings) -> WorkerContext:
 
     Raises:
         CredentialsError: outputs must be signed, but the signer cannot be loaded.
+        ClusterRefused: Redis is a cluster.
     """
     signer = load_signer(settings)
     editors = load_editors(settings)
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
+    refuse_cluster(store.redis)
     about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     about |= {"version": version(), "started_ms": time.time_ns() // 1_000_000}
     if signer:
@@ -184,7 +187,7 @@ def main() -> None:
     traces.set_up("worker")
     try:
         context = load_context(settings)
-    except CredentialsError as error:
+    except (CredentialsError, ClusterRefused) as error:
         raise SystemExit(str(error)) from error
     worker = Worker(context, settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Self
 
-import redis
-
+from jobs.connections import connect
 from jobs.job import Job
 from jobs.retries import RedisRetry
 from jobs.scripts import SCRIPTS, reaching_redis, script_source
@@ -45,7 +44,7 @@ class StoreBase:
     @classmethod
     def connect(cls, url: str, *, timeout: float) -> Self:
         """A store on the Redis at `url`; connecting and each answer may take `timeout` seconds, tried twice."""
-        client = redis.Redis.from_url(
+        client = connect(
             url,
             decode_responses=True,
             socket_timeout=timeout,

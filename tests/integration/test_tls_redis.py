@@ -52,10 +52,15 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def behind_tls(port: int, certificate: Path, key: Path) -> Iterator[int]:
-    """A port that ends TLS before another one; our Valkey was built without."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+def behind_tls(port: int, certificate: Path, key: Path, *, clients: Path | None = None) -> Iterator[int]:
+    """A port that ends TLS before another one; our Valkey was built without.
+
+    `clients`: who vouches for the certificates that clients have to show.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
     context.load_cert_chain(certificate, key)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
     opened: queue.Queue[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,6 +107,18 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_for_records_and_wake_u
     broker = celery_app(settings.model_copy(update={"redis_url": bare_url}))
     with broker.connection() as connection, pytest.raises(RedisConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
         connection.channel().client.ping()
+
+
+def test_a_client_certificate_is_shown_by_records_and_wake_ups_alike(settings, valkey, tmp_path):
+    certificate, key = write_certificate(tmp_path)
+    with behind_tls(valkey.port, certificate, key, clients=certificate) as port:
+        vouched = f"rediss://:{valkey.password}@127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+        with pytest.raises(RecordsUnavailable):
+            JobStore.connect(vouched, timeout=2).queue()
+        shown = f"{vouched}&ssl_certfile={certificate}&ssl_keyfile={key}"
+        JobStore.connect(shown, timeout=5).queue()
+        with celery_app(settings.model_copy(update={"redis_url": shown})).connection() as connection:
+            assert connection.channel().client.ping()
 
 
 def test_web_tier_worker_keeper_broker_and_subscription_all_speak_tls(safe, tmp_path):

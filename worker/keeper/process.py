@@ -16,6 +16,7 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 
 from jobs import logs, traces
+from jobs.connections import ClusterRefused, refuse_cluster
 from jobs.errors import Unavailable
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -120,6 +121,10 @@ def main() -> None:
     logs.set_up(settings.log_format)
     traces.set_up("keeper")
     store = JobStore.connect(settings.redis_url, timeout=5)
+    try:
+        refuse_cluster(store.redis)
+    except ClusterRefused as error:
+        raise SystemExit(str(error)) from error
     pictures = PictureStore.connect(settings, timeout=10)
     registry = registry_of("keeper", pictures)
     metrics = KeeperMetrics(registry)

@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-import redis.asyncio
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from jobs import logs, predictions, redis_keys, traces
+from jobs.connections import connect_async
 from jobs.errors import Unavailable
 from jobs.fetch import Answer, Fetcher, FetchError
 from jobs.links import Links
@@ -124,7 +124,7 @@ class WebhookSender:
             with suppress(RedisError, OSError):
                 url = self.settings.redis_url
                 async with (
-                    redis.asyncio.Redis.from_url(url, socket_connect_timeout=5) as client,
+                    connect_async(url, socket_connect_timeout=5) as client,
                     client.pubsub() as bell,
                 ):
                     await bell.subscribe(redis_keys.OUTBOX_WAKE)

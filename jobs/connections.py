@@ -1,0 +1,100 @@
+"""Connections to Redis: to one server, or to whichever of several is the primary, as Sentinel knows it.
+
+One server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://` for TLS; what redis-py takes behind a `?`, such
+as `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`, counts.
+
+Sentinel: `sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT],.../NAME[/DB]`, where NAME is the primary's and the
+password the servers'. Sentinels with a password of their own: `?password=...`.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.exceptions import RedisError
+from redis.sentinel import Sentinel
+
+SCHEME = "sentinel://"
+SENTINEL_PORT = 26379
+IN_CLUSTER = "REDIS_URL leads to a Redis Cluster: transitions of a job touch several keys, so it has to be one server"
+
+
+class ClusterRefused(Exception):
+    """The server is a node of a Redis Cluster, which cannot run our scripts."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A primary and its replicas, whom sentinels watch."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    name: str
+    db: int
+    username: str | None
+    password: str | None
+    sentinel_password: str | None
+
+    @classmethod
+    def of(cls, url: str) -> "Group":
+        """
+        Raises:
+            ValueError: the address lacks a part, or is none.
+        """
+        parts = urlsplit(url)
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        username, _, password = credentials.partition(":")
+        name, _, db = parts.path.strip("/").partition("/")
+        if not name or not all(host.partition(":")[0] for host in hosts.split(",")):
+            raise ValueError("it is not sentinel://HOST:PORT,HOST:PORT/NAME")
+        sentinels = tuple(
+            (host, int(port or SENTINEL_PORT)) for host, _, port in (each.partition(":") for each in hosts.split(","))
+        )
+        own = parse_qs(parts.query).get("password", [None])[0]
+        return cls(sentinels, name, int(db or 0), unquote(username) or None, unquote(password) or None, own)
+
+    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What a connection to the servers is made with."""
+        return {**given, "db": self.db, "username": self.username, "password": self.password}
+
+    def of_sentinels(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What a connection to a sentinel is made with."""
+        times = {name: value for name, value in given.items() if name.startswith("socket_")}
+        return {**times, "password": self.sentinel_password}
+
+    @property
+    def broker(self) -> str:
+        """The address as Celery has it, each sentinel with the servers' password."""
+        return ";".join(f"sentinel://{self._quoted}{host}:{port}/{self.db}" for host, port in self.sentinels)
+
+    @property
+    def _quoted(self) -> str:
+        return f"{quote(self.username or '')}:{quote(self.password, safe='')}@" if self.password else ""
+
+
+def connect(url: str, **options: Any) -> Any:
+    """A client of redis-py; nothing is contacted before its first command."""
+    if not url.startswith(SCHEME):
+        return redis.Redis.from_url(url, **options)
+    group = Group.of(url)
+    watchers = Sentinel(group.sentinels, sentinel_kwargs=group.of_sentinels(options), **group.options(options))
+    return watchers.master_for(group.name)
+
+
+def connect_async(url: str, **options: Any) -> Any:
+    """The same for asyncio."""
+    if not url.startswith(SCHEME):
+        return redis.asyncio.Redis.from_url(url, **options)
+    group = Group.of(url)
+    watchers = AsyncSentinel(group.sentinels, sentinel_kwargs=group.of_sentinels(options), **group.options(options))
+    return watchers.master_for(group.name)
+
+
+def refuse_cluster(client: Any) -> None:
+    """Raises ClusterRefused for a node of a cluster; a server that does not answer may yet be a right one."""
+    with suppress(RedisError, OSError):
+        if client.info("cluster").get("cluster_enabled"):
+            raise ClusterRefused(IN_CLUSTER)
