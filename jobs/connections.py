@@ -56,14 +56,12 @@ class Group:
         own = parse_qs(parts.query).get("password", [None])[0]
         return cls(sentinels, name, int(db or 0), unquote(username) or None, unquote(password) or None, own)
 
-    def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What a connection to the servers is made with."""
-        return {**given, "db": self.db, "username": self.username, "password": self.password}
-
-    def of_sentinels(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What a connection to a sentinel is made with."""
-        times = {name: value for name, value in given.items() if name.startswith("socket_")}
-        return {**times, "password": self.sentinel_password}
+    def primary(self, sentinel: Any, options: dict[str, Any]) -> Any:
+        """A client of the primary, made by one of redis-py's two `Sentinel` classes with the options of a client."""
+        times = {name: value for name, value in options.items() if name.startswith("socket_")}
+        own = {"db": self.db, "username": self.username, "password": self.password}
+        watching = {**times, "password": self.sentinel_password}
+        return sentinel(self.sentinels, sentinel_kwargs=watching, **options, **own).master_for(self.name)
 
     @property
     def broker(self) -> str:
@@ -77,20 +75,16 @@ class Group:
 
 def connect(url: str, **options: Any) -> Any:
     """A client of redis-py; nothing is contacted before its first command."""
-    if not url.startswith(SCHEME):
-        return redis.Redis.from_url(url, **options)
-    group = Group.of(url)
-    watchers = Sentinel(group.sentinels, sentinel_kwargs=group.of_sentinels(options), **group.options(options))
-    return watchers.master_for(group.name)
+    if url.startswith(SCHEME):
+        return Group.of(url).primary(Sentinel, options)
+    return redis.Redis.from_url(url, **options)
 
 
 def connect_async(url: str, **options: Any) -> Any:
     """The same for asyncio."""
-    if not url.startswith(SCHEME):
-        return redis.asyncio.Redis.from_url(url, **options)
-    group = Group.of(url)
-    watchers = AsyncSentinel(group.sentinels, sentinel_kwargs=group.of_sentinels(options), **group.options(options))
-    return watchers.master_for(group.name)
+    if url.startswith(SCHEME):
+        return Group.of(url).primary(AsyncSentinel, options)
+    return redis.asyncio.Redis.from_url(url, **options)
 
 
 def refuse_cluster(client: Any) -> None:
