@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 import httpx
 
+from darkroom.batches import AsyncBatches, Batches
 from darkroom.calls import (
     MAX_RETRIES,
     TIMEOUT,
@@ -347,7 +348,7 @@ class JobsCalls(Side, Generic[J]):
 
         Args:
             image: a file's path, a picture's bytes, a file open for bytes, a Pillow image, or as text an https URL,
-                `upload:<id>` or `job:<id>` (its output).
+                `upload:<id>`, `file:<id>` or `job:<id>` (its output).
             prompt: what to do with it.
             parameters: see `darkroom.parameters`.
         """
@@ -507,7 +508,7 @@ class AsyncKeys(KeyCalls, Async):
 
 
 class ClientCalls(Side):
-    """What a client can do beside its `jobs`, `webhooks` and `keys`."""
+    """What a client can do beside its `jobs`, `batches`, `webhooks` and `keys`."""
 
     _job: ClassVar[type[JobCalls]]
 
@@ -547,6 +548,13 @@ class ClientCalls(Side):
         files = {"file": (name, content)}
         yield from self.ask("POST", upload.url, data=upload.fields, files=files)
         return upload.image
+
+    @call
+    def keep(self, image: Picture, seconds: int = 86_400) -> Asking[str]:
+        """Have the service keep a picture, a week at most; what comes back is `image` for any number of jobs."""
+        name, content = read_picture(image)
+        files, fields = {"file": (name, content)}, {"expires_in_seconds": str(seconds)}
+        return str((yield from self.ask("POST", "/v1/files", files=files, data=fields, lasting=True)).json()["image"])
 
     @call
     def check_credentials(self, image: Picture) -> Asking[CredentialsCheck]:
@@ -603,6 +611,7 @@ class Client(ClientCalls, Sync):
         http = http_client or httpx.Client(transport=transport, **http_options(url))
         super().__init__(Connection(url, http, auth, timeout, max_retries))
         self.jobs = Jobs(self.connection)
+        self.batches = Batches(self.connection)
         self.webhooks = Webhooks(self.connection)
         self.keys = Keys(self.connection)
         self.admin = Operations(self.connection)
@@ -640,6 +649,7 @@ class AsyncClient(ClientCalls, Async):
         http = http_client or httpx.AsyncClient(transport=transport, **http_options(url))
         super().__init__(Connection(url, http, auth, timeout, max_retries))
         self.jobs = AsyncJobs(self.connection)
+        self.batches = AsyncBatches(self.connection)
         self.webhooks = AsyncWebhooks(self.connection)
         self.keys = AsyncKeys(self.connection)
         self.admin = AsyncOperations(self.connection)

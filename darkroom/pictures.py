@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Picture = PathLike[str] | str | bytes | IO[bytes] | Image.Image
 
-SOURCES = ("https://", "http://", "data:", "upload:", "job:")  # pictures that are somewhere else
+SOURCES = ("https://", "http://", "data:", "upload:", "file:", "job:")  # pictures that are somewhere else
 
 
 def is_elsewhere(image: Any) -> bool:

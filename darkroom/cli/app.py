@@ -21,6 +21,7 @@ from rich.text import Text
 import darkroom
 from darkroom.cli import options
 from darkroom.cli.admin import app as admin_app
+from darkroom.cli.batch import batch
 from darkroom.cli.credentials import app as credentials_app
 from darkroom.cli.keys import app as keys_app
 from darkroom.cli.options import INTERRUPTED, PATH, as_json, edit_arguments, errors_are_sentences, job_id, with_client
@@ -44,6 +45,7 @@ def app() -> None:
     """Edit photos by instruction."""
 
 
+app.add_command(batch)
 app.add_command(credentials_app)
 app.add_command(keys_app)
 app.add_command(webhooks_app)
