@@ -3,9 +3,15 @@
 import base64
 import io
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -13,6 +19,7 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.local_stack import DEAD_PROXY, OBEDIENT, PHOTO, Up
 from tests.waiting import until
 
@@ -274,3 +281,45 @@ def test_a_batch_that_cannot_be(client):
             client.batches.create(**asked)
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve("batch_nothing")
+
+
+def test_what_the_page_tells_works_as_it_stands(up, tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    told = page.split("## OpenAI")[1].split("## Replicate")[0].replace("http://127.0.0.1:8080", up.url)
+    blocks = re.findall(r"^```python\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    (shell,) = re.findall(r"^```sh\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
+    shutil.copy(PHOTO, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n") == ["make it night", "make it autumn", ""]
+    assert {Image.open(path).size for path in (tmp_path / "winter-0.png", tmp_path / "winter-1.png")}
+    assert (tmp_path / "image_edit.completed.jpg").exists()
+    answer = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert json.loads(answer)["object"] == "job"
+
+
+@pytest.fixture(scope="module")
+def javascript(up, tmp_path_factory) -> dict:
+    """What OpenAI's client for JavaScript makes of the same."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if not npm or not node:
+        pytest.skip("no npm here, so no openai for JavaScript")
+    folder = tmp_path_factory.mktemp("openai-js")
+    install = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), "openai@7"]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"not installed: openai for JavaScript: {done.stderr.strip()[-200:]}")
+    program = shutil.copy(Path(__file__).with_name("clients") / "openai.cjs", folder)
+    ours = {"OPENAI_BASE_URL": f"{up.url}/openai/v1", "OPENAI_API_KEY": "any", "PHOTO": str(PHOTO)}
+    ran = subprocess.run([node, program], capture_output=True, text=True, timeout=60, env={**os.environ, **ours})
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_openai_for_javascript(javascript):
+    assert javascript["edit"].startswith("iVBOR"), "a PNG in base64"
+    assert javascript["events"][-1] == "image_edit.completed"
+    assert javascript["refused"] == {"class": "BadRequestError", "param": "size", "status": 400}
+    assert "pix2pix-full" in javascript["models"]
+    assert javascript["file"] == ["photo.jpg", "vision"]
