@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Protocol
 
-import pillow_heif
+import pi_heif
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -144,10 +144,11 @@ def decode(data: bytes, limits: Limits) -> Photo:
 def open_picture(data: bytes, kind: str) -> Image.Image:
     """The picture, of which no more than its head is read yet."""
     if kind == "HEIF":  # one thread, whose time and memory are counted; and nothing but the picture
-        options = pillow_heif.options
+        options = pi_heif.options
         options.DECODE_THREADS = 1
         options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
-        return pillow_heif.HeifImageFile(io.BytesIO(data))  # type: ignore[no-untyped-call]
+        image: Image.Image = pi_heif.HeifImageFile(io.BytesIO(data))
+        return image
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     return Image.open(io.BytesIO(data), formats=[kind])
 

@@ -26,7 +26,7 @@ from darkroom.local.authority import Authority
 from jobs.provenance import CONTEXT, InputCredentials
 from jobs.settings import Settings
 from worker.credentials import Edit, OutputSigner
-from worker.run import encode
+from worker.encoding import encode
 
 PHOTO = Path(__file__).parents[1] / "examples" / "mountains.jpg"
 FORMATS = ("png", "jpeg", "webp", "avif")

@@ -32,7 +32,7 @@ from jobs.job import Job
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
-from worker.run import encode
+from worker.encoding import encode
 
 DEFAULT_CRASHES = Settings.model_fields["max_crashes"].default
 STEPS = 4

@@ -17,7 +17,8 @@ from jobs.renders import Outcome, Renders, Wanted
 from pipeline.blending import blend
 from pipeline.notes import Notes
 from worker.credentials import NotSigned
-from worker.run import WorkerContext, edit_of, encode, pixels_in, sign
+from worker.encoding import encode, pixels_in
+from worker.run import WorkerContext, edit_of, sign
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from jobs import logs, traces
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
 from jobs.job import Frames, Job, Output
 from jobs.pictures import NoSuchPicture, PictureStore
-from jobs.provenance import InputCredentials, pixels_sha256
+from jobs.provenance import InputCredentials
 from jobs.retries import full_jitter
 from jobs.store import JobStore
 from pipeline.blending import blend
@@ -25,6 +25,7 @@ from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
 from pipeline.notes import Notes
 from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editors.editor import Editor
+from worker.encoding import encode, pixels_in
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
 from worker.variations import OnStep, edit_all
 
@@ -39,7 +40,6 @@ class NotLoaded(Exception):
 
 LOADING_SECONDS = 900.0  #: loading a model may take this long
 SIGNING_SECONDS = 180.0  #: signing an output may take this long; a time-stamp authority that hangs costs 30 of them
-LARGE_PIXELS = 2_000_000  #: larger pictures are compressed for speed rather than for size
 MAX_BACKOFF_SECONDS = 60.0  #: longest wait before a released job may be claimed again
 
 
@@ -273,11 +273,6 @@ def sign(context: WorkerContext, data: bytes, content_type: str, edit: Edit, not
         return data, None
 
 
-def pixels_in(picture: Image.Image, data: bytes, kind: str) -> str:
-    """The digest of the pixels in a file of the picture, which are its own where the kind of file is lossless."""
-    return pixels_sha256(picture if kind == "png" else Image.open(io.BytesIO(data)))
-
-
 def input_credentials(context: WorkerContext, job: Job) -> InputCredentials | None:
     """The content credentials that the job's input had, or None."""
     if job.credentials is None:
@@ -307,20 +302,6 @@ def store_frames(context: WorkerContext, lease: Lease) -> Frames | None:
     """Store the sprite of intermediate pictures. None: the engine reported no step."""
     kept = lease.frames
     return Frames(context.pictures.put_sprite(lease.job, *kept.sprite()), tuple(kept.steps)) if kept.steps else None
-
-
-def encode(picture: Image.Image, kind: str) -> tuple[bytes, str]:
-    """Returns the encoded picture, without any metadata, and its content type."""
-    large = picture.width * picture.height > LARGE_PIXELS
-    options: dict[str, dict[str, Any]] = {
-        "png": {"compress_level": 1 if large else 6},
-        "jpeg": {"quality": 92, "subsampling": 0},
-        "webp": {"quality": 92, "method": 2 if large else 4},
-        "avif": {"quality": 85, "subsampling": "4:4:4", "speed": 9, "max_threads": 1},
-    }
-    data = io.BytesIO()
-    picture.save(data, kind.upper(), **options[kind])
-    return data.getvalue(), f"image/{kind}"
 
 
 def succeed(context: WorkerContext, lease: Lease, result: Result) -> None:

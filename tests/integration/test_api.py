@@ -195,7 +195,7 @@ def test_job_json_in_the_bucket_tells_what_was_accepted(client, jpeg, pictures):
 
 
 def test_output_of_any_format_has_its_picture(client):
-    from worker.run import encode
+    from worker.encoding import encode
 
     for kind in ("png", "jpeg", "webp"):
         data, content_type = encode(OUTPUT, kind)

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageChops, ImageCms
 
 from api.decoder import Limits, Photo, Refused, decode
 from chaos.hostile import encoded, heic, heic_grid, orientation, scene
+from pipeline.fullsize import carry
+from pipeline.pictures import fit, padded
 from tests.integration.test_hostile_pictures import WAYS, kept, tiles
-from worker.run import encode
+from worker.encoding import encode, srgb_profile
 
 LIMITS = Limits(200_000_000, 16_383, 50_000_000, 20.0, 1 << 30)
 TAKEN: dict[str, tuple[Callable[[Image.Image], bytes], float]] = {  # and by how much a level may be off, on average
@@ -82,6 +86,30 @@ def test_every_shape_is_kept_whole_at_its_own_size(size):
         told = fresh(TAKEN[kind][0](image))
         assert told.size == size
         assert off(told, image) < (8 if kind != "png" else 0.01)
+
+
+SIDES = st.integers(16, 300)
+RATIOS = st.floats(1 / 8, 8)
+STORED: dict[str, Callable[[Image.Image, Image.Exif], bytes]] = {
+    "png": lambda image, exif: encoded(image, "PNG", exif=exif),
+    "jpeg": lambda image, exif: encoded(image, "JPEG", exif=exif, quality=95, subsampling=0),
+    "webp": lambda image, exif: encoded(image, "WEBP", exif=exif, quality=95),
+    **ORIENTED,
+}
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(SIDES, RATIOS, st.integers(1, 8), st.sampled_from(sorted(STORED)), st.sampled_from(["auto", "256x256"]))
+def test_any_photo_of_any_shape_and_way_up_comes_back_in_its_own_size_and_way_up(side, ratio, way, kind, size):
+    """From the upload to the edit at the photo's own size, the model's part played by a negative of its small copy."""
+    other = min(max(round(side * ratio), -(-side // 8), 16), 8 * side)
+    photo = scene(side, other)
+    told = fresh(STORED[kind](WAYS[way - 1](photo), orientation(way)))
+    whole, inside = padded(told)
+    small = fit(whole, size)
+    edited = carry(whole, small, ImageChops.invert(small)).crop(inside)
+    assert told.size == edited.size == photo.size
+    assert off(edited, ImageChops.invert(photo)) < 10
 
 
 def test_what_has_more_pixels_than_are_kept_is_reduced_if_it_is_a_jpeg():
@@ -172,3 +200,22 @@ def test_an_output_of_every_format_is_the_picture(kind, most, size):
     image = Image.open(io.BytesIO(data))
     assert (content_type, image.format, image.size, image.mode) == (f"image/{kind}", kind.upper(), size, "RGB")
     assert off(image, scene(*size)) <= most
+
+
+def says_srgb(data: bytes, image: Image.Image) -> bool:
+    """By its profile (JPEG, WebP), its chunk (PNG), or the code points of its colours: 1, 13 are sRGB's (AVIF)."""
+    match image.format:
+        case "PNG":
+            return image.info.get("srgb") == 0
+        case "AVIF":
+            return data[data.index(b"nclx") + 4 :][:4] == bytes((0, 1, 0, 13))
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    return "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "avif"])
+def test_an_output_says_that_it_is_srgb_and_is_the_same_file_each_time(kind):
+    data, _ = encode(scene(), kind)
+    assert says_srgb(data, Image.open(io.BytesIO(data)))
+    srgb_profile.cache_clear()
+    assert encode(scene(), kind)[0] == data
