@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509 import CertificateBuilder, Name, NameAttribute, random_serial_number
 from cryptography.x509.oid import NameOID
 
+from darkroom import Client
 from tests.conftest import ROOT
 from tests.deploy.compose import Compose, production
 from tests.deploy.outside import SERVICES, Outside, Size, slow_clients
@@ -70,6 +72,25 @@ def test_without_a_key_there_is_nothing_and_metrics_are_not_for_the_outside(stac
         assert "darkroom_tenant_jobs" in metrics or told
     for prometheus in (stack.ports["api", 9100], stack.ports["keeper", 9102], stack.ports["worker", 9101]):
         assert "darkroom_" in httpx.get(f"http://127.0.0.1:{prometheus}/metrics", trust_env=False).text
+
+
+def test_while_the_web_tier_is_replaced_clients_are_told_when_to_come_back_and_ours_do(stack, outside):
+    """Our client asks again by itself; whoever does not reads the time after which to."""
+    api = stack.containers["api"]
+    with Client(stack.url, key=outside.key) as client:
+        assert client.queue()
+        api.stop()
+        answer = outside.http.get("/v1/queue", headers={"X-Request-Id": "in-between"})
+        back = threading.Thread(target=api.start)
+        back.start()
+        try:
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["type"].endswith(":problem:unavailable")
+            assert answer.headers["X-Request-Id"] == "in-between"
+            assert client.queue()
+        finally:
+            back.join()
 
 
 def test_the_proxy_says_what_is_too_large_and_the_request_has_one_name_all_the_way(outside):
