@@ -1,4 +1,4 @@
-"""Names every request, by the client's own name for it if that is a fair one, and logs how it was answered."""
+"""Gives every request an id (the client's own, if it is valid) and logs the answer."""
 
 import logging
 import re
@@ -14,12 +14,12 @@ from jobs import logs, traces
 log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
-FAIR = re.compile(r"[A-Za-z0-9._-]{1,64}")
-ROUTINE = frozenset({"/healthz", "/readyz", "/metrics"})  #: asked every few seconds by machines
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+POLLED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  #: polled by machines every few seconds
 
 
 class Access:
-    """The outermost part of the app: request id, log line and span of each request."""
+    """The outermost middleware: request id, log line and span of each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -30,7 +30,7 @@ class Access:
             return
         headers, status, started = Headers(scope=scope), 500, time.perf_counter()
         asked = headers.get(HEADER, "")
-        name = asked if FAIR.fullmatch(asked) else uuid4().hex
+        name = asked if REQUEST_ID.fullmatch(asked) else uuid4().hex
 
         async def naming(message: Message) -> None:
             nonlocal status
@@ -47,12 +47,12 @@ class Access:
                 if span is not None:
                     span.update_name(f"{scope['method']} {route or ''}".strip())
                     span.set_attributes({"http.response.status_code": status, **logs.subject()})
-                tell(scope, status, time.perf_counter() - started)
+                log_request(scope, status, time.perf_counter() - started)
 
 
-def tell(scope: Scope, status: int, seconds: float) -> None:
-    """One line of the log; what machines ask all the time only when it goes wrong. Queries may hold secrets."""
-    level = logging.DEBUG if scope["path"] in ROUTINE and status < 500 else logging.INFO
+def log_request(scope: Scope, status: int, seconds: float) -> None:
+    """Log one line, without the query, which may hold secrets. Polled paths are logged only when they fail."""
+    level = logging.DEBUG if scope["path"] in POLLED_PATHS and status < 500 else logging.INFO
     method, path, ms = scope["method"], quote(scope["path"]), round(1000 * seconds, 1)
     known = {"method": method, "path": path, "status": status, "ms": ms}
     log.log(level, "%s %s: %s in %s ms", method, path, status, ms, extra=known)

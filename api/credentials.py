@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from api.decoder import Refused, kind_of
-from api.photos import PATIENCE, ask, decoders, limits_of
+from api.photos import WAIT_SECONDS, ask, decoders, limits_of
 from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
 from jobs.settings import Settings
 
@@ -32,7 +32,7 @@ class Credentials:
         self._most_bytes = settings.max_upload_bytes
         self._off = settings.credentials == "off"
         self._trust = {"trust_anchors": settings.credentials_trust, "allowed_list": settings.credentials_cert}
-        self._turns = threading.BoundedSemaphore(settings.decoders)
+        self._slots = threading.BoundedSemaphore(settings.decoders)
         self._decoders = decoders(settings.decoders, "api.inspector")
 
     def keep(self, data: bytes) -> bytes | None:
@@ -78,13 +78,13 @@ class Credentials:
     def _ask(self, task: str, data: bytes) -> dict[str, Any]:
         head = {"limits": asdict(self._limits), "task": task, "content_type": content_type_of(data)}
         head["trust"] = {name: text for name, value in self._trust.items() if (text := pem(value))}
-        if not self._turns.acquire(timeout=PATIENCE):
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Unavailable("Too many pictures are being read at the moment.")
         try:
             with self._decoders.call() as line:
                 return ask(line, json.dumps(head).encode() + b"\n", data)[0]
         finally:
-            self._turns.release()
+            self._slots.release()
 
 
 def can_read() -> bool:

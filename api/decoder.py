@@ -69,21 +69,21 @@ STILL = ("PNG", "WEBP", "AVIF")  #: further frames of these are an animation
 LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, RuntimeError)
 BROKEN = "cannot be read: it is broken or cut off"
-TOO_HARD = "cannot be read: it takes too much time or memory"
+TOO_COSTLY = "cannot be read: it takes too much time or memory"
 SMALLEST_SIDE = 16
 STRIP = 256  #: rows
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
-MOST_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
+MAX_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
-MOST_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
+MAX_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
 GREY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
 SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
 ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
 ALIVE = b"+"
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: the ends of a process that somebody else wants, and no picture brings
-MODESTY = 5  #: niceness beyond the web tier's, whose answers to others come first
-DESERTED = 3  #: the exit status of a child that finds the web tier gone
+NICENESS = 5  #: niceness beyond the web tier's, whose answers to others come first
+EXIT_ORPHANED = 3  #: the exit status of a child that finds the web tier gone
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
     except (Image.DecompressionBombError, OverflowError) as error:
         raise Refused(f"must have at most {most} pixels") from error
     except MemoryError as error:
-        raise Refused(TOO_HARD) from error
+        raise Refused(TOO_COSTLY) from error
     except UNREADABLE as error:
         raise Refused(BROKEN) from error
 
@@ -197,8 +197,8 @@ def _check_frames(image: Image.Image, data: bytes) -> None:
     frames = getattr(image, "n_frames", 1) if image.format in STILL else 1
     if frames > 1:
         raise Refused(f"must be a still picture; it has {frames} frames")
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MOST_SCANS:
-        raise Refused(f"must be a JPEG of at most {MOST_SCANS} scans")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise Refused(f"must be a JPEG of at most {MAX_SCANS} scans")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_page(image)
 
@@ -290,7 +290,7 @@ def _go_on_where_it_ends(image: Image.Image) -> None:
     width, height = image.size
     top = height - min(height, max(16, height // 16))
     missing = _grey(image.crop((0, top, width, height)))
-    if missing.histogram()[255] > MOST_MISSING * width * height:
+    if missing.histogram()[255] > MAX_MISSING * width * height:
         raise OSError("too much of it is missing")
     if box := missing.getbbox():
         row = image.crop((0, max(0, top + box[1] - 1), width, max(1, top + box[1])))
@@ -372,13 +372,13 @@ def serve(calls: socket.socket, answer: Answer) -> int:
     while True:
         _, handed, *_ = socket.recv_fds(calls, 1, 1)
         if not handed:
-            return DESERTED
+            return EXIT_ORPHANED
         with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # who asked may be gone
             call.sendall(ALIVE)
             _fork(partial(answer, call, others=calls))
             status = os.waitstatus_to_exitcode(os.wait()[1])
             if status and status not in KILLED:
-                call.sendall(_refusal(TOO_HARD))
+                call.sendall(_refusal(TOO_COSTLY))
 
 
 def answer(call: socket.socket, *, others: socket.socket) -> int:
@@ -414,12 +414,12 @@ def run(children: int, answer: Answer) -> None:
     """Fork so many children that answer calls, and a fresh one for each that ends, until the web tier is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier, which ends us by leaving
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(MODESTY)
+    os.nice(NICENESS)
     gc.freeze()
     with socket.socket(fileno=sys.stdin.fileno()) as calls:
         for _ in range(children):
             _fork(partial(serve, calls, answer))
-        while os.waitstatus_to_exitcode(os.wait()[1]) != DESERTED:
+        while os.waitstatus_to_exitcode(os.wait()[1]) != EXIT_ORPHANED:
             _fork(partial(serve, calls, answer))
 
 

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from api.credentials import Credentials
 from api.guards import own_origin
-from api.photos import PATIENCE, Photos
+from api.photos import WAIT_SECONDS, Photos
 from api.subscriptions import ConnectionLimits, Subscriptions
 from api.threads import Threads
 from jobs import logs
@@ -95,7 +95,7 @@ class Services:
             Operator(store),
             Fetcher(settings),
             ConnectionLimits(settings.max_streams, settings.max_streams_per_tenant),
-            Threads(settings.decoders + STORING, PATIENCE),
+            Threads(settings.decoders + STORING, WAIT_SECONDS),
         )
 
     def card(self) -> Card:

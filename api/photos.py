@@ -1,4 +1,4 @@
-"""Checks an uploaded picture and makes a fresh one of its pixels, in a process that it may break (`decoder.py`)."""
+"""Checks an uploaded picture and re-encodes its pixels, in a process that the picture may crash (`decoder.py`)."""
 
 import json
 import logging
@@ -19,16 +19,16 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SECONDS = 20.0  #: of the processor's time that one picture may take
-LONGEST = 60.0  #: seconds of the clock's until a decoder is given up: the machine is busy, which is no picture's fault
-WAKING = 10.0  #: seconds until a child must answer, though all were killed just now
-PATIENCE = 15.0  #: seconds that a picture waits for its turn
+CPU_SECONDS = 20.0  #: processor time for one picture
+CLOCK_SECONDS = 60.0  #: wall time after which a decoder is given up; the machine is busy, so the picture is not blamed
+START_SECONDS = 10.0  #: a child must answer within this time, even if all were just killed
+WAIT_SECONDS = 15.0  #: a picture waits this long for a free decoder
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
 BYTES_PER_PIXEL = 16  #: four copies of a picture
 
 
 class Decoders:
-    """A program of this process that reads pictures, `api.decoder` or one like it, started again when it is gone."""
+    """The decoder program (`api.decoder` or a similar one) of this process. It is restarted when it ends."""
 
     def __init__(self, children: int, program: str = decoder.__name__) -> None:
         self._children = children
@@ -38,39 +38,39 @@ class Decoders:
         self._calls: socket.socket | None = None
 
     def start(self) -> None:
-        """Start it if it does not run; it is over when this process is."""
+        """Start the program if it does not run. It ends with this process."""
         with self._lock:
             self._running()
 
     def call(self) -> socket.socket:
-        """A line to a child that has nothing else to do.
+        """A socket to an idle child.
 
         Raises:
             Unavailable: no child answers.
         """
-        ends = time.monotonic() + WAKING
+        ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             ours, theirs = socket.socketpair()
-            ours.settimeout(WAKING / 2)
+            ours.settimeout(START_SECONDS / 2)
             with theirs, self._lock:
-                handed_over = _handed_over(self._running(), theirs)
+                handed_over = _hand_over(self._running(), theirs)
             if handed_over and _answers(ours):
                 return ours
             ours.close()
-            time.sleep(0.02)  # what has been killed takes a moment to be gone
+            time.sleep(0.02)  # a killed process takes a moment to end
         raise Unavailable("Pictures cannot be read right now.")
 
     def _running(self) -> socket.socket:
         if self._calls is None or self._program is None or self._program.poll() is not None:
             self._calls, theirs = socket.socketpair()
-            environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # and no secret of ours
+            environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # without our secrets
             with theirs:
                 command = [sys.executable, "-m", self._module, str(self._children)]
                 self._program = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
         return self._calls
 
 
-def _handed_over(calls: socket.socket, line: socket.socket) -> bool:
+def _hand_over(calls: socket.socket, line: socket.socket) -> bool:
     try:
         socket.send_fds(calls, [b"!"], [line.fileno()])
     except OSError:
@@ -87,14 +87,14 @@ def _answers(line: socket.socket) -> bool:
 
 @cache
 def decoders(children: int, program: str = decoder.__name__) -> Decoders:
-    """The program is the same for whoever asks."""
+    """The one decoder program of this process."""
     return Decoders(children, program)
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What one picture may ask for."""
+    """The limits for one picture."""
     memory = BASE_MEMORY + BYTES_PER_PIXEL * settings.output_pixels
-    return Limits(settings.max_pixels, settings.max_side, settings.output_pixels, SECONDS, memory)
+    return Limits(settings.max_pixels, settings.max_side, settings.output_pixels, CPU_SECONDS, memory)
 
 
 class Photos:
@@ -102,33 +102,33 @@ class Photos:
 
     def __init__(self, settings: Settings) -> None:
         self._limits = limits_of(settings)
-        self._most_bytes = settings.max_upload_bytes
-        self._turns = threading.BoundedSemaphore(settings.decoders)
+        self._max_bytes = settings.max_upload_bytes
+        self._slots = threading.BoundedSemaphore(settings.decoders)
         self._decoders = decoders(settings.decoders)
 
     def start(self) -> None:
-        """Have the decoders ready before the first picture."""
+        """Start the decoders before the first picture."""
         self._decoders.start()
 
     def read(self, data: bytes, field: str = "image") -> Photo:
-        """A fresh picture of an upload's pixels: upright, RGB, sRGB, without metadata; a `mask` is a grey PNG.
+        """Re-encode an upload: upright, RGB, sRGB, without metadata. A `mask` becomes a grayscale PNG.
 
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
-            InvalidPicture: none of the kinds that we take; or broken, animated, too large, or too much work.
-            Unavailable: so many pictures wait that this one had no turn, or its decoder was lost.
+            InvalidPicture: unsupported, broken, animated, too large, or too costly to decode.
+            Unavailable: no decoder was free in time, or the decoder was lost.
         """
-        if len(data) > self._most_bytes:
-            limit = f"must be at most {self._most_bytes} bytes"
+        if len(data) > self._max_bytes:
+            limit = f"must be at most {self._max_bytes} bytes"
             raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError(field, limit))
-        if not self._turns.acquire(timeout=PATIENCE):
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Unavailable("Too many pictures are being read at the moment.")
         try:
             with self._decoders.call() as line:
                 limits = replace(self._limits, as_mask=field == "mask")
                 head, body = ask(line, json.dumps(asdict(limits)).encode() + b"\n", data)
         finally:
-            self._turns.release()
+            self._slots.release()
         if "refused" in head:
             name = "mask" if field == "mask" else "picture"
             raise InvalidPicture(f"The {name} {head['refused']}.", FieldError(field, head["refused"]))
@@ -136,26 +136,26 @@ class Photos:
 
 
 def ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
-    """What the child answers: its head, and the fresh picture.
+    """Returns the head of the child's answer, and the re-encoded picture.
 
     Raises:
-        Unavailable: it was killed, or is too slow: neither says anything about the picture.
+        Unavailable: the child was killed or is too slow. Neither says anything about the picture.
     """
-    line.settimeout(LONGEST)
+    line.settimeout(CLOCK_SECONDS)
     try:
         for part in question:
             line.sendall(part)
         line.shutdown(socket.SHUT_WR)
-        answer = _all_of(line, ends=time.monotonic() + LONGEST)
+        answer = _all_of(line, ends=time.monotonic() + CLOCK_SECONDS)
         end = answer.find(b"\n") if b"\n" in answer else len(answer)
-        told = json.loads(answer[:end])
+        head = json.loads(answer[:end])
     except (OSError, ValueError) as error:
         log.warning("a picture has lost its decoder: %r", error)
         raise Unavailable("The picture could not be read right now.") from error
-    if told.get("refused") == decoder.TOO_HARD:
+    if head.get("refused") == decoder.TOO_COSTLY:
         log.warning("a picture has ended its decoder")
-    del answer[: end + 1]  # in place: what is left may be large
-    return told, bytes(answer)
+    del answer[: end + 1]  # in place, because the rest may be large
+    return head, bytes(answer)
 
 
 def _all_of(line: socket.socket, *, ends: float) -> bytearray:

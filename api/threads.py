@@ -16,7 +16,7 @@ class Threads:
     """So many threads for one kind of work, taken in the order in which it comes."""
 
     def __init__(self, threads: int, patience: float) -> None:
-        self._turns = asyncio.Semaphore(threads)
+        self._slots = asyncio.Semaphore(threads)
         self._limiter = CapacityLimiter(threads)  # never the bound: it keeps this work apart from the usual limiter
         self._patience = patience
 
@@ -28,10 +28,10 @@ class Threads:
         """
         try:
             async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise Unavailable("Too many pictures are being read at the moment.") from None
         try:
             return await to_thread.run_sync(lambda: work(*args, **options), limiter=self._limiter)
         finally:
-            self._turns.release()
+            self._slots.release()

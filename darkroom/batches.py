@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from darkroom.calls import Asking, Async, Emit, Side, Streaming, Sync, call, stream
+from darkroom.calls import Async, CallSteps, Emit, Resource, StreamSteps, Sync, call, stream
 from darkroom.models import Answer
 
 PAGE = 1000  #: lines asked for at a time
@@ -44,7 +44,7 @@ class Line(Answer):
     problem: dict[str, Any] | None
 
 
-class BatchCalls(Side):
+class BatchCalls(Resource):
     """The caller's batches."""
 
     @call
@@ -57,7 +57,7 @@ class BatchCalls(Side):
         *,
         idempotency_key: str | None = None,
         **options: Any,
-    ) -> Asking[Batch]:
+    ) -> CallSteps[Batch]:
         """Ask for every image with every prompt and each of the parameters.
 
         Args:
@@ -67,25 +67,25 @@ class BatchCalls(Side):
         given = {name: value for name, value in options.items() if value is not None}
         asked = {"images": list(images), "prompts": list(prompts), "parameters": list(parameters), **given}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return Batch.of((yield from self.ask("POST", "/v1/batches", json=asked, headers=headers)).json())
+        return Batch.of((yield from self.send("POST", "/v1/batches", json=asked, headers=headers)).json())
 
     @call
-    def get(self, batch_id: str) -> Asking[Batch]:
+    def get(self, batch_id: str) -> CallSteps[Batch]:
         """A batch as it stands."""
-        return Batch.of((yield from self.ask("GET", batch_path(batch_id), lasting=True)).json())
+        return Batch.of((yield from self.send("GET", batch_path(batch_id), lasting=True)).json())
 
     @call
-    def cancel(self, batch_id: str) -> Asking[Batch]:
+    def cancel(self, batch_id: str) -> CallSteps[Batch]:
         """Ask a batch to stop; what is done stays done."""
-        return Batch.of((yield from self.ask("POST", batch_path(batch_id) + "/cancel")).json())
+        return Batch.of((yield from self.send("POST", batch_path(batch_id) + "/cancel")).json())
 
     @stream
-    def lines(self, batch_id: str) -> Streaming[Line]:
+    def lines(self, batch_id: str) -> StreamSteps[Line]:
         """All lines of a batch, in their order, asked for page by page."""
         after: int | None = None
         while True:
             asked = {"limit": PAGE} | ({} if after is None else {"after": after})
-            page = (yield from self.ask("GET", batch_path(batch_id) + "/lines", params=asked, lasting=True)).json()
+            page = (yield from self.send("GET", batch_path(batch_id) + "/lines", params=asked, lasting=True)).json()
             for line in page["data"]:
                 yield Emit(Line.of(line))
             after = page["next"]
@@ -93,9 +93,9 @@ class BatchCalls(Side):
                 return
 
     @call
-    def contact_sheet(self, batch_id: str) -> Asking[bytes]:
+    def contact_sheet(self, batch_id: str) -> CallSteps[bytes]:
         """The pictures of a batch that is over, small, on one: a JPEG."""
-        return (yield from self.ask("GET", batch_path(batch_id) + "/contact-sheet")).content
+        return (yield from self.send("GET", batch_path(batch_id) + "/contact-sheet")).content
 
 
 class Batches(BatchCalls, Sync):

@@ -1,8 +1,8 @@
-"""One account of what is asked of the service, for blocking and for asyncio clients.
+"""Calls of the service, written once for blocking and for asyncio clients.
 
-A call is written once, as a generator that yields what it needs done (send a request, pause, read a stream's next line)
-and is sent what came of it. `Sync` and `Async` do these things, each in its way; `call` and `stream` make methods of
-the generators, so that `client.jobs.get(id)` returns a job on one side and an awaitable of it on the other.
+A call is a generator of steps: it yields what must be done (send a request, pause, read the next line of a stream) and
+receives the outcome. `Sync` and `Async` do the steps, each in its own way. The decorators `call` and `stream` turn the
+generators into methods, so `client.jobs.get(id)` returns a job from a `Client` and an awaitable from an `AsyncClient`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import httpx
 
@@ -24,24 +24,24 @@ from darkroom.version import __version__
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Asking = Generator[Any, Any, T]  # a call that returns T
-Streaming = Generator["Emit[T] | Any", Any, None]  # a call that emits values of type T
+CallSteps = Generator[Any, Any, T]  # the steps of a call that returns T
+StreamSteps = Generator["Emit[T] | Any", Any, None]  # the steps of a call that emits values of type T
 
-REFUSED_FOR_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)  # nothing was done
-GATEWAY_FAILED = (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT)  # it may have been done
+RETRY_STATUSES = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)  # the service did nothing
+GATEWAY_STATUSES = (httpx.codes.BAD_GATEWAY, httpx.codes.GATEWAY_TIMEOUT)  # the service may have done it
 SAFE_METHODS = ("GET", "HEAD")
-TIMEOUT = 60.0  # seconds that a call may take, with all its attempts
+TIMEOUT = 60.0  # seconds for a call with all its attempts
 MAX_RETRIES = 5
-LONGEST_PAUSE = 5.0  # seconds between two attempts where the service does not say
-LONGEST_RETRY_AFTER = 120.0  # seconds; a stream waits no longer, whatever the service says
-SHORTEST_ATTEMPT = 0.05  # seconds; httpx takes 0 for no time at all
-LONGEST_PAGE = 1000  # of what operators list
+MAX_BACKOFF_SECONDS = 5.0  # longest pause between two attempts, unless the service asks for another
+MAX_RETRY_AFTER = 120.0  # longest pause of a stream, whatever the service asks for
+MIN_ATTEMPT_SECONDS = 0.05  # httpx allows no time at all for a timeout of 0
+MAX_PAGE = 1000  # entries in a page of an operator's list
 USER_AGENT = f"darkroom-python/{__version__}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """Send this; what comes back is the answer, read whole."""
+    """A step: send this request. Its outcome is the whole answer."""
 
     method: str
     url: str
@@ -49,39 +49,39 @@ class Request:
 
     @property
     def is_safe(self) -> bool:
-        """Whether sent twice it does no more than once."""
+        """Whether sending it twice does no more than sending it once."""
         return self.method in SAFE_METHODS or "Idempotency-Key" in self.options.get("headers", {})
 
 
 @dataclass(frozen=True)
 class Open:
-    """Send this; what comes back is the answer, its lines still to be read."""
+    """A step: send this request. Its outcome is the answer, with its lines still to be read."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class NextLine:
-    """The next line of what is open; None at its end."""
+    """A step: read the next line of the open answer. None: the answer has ended."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Do nothing for so many seconds."""
+    """A step: wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Emit(Generic[T]):
-    """Hand this to whoever iterates."""
+    """A step: give this value to the caller, who iterates."""
 
     value: T
 
 
 @dataclass
 class Connection:
-    """Where the service is, and the HTTP client to it; shared by all that a client has handed out."""
+    """The service's address and the HTTP client. All jobs and lists of a client share it."""
 
     url: str
     http: Any  # httpx.Client or httpx.AsyncClient
@@ -90,7 +90,7 @@ class Connection:
     max_retries: int = MAX_RETRIES
 
     def request(self, method: str, path: str, **options: Any) -> Request:
-        """A request of the service, with its key; or of another address, without."""
+        """A request to the service, with the key; or to another address, without it."""
         headers = {"User-Agent": USER_AGENT} | options.pop("headers", {})
         if httpx.URL(path).is_absolute_url:
             return Request(method, path, {"auth": None, "headers": headers} | options)
@@ -98,25 +98,25 @@ class Connection:
         return Request(method, self.url + path, {**auth, "headers": headers} | options)
 
 
-class Side:
-    """What talks over a connection."""
+class Resource:
+    """Anything that sends requests over a connection."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def ask_for_all(self, path: str, most: int | None = None) -> Asking[list[dict[str, Any]]]:
-        """What a list holds, `most` at most, asked for page by page."""
+    def send_for_all(self, path: str, most: int | None = None) -> CallSteps[list[dict[str, Any]]]:
+        """All entries of a list, or the first `most`, fetched page by page."""
         found: list[dict[str, Any]] = []
         after: dict[str, str] = {}
         while True:
-            left = {} if most is None else {"limit": min(most - len(found), LONGEST_PAGE)}
-            answer = (yield from self.ask("GET", path, params={**left, **after})).json()
+            left = {} if most is None else {"limit": min(most - len(found), MAX_PAGE)}
+            answer = (yield from self.send("GET", path, params={**left, **after})).json()
             found += answer["data"]
             if not answer.get("next") or len(found) == most:
                 return found
             after = {"after": answer["next"]}
 
-    def ask(
+    def send(
         self,
         method: str,
         path: str,
@@ -126,18 +126,18 @@ class Side:
         retry: bool = True,
         lasting: bool = False,
         **options: Any,
-    ) -> Asking[httpx.Response]:
-        """One request, repeated for `timeout` seconds, and `max_retries` times at most, where that is safe.
+    ) -> CallSteps[httpx.Response]:
+        """Send a request. It is repeated, where that is safe, at most `max_retries` times within `timeout` seconds.
 
-        Refused for now (429, 503) it is repeated as Retry-After says. Where the connection broke or a gateway failed
-        (502, 504) it is repeated if sent twice it does no more than once; where nobody listens only if somebody did
-        just now, or should (`lasting`: then for all its time).
+        After 429 and 503 it is repeated when Retry-After says. After a broken connection, 502 or 504 it is repeated if
+        it is safe to send twice. If the first attempt finds nobody listening, it is not repeated. `lasting`: repeat
+        after any of these until the time is over.
         """
         over = time.monotonic() + (self.connection.timeout if timeout is None else timeout)
         most = self.connection.max_retries if retry else 0
         attempt = 0
         while True:
-            left = max(over - time.monotonic(), SHORTEST_ATTEMPT)
+            left = max(over - time.monotonic(), MIN_ATTEMPT_SECONDS)
             request = self.connection.request(method, path, timeout=min(left, attempt_timeout or left), **options)
             try:
                 answer: httpx.Response = yield request
@@ -149,9 +149,9 @@ class Side:
             else:
                 if answer.status_code < httpx.codes.BAD_REQUEST:
                     return answer
-                failure, pause = refusal(answer), said_or(answer, attempt)
-                may_repeat = answer.status_code in REFUSED_FOR_NOW or (
-                    answer.status_code in GATEWAY_FAILED and (lasting or request.is_safe)
+                failure, pause = refusal(answer), retry_after_of(answer, attempt)
+                may_repeat = answer.status_code in RETRY_STATUSES or (
+                    answer.status_code in GATEWAY_STATUSES and (lasting or request.is_safe)
                 )
             has_retries = attempt < most or (lasting and most > 0)
             if not (may_repeat and has_retries) or time.monotonic() + pause > over:
@@ -161,46 +161,46 @@ class Side:
 
 
 def backoff(attempt: int) -> float:
-    """Seconds until the next attempt: growing, with full jitter, so that many clients do not come back as one."""
-    return random.uniform(0.1, min(LONGEST_PAUSE, 0.5 * 2**attempt))  # noqa: S311 nothing secret
+    """Seconds until the next attempt: growing, with full jitter, so that clients do not come back all at once."""
+    return random.uniform(0.1, min(MAX_BACKOFF_SECONDS, 0.5 * 2**attempt))  # noqa: S311 nothing secret
 
 
-def said_or(answer: httpx.Response, attempt: int) -> float:
-    """The answer's Retry-After and up to a quarter more, else our own pause."""
+def retry_after_of(answer: httpx.Response, attempt: int) -> float:
+    """The answer's Retry-After plus up to a quarter; without one, the backoff."""
     said = answer.headers.get("Retry-After", "")
     return float(said) * random.uniform(1, 1.25) if said.isdigit() else backoff(attempt)  # noqa: S311
 
 
-class Sync(Side):
-    """Does what calls ask for, blocking."""
+class Sync(Resource):
+    """Runs the steps of calls, blocking."""
 
-    def _run(self, asking: Asking[T]) -> T:
-        wire = SyncWire(self.connection.http)
-        for _ in wire.walk(asking):
+    def _run(self, steps: CallSteps[T]) -> T:
+        runner = SyncRunner(self.connection.http)
+        for _ in runner.run(steps):
             pass
-        result: T = wire.result
+        result: T = runner.result
         return result
 
-    def _iterate(self, asking: Asking[Any]) -> Iterator[Any]:
-        return SyncWire(self.connection.http).walk(asking)
+    def _iterate(self, steps: CallSteps[Any]) -> Iterator[Any]:
+        return SyncRunner(self.connection.http).run(steps)
 
 
-class Async(Side):
-    """Does what calls ask for in asyncio."""
+class Async(Resource):
+    """Runs the steps of calls in asyncio."""
 
-    async def _run(self, asking: Asking[T]) -> T:
-        wire = AsyncWire(self.connection.http)
-        async for _ in wire.walk(asking):
+    async def _run(self, steps: CallSteps[T]) -> T:
+        runner = AsyncRunner(self.connection.http)
+        async for _ in runner.run(steps):
             pass
-        result: T = wire.result
+        result: T = runner.result
         return result
 
-    def _iterate(self, asking: Asking[Any]) -> AsyncIterator[Any]:
-        return AsyncWire(self.connection.http).walk(asking)
+    def _iterate(self, steps: CallSteps[Any]) -> AsyncIterator[Any]:
+        return AsyncRunner(self.connection.http).run(steps)
 
 
-class SyncWire:
-    """One call on its way."""
+class SyncRunner:
+    """Runs the steps of one call."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -208,21 +208,21 @@ class SyncWire:
         self._open: httpx.Response | None = None
         self._lines: Iterator[str] = iter(())
 
-    def walk(self, asking: Asking[Any]) -> Iterator[Any]:
-        """Do each step and pass on what is emitted; `result` is then what the call returned."""
+    def run(self, steps: CallSteps[Any]) -> Iterator[Any]:
+        """Do each step and yield the emitted values. Afterwards `result` is what the call returned."""
         try:
-            step = next(asking)
+            step = next(steps)
             while True:
                 try:
-                    came = (yield step.value) if isinstance(step, Emit) else self._do(step)
+                    outcome = (yield step.value) if isinstance(step, Emit) else self._do(step)
                 except httpx.TransportError as error:
-                    step = asking.throw(error)
+                    step = steps.throw(error)
                 else:
-                    step = asking.send(came)
+                    step = steps.send(outcome)
         except StopIteration as end:
             self.result = end.value
         finally:
-            asking.close()
+            steps.close()
             self._close()
 
     def _do(self, step: Any) -> Any:
@@ -247,8 +247,8 @@ class SyncWire:
             self._open = None
 
 
-class AsyncWire:
-    """One call on its way, in asyncio."""
+class AsyncRunner:
+    """Runs the steps of one call, in asyncio."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
@@ -256,21 +256,21 @@ class AsyncWire:
         self._open: httpx.Response | None = None
         self._lines: AsyncGenerator[str] | None = None
 
-    async def walk(self, asking: Asking[Any]) -> AsyncIterator[Any]:
-        """Do each step and pass on what is emitted; `result` is then what the call returned."""
+    async def run(self, steps: CallSteps[Any]) -> AsyncIterator[Any]:
+        """Do each step and yield the emitted values. Afterwards `result` is what the call returned."""
         try:
-            step = next(asking)
+            step = next(steps)
             while True:
                 try:
-                    came = (yield step.value) if isinstance(step, Emit) else await self._do(step)
+                    outcome = (yield step.value) if isinstance(step, Emit) else await self._do(step)
                 except httpx.TransportError as error:
-                    step = asking.throw(error)
+                    step = steps.throw(error)
                 else:
-                    step = asking.send(came)
+                    step = steps.send(outcome)
         except StopIteration as end:
             self.result = end.value
         finally:
-            asking.close()
+            steps.close()
             await self._close()
 
     async def _do(self, step: Any) -> Any:
@@ -291,64 +291,64 @@ class AsyncWire:
 
     async def _close(self) -> None:
         if self._lines is not None:
-            await self._lines.aclose()  # else it is closed when the loop is, which then complains
+            await self._lines.aclose()  # an open generator makes the event loop complain when it closes
             self._lines = None
         if self._open is not None:
             await self._open.aclose()
             self._open = None
 
 
-def each(streaming: Streaming[Any], then: Callable[[Any], Streaming[T]]) -> Streaming[T]:
-    """A streaming call, but for each value that it emits `then(value)` is done instead."""
+def each(steps: StreamSteps[Any], then: Callable[[Any], StreamSteps[T]]) -> StreamSteps[T]:
+    """The steps of a stream, with the steps of `then(value)` in place of each emitted value."""
     try:
-        step = next(streaming)
+        step = next(steps)
         while True:
             try:
-                came = yield from then(step.value) if isinstance(step, Emit) else _pass_on(step)
+                outcome = yield from then(step.value) if isinstance(step, Emit) else _pass_on(step)
             except httpx.TransportError as error:
-                step = streaming.throw(error)
+                step = steps.throw(error)
             else:
-                step = streaming.send(came)
+                step = steps.send(outcome)
     except StopIteration:
         return
 
 
-def _pass_on(step: Any) -> Asking[Any]:
+def _pass_on(step: Any) -> CallSteps[Any]:
     return (yield step)
 
 
-def method(side: Side, asking: Callable[..., Any], do: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A generator method of a side as one that has its steps done."""
+def method(resource: Resource, steps: Callable[..., Any], do: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A generator method, bound to a resource, as a function that runs its steps."""
 
-    @wraps(asking)
+    @wraps(steps)
     def bound(*args: Any, **kwargs: Any) -> Any:
-        return do(asking(side, *args, **kwargs))
+        return do(steps(resource, *args, **kwargs))
 
-    _, *others = signature(asking, isinstance(side, Async)).parameters.values()
-    bound.__signature__ = signature(asking, isinstance(side, Async)).replace(parameters=others)  # type: ignore[attr-defined]
+    _, *others = signature(steps, isinstance(resource, Async)).parameters.values()
+    bound.__signature__ = signature(steps, isinstance(resource, Async)).replace(parameters=others)  # type: ignore[attr-defined]
     return bound
 
 
-def of_class(name: str, asking: Callable[..., Any], owner: type) -> Callable[..., Any]:
-    """The same as an attribute of its class, for those who look it up there: `help(Client.edit)`."""
+def class_attribute(name: str, steps: Callable[..., Any], owner: type) -> Callable[..., Any]:
+    """The same as an attribute of the class, so that `help(Client.edit)` works."""
 
-    @wraps(asking)
+    @wraps(steps)
     def unbound(self: Any, *args: Any, **kwargs: Any) -> Any:
         return getattr(self, name)(*args, **kwargs)
 
-    unbound.__signature__ = signature(asking, issubclass(owner, Async))  # type: ignore[attr-defined]
+    unbound.__signature__ = signature(steps, issubclass(owner, Async))  # type: ignore[attr-defined]
     return unbound
 
 
-RETURNED = {  # what a generator method is said to return, by what it returns on either side
-    False: (("Asking[", ""), ("Streaming[", "Iterator[")),
-    True: (("Asking[", "Awaitable["), ("Streaming[", "AsyncIterator[")),
+RETURNED = {  # return annotations: of the generator method, and of the method that callers see (sync, async)
+    False: (("CallSteps[", ""), ("StreamSteps[", "Iterator[")),
+    True: (("CallSteps[", "Awaitable["), ("StreamSteps[", "AsyncIterator[")),
 }
 
 
-def signature(asking: Callable[..., Any], awaits: bool) -> inspect.Signature:
-    """The parameters that callers may give, those of an edit one by one, and what comes back."""
-    plain = inspect.signature(asking)
+def signature(steps: Callable[..., Any], awaits: bool) -> inspect.Signature:
+    """The signature that callers see, with the parameters of an edit one by one."""
+    plain = inspect.signature(steps)
     parameters: list[inspect.Parameter] = []
     for one in plain.parameters.values():
         if one.annotation == "Unpack[Parameters]":
@@ -364,41 +364,56 @@ def signature(asking: Callable[..., Any], awaits: bool) -> inspect.Signature:
     return plain.replace(parameters=parameters, return_annotation=told)
 
 
-class call(Generic[P, T]):  # noqa: N801 a decorator
+class StepsMethod:
+    """A descriptor: a generator method of a resource as a method that callers can use."""
+
+    runs_by: ClassVar[str]  # the method of the resource that runs the steps
+
+    def __init__(self, steps: Callable[..., Any]) -> None:
+        self.steps = steps
+        self.__doc__ = steps.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def bind(self, resource: Any, owner: type) -> Any:
+        """What `resource.name` is; for `resource` None, what the class shows."""
+        if resource is None:
+            return class_attribute(self.name, self.steps, owner)
+        return method(resource, self.steps, getattr(resource, self.runs_by))
+
+
+class call(StepsMethod, Generic[P, T]):  # noqa: N801 a decorator
     """A generator method as one that returns its result, or an awaitable of it."""
 
-    def __init__(self, asking: Callable[Concatenate[Any, P], Asking[T]]) -> None:
-        self.asking = asking
-        self.__doc__ = asking.__doc__
+    runs_by = "_run"
+
+    def __init__(self, steps: Callable[Concatenate[Any, P], CallSteps[T]]) -> None:
+        super().__init__(steps)
 
     @overload
-    def __get__(self, side: None, owner: Any) -> Self: ...
+    def __get__(self, resource: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, side: Sync, owner: Any) -> Callable[P, T]: ...
+    def __get__(self, resource: Sync, owner: Any) -> Callable[P, T]: ...
     @overload
-    def __get__(self, side: Async, owner: Any) -> Callable[P, Awaitable[T]]: ...
-    def __get__(self, side: Any, owner: Any) -> Any:
-        return of_class(self.name, self.asking, owner) if side is None else method(side, self.asking, side._run)
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    def __get__(self, resource: Async, owner: Any) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, resource: Any, owner: Any) -> Any:
+        return self.bind(resource, owner)
 
 
-class stream(Generic[P, T]):  # noqa: N801 a decorator
+class stream(StepsMethod, Generic[P, T]):  # noqa: N801 a decorator
     """A generator method that emits values as one that returns an iterator over them, or an asynchronous one."""
 
-    def __init__(self, asking: Callable[Concatenate[Any, P], Streaming[T]]) -> None:
-        self.asking = asking
-        self.__doc__ = asking.__doc__
+    runs_by = "_iterate"
+
+    def __init__(self, steps: Callable[Concatenate[Any, P], StreamSteps[T]]) -> None:
+        super().__init__(steps)
 
     @overload
-    def __get__(self, side: None, owner: Any) -> Self: ...
+    def __get__(self, resource: None, owner: Any) -> Self: ...
     @overload
-    def __get__(self, side: Sync, owner: Any) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, resource: Sync, owner: Any) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, side: Async, owner: Any) -> Callable[P, AsyncIterator[T]]: ...
-    def __get__(self, side: Any, owner: Any) -> Any:
-        return of_class(self.name, self.asking, owner) if side is None else method(side, self.asking, side._iterate)
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    def __get__(self, resource: Async, owner: Any) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, resource: Any, owner: Any) -> Any:
+        return self.bind(resource, owner)

@@ -31,12 +31,12 @@ from darkroom.batches import AsyncBatches, Batches
 from darkroom.calls import (
     MAX_RETRIES,
     TIMEOUT,
-    Asking,
     Async,
+    CallSteps,
     Connection,
     Emit,
-    Side,
-    Streaming,
+    Resource,
+    StreamSteps,
     Sync,
     call,
     each,
@@ -49,6 +49,7 @@ from darkroom.models import (
     CredentialsCheck,
     Delivery,
     EachOutput,
+    JobWarning,
     Key,
     Models,
     Output,
@@ -59,7 +60,6 @@ from darkroom.models import (
     Render,
     Timing,
     Upload,
-    Warned,
     Webhook,
 )
 from darkroom.operations import AsyncOperations, Operations
@@ -69,19 +69,19 @@ from darkroom.pictures import is_elsewhere, read_picture
 if TYPE_CHECKING:
     from darkroom.pictures import Picture
 
-OVER = ("succeeded", "failed", "canceled")
-HOLD_SECONDS = 20  # how long one question to the API may stay open while nothing changes
-LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached directly, whatever proxy the environment names
+FINAL_STATUSES = ("succeeded", "failed", "canceled")
+LONG_POLL_SECONDS = 20  # how long the API may hold a request open while nothing changes
+LOOPBACK = ("127.0.0.1", "::1", "localhost")  # reached directly, even if the environment names a proxy
 ADDRESS_FILE = "address"  # in the data folder of `darkroom up`
-KEY_FILE = "admin_key"  # there too, made by `darkroom up --auth`
-RESTART_SECONDS = 30.0  # for which a job is waited for while its service cannot be reached
+KEY_FILE = "admin_key"  # in the data folder too, made by `darkroom up --auth`
+RESTART_SECONDS = 30.0  # how long to wait for a job whose service is unreachable
 
 J = TypeVar("J", bound="JobCalls")
 T = TypeVar("T")
 
 
-class Said(Generic[T]):
-    """An attribute of a job: what the service said last, by the names that lead there in its answer."""
+class AnswerField(Generic[T]):
+    """An attribute of a job that reads the service's last answer, at the given path of names."""
 
     def __init__(self, *names: str, kind: type[Answer] | None = None) -> None:
         self.names, self.kind = names, kind
@@ -99,8 +99,8 @@ class Said(Generic[T]):
         return self.kind.of(value) if self.kind and value is not None else value
 
 
-class JobCalls(Side):
-    """An edit as it stood when the service was last asked; `json` is the whole answer."""
+class JobCalls(Resource):
+    """A job as of the service's last answer. `json` is the whole answer."""
 
     def __init__(self, connection: Connection, answer: dict[str, Any], etag: str | None = None) -> None:
         super().__init__(connection)
@@ -109,35 +109,35 @@ class JobCalls(Side):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.status}>"
 
-    id = Said[str]("id")
-    status = Said[str]("status")
-    status_text = Said[str]("status_text")
-    model = Said[str]("model")
-    params = Said[dict[str, Any]]("params")
-    priority = Said[str]("priority")
-    metadata = Said[dict[str, Any]]("metadata")
-    parent = Said[str | None]("parent")  # the job that it repeats
-    step = Said[int | None]("progress", "step")
-    steps = Said[int | None]("progress", "steps")
-    position = Said[int | None]("queue", "position")
-    eta_seconds = Said[int | None]("queue", "eta_seconds")
-    output = Said[Output | None]("output", kind=Output)
-    timing = Said[Timing]("timing", kind=Timing)
-    created_at = Said[str]("created_at")
-    started_at = Said[str | None]("started_at")
-    finished_at = Said[str | None]("finished_at")
-    expires_at = Said[str | None]("expires_at")
+    id = AnswerField[str]("id")
+    status = AnswerField[str]("status")
+    status_text = AnswerField[str]("status_text")
+    model = AnswerField[str]("model")
+    params = AnswerField[dict[str, Any]]("params")
+    priority = AnswerField[str]("priority")
+    metadata = AnswerField[dict[str, Any]]("metadata")
+    parent = AnswerField[str | None]("parent")  # the job that it repeats
+    step = AnswerField[int | None]("progress", "step")
+    steps = AnswerField[int | None]("progress", "steps")
+    position = AnswerField[int | None]("queue", "position")
+    eta_seconds = AnswerField[int | None]("queue", "eta_seconds")
+    output = AnswerField[Output | None]("output", kind=Output)
+    timing = AnswerField[Timing]("timing", kind=Timing)
+    created_at = AnswerField[str]("created_at")
+    started_at = AnswerField[str | None]("started_at")
+    finished_at = AnswerField[str | None]("finished_at")
+    expires_at = AnswerField[str | None]("expires_at")
 
     @property
     def error(self) -> str | None:
-        """Why it failed."""
+        """Why the job failed."""
         error = self.json["error"] or {}
         return error.get("detail") or error.get("title")
 
     @property
-    def warnings(self) -> Sequence[Warned]:
-        """Why its picture may not be quite what was asked for."""
-        return [Warned.of(one) for one in self.json.get("warnings", [])]
+    def warnings(self) -> Sequence[JobWarning]:
+        """Why the picture may differ from what was asked for."""
+        return [JobWarning.of(one) for one in self.json.get("warnings", [])]
 
     @property
     def outputs(self) -> Sequence[EachOutput]:
@@ -151,8 +151,8 @@ class JobCalls(Side):
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended; then it never changes again."""
-        return self.status in OVER
+        """Whether the job has ended. An ended job never changes."""
+        return self.status in FINAL_STATUSES
 
     @property
     def content_type(self) -> str:
@@ -160,31 +160,31 @@ class JobCalls(Side):
         return self.output.content_type if self.output else ""
 
     @call
-    def refresh(self) -> Asking[None]:
-        """Ask how it stands now."""
-        self._take((yield from self.ask("GET", self._path())))
+    def refresh(self) -> CallSteps[None]:
+        """Update this object from the service."""
+        self._update((yield from self.send("GET", self._path())))
 
     @call
-    def wait(self, on_change: Callable[[Self], object] | None = None, timeout: float | None = None) -> Asking[None]:
-        """Return when it is over, however it ended; `on_change` hears of each change on the way, the last one too.
+    def wait(self, on_change: Callable[[Self], object] | None = None, timeout: float | None = None) -> CallSteps[None]:
+        """Wait until the job is over, however it ends. `on_change` is called at each change, including the last.
 
         Raises:
-            StillRunning: it was not over in `timeout` seconds. It goes on.
+            StillRunning: the job was not over after `timeout` seconds. It goes on.
         """
         yield from self._wait(on_change, timeout)
 
     @call
-    def result(self, timeout: float | None = None) -> Asking[bytes]:
-        """The edited picture's bytes, waited for.
+    def result(self, timeout: float | None = None) -> CallSteps[bytes]:
+        """Wait for the edited picture and return its bytes.
 
         Raises:
-            JobFailed: there is none (JobCanceled where it was canceled).
-            StillRunning: it was not over in `timeout` seconds. It goes on.
+            JobFailed: the job failed (JobCanceled: it was canceled).
+            StillRunning: the job was not over after `timeout` seconds. It goes on.
         """
         return (yield from self._result(timeout))
 
     @call
-    def results(self, timeout: float | None = None) -> Asking[Sequence[bytes]]:
+    def results(self, timeout: float | None = None) -> CallSteps[Sequence[bytes]]:
         """The bytes of all its edited pictures, waited for. Raises what `result` raises."""
         ends = None if timeout is None else time.monotonic() + timeout
         yield from self._wait(None, timeout)
@@ -194,38 +194,38 @@ class JobCalls(Side):
         pictures = []
         for output in self.outputs:
             left = None if ends is None else ends - time.monotonic()
-            pictures.append((yield from self.ask("GET", output.path, params={"proxy": 1}, timeout=left)).content)
+            pictures.append((yield from self.send("GET", output.path, params={"proxy": 1}, timeout=left)).content)
         return pictures
 
     @call
-    def save(self, path: Path | str, timeout: float | None = None) -> Asking[Path]:
-        """Wait for the edited picture and write it to a file. Raises what `result` and writing raise."""
+    def save(self, path: Path | str, timeout: float | None = None) -> CallSteps[Path]:
+        """Wait for the edited picture and write it to a file. Raises what `result` raises, and OSError."""
         picture = yield from self._result(timeout)
         Path(path).write_bytes(picture)
         return Path(path)
 
     @call
-    def input(self) -> Asking[bytes]:
-        """The bytes of the picture as the service keeps it."""
-        return (yield from self.ask("GET", self._path("/input"), params={"proxy": 1})).content
+    def input(self) -> CallSteps[bytes]:
+        """The bytes of the picture to edit, as the service keeps it."""
+        return (yield from self.send("GET", self._path("/input"), params={"proxy": 1})).content
 
     @call
-    def preview(self) -> Asking[bytes | None]:
-        """What it looks like so far, a small JPEG; None before the first steps and after the last."""
+    def preview(self) -> CallSteps[bytes | None]:
+        """A small JPEG of the unfinished picture. None before the first steps and after the last."""
         try:
-            return (yield from self.ask("GET", self._path("/preview"))).content
+            return (yield from self.send("GET", self._path("/preview"))).content
         except NotFound:
             return None
 
     @call
-    def cancel(self) -> Asking[None]:
-        """Ask it to stop. One that runs is `canceling` until its next step."""
-        self._take((yield from self.ask("POST", self._path("/cancel"))))
+    def cancel(self) -> CallSteps[None]:
+        """Ask the job to stop. A running job is `canceling` until its next step."""
+        self._update((yield from self.send("POST", self._path("/cancel"))))
 
     @call
-    def retry(self) -> Asking[Self]:
-        """Once more, as a new job; only where it failed or was canceled."""
-        answer = yield from self.ask("POST", self._path("/retry"), headers=once(None))
+    def retry(self) -> CallSteps[Self]:
+        """Run the job again as a new job. Only a failed or canceled job can be run again."""
+        answer = yield from self.send("POST", self._path("/retry"), headers=idempotency_header(None))
         return type(self)(self.connection, answer.json(), answer.headers.get("ETag"))
 
     @call
@@ -236,46 +236,46 @@ class JobCalls(Side):
         path: Path | str | None = None,
         format: str | None = None,  # noqa: A002 - as in `create`
         output: int = 0,
-    ) -> Asking[Render]:
+    ) -> CallSteps[Render]:
         """One of its outputs in another strength: 0 is the photo, 1 the edit. Only where the job has succeeded.
 
         The model does not run again; the service keeps the render with the job. It is written to `path`, where given.
         """
         wanted = {"strength": strength, "output": output} | ({"format": format} if format else {})
-        answer = yield from self.ask("POST", self._path("/render"), json=wanted, lasting=True)  # it is made once
+        answer = yield from self.send("POST", self._path("/render"), json=wanted, lasting=True)  # it is made once
         render = Render.of(answer.json())
         if path is not None:
-            picture = yield from self.ask("GET", render.path, params={"proxy": 1})
+            picture = yield from self.send("GET", render.path, params={"proxy": 1})
             Path(path).write_bytes(picture.content)
         return render
 
     @call
-    def delete(self) -> Asking[None]:
-        """Remove it and its pictures; only when it is over."""
-        yield from self.ask("DELETE", self._path())
+    def delete(self) -> CallSteps[None]:
+        """Remove the job and its pictures. Only an ended job can be removed."""
+        yield from self.send("DELETE", self._path())
 
     @stream
-    def events(self, after: str | None = None) -> Streaming[Event]:
-        """What happens to it, from its beginning or behind an event's id, until it is done; see `Event`.
+    def events(self, after: str | None = None) -> StreamSteps[Event]:
+        """The events of the job, from its beginning or after an event's id, until it is over.
 
-        A lost connection is made again; no event is missed or told twice.
+        A lost connection is opened again. No event is missed or repeated.
         """
         yield from follow(self.connection, self._path("/events"), after, to_done=True)
 
     @stream
-    def previews(self) -> Streaming[Preview]:
-        """Small pictures (JPEG) of what the edit looks like so far, as they come."""
+    def previews(self) -> StreamSteps[Preview]:
+        """Small JPEGs of the unfinished picture, as they are made."""
         yield from each(follow(self.connection, self._path("/events"), None, to_done=True), self._preview)
 
-    def _preview(self, event: Event) -> Streaming[Preview]:
+    def _preview(self, event: Event) -> StreamSteps[Preview]:
         if event.type == "preview":
             try:
-                answer = yield from self.ask("GET", event.data["url"])
-            except NotFound:  # it is over, and its previews are gone
+                answer = yield from self.send("GET", event.data["url"])
+            except NotFound:  # the job is over, and its previews are removed
                 return
             yield Emit(Preview(event.data["step"], answer.content))
 
-    def _wait(self, on_change: Callable[[Self], object] | None, timeout: float | None) -> Asking[None]:
+    def _wait(self, on_change: Callable[[Self], object] | None, timeout: float | None) -> CallSteps[None]:
         ends = None if timeout is None else time.monotonic() + timeout
         if on_change:
             on_change(self)
@@ -283,23 +283,23 @@ class JobCalls(Side):
             left = None if ends is None else ends - time.monotonic()
             if left is not None and left <= 0:
                 raise StillRunning(f"Job {self.id} is {self.status} after {timeout:g} seconds; it goes on.")
-            answer = yield from self._hold(left)
+            answer = yield from self._long_poll(left)
             if answer is not None and answer.status_code != httpx.codes.NOT_MODIFIED:
-                self._take(answer)
+                self._update(answer)
                 if on_change:
                     on_change(self)
 
-    def _hold(self, left: float | None) -> Asking[httpx.Response | None]:
-        """The service's answer when something has changed, or a while has passed; None where `left` seconds have."""
-        hold = HOLD_SECONDS if left is None else min(HOLD_SECONDS, left)
+    def _long_poll(self, left: float | None) -> CallSteps[httpx.Response | None]:
+        """The service's answer when the job has changed or a while has passed. None: `left` seconds have passed."""
+        hold = LONG_POLL_SECONDS if left is None else min(LONG_POLL_SECONDS, left)
         try:
             return (
-                yield from self.ask(
+                yield from self.send(
                     "GET",
                     self._path(),
                     timeout=hold + RESTART_SECONDS if left is None else left,
                     attempt_timeout=hold + 10,
-                    lasting=True,  # the API may be started again while we wait; the job does not mind
+                    lasting=True,  # the API may restart meanwhile; the job goes on
                     params={"wait": round(hold, 3)},
                     headers={"If-None-Match": self.etag} if self.etag else {},
                 )
@@ -309,15 +309,15 @@ class JobCalls(Side):
                 return None
             raise
 
-    def _result(self, timeout: float | None) -> Asking[bytes]:
+    def _result(self, timeout: float | None) -> CallSteps[bytes]:
         ends = None if timeout is None else time.monotonic() + timeout
         yield from self._wait(None, timeout)
         self.check()
         left = None if ends is None else ends - time.monotonic()
-        return (yield from self.ask("GET", self._path("/output"), params={"proxy": 1}, timeout=left)).content
+        return (yield from self.send("GET", self._path("/output"), params={"proxy": 1}, timeout=left)).content
 
     def check(self) -> None:
-        """Raise JobFailed where it ended without a picture."""
+        """Raise JobFailed if the job ended without a picture."""
         if self.is_over and self.status != "succeeded":
             kind = JobCanceled if self.status == "canceled" else JobFailed
             raise kind(f"Job {self.id} {self.status}: {self.error or self.status_text}", problem=self.json["error"])
@@ -325,25 +325,25 @@ class JobCalls(Side):
     def _path(self, rest: str = "") -> str:
         return job_path(self.id) + rest
 
-    def _take(self, answer: httpx.Response) -> None:
+    def _update(self, answer: httpx.Response) -> None:
         self.json, self.etag = answer.json(), answer.headers.get("ETag")
 
 
 class Job(JobCalls, Sync):
-    """An edit, followed by blocking calls."""
+    """A job, followed by blocking calls."""
 
 
 class AsyncJob(JobCalls, Async):
-    """An edit, followed in asyncio."""
+    """A job, followed in asyncio."""
 
 
-class JobsCalls(Side, Generic[J]):
+class JobsCalls(Resource, Generic[J]):
     """The caller's jobs."""
 
     kind: type[J]
 
     @call
-    def create(self, /, image: Picture, prompt: str, **parameters: Unpack[Parameters]) -> Asking[J]:
+    def create(self, /, image: Picture, prompt: str, **parameters: Unpack[Parameters]) -> CallSteps[J]:
         """Send a picture and an instruction.
 
         Args:
@@ -356,24 +356,24 @@ class JobsCalls(Side, Generic[J]):
         return self._job(answer)
 
     @call
-    def get(self, job_id: str) -> Asking[J]:
-        """The job of this id, as it stands: to go on with one that was sent before."""
-        return self._job((yield from self.ask("GET", job_path(job_id))))
+    def get(self, job_id: str) -> CallSteps[J]:
+        """The job with this id, for example one that was submitted earlier."""
+        return self._job((yield from self.send("GET", job_path(job_id))))
 
     @call
-    def list(self, status: str | None = None, limit: int | None = None, after: str | None = None) -> Asking[Page[J]]:
-        """A page of jobs, newest first; `next` is the `after` of the following page, and `iterate` goes through all."""
+    def list(self, status: str | None = None, limit: int | None = None, after: str | None = None) -> CallSteps[Page[J]]:
+        """A page of jobs, newest first. Its `next` is the `after` of the following page; `iterate` yields all jobs."""
         return (yield from self._page(status, limit, after))
 
-    def _page(self, status: str | None, limit: int | None, after: str | None) -> Asking[Page[J]]:
+    def _page(self, status: str | None, limit: int | None, after: str | None) -> CallSteps[Page[J]]:
         asked = {"status": status, "limit": limit, "after": after}
         given = {name: value for name, value in asked.items() if value is not None}
-        page = (yield from self.ask("GET", "/v1/jobs", params=given)).json()
+        page = (yield from self.send("GET", "/v1/jobs", params=given)).json()
         return Page([self.kind(self.connection, job) for job in page["data"]], page["has_more"], page["next"], page)
 
     @stream
-    def iterate(self, status: str | None = None, page_size: int = 100) -> Streaming[J]:
-        """All jobs, newest first, asked for page by page."""
+    def iterate(self, status: str | None = None, page_size: int = 100) -> StreamSteps[J]:
+        """All jobs, newest first, fetched page by page."""
         after: str | None = None
         while True:
             page: Page[J] = yield from self._page(status, page_size, after)
@@ -384,23 +384,23 @@ class JobsCalls(Side, Generic[J]):
             after = page.next
 
     @call
-    def cancel(self, job_id: str) -> Asking[J]:
-        """Ask a job to stop, known by its id alone; the job as it then stands."""
-        return self._job((yield from self.ask("POST", job_path(job_id) + "/cancel")))
+    def cancel(self, job_id: str) -> CallSteps[J]:
+        """Ask the job with this id to stop. Returns it as it is then."""
+        return self._job((yield from self.send("POST", job_path(job_id) + "/cancel")))
 
     @call
-    def retry(self, job_id: str) -> Asking[J]:
-        """A failed or canceled job once more, as a new job."""
-        return self._job((yield from self.ask("POST", job_path(job_id) + "/retry", headers=once(None))))
+    def retry(self, job_id: str) -> CallSteps[J]:
+        """Run a failed or canceled job again, as a new job."""
+        return self._job((yield from self.send("POST", job_path(job_id) + "/retry", headers=idempotency_header(None))))
 
     @call
-    def delete(self, job_id: str) -> Asking[None]:
+    def delete(self, job_id: str) -> CallSteps[None]:
         """Remove an ended job and its pictures."""
-        yield from self.ask("DELETE", job_path(job_id))
+        yield from self.send("DELETE", job_path(job_id))
 
     @stream
-    def events(self, after: str | None = None) -> Streaming[Event]:
-        """What happens to all jobs, from now on or behind an event's id, without end."""
+    def events(self, after: str | None = None) -> StreamSteps[Event]:
+        """The events of all jobs, from now on or after an event's id, without end."""
         yield from follow(self.connection, "/v1/events", after, to_done=False)
 
     def _job(self, answer: httpx.Response) -> J:
@@ -419,84 +419,84 @@ class AsyncJobs(JobsCalls[AsyncJob], Async):
     kind = AsyncJob
 
 
-class WebhookCalls(Side):
-    """Endpoints that are told of all jobs; `default` stands for the addresses that jobs name."""
+class WebhookCalls(Resource):
+    """Webhook endpoints for all jobs. `default` stands for the addresses that jobs name themselves."""
 
     @call
-    def create(self, url: str, events: Sequence[str] = ("job.completed",)) -> Asking[Webhook]:
-        """Register an endpoint; its `secret` signs what it is told."""
-        answer = yield from self.ask("POST", "/v1/webhooks", json={"url": url, "events": list(events)})
+    def create(self, url: str, events: Sequence[str] = ("job.completed",)) -> CallSteps[Webhook]:
+        """Register an endpoint. Its `secret` signs the messages to it."""
+        answer = yield from self.send("POST", "/v1/webhooks", json={"url": url, "events": list(events)})
         return Webhook.of(answer.json())
 
     @call
-    def list(self) -> Asking[Sequence[Webhook]]:
+    def list(self) -> CallSteps[Sequence[Webhook]]:
         """All endpoints."""
-        return [Webhook.of(one) for one in (yield from self.ask("GET", "/v1/webhooks")).json()["data"]]
+        return [Webhook.of(one) for one in (yield from self.send("GET", "/v1/webhooks")).json()["data"]]
 
     @call
-    def delete(self, webhook_id: str) -> Asking[None]:
+    def delete(self, webhook_id: str) -> CallSteps[None]:
         """Forget an endpoint."""
-        yield from self.ask("DELETE", webhook_path(webhook_id))
+        yield from self.send("DELETE", webhook_path(webhook_id))
 
     @call
-    def secret(self, webhook_id: str = "default") -> Asking[str]:
-        """What messages to an endpoint are signed with."""
-        return str((yield from self.ask("GET", webhook_path(webhook_id) + "/secret")).json()["secret"])
+    def secret(self, webhook_id: str = "default") -> CallSteps[str]:
+        """The secret that signs the messages to an endpoint."""
+        return str((yield from self.send("GET", webhook_path(webhook_id) + "/secret")).json()["secret"])
 
     @call
-    def rotate(self, webhook_id: str = "default") -> Asking[str]:
-        """A new secret; for a day messages are signed with the old one, too."""
-        return str((yield from self.ask("POST", webhook_path(webhook_id) + "/rotate")).json()["secret"])
+    def rotate(self, webhook_id: str = "default") -> CallSteps[str]:
+        """Make a new secret. For a day, messages are also signed with the old one."""
+        return str((yield from self.send("POST", webhook_path(webhook_id) + "/rotate")).json()["secret"])
 
     @call
-    def test(self, webhook_id: str) -> Asking[Delivery]:
+    def test(self, webhook_id: str) -> CallSteps[Delivery]:
         """Send a test message."""
-        return Delivery.of((yield from self.ask("POST", webhook_path(webhook_id) + "/test")).json())
+        return Delivery.of((yield from self.send("POST", webhook_path(webhook_id) + "/test")).json())
 
     @call
-    def deliveries(self, webhook_id: str = "default", limit: int = 20) -> Asking[Sequence[Delivery]]:
-        """What an endpoint was told lately, newest first."""
-        answer = yield from self.ask("GET", webhook_path(webhook_id) + "/deliveries", params={"limit": limit})
+    def deliveries(self, webhook_id: str = "default", limit: int = 20) -> CallSteps[Sequence[Delivery]]:
+        """The last messages to an endpoint, newest first."""
+        answer = yield from self.send("GET", webhook_path(webhook_id) + "/deliveries", params={"limit": limit})
         return [Delivery.of(one) for one in answer.json()["data"]]
 
     @call
-    def redeliver(self, webhook_id: str, delivery_id: str) -> Asking[Delivery]:
+    def redeliver(self, webhook_id: str, delivery_id: str) -> CallSteps[Delivery]:
         """Send a message again, under its old id."""
         path = f"{webhook_path(webhook_id)}/deliveries/{quote(delivery_id, safe='')}/redeliver"
-        return Delivery.of((yield from self.ask("POST", path)).json())
+        return Delivery.of((yield from self.send("POST", path)).json())
 
     @call
-    def jwks(self) -> Asking[dict[str, Any]]:
+    def jwks(self) -> CallSteps[dict[str, Any]]:
         """The public keys of `v1a` signatures, for `darkroom.webhooks.verify`."""
-        return dict((yield from self.ask("GET", "/.well-known/jwks.json")).json())
+        return dict((yield from self.send("GET", "/.well-known/jwks.json")).json())
 
 
 class Webhooks(WebhookCalls, Sync):
-    """Endpoints that are told of all jobs."""
+    """Webhook endpoints for all jobs."""
 
 
 class AsyncWebhooks(WebhookCalls, Async):
-    """Endpoints that are told of all jobs, in asyncio."""
+    """Webhook endpoints for all jobs, in asyncio."""
 
 
-class KeyCalls(Side):
+class KeyCalls(Resource):
     """API keys; for keys with the scope `admin`."""
 
     @call
-    def create(self, tenant: str, scopes: Sequence[str], name: str = "") -> Asking[Key]:
+    def create(self, tenant: str, scopes: Sequence[str], name: str = "") -> CallSteps[Key]:
         """A new API key; its `key` is in this answer only."""
         wanted = {"tenant": tenant, "scopes": list(scopes), "name": name}
-        return Key.of((yield from self.ask("POST", "/v1/admin/keys", json=wanted)).json())
+        return Key.of((yield from self.send("POST", "/v1/admin/keys", json=wanted)).json())
 
     @call
-    def list(self) -> Asking[Sequence[Key]]:
+    def list(self) -> CallSteps[Sequence[Key]]:
         """All API keys that are not revoked, without their secrets."""
-        return [Key.of(one) for one in (yield from self.ask_for_all("/v1/admin/keys"))]
+        return [Key.of(one) for one in (yield from self.send_for_all("/v1/admin/keys"))]
 
     @call
-    def revoke(self, key_id: str) -> Asking[None]:
+    def revoke(self, key_id: str) -> CallSteps[None]:
         """End an API key at once."""
-        yield from self.ask("DELETE", f"/v1/admin/keys/{quote(key_id, safe='')}")
+        yield from self.send("DELETE", f"/v1/admin/keys/{quote(key_id, safe='')}")
 
 
 class Keys(KeyCalls, Sync):
@@ -507,14 +507,14 @@ class AsyncKeys(KeyCalls, Async):
     """API keys, in asyncio."""
 
 
-class ClientCalls(Side):
-    """What a client can do beside its `jobs`, `batches`, `webhooks` and `keys`."""
+class ClientCalls(Resource):
+    """The methods of a client itself."""
 
     _job: ClassVar[type[JobCalls]]
 
     @property
     def url(self) -> str:
-        """Where the service is."""
+        """The service's address."""
         return self.connection.url
 
     @call
@@ -527,10 +527,10 @@ class ClientCalls(Side):
         output: PathLike[str] | str | None = None,
         timeout: float | None = None,
         **parameters: Unpack[Parameters],
-    ) -> Asking[bytes]:
-        """The edited picture's bytes, written to the file `output` too if it is given.
+    ) -> CallSteps[bytes]:
+        """Edit a picture and return its bytes. They are also written to the file `output`, if it is given.
 
-        Takes what `Jobs.create` takes, and raises what `Job.result` raises: `timeout` counts from here.
+        Takes what `Jobs.create` takes, and raises what `Job.result` raises. `timeout` includes the upload.
         """
         ends = None if timeout is None else time.monotonic() + timeout
         answer = yield from submit(self, image, prompt, {**parameters}, timeout)
@@ -541,41 +541,41 @@ class ClientCalls(Side):
         return picture
 
     @call
-    def upload(self, image: Picture) -> Asking[str]:
-        """Put a picture straight into the picture store; what comes back is `image` for any number of jobs of a day."""
-        upload = Upload.of((yield from self.ask("POST", "/v1/uploads")).json())
+    def upload(self, image: Picture) -> CallSteps[str]:
+        """Upload a picture straight to the picture store. Returns an `image` for any number of jobs within a day."""
+        upload = Upload.of((yield from self.send("POST", "/v1/uploads")).json())
         name, content = read_picture(image)
         files = {"file": (name, content)}
-        yield from self.ask("POST", upload.url, data=upload.fields, files=files)
+        yield from self.send("POST", upload.url, data=upload.fields, files=files)
         return upload.image
 
     @call
-    def keep(self, image: Picture, seconds: int = 86_400) -> Asking[str]:
+    def keep(self, image: Picture, seconds: int = 86_400) -> CallSteps[str]:
         """Have the service keep a picture, a week at most; what comes back is `image` for any number of jobs."""
         name, content = read_picture(image)
         files, fields = {"file": (name, content)}, {"expires_in_seconds": str(seconds)}
-        return str((yield from self.ask("POST", "/v1/files", files=files, data=fields, lasting=True)).json()["image"])
+        return str((yield from self.send("POST", "/v1/files", files=files, data=fields, lasting=True)).json()["image"])
 
     @call
-    def check_credentials(self, image: Picture) -> Asking[CredentialsCheck]:
+    def check_credentials(self, image: Picture) -> CallSteps[CredentialsCheck]:
         """What a picture's content credentials say, and whether they are valid."""
         files = {"image": read_picture(image)[1]}
-        return CredentialsCheck.of((yield from self.ask("POST", "/v1/credentials/check", files=files)).json())
+        return CredentialsCheck.of((yield from self.send("POST", "/v1/credentials/check", files=files)).json())
 
     @call
-    def models(self) -> Asking[Models]:
+    def models(self) -> CallSteps[Models]:
         """The models with their parameters, ranges and defaults, and the checkpoint that they run on."""
-        return Models.of((yield from self.ask("GET", "/v1/models")).json())
+        return Models.of((yield from self.send("GET", "/v1/models")).json())
 
     @call
-    def queue(self) -> Asking[Queue]:
-        """How much is waiting and running, and for how many workers."""
-        return Queue.of((yield from self.ask("GET", "/v1/queue")).json())
+    def queue(self) -> CallSteps[Queue]:
+        """How many jobs wait and run, and for how many workers."""
+        return Queue.of((yield from self.send("GET", "/v1/queue")).json())
 
     @call
-    def ready(self) -> Asking[Readiness]:
-        """Whether jobs can be accepted: `status`, and each part's state. Raises Busy, naming the part that is down."""
-        return Readiness.of((yield from self.ask("GET", "/readyz", retry=False)).json())
+    def ready(self) -> CallSteps[Readiness]:
+        """Whether jobs can be accepted, and the state of each part. Raises Busy if a part is down."""
+        return Readiness.of((yield from self.send("GET", "/readyz", retry=False)).json())
 
 
 class Client(ClientCalls, Sync):
@@ -667,25 +667,25 @@ class AsyncClient(ClientCalls, Async):
 
 
 def submit(
-    side: Side, image: Picture, prompt: str, parameters: dict[str, Any], timeout: float | None = None
-) -> Asking[httpx.Response]:
-    """Send a picture and an instruction, once, however often the request has to be repeated."""
-    headers, mask = once(parameters.pop("idempotency_key", None)), parameters.pop("mask", None)
+    resource: Resource, image: Picture, prompt: str, parameters: dict[str, Any], timeout: float | None = None
+) -> CallSteps[httpx.Response]:
+    """Submit one job, however often the request has to be repeated."""
+    headers, mask = idempotency_header(parameters.pop("idempotency_key", None)), parameters.pop("mask", None)
     given = {"prompt": prompt, **{name: value for name, value in parameters.items() if value is not None}}
-    fields = {name: as_field(value) for name, value in given.items()}
-    files = {"image": as_part(image)}
+    fields = {name: as_form_value(value) for name, value in given.items()}
+    files = {"image": as_form_file(image)}
     if mask is not None:
-        files["mask"] = (None, json.dumps(list(mask))) if isinstance(mask, list | tuple) else as_part(mask)
-    return (yield from side.ask("POST", "/v1/jobs", files=files, data=fields, headers=headers, timeout=timeout))
+        files["mask"] = (None, json.dumps(list(mask))) if isinstance(mask, list | tuple) else as_form_file(mask)
+    return (yield from resource.send("POST", "/v1/jobs", files=files, data=fields, headers=headers, timeout=timeout))
 
 
-def as_part(image: Picture) -> tuple[str | None, str | bytes]:
-    """A picture as a form has it: a file, or text that says where it is."""
+def as_form_file(image: Picture) -> tuple[str | None, str | bytes]:
+    """A picture as a form field: a file, or text that says where it is."""
     return (None, str(image)) if is_elsewhere(image) else read_picture(image)
 
 
-def as_field(value: Any) -> str:
-    """A value as a form has it: objects and booleans as JSON, lists with commas."""
+def as_form_value(value: Any) -> str:
+    """A value as a form field: objects and booleans as JSON, lists with commas."""
     if isinstance(value, dict | bool):
         return json.dumps(value)
     if isinstance(value, list | tuple | set | frozenset):
@@ -693,8 +693,8 @@ def as_field(value: Any) -> str:
     return str(value)
 
 
-def once(key: str | None) -> dict[str, str]:
-    """The header that makes one request one job, however often it has to be repeated."""
+def idempotency_header(key: str | None) -> dict[str, str]:
+    """The header that makes a submission safe to repeat."""
     return {"Idempotency-Key": key or uuid.uuid4().hex}
 
 
@@ -704,7 +704,7 @@ def http_options(url: str) -> dict[str, Any]:
 
 
 class Bearer(httpx.Auth):
-    """Sends an API key, where a request does not say otherwise."""
+    """Sends an API key, unless a request has other credentials."""
 
     def __init__(self, key: str) -> None:
         self._header = f"Bearer {key}"
@@ -716,7 +716,7 @@ class Bearer(httpx.Auth):
 
 
 def find(url: str | None, data: Path, key: str | None) -> tuple[str, httpx.Auth | None]:
-    """The service's address, and what sends it the key, if there is one."""
+    """The service's address, and the authentication if there is a key."""
     named = url or os.environ.get("DARKROOM_URL")
     address = (named or find_url(data)).rstrip("/")
     key = key or find_key(data, address, named is not None)
@@ -724,10 +724,10 @@ def find(url: str | None, data: Path, key: str | None) -> tuple[str, httpx.Auth 
 
 
 def find_url(data: Path) -> str:
-    """Where `darkroom up` in this data folder is; else port 8000.
+    """The address of `darkroom up` in this data folder. Default: port 8000 on this machine.
 
     Raises:
-        DarkroomError: the folder names another machine, which `darkroom up` never does.
+        DarkroomError: the folder names another machine, which `darkroom up` never writes.
     """
     url = _read(data / ADDRESS_FILE)
     if url is None:
@@ -740,7 +740,7 @@ def find_url(data: Path) -> str:
 
 
 def find_key(data: Path, url: str, is_named: bool) -> str | None:
-    """The key to send: to an address that was named DARKROOM_KEY, to the one in the data folder what is beside it."""
+    """The key to send: DARKROOM_KEY to a named address, the data folder's key to the data folder's address."""
     address = _read(data / ADDRESS_FILE)
     if (is_named or address is None) and (key := os.environ.get("DARKROOM_KEY")):
         return key
@@ -755,7 +755,7 @@ def _read(file: Path) -> str | None:
 
 
 def job_path(job_id: str) -> str:
-    """A job's address; no id leads elsewhere."""
+    """A job's address. The id is quoted, so that it cannot change the path."""
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events: the lines of a stream as events, and a stream followed over lost connections."""
+"""Server-sent events: parsing, and following a stream over lost connections."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 import httpx
 
 from darkroom.calls import (
-    GATEWAY_FAILED,
-    LONGEST_RETRY_AFTER,
-    REFUSED_FOR_NOW,
+    GATEWAY_STATUSES,
+    MAX_RETRY_AFTER,
+    RETRY_STATUSES,
     Connection,
     Emit,
     NextLine,
     Open,
     Pause,
-    Streaming,
+    StreamSteps,
     backoff,
-    said_or,
+    retry_after_of,
 )
 from darkroom.errors import DarkroomError, refusal, unreachable
 
-SILENCE_SECONDS = 45.0  # the service says something every 15
-ATTEMPTS = 8  # at a stream, each of which had no event and ended soon
-SOON_SECONDS = 10.0
+SILENCE_SECONDS = 45.0  # the service sends a line every 15
+ATTEMPTS = 8  # connections in a row that end early without an event
+SHORT_STREAM_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a job: `status`, `progress`, `preview` or `done`; `reset` where some events are no longer kept.
+    """Something that happened to a job: `status`, `progress`, `preview` or `done`. `reset`: some events were lost.
 
-    `id` is where to go on from.
+    Give the `id` as `after` to go on from here.
     """
 
     id: str
@@ -43,13 +43,13 @@ class Event:
 
 
 class EventParser:
-    """Puts lines together as events (WHATWG HTML, section 9.2)."""
+    """Parses lines into events (WHATWG HTML, section 9.2)."""
 
     def __init__(self) -> None:
         self._fields: dict[str, list[str]] = {}
 
     def feed(self, line: str) -> Event | None:
-        """The event that this line completes, if it does."""
+        """The event that this line completes, or None."""
         if line:
             name, _, value = line.partition(":")
             self._fields.setdefault(name, []).append(value.removeprefix(" "))
@@ -61,11 +61,11 @@ class EventParser:
         return Event(fields.get("id", [""])[-1], fields.get("event", ["message"])[-1], data.get("job"), data)
 
 
-def follow(connection: Connection, path: str, after: str | None, *, to_done: bool) -> Streaming[Event]:
-    """Emit a stream's events behind the id `after`, without gap or repeat over however many connections.
+def follow(connection: Connection, path: str, after: str | None, *, to_done: bool) -> StreamSteps[Event]:
+    """Emit the events of a stream after the id `after`, without gaps or repeats, over any number of connections.
 
     Raises:
-        DarkroomError: it is refused for good, or cannot be had for a while.
+        DarkroomError: the service refuses the stream, or stays unreachable.
     """
     attempt = 0
     while True:
@@ -73,7 +73,7 @@ def follow(connection: Connection, path: str, after: str | None, *, to_done: boo
         began = time.monotonic()
         try:
             answer = yield Open(connection.request("GET", path, headers=headers, timeout=SILENCE_SECONDS))
-            if answer.status_code == httpx.codes.NO_CONTENT:  # all is told
+            if answer.status_code == httpx.codes.NO_CONTENT:  # there are no more events
                 return
             if answer.is_success:
                 parser = EventParser()
@@ -83,21 +83,24 @@ def follow(connection: Connection, path: str, after: str | None, *, to_done: boo
                         yield Emit(event)
                         if to_done and _ends(event):
                             return
-                failure, pause = DarkroomError(f"{path}: the stream ends again and again."), backoff(attempt)
+                failure, pause = (
+                    DarkroomError(f"{path}: the stream keeps ending without an event."),
+                    backoff(attempt),
+                )
             else:
-                failure, pause = refusal(answer), said_or(answer, attempt)
-                if answer.status_code not in (*REFUSED_FOR_NOW, *GATEWAY_FAILED):
+                failure, pause = refusal(answer), retry_after_of(answer, attempt)
+                if answer.status_code not in (*RETRY_STATUSES, *GATEWAY_STATUSES):
                     raise failure
         except httpx.TransportError as error:
             failure, pause = unreachable(connection.url, error), backoff(attempt)
-        attempt = 1 if time.monotonic() - began > SOON_SECONDS else attempt + 1
+        attempt = 1 if time.monotonic() - began > SHORT_STREAM_SECONDS else attempt + 1
         if attempt >= min(ATTEMPTS, connection.max_retries + 1):
             raise failure
-        yield Pause(min(pause, LONGEST_RETRY_AFTER))
+        yield Pause(min(pause, MAX_RETRY_AFTER))
 
 
 def _ends(event: Event) -> bool:
-    """Whether nothing comes after it: also where the end itself is no longer kept, and the job stands as ended."""
+    """Whether this is the job's last event. After lost events, the snapshot may show that the job has ended."""
     if event.type == "reset":
         return all(job["finished_at"] for job in event.data["jobs"])
     return event.type == "done"

@@ -80,7 +80,7 @@ class Timing(Answer):
 
 
 @dataclass(frozen=True)
-class Warned(Answer):
+class JobWarning(Answer):
     """Why a picture may not be what was asked for: a `code` such as `prompt-truncated`, and a `detail` to read."""
 
     code: str

@@ -5,73 +5,73 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from darkroom.calls import Asking, Async, Side, Sync, call
+from darkroom.calls import Async, CallSteps, Resource, Sync, call
 from darkroom.models import BrokenRecord, DeadLetter, Limits, OperatedQueue, Redriven, Tenant, Worker
 
 
-class OperationCalls(Side):
+class OperationCalls(Resource):
     """The queue, the workers, the dead letters and the tenants, of everybody."""
 
     @call
-    def queue(self) -> Asking[OperatedQueue]:
+    def queue(self) -> CallSteps[OperatedQueue]:
         """What waits and runs, by model and priority, and what else has piled up."""
-        return OperatedQueue.of((yield from self.ask("GET", "/v1/admin/queue")).json())
+        return OperatedQueue.of((yield from self.send("GET", "/v1/admin/queue")).json())
 
     @call
-    def pause(self) -> Asking[OperatedQueue]:
+    def pause(self) -> CallSteps[OperatedQueue]:
         """Have nothing claimed until `resume`; what runs goes on, and what comes is accepted. Returns the queue."""
-        return OperatedQueue.of((yield from self.ask("POST", "/v1/admin/queue/pause")).json())
+        return OperatedQueue.of((yield from self.send("POST", "/v1/admin/queue/pause")).json())
 
     @call
-    def resume(self) -> Asking[OperatedQueue]:
+    def resume(self) -> CallSteps[OperatedQueue]:
         """Have jobs claimed again. Returns the queue."""
-        return OperatedQueue.of((yield from self.ask("POST", "/v1/admin/queue/resume")).json())
+        return OperatedQueue.of((yield from self.send("POST", "/v1/admin/queue/resume")).json())
 
     @call
-    def prune(self, older_than_seconds: int, status: str | None = None, tenant: str | None = None) -> Asking[int]:
+    def prune(self, older_than_seconds: int, status: str | None = None, tenant: str | None = None) -> CallSteps[int]:
         """Remove ended jobs and their pictures before their time. Returns how many."""
         wanted = {"older_than_seconds": older_than_seconds, "status": status, "tenant": tenant}
         removed, more = 0, True
         while more:
-            answer = (yield from self.ask("POST", "/v1/admin/queue/prune", json=wanted, timeout=120)).json()
+            answer = (yield from self.send("POST", "/v1/admin/queue/prune", json=wanted, timeout=120)).json()
             removed, more = removed + int(answer["removed"]), answer["more"]
         return removed
 
     @call
-    def workers(self) -> Asking[Sequence[Worker]]:
+    def workers(self) -> CallSteps[Sequence[Worker]]:
         """All workers, with their checkpoint, device, free memory and step time."""
-        return [Worker.of(one) for one in (yield from self.ask("GET", "/v1/admin/workers")).json()["data"]]
+        return [Worker.of(one) for one in (yield from self.send("GET", "/v1/admin/workers")).json()["data"]]
 
     @call
-    def drain(self, worker: str, *, undo: bool = False) -> Asking[Worker]:
+    def drain(self, worker: str, *, undo: bool = False) -> CallSteps[Worker]:
         """Have a worker claim no more, or again. Returns the worker."""
         path = f"/v1/admin/workers/{quote(worker, safe='')}/drain"
-        return Worker.of((yield from self.ask("DELETE" if undo else "POST", path)).json()["data"][0])
+        return Worker.of((yield from self.send("DELETE" if undo else "POST", path)).json()["data"][0])
 
     @call
-    def broken_records(self) -> Asking[Sequence[BrokenRecord]]:
+    def broken_records(self) -> CallSteps[Sequence[BrokenRecord]]:
         """Jobs whose records are not whole, what is wrong with each, and what becomes of it."""
-        return [BrokenRecord.of(one) for one in (yield from self.ask_for_all("/v1/admin/broken-records"))]
+        return [BrokenRecord.of(one) for one in (yield from self.send_for_all("/v1/admin/broken-records"))]
 
     @call
-    def dead_letters(self, limit: int = 100) -> Asking[Sequence[DeadLetter]]:
+    def dead_letters(self, limit: int = 100) -> CallSteps[Sequence[DeadLetter]]:
         """Jobs that failed through no fault of their client, newest first: at most `limit`."""
-        return [DeadLetter.of(one) for one in (yield from self.ask_for_all("/v1/admin/dead-letters", most=limit))]
+        return [DeadLetter.of(one) for one in (yield from self.send_for_all("/v1/admin/dead-letters", most=limit))]
 
     @call
-    def dead_letter(self, job_id: str) -> Asking[DeadLetter]:
+    def dead_letter(self, job_id: str) -> CallSteps[DeadLetter]:
         """One of them, with all attempts at it."""
-        return DeadLetter.of((yield from self.ask("GET", letter_path(job_id))).json())
+        return DeadLetter.of((yield from self.send("GET", letter_path(job_id))).json())
 
     @call
-    def retry(self, job_id: str) -> Asking[Redriven]:
+    def retry(self, job_id: str) -> CallSteps[Redriven]:
         """Run a dead letter again, as a new job of its tenant. Returns that job's id, tenant and parent."""
-        return Redriven.of((yield from self.ask("POST", letter_path(job_id) + "/retry")).json())
+        return Redriven.of((yield from self.send("POST", letter_path(job_id) + "/retry")).json())
 
     @call
-    def tenants(self) -> Asking[Sequence[Tenant]]:
+    def tenants(self) -> CallSteps[Sequence[Tenant]]:
         """All tenants, and how much they use."""
-        return [Tenant.of(one) for one in (yield from self.ask_for_all("/v1/admin/tenants"))]
+        return [Tenant.of(one) for one in (yield from self.send_for_all("/v1/admin/tenants"))]
 
     @call
     def limit(
@@ -82,19 +82,19 @@ class OperationCalls(Side):
         running: int | None = None,
         reads_per_minute: int | None = None,
         writes_per_minute: int | None = None,
-    ) -> Asking[Limits]:
+    ) -> CallSteps[Limits]:
         """Allow a tenant this instead of what the settings say for all; what is not named is as they say.
 
         `queued` and `running` are jobs, `reads_per_minute` and `writes_per_minute` requests of each of its keys.
         """
         limits = {"queued": queued, "running": running}
         limits |= {"reads_per_minute": reads_per_minute, "writes_per_minute": writes_per_minute}
-        return Limits.of((yield from self.ask("PUT", limits_path(tenant), json=limits)).json())
+        return Limits.of((yield from self.send("PUT", limits_path(tenant), json=limits)).json())
 
     @call
-    def unlimit(self, tenant: str) -> Asking[None]:
+    def unlimit(self, tenant: str) -> CallSteps[None]:
         """Allow a tenant what the settings say for all."""
-        yield from self.ask("DELETE", limits_path(tenant))
+        yield from self.send("DELETE", limits_path(tenant))
 
 
 def limits_path(tenant: str) -> str:

@@ -42,7 +42,7 @@ class Service(Process):
     def ready(self) -> bool:
         return self.running
 
-    def ask(self, path: str) -> dict[str, Any]:
+    def send(self, path: str) -> dict[str, Any]:
         """What the API answers to a GET, empty when that is no success."""
         try:
             answer = http_client().get(self.url + path, headers=self._authorization())
@@ -98,7 +98,7 @@ class Worker(Service):
         return {**super().environment(), **chosen}
 
     def ready(self) -> bool:
-        return bool(self.ask("/v1/queue").get("workers"))
+        return bool(self.send("/v1/queue").get("workers"))
 
 
 class Keeper(Service):

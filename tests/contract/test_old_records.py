@@ -128,7 +128,7 @@ def test_what_was_unfinished_is_claimed_finished_told_and_deleted(left):
 
     for job_id in JOBS.values():
         assert left.client.delete(f"/v1/jobs/{job_id}").status_code == 204
-    Maintenance(left.store, left.pictures, left.settings).round()
+    Maintenance(left.store, left.pictures, left.settings).run_once()
     assert not {folder.job_id for folder in left.pictures.folders()} & set(JOBS.values())
     assert not [name for name in left.store.redis.scan_iter("dk:job:*") if name.split(":")[2] in JOBS.values()]
     assert left.client.delete(f"/v1/webhooks/{ABOUT['endpoint']}").status_code == 204

@@ -156,7 +156,7 @@ def test_a_job_is_waited_for_as_long_as_was_said_whatever_the_service_does(serve
 
 def test_a_stream_that_is_empty_again_and_again_ends(serve, call):
     script = serve(Script([200], body=b"", headers={"Content-Type": "text/event-stream"}))
-    with pytest.raises(DarkroomError, match="/v1/events: the stream ends again and again"):
+    with pytest.raises(DarkroomError, match="/v1/events: the stream keeps ending without an event"):
         call(
             lambda client: client.jobs.events() if call is in_asyncio else list(client.jobs.events()),
             script.url,

@@ -75,7 +75,7 @@ def test_one_round_tidies_up_after_more_jobs_than_a_second_brings(house, store, 
     for job in jobs:
         store.submit(job)
         store.cancel(job.id, job.tenant)
-    house.close_books()
+    house.write_ends()
     assert names(pictures) == {f"{job.folder}/end.json" for job in jobs}
     assert store.unwritten_ends() == []
 
@@ -124,7 +124,7 @@ def test_nothing_is_removed_for_a_redis_that_has_lost_everything(bucket, jpeg, s
     before = names(pictures)
     store.redis.flushall()
     assert house.sweep(stale=0, orphaned=0) == 0
-    Maintenance(store, pictures, bucket).round()
+    Maintenance(store, pictures, bucket).run_once()
     assert names(pictures) == before
 
 
@@ -140,7 +140,7 @@ def test_a_lost_redis_is_rebuilt_with_every_unfinished_job_and_no_other(bucket, 
         assert client.delete(deleted["urls"]["self"]).status_code == 204
         running = finished(store, pictures, unfinished[2]["id"], ends=False)
         finished(store, pictures, done["id"])
-        house.round()
+        house.run_once()
         asked = {job["id"]: store.get(job["id"], "default").request() for job in [*unfinished, once]}
         store.redis.flushall()
 
@@ -167,12 +167,12 @@ def test_keys_and_webhooks_come_back_encrypted_from_the_bucket(bucket, store, pi
     _, secret = api_keys.make("acme", frozenset({Scope.READ}), "laptop")
     endpoint = outbox.register("acme", "https://hooks.example/x", (Event.COMPLETED,))
     own, signing = outbox.endpoint("default", "acme"), outbox.signing_key().jwk()
-    house.round()
+    house.run_once()
     stored = pictures.read("_darkroom/backup.json").decode()
     assert not [word for word in ("laptop", "acme", "hooks", endpoint.secret) if word in stored]
 
     store.redis.flushall()
-    Maintenance(store, pictures, bucket).round()
+    Maintenance(store, pictures, bucket).run_once()
     assert outbox.signing_key().jwk() != signing, "a new one was made meanwhile"
     with pytest.raises(BackupError):
         Backup(store, pictures, "another secret, of thirty-two letters").restore()
@@ -230,7 +230,7 @@ def test_after_its_retention_redis_holds_nothing_that_names_the_job(bucket, jpeg
         (delivery, *_) = outbox.dispatch(9, 1000)
         time.sleep(1.1)
         store.expire()
-        house.round()
+        house.run_once()
         assert client.get(job["urls"]["self"]).status_code == 404
         assert submit(client, jpeg)["id"] != job["id"], "its idempotency key is forgotten with it"
     assert delivery.job == job["id"], "what is still to be told is told"

@@ -66,7 +66,7 @@ def test_a_tenant_has_as_many_uploads_as_are_kept_for_it(settings, apps, store):
 def test_uploads_are_removed_after_a_day(client, jpeg, store, pictures, settings):
     pictures.drop_old_uploads(time.time() + 200_000)
     made, _ = upload(client, jpeg)
-    Maintenance(store, pictures, settings).round()
+    Maintenance(store, pictures, settings).run_once()
     assert edit(client, made["image"]).status_code == 202
     assert pictures.drop_old_uploads(time.time() + 86_000) == 0
     assert pictures.drop_old_uploads(time.time() + 86_500) == 1

@@ -90,7 +90,7 @@ def test_a_step_that_may_not_be_done_is_not_tried_every_second(settings, picture
     house = Maintenance(store, pictures, settings)
     monkeypatch.setattr(Maintenance.limit_age, "__name__", "limit_age")
     for _ in range(5):
-        house.round()
+        house.run_once()
     assert tries == [1]
 
 

@@ -83,7 +83,7 @@ def test_a_job_has_an_output_for_each_seed_under_one_fence_and_one_end(client, c
     renderer.join()
     assert get(client, render["path"]).getpixel((0, 0)) == color_of(302)
 
-    Maintenance(store, pictures, settings).round()
+    Maintenance(store, pictures, settings).run_once()
     end = pictures.document(record.folder, "end.json")
     assert [output["key"] for output in end["outputs"]] == [output.picture.key for output in record.outputs]
     client.delete(job["urls"]["self"])

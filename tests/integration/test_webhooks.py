@@ -27,7 +27,7 @@ from tests.integration.test_events import serving
 from tests.jobs_of import A_PICTURE, a_job
 from tests.receivers import Receiver, Request, receiving
 from tests.waiting import until
-from worker.keeper.webhook_delivery import judge
+from worker.keeper.webhook_delivery import verdict_of
 
 WARNING = {"code": "prompt-truncated", "detail": "Not read: “a kite”"}
 SCHEDULE = Settings(_env_file=None).webhook_delays
@@ -302,5 +302,5 @@ def test_progress_is_told_while_the_job_runs(hooks, store):
     ],
 )
 def test_what_an_answer_means(status, retry_after, outcome, pause):
-    verdict = judge(Answer(status, {"retry-after": retry_after}, b""))
+    verdict = verdict_of(Answer(status, {"retry-after": retry_after}, b""))
     assert (verdict.outcome, verdict.pause_seconds) == (outcome, pause)

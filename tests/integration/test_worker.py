@@ -272,7 +272,7 @@ def maintenance(store, pictures, settings) -> Maintenance:
 def test_the_end_of_a_job_is_written_into_the_bucket(client, context, store, pictures, maintenance):
     job = submit(client, PHOTO, steps=2)
     run_next(context(Step()))
-    maintenance.round()
+    maintenance.run_once()
     end = json.loads(pictures.read(f"default/{job['id']}/end.json"))
     assert (end["status"], end["output"]["key"]) == ("succeeded", read(store, job).output.key)
     assert store.unwritten_ends() == []
@@ -282,7 +282,7 @@ def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, mainte
     job = submit(client, PHOTO, steps=2)
     client.post(job["urls"]["cancel"])
     assert store.delete(job["id"], "default") == "deleted"
-    maintenance.round()
+    maintenance.run_once()
     with pytest.raises(NoSuchPicture):
         pictures.read(f"default/{job['id']}/input.jpg")
     assert store.trashed_folders() == []
@@ -306,7 +306,7 @@ def test_what_cannot_be_written_into_the_bucket_is_kept_for_later(client, store,
     away = PictureStore.connect(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}), timeout=1)
     ended = submit(client, PHOTO, steps=2)
     client.post(ended["urls"]["cancel"])
-    Maintenance(store, away, settings).round()
+    Maintenance(store, away, settings).run_once()
     assert [job.id for job in store.unwritten_ends()] == [ended["id"]], "kept for when the storage is back"
     with pytest.raises(StorageUnavailable):
         away.ping()

@@ -27,10 +27,10 @@ log = logging.getLogger("maintenance")
 
 T = TypeVar("T")
 
-ROUND = 1.0  #: seconds
+ROUND_SECONDS = 1.0  #: seconds
 PARALLEL_CALLS = 8  #: calls to the storage at a time
-SAVING = 10.0  #: seconds between two looks for new API keys and webhooks
-CLEANING = 3600.0  #: seconds between two looks at everything in the bucket
+BACKUP_SECONDS = 10.0  #: seconds between two looks for new API keys and webhooks
+SWEEP_SECONDS = 3600.0  #: seconds between two looks at everything in the bucket
 AGAIN = 60.0  #: seconds until what failed is tried again, or sooner where it is due sooner
 STALE_SECONDS = 900.0  #: after which a result that is no result is removed
 DAY = 86_400
@@ -59,19 +59,19 @@ class Maintenance:
     def run(self) -> None:
         """Run rounds until the process ends."""
         while True:
-            self.round()
-            time.sleep(ROUND)
+            self.run_once()
+            time.sleep(ROUND_SECONDS)
 
-    def round(self) -> None:
+    def run_once(self) -> None:
         """Do what is due. What fails is left for the next round."""
-        self._do(self.close_books)
+        self._do(self.write_ends)
         self._do(self.empty_trash)
-        self._do(self.save, every=SAVING)
+        self._do(self.save, every=BACKUP_SECONDS)
         self._do(self.limit_age, every=DAY)
-        self._do(self.drop_old_uploads, every=CLEANING)
-        self._do(self.drop_old_files, every=CLEANING)
-        self._do(self.drop_old_batches, every=CLEANING)
-        self._do(self.sweep, every=CLEANING)
+        self._do(self.drop_old_uploads, every=SWEEP_SECONDS)
+        self._do(self.drop_old_files, every=SWEEP_SECONDS)
+        self._do(self.drop_old_batches, every=SWEEP_SECONDS)
+        self._do(self.sweep, every=SWEEP_SECONDS)
 
     def _do(self, step: Callable[[], object], every: float = 0.0) -> None:
         if time.monotonic() < self._clock.get(step.__name__, 0.0):
@@ -86,11 +86,11 @@ class Maintenance:
             every = min(every, AGAIN)
         self._clock[step.__name__] = time.monotonic() + every
 
-    def close_books(self) -> None:
+    def write_ends(self) -> None:
         """Write `end.json` beside each ended job, so that the bucket alone tells which jobs are over."""
-        self._for_each(self._close_book, self.store.unwritten_ends())
+        self._for_each(self._write_end, self.store.unwritten_ends())
 
-    def _close_book(self, job: Job) -> None:
+    def _write_end(self, job: Job) -> None:
         end = {"id": job.id, "status": job.status, "fence": job.fence, "finished_ms": job.finished_ms}
         outputs = [asdict(output.picture) for output in job.outputs]
         told = {"output": next(iter(outputs), None), "outputs": outputs, "error": job.error}

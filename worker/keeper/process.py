@@ -28,9 +28,9 @@ from worker.metrics import KeeperMetrics, registry_of, serve_metrics
 
 log = logging.getLogger("keeper")
 
-TICK = 1.0  #: seconds
-MENDING = 600.0  #: seconds between two looks at every record
-RECOUNTING = 60.0  #: seconds between two checks of the census
+TICK_SECONDS = 1.0  #: seconds
+REPAIR_SECONDS = 600.0  #: seconds between two looks at every record
+RECOUNT_SECONDS = 60.0  #: seconds between two checks of the census
 MEMORY_ALARM = 0.7  #: of Redis' memory
 
 
@@ -47,18 +47,18 @@ class Keeper:
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
-        self._mends_from = self._recounts_from = self._last_tick
+        self._repairs_from = self._recounts_from = self._last_tick
         self._memory_is_short = False
 
     def tick(self) -> None:
         """One round. What fails is left for the next one."""
         now = time.monotonic()
-        if now - self._last_tick > self.settings.lease_seconds / 2 + 2 * TICK:
+        if now - self._last_tick > self.settings.lease_seconds / 2 + 2 * TICK_SECONDS:
             # The keeper slept, or Redis did; then the workers could not renew either. They first get the chance.
             self._reclaims_from = now + self.settings.lease_seconds
             log.info("a gap of %.0f s: leases count again in one lease", now - self._last_tick)
         try:
-            self._mend(now)
+            self._repair(now)
             self._recount(now)
             self._watch_memory()
             self.store.expire(self._name)
@@ -72,13 +72,13 @@ class Keeper:
         self._last_tick = now
         self.wakeups.top_up()
 
-    def _mend(self, now: float) -> None:
+    def _repair(self, now: float) -> None:
         """At the start and now and then: what is in no index would never be looked at."""
-        if now < self._mends_from:
+        if now < self._repairs_from:
             return
         if mended := self.store.repair_indexes(lease_seconds=self.settings.lease_seconds):
             log.warning("%s jobs were in the wrong places", mended)
-        self._mends_from = now + MENDING
+        self._repairs_from = now + REPAIR_SECONDS
 
     def _watch_memory(self) -> None:
         used = self.store.memory_used()
@@ -91,7 +91,7 @@ class Keeper:
         if now >= self._recounts_from:
             if self.store.recount():
                 log.info("the numbers of queued and running jobs were put right")
-            self._recounts_from = now + RECOUNTING
+            self._recounts_from = now + RECOUNT_SECONDS
 
     def wait_for_young_redis(self) -> None:
         """A Redis that has just come back held no renewals while it was away: its leases wait one lease."""
@@ -108,7 +108,7 @@ class Keeper:
             started = time.monotonic()
             with self.metrics.rounds.time():
                 self.tick()
-            time.sleep(max(0.05, TICK - (time.monotonic() - started)))
+            time.sleep(max(0.05, TICK_SECONDS - (time.monotonic() - started)))
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

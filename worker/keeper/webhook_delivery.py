@@ -31,11 +31,11 @@ from worker.metrics import KeeperMetrics
 log = logging.getLogger("webhooks")
 
 JITTER = 0.2  #: of every delay, up or down
-LONGEST_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
+MAX_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
 LOGGED_BYTES = 200
 LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
-SHARE = 4  #: a tenant has at most this part of the senders of one keeper, over all keepers
-LOOK = 1.0  #: seconds between two looks for due deliveries when no wake-up arrives
+TENANT_SHARE = 4  #: a tenant has at most this part of the senders of one keeper, over all keepers
+POLL_SECONDS = 1.0  #: seconds between two looks for due deliveries when no wake-up arrives
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Verdict:
     pause_seconds: float = 0.0
 
 
-def judge(answer: Answer | None) -> Verdict:
+def verdict_of(answer: Answer | None) -> Verdict:
     """2xx is a delivery, 410 the end of the endpoint, all else a failure; a throttling receiver names its pause."""
     if answer is None:
         return Verdict("failed")
@@ -55,7 +55,7 @@ def judge(answer: Answer | None) -> Verdict:
     if answer.status == 410:
         return Verdict("gone")
     seconds = answer.headers.get("retry-after", "")
-    pause = min(int(seconds), LONGEST_PAUSE) if seconds.isascii() and seconds.isdigit() else 0
+    pause = min(int(seconds), MAX_PAUSE) if seconds.isascii() and seconds.isdigit() else 0
     return Verdict("failed", pause)
 
 
@@ -71,9 +71,9 @@ class WebhookSender:
         self._fetcher = fetcher
         self._links = Links(settings)
         self._lease_ms = round((settings.webhook_timeout_seconds + LEASE_MARGIN) * 1000)
-        self._each = max(1, settings.webhook_senders // SHARE)
-        self._stir = asyncio.Event()
-        self._flights: set[asyncio.Task[None]] = set()
+        self._each = max(1, settings.webhook_senders // TENANT_SHARE)
+        self._wake = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()
 
     @classmethod
     def start(cls, settings: Settings, metrics: KeeperMetrics) -> threading.Thread:
@@ -89,22 +89,22 @@ class WebhookSender:
         listening = asyncio.create_task(self._listen())
         try:
             while True:
-                self._stir.clear()
+                self._wake.clear()
                 await self._send_what_is_due()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stir.wait(), LOOK)
+                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
         finally:
-            for task in (listening, *self._flights):
+            for task in (listening, *self._attempts):
                 task.cancel()
 
     async def _send_what_is_due(self) -> None:
         try:
-            while free := self.settings.webhook_senders - len(self._flights):
+            while free := self.settings.webhook_senders - len(self._attempts):
                 due = await asyncio.to_thread(self.outbox.dispatch, free, self._lease_ms, self._each)
                 for delivery in due:
-                    flight = asyncio.create_task(self._carry(delivery))
-                    self._flights.add(flight)
-                    flight.add_done_callback(self._land)
+                    attempt = asyncio.create_task(self._deliver(delivery))
+                    self._attempts.add(attempt)
+                    attempt.add_done_callback(self._on_done)
                 if not due:
                     return
         except Unavailable as error:
@@ -112,10 +112,10 @@ class WebhookSender:
         except Exception:
             log.exception("nothing taken")
 
-    def _land(self, flight: asyncio.Task[None]) -> None:
-        self._flights.discard(flight)
-        self._stir.set()
-        if not flight.cancelled() and (error := flight.exception()):
+    def _on_done(self, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._wake.set()
+        if not attempt.cancelled() and (error := attempt.exception()):
             log.error("a delivery broke; its lease runs out", exc_info=error)
 
     async def _listen(self) -> None:
@@ -125,15 +125,15 @@ class WebhookSender:
                 url = self.settings.redis_url
                 async with (
                     connect_async(url, socket_connect_timeout=5) as client,
-                    client.pubsub() as bell,
+                    client.pubsub() as channel,
                 ):
-                    await bell.subscribe(redis_keys.OUTBOX_WAKE)
+                    await channel.subscribe(redis_keys.OUTBOX_WAKE)
                     while True:
-                        if await bell.get_message(ignore_subscribe_messages=True, timeout=10):
-                            self._stir.set()
-            await asyncio.sleep(LOOK)
+                        if await channel.get_message(ignore_subscribe_messages=True, timeout=10):
+                            self._wake.set()
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def _carry(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: Delivery) -> None:
         """One attempt, and the note of what came of it."""
         endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
         if endpoint is None:  # deleted a moment ago: the next dispatch drops the delivery
@@ -148,7 +148,7 @@ class WebhookSender:
         key = await asyncio.to_thread(self.outbox.signing_key)
         at, started = time.time(), time.monotonic()
         answer = await self._ask(delivery, endpoint, key, int(at))
-        seconds, verdict = time.monotonic() - started, judge(answer)
+        seconds, verdict = time.monotonic() - started, verdict_of(answer)
         self.metrics.deliveries.labels(verdict.outcome).observe(seconds)
         attempt = Attempt(
             at_ms=round(at * 1000),

@@ -65,7 +65,7 @@ def fill(settings: Settings) -> dict[str, Any]:
     """One job in every state, two keys, two endpoints. Returns who is who."""
     store, pictures = JobStore.connect(settings.redis_url, timeout=5), PictureStore.connect(settings, timeout=10)
     house = Maintenance(store, pictures, settings)
-    house.round()
+    house.run_once()
     ring, outbox = ApiKeys(store.redis), Outbox(store)
     _, key = ring.make("default", frozenset(Scope), "laptop")
     ring.make("acme", frozenset({Scope.READ}), "Über-reader")
@@ -73,7 +73,7 @@ def fill(settings: Settings) -> dict[str, Any]:
     outbox.register("acme", "https://hooks.example/acme", (Event.COMPLETED,))
     with TestClient(create_app(settings), base_url="http://localhost", client=("127.0.0.1", 50_000)) as client:
         jobs = make_jobs(client, store, pictures)
-    house.round()
+    house.run_once()
     house.save()
     return {"backup_key": BACKUP_KEY, "key": key, "endpoint": heard.id, "jobs": jobs}
 
