@@ -272,6 +272,7 @@ MODELS: Any = {
     "object": "list",
     "data": [MODEL],
     "checkpoint": {"name": "micro", "revision": "1", "instructions": ["make it look like night"]},
+    "limits": {"upload_bytes": 20_971_520, "output_pixels": 50_000_000, "retention_seconds": 86_400},
 }
 QUEUE: Any = {
     "queued": 3,

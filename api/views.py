@@ -218,12 +218,21 @@ class CheckpointView(BaseModel):
     instructions: list[str]
 
 
+class LimitsView(BaseModel):
+    """What holds for every edit: the largest picture taken, the largest made, and how long an ended edit is kept."""
+
+    upload_bytes: int
+    output_pixels: int
+    retention_seconds: int
+
+
 class ModelListView(BaseModel):
-    """The models, and the checkpoint whose defaults they have."""
+    """The models, the checkpoint whose defaults they have, and what this service takes and keeps."""
 
     object: Literal["list"] = "list"
     data: list[ModelView]
     checkpoint: CheckpointView
+    limits: LimitsView
 
 
 OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output

@@ -12,7 +12,7 @@ from api import examples
 from api.deps import Reader, Service
 from api.metrics import scraped
 from api.openapi import answers, raises
-from api.views import CheckpointView, ModelListView, view_model
+from api.views import CheckpointView, LimitsView, ModelListView, view_model
 from jobs.api_keys import Scope
 from jobs.errors import FieldError, Unavailable
 from jobs.metrics import TenantMetrics
@@ -47,10 +47,15 @@ class QueueState(BaseModel):
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
 def list_models(_: Reader, service: Service) -> ModelListView:
     """The models: what each is made of, and its parameters with their ranges and defaults."""
-    card = service.card()
+    card, settings = service.card(), service.settings
     return ModelListView(
         data=[view_model(model, card) for model in MODELS.values()],
         checkpoint=CheckpointView(name=card.name, revision=card.revision, instructions=list(card.instructions)),
+        limits=LimitsView(
+            upload_bytes=settings.max_upload_bytes,
+            output_pixels=settings.output_pixels,
+            retention_seconds=settings.retention_seconds,
+        ),
     )
 
 

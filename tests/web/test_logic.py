@@ -27,3 +27,7 @@ def test_vitest_passes():
 
 def test_types_hold():
     holds("node_modules/typescript/bin/tsc", "--noEmit")
+
+
+def test_rules_of_hooks_hold_and_imports_point_one_way():
+    holds("node_modules/@biomejs/biome/bin/biome", "lint", "--error-on-warnings")

@@ -7,7 +7,7 @@ test.afterEach(({ request }) => stopAll(request));
 
 test("one photo at several strengths of guidance is a grid that can be come back to", async ({ page }) => {
   const heard = complaints(page);
-  await prepare(page, "make it look like night", 3);
+  await prepare(page, "make it look like night");
   await page.getByRole("navigation").getByRole("link", { name: "Compare" }).click();
   await page.getByText("By guidance").click();
   await page.getByLabel("Text CFG, down").fill("1.5, 3");

@@ -9,26 +9,21 @@ export async function visit(page: Page, path: string): Promise<void> {
   await alive(page);
 }
 
-/** The editor with a photo in it, set to small pictures and so many steps. */
-export async function prepare(page: Page, prompt: string, steps = 4): Promise<void> {
-  await visit(page, "/");
+/** The editor with a photo in it and an instruction, set to small pictures and so many steps by its address. */
+export async function prepare(page: Page, prompt: string, steps = 2): Promise<void> {
+  await visit(page, `/?size=256x256&resolution=own&steps=${steps}`);
+  await page.getByLabel("Choose a photo").or(page.getByLabel("Add a photo")).first().waitFor({ state: "attached" });
+  if (await page.getByAltText("To be edited").count()) await page.getByRole("button", { name: "Another photo" }).click();
   await page.getByLabel("Choose a photo").setInputFiles(PHOTO);
   await expect(page.getByAltText("To be edited")).toBeVisible();
-  await settings(page, steps);
   await page.getByLabel("What should change?").fill(prompt);
-}
-
-export async function settings(page: Page, steps: number): Promise<void> {
-  await page.getByText("256²").click();
-  const field = page.getByRole("textbox", { name: "Steps" });
-  await field.fill(String(steps));
-  await field.blur();
 }
 
 /** Send what is prepared; returns the job's id, which is in the address. */
 export async function develop(page: Page): Promise<string> {
+  const before = page.url();
   await page.getByRole("button", { name: /^Develop/ }).click();
-  await page.waitForURL(/\/jobs\/\w+/);
+  await page.waitForURL((url) => url.href !== before && /\/jobs\/\w+/.test(url.pathname));
   return page.url().split("/").pop() as string;
 }
 
@@ -50,6 +45,22 @@ export async function stopAll(request: APIRequestContext): Promise<void> {
     const { data } = await (await request.get(`/v1/jobs?limit=100&status=${status}`)).json();
     for (const { urls } of data) await request.post(urls.cancel);
   }
+}
+
+/** Whether the edit changed its photo at a place, which is told in shares of width and height. */
+export async function changed(page: Page, id: string, x: number, y: number): Promise<boolean> {
+  return page.evaluate(
+    async ([id, x, y]) => {
+      const color = async (which: string) => {
+        const picture = await createImageBitmap(await (await fetch(`/v1/jobs/${id}/${which}?proxy=1`)).blob());
+        const pen = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+        pen?.drawImage(picture, 0, 0);
+        return [...(pen?.getImageData(Math.floor(x * picture.width), Math.floor(y * picture.height), 1, 1).data ?? [])].join();
+      };
+      return (await color("input")) !== (await color("output"));
+    },
+    [id, x, y] as const,
+  );
 }
 
 /** So many steps that nothing here ends by itself while it is looked at. */

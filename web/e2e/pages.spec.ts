@@ -1,32 +1,43 @@
-import { expect, test } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { violations } from "./axe";
-import { alive, complaints, darken, LOOKS, overflow, PAGES, settled } from "./looks";
+import { alive, complaints, darken, LOOKS, lighten, overflow, PAGES, settled } from "./looks";
 
-/** The dark look is looked at where the light one is: the elements are the same, and the page need not come twice. */
+/**
+ * The dark look is looked at where the light one is: the elements are the same, and the page need not come twice. One
+ * browser's page goes through all of the site, as a visitor does, so that what pages share comes once.
+ */
 for (const look of ["light", "phone"]) {
   test.describe(look, () => {
-    test.use(LOOKS[look] ?? {});
+    let page: Page;
+    let heard: string[] = [];
+    test.beforeAll(async ({ browser }) => {
+      page = await (await browser.newContext(LOOKS[look])).newPage();
+      heard = complaints(page);
+      await page.addInitScript(watchShifts);
+    });
+    test.afterAll(() => page.context().close());
+
     for (const path of PAGES) {
-      test(`${path} stands still, fits, and leaves nobody out`, async ({ page }) => {
-        const heard = complaints(page);
-        await page.addInitScript(watchShifts);
+      test(`${path} stands still, fits, begins at the same edge, and leaves nobody out`, async () => {
+        heard.length = 0;
         await page.goto(path);
         await settled(page);
         expect(await page.evaluate(() => window.shifted), "layout shift").toBeLessThanOrEqual(0.05);
         expect(await overflow(page), "wider than the screen by").toBeLessThanOrEqual(0);
+        if (!["/", "/no/such/page"].includes(path)) expect(await edges(page), "the title's left edge from the header's").toBe(0);
         if (look === "phone") await page.evaluate(boxFormulas);
         expect(await violations(page)).toEqual([]);
         if (look === "light") {
           await page.evaluate(boxFormulas);
           await darken(page);
           expect(await violations(page, "dark")).toEqual([]);
+          await lighten(page);
         }
         expect(heard).toEqual([]);
       });
     }
   });
 }
-
 test.describe("dark", () => {
   test.use(LOOKS.dark ?? {});
 
@@ -94,6 +105,14 @@ declare global {
   interface Window {
     shifted: number;
   }
+}
+
+/** How far the page's title begins from where the header does, in pixels. */
+async function edges(page: Page): Promise<number> {
+  return page.evaluate(() => {
+    const left = (selector: string) => document.querySelector(selector)?.getBoundingClientRect().left ?? Number.NaN;
+    return Math.round(left("main h1") - left("header a"));
+  });
 }
 
 function watchShifts() {

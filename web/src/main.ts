@@ -2,6 +2,10 @@ import "@mantine/core/styles.css";
 import "./app/fonts.css";
 import "./app/global.css";
 
+import { watchForMissingParts } from "./app/stale";
+
+watchForMissingParts();
+
 /** The site's code, and that of its front page at the same time. */
 function begin(): void {
   import("./app/site").catch(() => {

@@ -67,3 +67,27 @@ test("another tenant's edits are nowhere to be seen, and the pages that explain 
   await page.goto("/math");
   await expect(page.getByRole("heading", { level: 1 })).not.toHaveText("Come in");
 });
+
+test("a session that ends in mid-work asks for a key over the page, and all of it goes on", async ({ page, request, context }) => {
+  const key = await keyOf("studio", request);
+  await page.goto("/");
+  await enter(page, key);
+  await prepare(page, "make it vintage");
+  await context.clearCookies(); // as when it expires
+  await page.getByRole("button", { name: /^Develop/ }).click();
+  const again = page.getByRole("dialog", { name: "Your session has ended" });
+  await expect(again).toBeVisible();
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([]);
+  await expect(page.getByLabel("What should change?")).toHaveValue("make it vintage");
+  await signIn(page, key);
+  await expect(again).toBeHidden();
+  await page.waitForURL(/\/jobs\/\w+/); // what was sent goes on by itself
+  await expect(row(page, page.url().split("/").pop() as string)).toBeVisible();
+
+  await context.clearCookies();
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await expect(again).toBeVisible();
+  await signIn(page, await keyOf("press", request)); // somebody else: nothing of the first is left
+  await expect(page.getByLabel("What should change?")).toHaveValue("");
+  await expect(page.locator("[data-job]")).toHaveCount(0);
+});

@@ -13,10 +13,16 @@ export function Providers({ children }: { children: ReactNode }) {
   );
 }
 
-/** Reads are tried again while the service is away, never when it has said no. */
+/** Reads are tried again for as long as the service is away; what it has refused goes to the page's error boundary. */
 function makeQueries(): QueryClient {
-  const away = (error: Error) => error instanceof ApiError && (error.status === 0 || error.status === 503);
   return new QueryClient({
-    defaultOptions: { queries: { staleTime: 30_000, retry: (count, error) => count < 3 && away(error) } },
+    defaultOptions: {
+      queries: {
+        staleTime: 30_000,
+        retry: (_, error) => error instanceof ApiError && error.isAway,
+        retryDelay: (count) => Math.min(500 * 2 ** count, 8_000),
+        throwOnError: (_, query) => query.state.data === undefined,
+      },
+    },
   });
 }

@@ -4,9 +4,12 @@ import { IconMoon, IconSun } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useMatch } from "react-router";
-import { connection, followJobs } from "@/features/jobs/live";
+import { restoreDraft } from "@/entities/draft/keep";
+import { useDeletionOnLeaving } from "@/entities/job/deletion";
+import { followJobs, useConnection } from "@/entities/job/live";
+import { Again } from "@/features/session/gate";
 import { endSession, useSession } from "@/shared/api/session";
-import { useStore } from "@/shared/store";
+import { complain, Notices } from "@/shared/notices";
 import classes from "./shell.module.css";
 
 const PLACES = [
@@ -22,6 +25,8 @@ const PLACES = [
 /** The frame around every page: where one is, where one can go, and the light. */
 export function Shell() {
   useLiveJobs();
+  useDeletionOnLeaving();
+  useEffect(() => void restoreDraft(), []);
   return (
     <div className={classes.shell}>
       <a className={classes.skip} href="#main">
@@ -33,6 +38,8 @@ export function Shell() {
           <Outlet />
         </Suspense>
       </main>
+      <Notices />
+      <Again />
       <ScrollRestoration />
     </div>
   );
@@ -88,7 +95,7 @@ function Places({ onClick }: { onClick?: () => void }) {
 
 /** Says so when the service cannot be heard. */
 function Line() {
-  const { state } = useStore(connection);
+  const { state } = useConnection();
   return (
     <span role="status" className={classes.line}>
       {state === "lost" && "Reconnecting …"}
@@ -100,7 +107,7 @@ function SignOut() {
   const session = useSession();
   if (!session?.keys_needed) return null;
   return (
-    <Button variant="subtle" color="gray" size="compact-sm" onClick={endSession}>
+    <Button variant="subtle" color="gray" size="compact-sm" onClick={() => endSession().catch(complain("You could not be signed out:"))}>
       Sign out
     </Button>
   );

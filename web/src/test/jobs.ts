@@ -1,4 +1,4 @@
-import type { Job } from "@/features/jobs/job";
+import type { Job } from "@/entities/job/job";
 
 /** A job as the service tells it, with what differs. */
 export function job(change: Partial<Job> = {}): Job {

@@ -23,4 +23,5 @@ export const FULL = model("pix2pix-full", { default: true });
 export const TEXT_ONLY = model("pix2pix-1", { guidance: "text", text_scale: 2.5, parameters: COMMON });
 export const MODELS: ModelListView = {
   object: "list", data: [FULL, TEXT_ONLY], checkpoint: { name: "micro", revision: "1", instructions: ["make it sunset"] },
+  limits: { upload_bytes: 20 * 2 ** 20, output_pixels: 50_000_000, retention_seconds: 86_400 },
 };

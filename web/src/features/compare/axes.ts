@@ -1,4 +1,4 @@
-import type { Job } from "../jobs/job";
+import type { Job } from "@/entities/job/job";
 
 /** How to lay out a comparison: text CFG down and image CFG across where these differ, else just one beside the other. */
 export type Axes = { rows: number[]; columns: number[] } | null;

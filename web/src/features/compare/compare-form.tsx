@@ -2,15 +2,16 @@ import { Button, Checkbox, SegmentedControl, Stack, Text, TextInput } from "@man
 import { useState } from "react";
 import type { ModelListView } from "@/shared/api/client";
 import { defaultModel } from "@/shared/api/models";
-import { useDraft } from "../editor/draft";
-import { PromptField } from "../editor/prompt-field";
+import { useDraft } from "@/entities/draft/draft";
+import { PromptField } from "@/entities/draft/prompt-field";
 import { around, byGuidance, byModels, numbers, type Plan } from "./plan";
 
 type Props = { models: ModelListView; busy: boolean; onStart: (plan: Plan) => void };
 
 /** What to compare: several models, or several strengths of guidance of one. */
 export function CompareForm({ models, busy, onStart }: Props) {
-  const { source, prompt, values } = useDraft();
+  const hasPhoto = useDraft((draft) => draft.sources.length > 0);
+  const isTold = useDraft((draft) => draft.prompt.trim() !== "");
   const model = defaultModel(models);
   const [by, setBy] = useState("models");
   const [chosen, setChosen] = useState(models.data.map(({ id }) => id));
@@ -21,7 +22,8 @@ export function CompareForm({ models, busy, onStart }: Props) {
   const usable = by === "models" ? chosen.length > 0 : !texts.problem && !images.problem;
   const count = by === "models" ? chosen.length : texts.values.length * images.values.length;
   const start = () => {
-    if (!source || !usable || busy || !prompt.trim()) return;
+    const { prompt, values } = useDraft.getState();
+    if (!hasPhoto || !usable || busy || !isTold) return;
     const seed = Number(values.seed ?? roll());
     const base = { prompt, values };
     onStart(
@@ -40,7 +42,7 @@ export function CompareForm({ models, busy, onStart }: Props) {
       }}
     >
       <Stack gap="md">
-        <PromptField instructions={models.checkpoint.instructions} onSubmit={start} />
+        <PromptField models={models} onSubmit={start} />
         <SegmentedControl
           fullWidth
           data={[
@@ -65,7 +67,7 @@ export function CompareForm({ models, busy, onStart }: Props) {
             <TextInput label="Image CFG, across" value={image} error={images.problem} onChange={(event) => setImage(event.currentTarget.value)} />
           </>
         )}
-        <Button type="submit" size="md" loading={busy} disabled={!source || !usable || !prompt.trim()}>
+        <Button type="submit" size="md" loading={busy} disabled={!hasPhoto || !usable || !isTold}>
           Develop {count} {count === 1 ? "edit" : "edits"}
         </Button>
         <Text size="xs" c="dimmed">

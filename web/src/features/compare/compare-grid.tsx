@@ -2,11 +2,11 @@ import { Text, VisuallyHidden } from "@mantine/core";
 import { Link } from "react-router";
 import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { LivePicture } from "@/shared/pictures/live-picture";
-import { jobKey, jobOf } from "../jobs/cache";
-import { aspect, inputUrl, isOver, type Job, outputUrl, previewUrl, sentence } from "../jobs/job";
-import { useNow } from "../jobs/now";
-import { useJob, usePreviewStep } from "../jobs/queries";
-import { Frame } from "../visualizer/frame";
+import { jobKey, jobOf } from "@/entities/job/cache";
+import { aspect, inputUrl, isOver, type Job, outputUrl, photoName, previewUrl, sentence } from "@/entities/job/job";
+import { useNow } from "@/entities/job/now";
+import { useIsPaused, useJob, usePreviewStep } from "@/entities/job/queries";
+import { Frame } from "@/shared/pictures/frame";
 import { at, axes } from "./axes";
 import classes from "./compare.module.css";
 
@@ -14,12 +14,13 @@ import classes from "./compare.module.css";
 export function CompareGrid({ ids }: { ids: string[] }) {
   const jobs = useKnown(ids);
   const layout = axes(jobs);
+  const differs = difference(jobs);
   if (!layout || jobs.length < ids.length) {
     return (
       <ul className={classes.cells} aria-label="Edits">
         {ids.map((id) => (
           <li key={id}>
-            <Cell id={id} named />
+            <Cell id={id} nameOf={differs} />
           </li>
         ))}
       </ul>
@@ -63,7 +64,14 @@ function useKnown(ids: string[]): Job[] {
   });
 }
 
-function Cell({ id, named = false }: { id: string; named?: boolean }) {
+/** By what edits are told apart: their models, else their photos, else their seeds. */
+function difference(jobs: Job[]): (job: Job) => string {
+  const count = (of: (job: Job) => unknown) => new Set(jobs.map(of)).size;
+  if (count(({ model }) => model) > 1) return ({ model }) => model;
+  return count(photoName) > 1 ? photoName : ({ params }) => `Seed ${params.seed}`;
+}
+
+function Cell({ id, nameOf }: { id: string; nameOf?: (job: Job) => string }) {
   const job = useJob(id);
   if (job === null) return <Text size="sm">This edit is gone.</Text>;
   if (!job) return <Frame ratio={1} />;
@@ -72,7 +80,7 @@ function Cell({ id, named = false }: { id: string; named?: boolean }) {
       <Frame ratio={aspect(job)} over={isOver(job) && !job.output}>
         <Picture job={job} />
       </Frame>
-      {named ? <span className={classes.name}>{job.model}</span> : <VisuallyHidden>{job.model}</VisuallyHidden>}
+      {nameOf ? <span className={classes.name}>{nameOf(job)}</span> : <VisuallyHidden>{job.model}</VisuallyHidden>}
       <VisuallyHidden>{strengths(job)}</VisuallyHidden>
       <Doing job={job} />
     </Link>
@@ -94,9 +102,10 @@ function Picture({ job }: { job: Job }) {
 
 function Doing({ job }: { job: Job }) {
   const now = useNow(!isOver(job));
+  const paused = useIsPaused(job.status === "queued");
   return (
     <Text component="span" size="xs" c="dimmed">
-      {sentence(job, now)}
+      {sentence(job, now, paused)}
     </Text>
   );
 }

@@ -1,6 +1,6 @@
 import type { ModelListView, ModelView } from "@/shared/api/client";
 import { parameter } from "@/shared/api/models";
-import { type Draft, fields, type Value } from "../editor/draft";
+import { type Draft, fields, type Value } from "@/entities/draft/draft";
 
 /** The jobs of a comparison: one photo, one instruction and one seed, so that only what is compared differs. */
 export type Plan = Record<string, Value>[];

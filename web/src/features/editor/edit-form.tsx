@@ -1,34 +1,31 @@
-import { Alert, Button, Collapse, Kbd, Text, UnstyledButton } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconChevronDown } from "@tabler/icons-react";
-import type { ModelListView, ModelView } from "@/shared/api/client";
-import { ApiError } from "@/shared/api/client";
-import { defaultModel } from "@/shared/api/models";
-import { adopt, draft, fields, setValue, type Source, useDraft, valueOf } from "./draft";
+import { Alert, Button, Kbd, Text } from "@mantine/core";
+import { fields, type Source, useDraft, type Value } from "@/entities/draft/draft";
+import type { Mark } from "@/entities/draft/marks";
+import { PromptField } from "@/entities/draft/prompt-field";
+import { ApiError, type ModelListView } from "@/shared/api/client";
+import { modelOf } from "@/shared/api/models";
 import classes from "./editor.module.css";
-import { ModelField } from "./model-field";
-import { nameOf, ParameterField } from "./parameter-field";
-import { PromptField } from "./prompt-field";
 
-const FIRST = ["strength", "cfg_scale", "image_cfg_scale", "steps", "temperature", "seed", "size", "resolution"];
+export type Prepared = { sources: Source[]; fields: Record<string, Value>; marks: Mark[] };
 
 type Props = {
   models: ModelListView;
+  /** Whether there are edits already: who has made one is told of the keys. */
+  isKnown: boolean;
   busy: boolean;
   error: Error | null;
-  onSubmit: (source: Source, fields: Record<string, string | number>) => void;
+  onSubmit: (prepared: Prepared) => void;
 };
 
-export function modelOf(models: ModelListView, id: string | null): ModelView {
-  return models.data.find((model) => model.id === id) ?? defaultModel(models);
-}
-
-/** What to change, by which model, and how. */
-export function EditForm({ models, busy, error, onSubmit }: Props) {
-  const { source, prompt, model: chosen, values } = useDraft();
-  const model = modelOf(models, chosen);
-  const ready = source !== null && prompt.trim() !== "";
-  const submit = () => source && ready && !busy && onSubmit(source, fields(model, { prompt, values }));
+/** What to change, and go. */
+export function EditForm({ models, isKnown, busy, error, onSubmit }: Props) {
+  const count = useDraft((draft) => draft.sources.length);
+  const isTold = useDraft((draft) => draft.prompt.trim() !== "");
+  const submit = () => {
+    const { sources, marks, ...draft } = useDraft.getState();
+    if (!sources.length || !draft.prompt.trim() || busy) return;
+    onSubmit({ sources, marks, fields: fields(modelOf(models, draft.model), draft) });
+  };
   const problems = error instanceof ApiError ? error.fields : {};
   return (
     <form
@@ -39,23 +36,21 @@ export function EditForm({ models, busy, error, onSubmit }: Props) {
         submit();
       }}
     >
-      <PromptField instructions={models.checkpoint.instructions} problem={problems.prompt} onSubmit={submit} />
-      <Button type="submit" size="md" fullWidth loading={busy} disabled={!ready} className={classes.submit}>
-        Develop
+      <PromptField models={models} hinted={isKnown} problem={problems.prompt} onSubmit={submit} />
+      <Button type="submit" size="md" fullWidth loading={busy} disabled={!count || !isTold} className={classes.submit}>
+        {count > 1 ? `Develop ${count} photos` : "Develop"}
         <Kbd size="xs" className={classes.kbd} aria-hidden>
-          ⌘↵
+          ↵
         </Kbd>
       </Button>
-      <Missing source={source} prompt={prompt} />
+      <Missing photo={count === 0} instruction={!isTold} />
       {error && <Refusal error={error} />}
-      <ModelField models={models} model={model} onChange={(id) => draft.set({ model: id })} />
-      <Controls model={model} problems={problems} />
     </form>
   );
 }
 
-function Missing({ source, prompt }: { source: Source | null; prompt: string }) {
-  const missing = [source ? "" : "a photo", prompt.trim() ? "" : "an instruction"].filter(Boolean).join(" and ");
+function Missing({ photo, instruction }: { photo: boolean; instruction: boolean }) {
+  const missing = [photo && "a photo", instruction && "an instruction"].filter(Boolean).join(" and ");
   return (
     <Text size="xs" c="dimmed" ta="center" className={classes.missing} aria-live="polite">
       {missing && `Still needed: ${missing}`}
@@ -64,44 +59,10 @@ function Missing({ source, prompt }: { source: Source | null; prompt: string }) 
 }
 
 function Refusal({ error }: { error: Error }) {
+  const away = error instanceof ApiError && error.isAway;
   return (
-    <Alert role="alert" variant="light" title="That could not be sent">
-      {error.message}
+    <Alert role="alert" variant="light" title={away ? "The service cannot be reached" : "That could not be sent"}>
+      {away ? "Photo and instruction are kept here. Send them again in a moment." : error.message}
     </Alert>
-  );
-}
-
-function Controls({ model, problems }: { model: ModelView; problems: Record<string, string> }) {
-  const { values, prompt } = useDraft();
-  const [open, { toggle }] = useDisclosure();
-  const known = model.parameters.filter(({ name }) => name !== "prompt");
-  const rest = known.filter(({ name }) => !FIRST.includes(name));
-  const field = (parameter: (typeof known)[number]) => (
-    <ParameterField
-      key={parameter.name}
-      parameter={parameter}
-      value={valueOf(model, values, parameter.name)}
-      touched={parameter.name in values}
-      problem={problems[parameter.name]}
-      onChange={(value) => setValue(parameter.name, value)}
-    />
-  );
-  const touched = known.some(({ name }) => name in values);
-  return (
-    <section className={classes.controls} aria-label="Settings">
-      {FIRST.flatMap((name) => known.filter((one) => one.name === name)).map(field)}
-      <UnstyledButton className={classes.more} onClick={toggle} aria-expanded={open}>
-        <IconChevronDown size={15} data-open={open || undefined} />
-        {rest.map(nameOf).join(", ")}
-      </UnstyledButton>
-      <Collapse expanded={open}>
-        <div className={classes.rest}>{rest.map(field)}</div>
-      </Collapse>
-      {touched && (
-        <Button variant="subtle" color="gray" size="compact-xs" onClick={() => adopt(model.id, { prompt })}>
-          All settings back to the model's own
-        </Button>
-      )}
-    </section>
   );
 }

@@ -1,22 +1,23 @@
 import { ActionIcon, NumberInput, SegmentedControl, Slider, Text, Textarea, Tooltip } from "@mantine/core";
 import { IconDice5, IconRestore } from "@tabler/icons-react";
 import { useId } from "react";
-import type { ParameterView } from "@/shared/api/client";
-import { advice } from "./advice";
-import type { Value } from "./draft";
+import type { ModelView, ParameterView } from "@/shared/api/client";
+import { advice } from "@/entities/draft/advice";
+import type { Value } from "@/entities/draft/draft";
 import classes from "./fields.module.css";
 
-const NAMES: Record<string, string> = {
-  steps: "Steps",
-  temperature: "Temperature",
-  cfg_scale: "Text CFG",
-  image_cfg_scale: "Image CFG",
-  seed: "Seed",
-  size: "Size",
-  resolution: "Result",
-  strength: "Strength",
-  sampler: "Sampler",
-  negative_prompt: "Stay away from",
+/** A plain name for each, and the one that it has in papers and in the API's field. */
+const NAMES: Record<string, [plain: string, paper?: string]> = {
+  steps: ["Steps"],
+  temperature: ["Freedom to repaint", "Temperature"],
+  cfg_scale: ["Follow the instruction", "Text CFG"],
+  image_cfg_scale: ["Hold on to the photo", "Image CFG"],
+  seed: ["Seed"],
+  size: ["Shape for the model", "Size"],
+  resolution: ["Result"],
+  strength: ["Strength"],
+  sampler: ["Sampler"],
+  negative_prompt: ["Stay away from", "Negative prompt"],
 };
 const CHOICES: Record<string, string> = {
   "512x512": "512²",
@@ -29,6 +30,7 @@ const CHOICES: Record<string, string> = {
 };
 
 export type FieldProps = {
+  model: ModelView;
   parameter: ParameterView;
   value: Value | undefined;
   touched: boolean;
@@ -36,7 +38,8 @@ export type FieldProps = {
   onChange: (value: Value | undefined) => void;
 };
 
-export const nameOf = (parameter: ParameterView) => NAMES[parameter.name] ?? parameter.name;
+const nameOf = (parameter: ParameterView) => NAMES[parameter.name]?.[0] ?? parameter.name;
+const paperOf = (parameter: ParameterView) => NAMES[parameter.name]?.[1];
 
 /** The control of one parameter, made from what the service tells of it. */
 export function ParameterField(props: FieldProps) {
@@ -51,7 +54,7 @@ function Label({ parameter, touched, onChange, id }: Pick<FieldProps, "parameter
     <div className={classes.label}>
       <Tooltip label={plain(parameter.summary)} multiline w={260} withArrow events={{ hover: true, focus: true, touch: true }}>
         <label id={id} htmlFor={`${id}-input`}>
-          {nameOf(parameter)}
+          {nameOf(parameter)} {paperOf(parameter) && <small>{paperOf(parameter)}</small>}
         </label>
       </Tooltip>
       {touched && (
@@ -65,8 +68,8 @@ function Label({ parameter, touched, onChange, id }: Pick<FieldProps, "parameter
 
 const plain = (text: string) => text.replaceAll("`", "");
 
-function Note({ parameter, value, problem, id }: Pick<FieldProps, "parameter" | "value" | "problem"> & { id: string }) {
-  const text = problem ?? advice(parameter.name, value);
+function Note({ model, parameter, value, problem, id }: Pick<FieldProps, "model" | "parameter" | "value" | "problem"> & { id: string }) {
+  const text = problem ?? advice(model, parameter.name, value);
   return (
     <Text id={id} size="xs" className={classes.note} data-problem={problem ? true : undefined} role={problem ? "alert" : undefined}>
       {text}

@@ -1,10 +1,10 @@
 import { ActionIcon, Menu, Text } from "@mantine/core";
 import { IconAdjustments, IconDots, IconDownload, IconPlayerStop, IconRefresh, IconTrash } from "@tabler/icons-react";
 import { Link, useNavigate } from "react-router";
-import { isActive, isOver, type Job, outputUrl, prompt, sentence, thumbnailUrl } from "./job";
+import { fileName, isActive, isOver, type Job, outputUrl, prompt, sentence, thumbnailUrl } from "@/entities/job/job";
 import classes from "./jobs.module.css";
-import { useJob, useJobActions } from "./queries";
-import { useNow } from "./now";
+import { useIsPaused, useJob, useJobActions } from "@/entities/job/queries";
+import { useNow } from "@/entities/job/now";
 
 type Props = { id: string; current: boolean; onReuse: (id: string) => void };
 
@@ -13,7 +13,7 @@ export function JobRow({ id, current, onReuse }: Props) {
   const job = useJob(id);
   if (!job) return null;
   return (
-    <li className={classes.row} data-current={current || undefined} data-status={job.status} data-job={id}>
+    <div className={classes.row} data-current={current || undefined} data-status={job.status} data-job={id}>
       <Link to={`/jobs/${id}`} className={classes.open} aria-current={current ? "page" : undefined}>
         <img src={thumbnailUrl(job)} alt="" width={52} height={52} loading="lazy" decoding="async" className={classes.thumbnail} />
         <span className={classes.words}>
@@ -23,15 +23,17 @@ export function JobRow({ id, current, onReuse }: Props) {
       </Link>
       <Actions job={job} onReuse={onReuse} />
       {job.status === "running" && <Bar fraction={job.progress?.fraction ?? 0} />}
-    </li>
+    </div>
   );
 }
 
 function Doing({ job }: { job: Job }) {
   const now = useNow(!isOver(job));
+  const paused = useIsPaused(job.status === "queued");
+  const at = new Date(job.created_at).toLocaleTimeString("en", { timeStyle: "short" });
   return (
     <Text component="span" size="xs" c="dimmed" className={classes.doing}>
-      {sentence(job, now)}
+      {sentence(job, now, paused)} {isOver(job) && <time dateTime={job.created_at}>· {at}</time>}
     </Text>
   );
 }
@@ -64,7 +66,7 @@ function Actions({ job, onReuse }: { job: Job; onReuse: (id: string) => void }) 
           Reuse its settings
         </Menu.Item>
         {job.output && (
-          <Menu.Item leftSection={<IconDownload size={16} />} component="a" href={outputUrl(job)} download>
+          <Menu.Item leftSection={<IconDownload size={16} />} component="a" href={outputUrl(job)} download={fileName(job)}>
             Download
           </Menu.Item>
         )}
@@ -74,7 +76,7 @@ function Actions({ job, onReuse }: { job: Job; onReuse: (id: string) => void }) 
           </Menu.Item>
         )}
         <Menu.Divider />
-        <Menu.Item leftSection={<IconTrash size={16} />} disabled={!isOver(job)} onClick={() => remove.mutate(job.id)}>
+        <Menu.Item leftSection={<IconTrash size={16} />} disabled={!isOver(job)} onClick={() => remove(job.id)}>
           Delete
         </Menu.Item>
       </Menu.Dropdown>

@@ -1,9 +1,9 @@
 import { SegmentedControl } from "@mantine/core";
 import { useState } from "react";
+import { aspect, inputUrl, isOver, isSquared, type Job, previewUrl } from "@/entities/job/job";
+import { usePreviewStep } from "@/entities/job/queries";
+import { Frame } from "@/shared/pictures/frame";
 import { LivePicture } from "@/shared/pictures/live-picture";
-import { aspect, inputUrl, isOver, isSquared, type Job, previewUrl } from "../jobs/job";
-import { usePreviewStep } from "../jobs/queries";
-import { Frame } from "./frame";
 import classes from "./visualizer.module.css";
 
 type View = "predicted" | "noisy" | "both";
@@ -12,6 +12,9 @@ const VIEWS = [
   { value: "noisy", label: "Noisy latent" },
   { value: "both", label: "Both" },
 ];
+
+/** The step that a job is at, or at which it was stopped. */
+const stepOf = (job: Job) => job.cancellation?.step ?? job.progress?.step ?? 0;
 
 /** The denoising as it happens, over the photo that it starts from. */
 export function Developing({ job }: { job: Job }) {
@@ -30,7 +33,7 @@ export function Developing({ job }: { job: Job }) {
               grain={kind === "noisy"}
               label={kind === "noisy" ? "The latent with its noise" : "The edit as predicted so far"}
             />
-            {job.progress && <span className={classes.count}>{job.progress.step}</span>}
+            {stepOf(job) > 0 && <span className={classes.count}>{stepOf(job)}</span>}
           </Frame>
         ))}
       </div>
@@ -47,7 +50,8 @@ export function Developing({ job }: { job: Job }) {
 }
 
 function Progress({ job }: { job: Job }) {
-  const { step = 0, steps = 1, fraction = 0 } = job.progress ?? {};
+  const steps = job.progress?.steps ?? Number(job.params.steps ?? 1);
+  const step = stepOf(job);
   return (
     <div
       className={classes.track}
@@ -58,7 +62,7 @@ function Progress({ job }: { job: Job }) {
       aria-valuenow={step}
       data-waits={job.status === "queued" || undefined}
     >
-      <span style={{ transform: `scaleX(${fraction})` }} />
+      <span style={{ transform: `scaleX(${Math.min(1, step / steps)})` }} />
     </div>
   );
 }

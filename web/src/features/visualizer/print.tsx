@@ -1,11 +1,11 @@
-import { Button, Group, SegmentedControl, Text } from "@mantine/core";
+import { SegmentedControl, Slider, Text } from "@mantine/core";
 import { domAnimation, LazyMotion, MotionConfig } from "motion/react";
 import * as m from "motion/react-m";
 import { useState } from "react";
 import { ReactCompareSlider, ReactCompareSliderImage } from "react-compare-slider";
-import { aspect, inputUrl, isSquared, type Job, outputUrl } from "../jobs/job";
-import { Frame } from "./frame";
-import { Receipt } from "./receipt";
+import { aspect, inputUrl, isSquared, type Job, outputUrl } from "@/entities/job/job";
+import { Frame } from "@/shared/pictures/frame";
+import { ResultActions, type StageActions } from "./result-actions";
 import { Scrubber } from "./scrubber";
 import classes from "./visualizer.module.css";
 
@@ -18,9 +18,12 @@ const DEVELOPS = {
 
 type View = "slider" | "beside" | "result" | "steps";
 
-/** A finished edit: beside its photo, over it, alone, or on its way. */
-export function Print({ job, onMove }: { job: Job; onMove: (direction: "less" | "more", job: Job) => void }) {
+/** A finished edit: beside its photo, over it, alone, or on its way; as strong as the slider says. */
+export function Print({ job, ...actions }: { job: Job } & StageActions) {
   const [view, setView] = useState<View>("slider");
+  const made = Number(job.params.strength ?? 1);
+  const [strength, setStrength] = useState(made);
+  const share = made ? strength / made : 1;
   const views = [
     { value: "slider", label: "Before / after" },
     { value: "beside", label: "Side by side" },
@@ -29,57 +32,72 @@ export function Print({ job, onMove }: { job: Job; onMove: (direction: "less" | 
   ];
   return (
     <>
+      <ResultActions job={job} share={share} {...actions} />
       <LazyMotion features={domAnimation} strict>
         <MotionConfig reducedMotion="user">
           <m.div {...DEVELOPS}>
-            <View job={job} view={view} />
+            <Look job={job} view={view} share={share} />
           </m.div>
         </MotionConfig>
       </LazyMotion>
-      <SegmentedControl
-        data={views}
-        value={view}
-        onChange={(value) => setView(value as View)}
-        aria-label="How to look at it"
-        className={classes.views}
-      />
-      <Group gap="xs" className={classes.help}>
-        <Text size="sm" c="dimmed">
-          Not what you meant?
-        </Text>
-        <Button variant="default" size="compact-sm" onClick={() => onMove("less", job)}>
-          It changed too much
-        </Button>
-        <Button variant="default" size="compact-sm" onClick={() => onMove("more", job)}>
-          It changed too little
-        </Button>
-      </Group>
-      <Receipt job={job} />
+      <div className={classes.below}>
+        <SegmentedControl
+          data={views}
+          value={view}
+          onChange={(value) => setView(value as View)}
+          aria-label="How to look at it"
+          className={classes.views}
+        />
+        {made > 0 && view !== "steps" && <Strength most={made} value={strength} onChange={setStrength} />}
+      </div>
     </>
   );
 }
 
-function View({ job, view }: { job: Job; view: View }) {
+/** How much of the edit shows over its photo. It is laid over it here, at once; the model is not asked again. */
+function Strength({ most, value, onChange }: { most: number; value: number; onChange: (value: number) => void }) {
+  const percent = `${Math.round(value * 100)} %`;
+  return (
+    <div className={classes.strength}>
+      <Text size="sm" id="strength">
+        Strength
+      </Text>
+      <Slider
+        aria-labelledby="strength"
+        thumbLabel="Strength of the edit"
+        thumbValueText={percent}
+        label={null}
+        min={0}
+        max={most}
+        step={0.01}
+        value={value}
+        onChange={onChange}
+        thumbSize={24}
+        size={3}
+      />
+      <Text size="sm" className={classes.percent}>
+        {percent}
+      </Text>
+    </div>
+  );
+}
+
+function Look({ job, view, share }: { job: Job; view: View; share: number }) {
   const ratio = aspect(job);
   const before = <Laid url={inputUrl(job)} alt="Before: the photo" squared={isSquared(job)} />;
-  const after = <Laid url={outputUrl(job)} alt="After: the edit" />;
+  const after = (
+    <div className={classes.over}>
+      {share < 1 && <Laid url={inputUrl(job)} alt="" squared={isSquared(job)} />}
+      <Laid url={outputUrl(job)} alt="After: the edit" opacity={share} />
+    </div>
+  );
   if (view === "steps") return <Scrubber job={job} />;
-  if (view === "result") {
-    return (
-      <Frame ratio={ratio}>
-        {after}
-      </Frame>
-    );
-  }
+  if (view === "result") return <Frame ratio={ratio}>{after}</Frame>;
   if (view === "beside") {
     return (
       <div className={classes.pair} data-count={2}>
-        <Frame ratio={ratio}>
-          {before}
-        </Frame>
-        <Frame ratio={ratio}>
-          {after}
-        </Frame>
+        <Frame ratio={ratio}>{before}</Frame>
+        <Frame ratio={ratio}>{after}</Frame>
       </div>
     );
   }
@@ -91,6 +109,6 @@ function View({ job, view }: { job: Job; view: View }) {
 }
 
 /** In the shape of the edit: where that is a square, the photo is stretched to it, so that the two match. */
-function Laid({ url, alt, squared = false }: { url: string; alt: string; squared?: boolean }) {
-  return <ReactCompareSliderImage src={url} alt={alt} style={{ objectFit: squared ? "fill" : "cover" }} />;
+function Laid({ url, alt, squared = false, opacity = 1 }: { url: string; alt: string; squared?: boolean; opacity?: number }) {
+  return <ReactCompareSliderImage src={url} alt={alt} style={{ objectFit: squared ? "fill" : "cover", opacity }} />;
 }

@@ -1,8 +1,8 @@
 import { ActionIcon, Slider, Text } from "@mantine/core";
 import { IconPlayerPause, IconPlayerPlay } from "@tabler/icons-react";
 import { useEffect, useRef, useState } from "react";
-import { aspect, type Job, stepsUrl } from "../jobs/job";
-import { Frame } from "./frame";
+import { aspect, type Job, stepsUrl } from "@/entities/job/job";
+import { Frame } from "@/shared/pictures/frame";
 import classes from "./visualizer.module.css";
 
 const FRAME_MS = 160;

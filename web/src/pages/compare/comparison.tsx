@@ -1,17 +1,19 @@
 import { Alert, Button, Text, Title } from "@mantine/core";
-import { useState } from "react";
+import { useQueryClient } from "@tanstack/react-query";
 import { useSearchParams } from "react-router";
+import { nameOf, sourceOf, useDraft } from "@/entities/draft/draft";
+import { FileButton } from "@/entities/draft/file-button";
+import { Photo as Preview } from "@/entities/draft/photo";
+import { EXAMPLES, fetchFile } from "@/entities/draft/photos";
+import { Drops, usePhotos } from "@/entities/draft/use-photos";
+import { useSendTogether } from "@/entities/draft/use-send";
+import { jobOf } from "@/entities/job/cache";
+import { duration, sharedSeconds } from "@/entities/job/job";
+import { usePending, useSeldom } from "@/entities/job/pending";
+import { useJobActions, useJobList } from "@/entities/job/queries";
 import { CompareForm } from "@/features/compare/compare-form";
 import { CompareGrid } from "@/features/compare/compare-grid";
 import type { Plan } from "@/features/compare/plan";
-import { nameOf, useDraft } from "@/features/editor/draft";
-import { FileButton } from "@/features/editor/file-button";
-import { Photo as Preview } from "@/features/editor/photo";
-import { EXAMPLES, fetchFile } from "@/features/editor/photos";
-import { useSubmit } from "@/features/editor/submit";
-import { usePhotos } from "@/features/editor/use-photo";
-import { usePending } from "@/features/jobs/pending";
-import { useJobActions, useJobList } from "@/features/jobs/queries";
 import { useModels } from "@/shared/api/models";
 import classes from "./compare.module.css";
 
@@ -20,26 +22,13 @@ export function Comparison() {
   const [search, setSearch] = useSearchParams();
   const ids = search.get("jobs")?.split(",").filter(Boolean) ?? [];
   const models = useModels();
-  const { source } = useDraft();
-  const submit = useSubmit();
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
+  const { send, busy, problem } = useSendTogether();
   useJobList(); // Cancel asks what is on it
 
-  const start = async (plan: Plan) => {
+  const start = (plan: Plan) => {
+    const source = sourceOf(useDraft.getState());
     if (!source) return;
-    setBusy(true);
-    setProblem(null);
-    const sent: string[] = [];
-    try {
-      for (const fields of plan) {
-        sent.push((await submit.mutateAsync({ source, fields })).id);
-        setSearch({ jobs: sent.join(",") }, { replace: sent.length > 1 });
-      }
-    } catch (error) {
-      setProblem(`${sent.length} of ${plan.length} were accepted. ${(error as Error).message}`);
-    }
-    setBusy(false);
+    void send(plan.map((fields) => ({ source, fields })), (sent) => setSearch({ jobs: sent.join(",") }, { replace: sent.length > 1 }));
   };
 
   return (
@@ -59,7 +48,7 @@ export function Comparison() {
       <section className={classes.grid} aria-label="The comparison">
         {ids.length ? (
           <>
-            <CancelThese ids={ids} />
+            <Together ids={ids} />
             <CompareGrid ids={ids} />
           </>
         ) : (
@@ -71,17 +60,18 @@ export function Comparison() {
 }
 
 function Photo() {
-  const { source } = useDraft();
-  const { take, problem } = usePhotos(() => {});
+  const source = useDraft(sourceOf);
+  const { take, problem } = usePhotos({ adds: false });
   return (
     <div>
+      <Drops take={take} label="Drop it to compare its edits" />
       <div className={classes.photo}>
         {source ? <Preview url={source.url} name={nameOf(source)} small /> : <span />}
         <FileButton take={take} label={source ? "Another photo" : "Choose a photo"} size="compact-sm" variant="default" />
         <ul aria-label="Example photos">
           {EXAMPLES.map(({ name, url, small, by }) => (
             <li key={name}>
-              <button type="button" onClick={async () => take(await fetchFile(url, `${name}.jpg`))}>
+              <button type="button" onClick={async () => take([await fetchFile(url, `${name}.jpg`)])}>
                 <img src={small} alt={`${name}, a photo by ${by}`} width={36} height={36} />
               </button>
             </li>
@@ -97,13 +87,21 @@ function Photo() {
   );
 }
 
-function CancelThese({ ids }: { ids: string[] }) {
+/** How far edits that were sent together have come, and how long all of them took: they share the machine. */
+function Together({ ids }: { ids: string[] }) {
   const pending = usePending().filter((id) => ids.includes(id));
+  const queries = useQueryClient();
+  const told = useSeldom(() => {
+    const jobs = ids.flatMap((id) => jobOf(queries, id) ?? []);
+    const seconds = jobs.length === ids.length ? sharedSeconds(jobs) : null;
+    const count = ids.length === 1 ? "One edit" : `${ids.length} edits`;
+    return seconds === null ? `${count}.` : `${count} in ${duration(seconds)}${ids.length > 1 ? " altogether" : ""}.`;
+  });
   const { cancel } = useJobActions();
   return (
     <div className={classes.bar}>
       <Text size="sm" c="dimmed" role="status">
-        {pending.length ? `${ids.length - pending.length} of ${ids.length} done` : `${ids.length === 1 ? "One edit" : `${ids.length} edits`}. Open one to look at it closely.`}
+        {pending.length ? `${ids.length - pending.length} of ${ids.length} done` : `${told} Open one to look at it closely.`}
       </Text>
       {pending.length > 0 && (
         <Button variant="default" size="compact-sm" onClick={() => pending.forEach((id) => cancel.mutate(id))}>
@@ -115,13 +113,14 @@ function CancelThese({ ids }: { ids: string[] }) {
 }
 
 function Empty() {
+  const count = useModels()?.data.length;
   return (
     <div className={classes.empty}>
       <Text fz="1.6rem" ff="heading" maw="30rem">
         One photo, one instruction, side by side.
       </Text>
       <Text c="dimmed" maw="30rem">
-        See how the six models differ, or how text and image guidance pull against each other: text CFG follows the
+        See how the {count} models differ, or how text and image guidance pull against each other: text CFG follows the
         instruction, image CFG keeps the photo.
       </Text>
     </div>

@@ -1,8 +1,8 @@
 import { Alert, Text } from "@mantine/core";
 import { IconFileSearch } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
-import { FileButton } from "@/features/editor/file-button";
-import { useDrops } from "@/features/editor/use-photo";
+import { FileButton } from "@/entities/draft/file-button";
+import { Drops } from "@/entities/draft/use-photos";
 import { Chapter, Reading } from "@/features/reading/reading";
 import { checkCredentials } from "@/shared/api/client";
 import classes from "./credentials.module.css";
@@ -43,11 +43,11 @@ function Reader() {
   const check = useMutation({
     mutationFn: async (image: File) => (await checkCredentials({ body: { image }, throwOnError: true })).data,
   });
-  const take = (file: File | null) => file && check.mutate(file);
-  const hovers = useDrops(take);
+  const take = ([file]: File[]) => file && check.mutate(file);
   return (
     <>
-      <div className={classes.drop} data-hovers={hovers || undefined}>
+      <Drops take={take} label="Drop it to read it" />
+      <div className={classes.drop}>
         <FileButton take={take} icon={<IconFileSearch size={18} />} label="Choose a picture" loading={check.isPending} />
         <Text c="dimmed" size="sm">
           or drop or paste one anywhere here. It is read, and not kept.

@@ -1,9 +1,10 @@
-import { Anchor, Kbd, Text } from "@mantine/core";
+import { Anchor, Kbd, Switch, Text } from "@mantine/core";
 import { Fragment } from "react";
 import { Link } from "react-router";
 import { Chapter, Reading } from "@/features/reading/reading";
 import type { ParameterView } from "@/shared/api/client";
 import { defaultModel, parameter, useModels } from "@/shared/api/models";
+import { usePreferences } from "@/shared/preferences";
 import classes from "./details.module.css";
 import { type Explained, PARAMETERS } from "./parameters";
 
@@ -23,9 +24,9 @@ export default function DetailsPage() {
         <ol className={classes.steps}>
           <li>Drop a photo on the editor, paste one, take one with the camera, or begin with an example.</li>
           <li>Write what to change. The instructions below the field are ones that the loaded checkpoint follows well.</li>
-          <li>Leave the controls alone the first time: each model starts from what suits its checkpoint.</li>
+          <li>Leave what is under Advanced alone the first time: each model starts from what suits its checkpoint.</li>
           <li>Develop. The picture comes up while it is made; stop it at any step. Send more meanwhile, they queue.</li>
-          <li>Compare before and after, walk back through the steps, then go on from the result or try other settings.</li>
+          <li>Compare before and after, choose how strong it is, then download it, go on from the result, or try four variations.</li>
         </ol>
         <Text className={classes.text}>
           Edits live on the server, not in the tab: close it, lose the connection, come back, and they are where they got
@@ -52,8 +53,8 @@ export default function DetailsPage() {
       <Chapter {...PHOTO}>
         <Text className={classes.text}>
           It is turned upright, converted to sRGB, and stored as fresh pixels: place, time and camera that a file may carry
-          are not kept. Photo, result and settings stay together for a day unless the operator chose another time, and
-          are gone at once when you delete the edit. What a photo’s own{" "}
+          are not kept. Photo, result and settings stay together <Kept /> after the
+          edit’s end, and are gone when you delete it. What a photo’s own{" "}
           <Anchor component={Link} to="/credentials" underline="always">content credentials</Anchor> say was done to it goes on
           into its edit, without place and camera. Every result comes with a receipt: model, parameters, seed and
           checkpoint, which is all that it takes to make the same picture again.
@@ -75,17 +76,42 @@ export default function DetailsPage() {
             </div>
           ))}
         </dl>
+        <LetterKeys />
       </Chapter>
     </Reading>
   );
 }
 
+/** How long this service keeps edits. */
+function Kept() {
+  const seconds = useModels()?.limits.retention_seconds;
+  return seconds === undefined ? "for some time" : `for ${spoken(seconds)}`;
+}
+
+function spoken(seconds: number): string {
+  const [count, unit] = seconds % 86_400 === 0 ? [seconds / 86_400, "day"] : [Math.round(seconds / 360) / 10, "hour"];
+  return count === 1 ? `${unit === "day" ? "a" : "an"} ${unit}` : `${count} ${unit}s`;
+}
+
+/** Keys of one character stand in the way of people whose speech is typed for them (WCAG 2.1.4). */
+function LetterKeys() {
+  const { letterKeys } = usePreferences();
+  return (
+    <Switch
+      mt="lg"
+      label="Keys of one character (/, J, K) work"
+      checked={letterKeys}
+      onChange={(event) => usePreferences.setState({ letterKeys: event.currentTarget.checked })}
+    />
+  );
+}
+
 const REMEDIES: [string, string][] = [
-  ["It changed too much", "Raise image CFG by 0.3, or lower text CFG. If it must stay close to the photo, lower the temperature to 0.7."],
-  ["It changed too little", "Lower image CFG to 1, or raise text CFG by 1. Put the temperature back to 1."],
+  ["It changed too much", "Pull the strength slider under the result: it lays less of the edit over the photo, at once. Or mark with brush or box where to edit."],
+  ["It changed too little", "Say it more plainly. Under Advanced, lower image CFG to 1, or raise text CFG."],
   ["The wrong thing changed", "Say it more plainly, and one thing at a time. Try another seed: some draws of noise suit a photo better."],
-  ["It looks grainy or unfinished", "Take more steps, or the DPM++ 2M sampler. Bring image CFG below 3."],
-  ["Colours burn out", "Lower text CFG."],
+  ["It looks grainy or unfinished", "Take more steps than the model’s own, or the DPM++ 2M sampler. Bring image CFG below 3."],
+  ["Colors burn out", "Lower text CFG."],
   ["It is the right edit, a little off", "Keep its seed, and move one control at a time."],
 ];
 

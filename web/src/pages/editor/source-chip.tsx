@@ -1,15 +1,17 @@
 import { Button, Text } from "@mantine/core";
-import { useDraft } from "@/features/editor/draft";
+import { nameOf, sourceOf, useDraft } from "@/entities/draft/draft";
+import { Photo } from "@/entities/draft/photo";
 import classes from "./editor.module.css";
 
 /** Which photo the next edit is of, while another edit is looked at. */
 export function SourceChip({ onChoose }: { onChoose: () => void }) {
-  const { source } = useDraft();
+  const source = useDraft(sourceOf);
+  const others = useDraft((draft) => draft.sources.length - 1);
   return (
     <div className={classes.chip}>
-      {source ? <img src={source.url} alt="" width={40} height={40} /> : <span className={classes.noPhoto} />}
+      {source ? <Photo url={source.url} name={nameOf(source)} small className={classes.small} /> : <span className={classes.small} />}
       <Text size="sm" flex={1} lineClamp={1}>
-        {source ? (source.kind === "file" ? source.file.name : "The edit before") : "No photo chosen"}
+        {source ? `${nameOf(source)}${others > 0 ? ` and ${others} more` : ""}` : "No photo chosen"}
       </Text>
       <Button variant="subtle" size="compact-sm" onClick={onChoose}>
         {source ? "Show" : "Choose"}

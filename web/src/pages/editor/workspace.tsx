@@ -1,20 +1,22 @@
-import { type QueryClient, useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useMemo } from "react";
-import { useMatch, useNavigate, useSearchParams } from "react-router";
-import { moved } from "@/features/editor/advice";
-import { adopt, draft, setFile, setSource } from "@/features/editor/draft";
-import { EditForm, modelOf } from "@/features/editor/edit-form";
+import { Alert } from "@mantine/core";
+import { lazy, Suspense } from "react";
+import { useMatch, useNavigate } from "react-router";
+import { useDraft } from "@/entities/draft/draft";
+import { useSendTogether } from "@/entities/draft/use-send";
+import { Drops, usePhotos } from "@/entities/draft/use-photos";
+import { useSubmit } from "@/entities/draft/submit";
+import { useJobList } from "@/entities/job/queries";
+import { Advanced } from "@/features/editor/advanced";
+import { EditForm, type Prepared } from "@/features/editor/edit-form";
 import { PhotoStage } from "@/features/editor/photo-stage";
-import { fetchFile } from "@/features/editor/photos";
-import { useSubmit } from "@/features/editor/submit";
-import { usePhotos } from "@/features/editor/use-photo";
-import { jobOf } from "@/features/jobs/cache";
-import { inputUrl, type Job, outputUrl } from "@/features/jobs/job";
 import { JobList } from "@/features/jobs/job-list";
 import { useModels } from "@/shared/api/models";
+import { useStageActions } from "./actions";
 import classes from "./editor.module.css";
-import { SourceChip } from "./source-chip";
+import { useLinkedSettings } from "./linked-settings";
+import { useOutcome } from "./outcome";
 import { useShortcuts } from "./shortcuts";
+import { SourceChip } from "./source-chip";
 
 const JobStage = lazy(() => import("@/features/visualizer/job-stage"));
 
@@ -23,35 +25,47 @@ export function Workspace() {
   const id = useMatch("/jobs/:id")?.params.id ?? null;
   const navigate = useNavigate();
   const models = useModels();
-  const photos = usePhotos(() => navigate("/"));
+  const isFilled = useDraft((draft) => draft.sources.length > 0);
+  const photos = usePhotos({ adds: !id && isFilled, onTaken: () => navigate("/") });
   const submit = useSubmit();
-  const actions = useStageActions();
+  const together = useSendTogether();
+  const actions = useStageActions(together.send);
+  const outcome = useOutcome(models);
+  const isKnown = (useJobList().ids?.length ?? 0) > 0;
   useLinkedSettings();
   useShortcuts(id);
 
+  const send = ({ sources, ...order }: Prepared) => {
+    const [source] = sources;
+    if (sources.length > 1) void together.send(sources.map((one) => ({ source: one, ...order, marks: [] })), actions.onTogether);
+    else if (source) submit.mutate({ source, ...order }, { onSuccess: (job) => navigate(`/jobs/${job.id}`) });
+  };
+
   return (
     <div className={classes.workspace}>
+      <Drops take={photos.take} label={isFilled && !id ? "Drop it to edit it too" : "Drop it to edit it"} />
       <section className={classes.middle} aria-label="Picture">
         {id ? (
           <Suspense fallback={<div className={classes.waiting} />}>
-            <JobStage id={id} {...actions} onMove={(direction, job) => models && actions.onMove(direction, job, models)} />
+            <JobStage id={id} {...actions} />
           </Suspense>
         ) : (
-          <PhotoStage {...photos} />
+          <PhotoStage {...photos} outcome={outcome} />
         )}
       </section>
       <section className={classes.side} aria-label="What to change">
         {id && <SourceChip onChoose={() => navigate("/")} />}
         {models && (
-          <EditForm
-            models={models}
-            busy={submit.isPending}
-            error={submit.error}
-            onSubmit={(source, fields) =>
-              submit.mutate({ source, fields }, { onSuccess: (job) => navigate(`/jobs/${job.id}`) })
-            }
-          />
+          <EditForm models={models} isKnown={isKnown} busy={submit.isPending || together.busy} error={submit.error} onSubmit={send} />
         )}
+        {together.problem && (
+          <Alert role="alert" variant="light" mt="sm" title="Not all could be sent">
+            {together.problem}
+          </Alert>
+        )}
+      </section>
+      <section className={classes.advanced} aria-label="How to change it">
+        {models && <Advanced models={models} error={submit.error} />}
       </section>
       <aside className={classes.sheet} aria-label="Edits">
         <JobList current={id} onReuse={actions.onReuse} />
@@ -59,52 +73,3 @@ export function Workspace() {
     </div>
   );
 }
-
-function useStageActions() {
-  const navigate = useNavigate();
-  const queries = useQueryClient();
-  return useMemo(() => stageActions(navigate, queries), [navigate, queries]);
-}
-
-/** The settings and the photo of a job, for another edit like it. */
-async function reuse(job: Job): Promise<void> {
-  adopt(job.model, job.params);
-  setFile(await fetchFile(inputUrl(job), "The same photo"));
-}
-
-function stageActions(navigate: (to: string) => void, queries: QueryClient) {
-  return {
-    onOpen: (id: string) => navigate(`/jobs/${id}`),
-    onGone: () => navigate("/"),
-    onReuse: async (id: string) => {
-      const job = jobOf(queries, id);
-      if (job) await reuse(job);
-      document.getElementById("prompt")?.focus();
-    },
-    onGoOn: (job: Job) => {
-      setSource({ kind: "job", id: job.id, url: outputUrl(job) });
-      draft.set({ prompt: "" });
-      navigate("/");
-      document.getElementById("prompt")?.focus();
-    },
-    onMove: async (direction: "less" | "more", job: Job, models: Parameters<typeof modelOf>[0]) => {
-      await reuse(job);
-      draft.set(({ values }) => ({ values: { ...values, ...moved(modelOf(models, job.model), values, direction) } }));
-      document.getElementById("prompt")?.focus();
-    },
-  };
-}
-
-/** Settings in the address, as links of the gallery have them: `/?photo=/…&prompt=…&model=…&seed=…`. */
-function useLinkedSettings(): void {
-  const [search, setSearch] = useSearchParams();
-  useEffect(() => {
-    const { photo, model, ...params } = Object.fromEntries(search);
-    if (!photo && !params.prompt) return;
-    adopt(model ?? null, Object.fromEntries(Object.entries(params).map(([name, value]) => [name, typed(value)])));
-    if (photo?.startsWith("/") && !photo.startsWith("//")) fetchFile(photo).then(setFile, () => {});
-    setSearch({}, { replace: true });
-  }, [search, setSearch]);
-}
-
-const typed = (value: string) => (/^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value);

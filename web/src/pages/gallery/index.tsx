@@ -1,4 +1,4 @@
-import { Anchor, Button, Container, Text, Title } from "@mantine/core";
+import { Anchor, Button, Text, Title } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "react-router";
 import { useTitle } from "@/shared/title";
@@ -9,7 +9,7 @@ export default function GalleryPage() {
   useTitle("Gallery");
   const made = EDITS[0]?.receipt;
   return (
-    <Container size={1500} w="100%" className={classes.page}>
+    <div className={classes.page}>
       <Title order={1}>Gallery</Title>
       <Text className={classes.lead}>
         What the checkpoint that comes with Darkroom makes of the example photos, picked by nobody: one seed for all, {made && <>checkpoint {made.checkpoint}, revision {made.revision}</>}. Each opens in the
@@ -20,7 +20,7 @@ export default function GalleryPage() {
           <Card key={edit.name} edit={edit} />
         ))}
       </ul>
-    </Container>
+    </div>
   );
 }
 

@@ -72,7 +72,7 @@ function ModelCard({ model }: { model: Model }) {
           <dd>{model.guidance === "text" ? "text alone" : "text and picture"}</dd>
         </div>
       </dl>
-      <Anchor component={Link} to={`/?model=${model.id}&prompt=`} size="sm" underline="always">
+      <Anchor component={Link} to={`/?model=${model.id}`} size="sm" underline="always">
         Edit with it
       </Anchor>
     </li>

@@ -10,6 +10,11 @@ export function defaultModel(models: ModelListView): ModelView {
   return models.data.find((model) => model.default) ?? (models.data[0] as ModelView);
 }
 
+/** The model of this id; the default one where there is none. */
+export function modelOf(models: ModelListView, id: string | null): ModelView {
+  return models.data.find((model) => model.id === id) ?? defaultModel(models);
+}
+
 export function parameter(model: ModelView, name: string): ParameterView | undefined {
   return model.parameters.find((one) => one.name === name);
 }

@@ -1,5 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { clear } from "idb-keyval";
 import { ApiError, type CallerView, readCaller, signIn, signOut } from "./client";
+import { goOn } from "./session-ends";
 
 const KEY = ["session"];
 
@@ -17,16 +19,26 @@ async function read(): Promise<CallerView | null> {
   }
 }
 
+/** Sign in with a key. What waited for it goes on, unless somebody else was signed in before: then all begins anew. */
 export function useSignIn(): (key: string) => Promise<void> {
   const queries = useQueryClient();
   return async (key) => {
+    const before = queries.getQueryData<CallerView | null>(KEY)?.tenant;
     await signIn({ headers: { Authorization: `Bearer ${key}` }, throwOnError: true });
-    await queries.resetQueries();
+    const { tenant } = (await readCaller({ throwOnError: true })).data;
+    if (before && before !== tenant) return startAfresh();
+    goOn();
+    await queries.invalidateQueries();
   };
 }
 
-/** End the session, and start the page afresh, so that nothing of it is left in memory for who comes next. */
 export async function endSession(): Promise<void> {
   await signOut({ throwOnError: true });
+  await startAfresh();
+}
+
+/** Load the page anew, so that nothing is left, in memory or kept, for who comes next. */
+async function startAfresh(): Promise<void> {
+  await clear().catch(() => {});
   window.location.assign("/");
 }

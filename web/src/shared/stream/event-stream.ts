@@ -1,4 +1,9 @@
-import { EventParser, type ServerEvent } from "./parser";
+import { createParser } from "eventsource-parser";
+import { insist } from "@/shared/api/session-ends";
+
+/** One server-sent event; `id` is where to go on from. */
+export type ServerEvent = { id: string; type: string; data: unknown };
+
 
 export type Connection = "connecting" | "live" | "lost";
 
@@ -94,15 +99,17 @@ export class EventStream {
   private async read(line: AbortController): Promise<void> {
     this.heard(line);
     const headers: HeadersInit = this.last ? { "Last-Event-ID": this.last } : {};
-    const answer = await fetch(this.url, { headers, signal: line.signal, cache: "no-store" });
+    const answer = await insist(() => fetch(this.url, { headers, signal: line.signal, cache: "no-store" }));
     if (!answer.ok || !answer.body) throw new Error(`refused: ${answer.status}`);
     this.listener.state("live", this.last !== "");
     this.attempt = 0;
-    const parser = new EventParser();
+    const parser = createParser({
+      onEvent: ({ id = "", event = "message", data }) => this.tell({ id, type: event, data: JSON.parse(data) }),
+    });
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       this.heard(line);
-      for (const event of parser.feed(part.value)) this.tell(event);
+      parser.feed(part.value);
     }
   }
 

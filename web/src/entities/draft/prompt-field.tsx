@@ -1,0 +1,79 @@
+import { Anchor, Text, Textarea } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { useRef } from "react";
+import { Link } from "react-router";
+import type { ModelListView } from "@/shared/api/client";
+import { useDraft } from "./draft";
+import { usePromptHistory } from "./history";
+import classes from "./prompt-field.module.css";
+
+type Props = { models: ModelListView; hinted?: boolean; problem?: string; onSubmit: () => void };
+
+/** The instruction, with examples that the loaded checkpoint follows well, and earlier ones at Alt ↑. */
+export function PromptField({ models, hinted = false, problem, onSubmit }: Props) {
+  const prompt = useDraft((draft) => draft.prompt);
+  const input = useRef<HTMLTextAreaElement>(null);
+  const history = usePromptHistory();
+  const hasKeyboard = useMediaQuery("(hover: hover) and (pointer: fine)");
+  const set = (text: string) => useDraft.setState({ prompt: text });
+  const { maximum } = models.data[0]?.parameters.find(({ name }) => name === "prompt") ?? {};
+
+  const onKeyDown = (event: React.KeyboardEvent) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+      event.preventDefault();
+      onSubmit();
+    }
+    const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+    const earlier = direction && event.altKey ? history(direction, prompt) : null;
+    if (earlier !== null) {
+      event.preventDefault();
+      set(earlier);
+    }
+  };
+
+  return (
+    <div>
+      <Textarea
+        ref={input}
+        id="prompt"
+        label="What should change?"
+        description={hinted && hasKeyboard ? "Enter sends it, Alt ↑ brings back earlier ones." : undefined}
+        placeholder={models.checkpoint.instructions[0] ?? "make it look like night"}
+        autosize
+        minRows={2}
+        maxRows={5}
+        maxLength={maximum ?? undefined}
+        value={prompt}
+        error={problem}
+        inputWrapperOrder={["label", "input", "error", "description"]}
+        classNames={{ input: classes.prompt, description: classes.hint }}
+        onChange={(event) => set(event.currentTarget.value)}
+        onKeyDown={onKeyDown}
+      />
+      {models.checkpoint.instructions.length > 0 && (
+        <ul className={classes.chips} aria-label="Instructions that work well">
+          {models.checkpoint.instructions.map((text) => (
+            <li key={text}>
+              <button
+                type="button"
+                onClick={() => {
+                  set(text);
+                  input.current?.focus();
+                }}
+              >
+                <Text component="span" size="xs">
+                  {text}
+                </Text>
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      {models.checkpoint.name === "micro" && (
+        <Anchor component={Link} to="/checkpoint" size="xs" underline="always" mt={8} display="inline-block">
+          What this checkpoint can do, and what not
+        </Anchor>
+      )}
+    </div>
+  );
+}

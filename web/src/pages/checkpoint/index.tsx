@@ -1,0 +1,20 @@
+import sheet from "@docs/images/micro-256.webp";
+import text from "@docs/micro-checkpoint.md?raw";
+import { sections } from "@/features/reading/markdown";
+import { Prose } from "@/features/reading/prose";
+import { Chapter, Reading } from "@/features/reading/reading";
+
+const [lead, ...chapters] = sections(text.replace("images/micro-256.webp", sheet));
+
+/** What the checkpoint that comes with the project can do and cannot. */
+export default function CheckpointPage() {
+  return (
+    <Reading title={lead?.title ?? ""} lead={<Prose text={lead?.body ?? ""} />} places={chapters}>
+      {chapters.map(({ id, title, body }) => (
+        <Chapter key={id} id={id} title={title}>
+          <Prose text={body} />
+        </Chapter>
+      ))}
+    </Reading>
+  );
+}
