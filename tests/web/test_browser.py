@@ -34,3 +34,8 @@ def test_and_where_keys_are_asked_for_too(settings: Settings, chromium: str, tmp
     locked = settings.model_copy(update={"auth": "on", "admin_key": SecretStr(KEY)})
     with web_tier(locked, tmp_path) as tier:
         hold(tier.url, SPECS_WITH_KEYS, KEY=KEY)
+
+
+@pytest.mark.slow  # 24 edits, one after the other
+def test_what_people_type_gets_a_true_answer(up: Up, chromium: str) -> None:
+    hold(up.url, sorted(E2E.glob("slow/*.spec.ts")))

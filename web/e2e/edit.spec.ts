@@ -56,8 +56,14 @@ for (const look of ["light", "phone"]) {
       await expect(page.locator("article pre")).toContainText("-F prompt='turn it blue'");
       await page.getByText("Details of this edit").click();
       await expect(page.getByText("Made with")).toBeVisible();
-      await page.getByRole("slider", { name: "Strength of the edit" }).press("Home");
+      const strength = page.getByRole("slider", { name: "Strength of the edit" });
+      await strength.press("Home");
       await expect(page.getByAltText("After: the edit")).toHaveCSS("opacity", "0");
+      await strength.press("ArrowRight");
+      const [rendered] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download at 1 %" }).click()]);
+      expect(rendered.suggestedFilename()).toBe("pagoda-turn-it-blue-1.png");
+      await page.getByText("Other strengths of it").click();
+      await expect(page.getByRole("link", { name: "1 %, PNG" })).toBeVisible();
       expect(await faults(page, look)).toEqual([]);
       await page.locator("article").getByText("Steps", { exact: true }).first().click();
       await page.getByRole("slider", { name: "Step", exact: true }).press("Home");

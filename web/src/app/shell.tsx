@@ -1,8 +1,8 @@
-import { ActionIcon, Burger, Button, Drawer, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Burger, Button, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconMoon, IconSun } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import { Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useMatch } from "react-router";
 import { restoreDraft } from "@/entities/draft/keep";
 import { useDeletionOnLeaving } from "@/entities/job/deletion";
@@ -11,6 +11,8 @@ import { Again } from "@/features/session/gate";
 import { endSession, useSession } from "@/shared/api/session";
 import { complain, Notices } from "@/shared/notices";
 import classes from "./shell.module.css";
+
+const Menu = lazy(() => import("./menu"));
 
 const PLACES = [
   ["/", "Editor"],
@@ -69,11 +71,15 @@ function Header() {
         <LightSwitch />
         <Burger className={classes.burger} opened={open} onClick={toggle} size="sm" aria-label="Menu" aria-expanded={open} />
       </div>
-      <Drawer opened={open} onClose={close} position="right" size="16rem" title="Pages" closeButtonProps={{ "aria-label": "Close the menu" }}>
-        <nav className={classes.drawer} aria-label="Pages">
-          <Places onClick={close} />
-        </nav>
-      </Drawer>
+      {open && (
+        <Suspense>
+          <Menu onClose={close}>
+            <nav className={classes.drawer} aria-label="Pages">
+              <Places onClick={close} />
+            </nav>
+          </Menu>
+        </Suspense>
+      )}
     </header>
   );
 }

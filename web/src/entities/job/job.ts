@@ -23,11 +23,11 @@ export const photoName = (job: Job) => (typeof job.metadata.photo === "string" ?
 /** What a job was sent together with, in one comparison or batch: they have this in common. Null where it came alone. */
 export const groupOf = (job: Job) => (typeof job.metadata.group === "string" ? job.metadata.group : null);
 
-/** A name for the edited picture's file, made of the photo's name and the instruction. */
-export function fileName(job: Job): string {
+/** A name for the edited picture's file, made of the photo's name and the instruction, and of a strength that is not its own. */
+export function fileName(job: Job, strength?: number): string {
   const stem = slug(photoName(job).replace(/\.\w+$/, ""));
   const ending = job.output?.content_type.split("/")[1]?.replace("jpeg", "jpg") ?? "png";
-  return `${[stem, slug(prompt(job)).slice(0, 60)].filter(Boolean).join("-") || job.id}.${ending}`;
+  return `${[stem, slug(prompt(job)).slice(0, 60), strength !== undefined && `${Math.round(strength * 100)}`].filter(Boolean).join("-") || job.id}.${ending}`;
 }
 
 const slug = (text: string) => text.normalize("NFC").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").toLowerCase();

@@ -1,25 +1,21 @@
-import { Button, Collapse, UnstyledButton } from "@mantine/core";
+import { Collapse, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconChevronDown } from "@tabler/icons-react";
-import { adopt, setValue, useDraft, valueOf } from "@/entities/draft/draft";
+import { lazy, Suspense } from "react";
+import { useDraft } from "@/entities/draft/draft";
 import { ApiError, type ModelListView } from "@/shared/api/client";
 import { modelOf } from "@/shared/api/models";
 import classes from "./editor.module.css";
-import { ModelField } from "./model-field";
-import { ParameterField } from "./parameter-field";
 
-const FIRST = ["strength", "cfg_scale", "image_cfg_scale", "steps", "temperature", "seed", "size", "resolution"];
+const Settings = lazy(() => import("./settings"));
 
 /** By which model, and how: for who wants to know. A setting that was refused opens it. */
 export function Advanced({ models, error }: { models: ModelListView; error: Error | null }) {
   const [opened, { toggle }] = useDisclosure();
   const problems = error instanceof ApiError ? error.fields : {};
   const model = modelOf(models, useDraft((draft) => draft.model));
-  const values = useDraft((draft) => draft.values);
-  const known = model.parameters.filter(({ name }) => name !== "prompt");
-  const ordered = [...FIRST.flatMap((name) => known.filter((one) => one.name === name)), ...known.filter(({ name }) => !FIRST.includes(name))];
-  const touched = known.filter(({ name }) => name in values).length;
-  const isOpen = opened || known.some(({ name }) => name in problems);
+  const touched = useDraft(({ values }) => model.parameters.filter(({ name }) => name in values).length);
+  const isOpen = opened || model.parameters.some(({ name }) => name !== "prompt" && name in problems);
   return (
     <section className={classes.advanced} aria-label="Settings">
       <UnstyledButton className={classes.more} onClick={toggle} aria-expanded={isOpen}>
@@ -29,25 +25,9 @@ export function Advanced({ models, error }: { models: ModelListView; error: Erro
         </span>
       </UnstyledButton>
       <Collapse expanded={isOpen} keepMounted={false}>
-        <div className={classes.controls}>
-          <ModelField models={models} model={model} onChange={(id) => useDraft.setState({ model: id })} />
-          {ordered.map((parameter) => (
-            <ParameterField
-              key={parameter.name}
-              model={model}
-              parameter={parameter}
-              value={valueOf(model, values, parameter.name)}
-              touched={parameter.name in values}
-              problem={problems[parameter.name]}
-              onChange={(value) => setValue(parameter.name, value)}
-            />
-          ))}
-          {touched > 0 && (
-            <Button variant="subtle" color="gray" size="compact-xs" onClick={() => adopt(model.id, {})}>
-              All settings back to the model's own
-            </Button>
-          )}
-        </div>
+        <Suspense>
+          <Settings models={models} problems={problems} />
+        </Suspense>
       </Collapse>
     </section>
   );

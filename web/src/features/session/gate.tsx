@@ -1,8 +1,10 @@
-import { Container, Modal, Text, Title } from "@mantine/core";
-import type { ReactNode } from "react";
+import { Container, Text, Title } from "@mantine/core";
+import { lazy, type ReactNode, Suspense } from "react";
 import { useSession } from "@/shared/api/session";
 import { useKeyWanted } from "@/shared/api/session-ends";
-import { SignIn } from "./sign-in";
+
+const SignIn = lazy(() => import("./sign-in"));
+const SignInOver = lazy(() => import("./sign-in-over"));
 
 /** What is behind it needs a key where the service asks for keys; it is shown at once, until the service says so. */
 export function Gate({ children }: { children: ReactNode }) {
@@ -13,7 +15,9 @@ export function Gate({ children }: { children: ReactNode }) {
       <Text c="dimmed" mt="xs" mb="lg">
         This Darkroom asks for a key. It is traded for a session in this browser, and kept nowhere else.
       </Text>
-      <SignIn />
+      <Suspense>
+        <SignIn />
+      </Suspense>
     </Container>
   );
 }
@@ -22,12 +26,10 @@ export function Gate({ children }: { children: ReactNode }) {
 export function Again() {
   const { wanted } = useKeyWanted();
   const session = useSession();
+  if (!wanted || !session) return null;
   return (
-    <Modal opened={wanted && Boolean(session)} onClose={() => {}} withCloseButton={false} title="Your session has ended" centered>
-      <Text c="dimmed" size="sm" mb="md">
-        Sign in again: everything on this page is still here and goes on.
-      </Text>
-      <SignIn />
-    </Modal>
+    <Suspense>
+      <SignInOver />
+    </Suspense>
   );
 }

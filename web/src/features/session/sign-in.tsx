@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useSignIn } from "@/shared/api/session";
 
 /** A key, traded for a session. */
-export function SignIn() {
+export default function SignIn() {
   const signIn = useSignIn();
   const [key, setKey] = useState("");
   const [problem, setProblem] = useState<string | null>(null);

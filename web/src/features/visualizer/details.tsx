@@ -27,6 +27,7 @@ export function Details({ job }: { job: Job }) {
         <summary>Details of this edit</summary>
         <Receipt job={job} />
       </details>
+      {job.renders.length > 0 && <Renders job={job} />}
       {job.output && (
         <details className={classes.details}>
           <summary>This edit as a command</summary>
@@ -34,6 +35,24 @@ export function Details({ job }: { job: Job }) {
         </details>
       )}
     </>
+  );
+}
+
+/** Other strengths that were made of it, kept as long as it is. */
+function Renders({ job }: { job: Job }) {
+  return (
+    <details className={classes.details}>
+      <summary>Other strengths of it</summary>
+      <ul className={classes.renders}>
+        {job.renders.map((render) => (
+          <li key={render.path}>
+            <Anchor href={`${render.path}?proxy=1`} download underline="always">
+              {Math.round(render.strength * 100)} %, {render.content_type.split("/")[1]?.toUpperCase()}
+            </Anchor>
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

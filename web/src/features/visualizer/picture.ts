@@ -1,20 +1,27 @@
-import { inputUrl, type Job, outputUrl } from "@/entities/job/job";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { patchJob } from "@/entities/job/cache";
+import { type Job, outputUrl } from "@/entities/job/job";
+import { type RenderView, renderJob } from "@/shared/api/client";
 import { insist } from "@/shared/api/session-ends";
+import { complain } from "@/shared/notices";
 
-/** A job's result, or the blend of it over its photo: `share` is how much of it shows, 1 for all. */
-export async function resultOf(job: Job, share: number): Promise<Blob> {
-  const result = await fetched(outputUrl(job));
-  if (share === 1) return result;
-  const [photo, edit] = await Promise.all([fetched(inputUrl(job)).then(createImageBitmap), createImageBitmap(result)]);
-  const canvas = new OffscreenCanvas(edit.width, edit.height);
-  const pen = canvas.getContext("2d") as OffscreenCanvasRenderingContext2D;
-  pen.drawImage(photo, 0, 0, edit.width, edit.height);
-  pen.globalAlpha = share;
-  pen.drawImage(edit, 0, 0);
-  return canvas.convertToBlob({ type: result.type, quality: 0.95 });
+/** Have the service make a job's result in another strength, which is then kept with the job. */
+export function useRender(job: Job) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: async (strength: number) => (await renderJob({ path: { job_id: job.id }, body: { strength }, throwOnError: true })).data,
+    onSuccess: (made) => {
+      const others = job.renders.filter(({ path }) => path !== made.path);
+      patchJob(queries, job.id, { renders: [...others, made] });
+    },
+    onError: complain("This strength could not be made:"),
+  });
 }
 
-async function fetched(url: string): Promise<Blob> {
+/** Where a result is, or a render of it. */
+export const pictureUrl = (job: Job, render?: RenderView) => (render ? `${render.path}?proxy=1` : outputUrl(job));
+
+export async function fetchPicture(url: string): Promise<Blob> {
   const answer = await insist(() => fetch(url));
   if (!answer.ok) throw new Error(`The picture is not there (${answer.status}).`);
   return answer.blob();

@@ -32,7 +32,7 @@ export function Print({ job, ...actions }: { job: Job } & StageActions) {
   ];
   return (
     <>
-      <ResultActions job={job} share={share} {...actions} />
+      <ResultActions job={job} strength={strength} {...actions} />
       <LazyMotion features={domAnimation} strict>
         <MotionConfig reducedMotion="user">
           <m.div {...DEVELOPS}>
@@ -54,7 +54,7 @@ export function Print({ job, ...actions }: { job: Job } & StageActions) {
   );
 }
 
-/** How much of the edit shows over its photo. It is laid over it here, at once; the model is not asked again. */
+/** How much of the edit shows over its photo. It is laid over it here, at once; saved, it is made anew without the model. */
 function Strength({ most, value, onChange }: { most: number; value: number; onChange: (value: number) => void }) {
   const percent = `${Math.round(value * 100)} %`;
   return (

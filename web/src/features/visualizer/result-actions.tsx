@@ -2,8 +2,9 @@ import { Button, Group, Menu } from "@mantine/core";
 import { IconAdjustments, IconArrowRight, IconCopy, IconDots, IconDownload, IconLink, IconTrash, IconVersions } from "@tabler/icons-react";
 import { fileName, isOver, type Job, outputUrl } from "@/entities/job/job";
 import { useJobActions } from "@/entities/job/queries";
+import { ApiError } from "@/shared/api/client";
 import { complain, notify } from "@/shared/notices";
-import { canCopy, copyPicture, resultOf, saveAs } from "./picture";
+import { canCopy, copyPicture, fetchPicture, pictureUrl, saveAs, useRender } from "./picture";
 
 export type StageActions = {
   onReuse: (id: string) => void;
@@ -13,23 +14,28 @@ export type StageActions = {
   onGone: () => void;
 };
 
-/** What can be done with a result; `share` is how much of it is shown over its photo. */
-export function ResultActions({ job, share, ...actions }: { job: Job; share: number } & StageActions) {
-  const name = fileName(job);
+type Props = { job: Job; strength: number } & StageActions;
+
+/** What can be done with a result, in the strength that is chosen: the service makes another than its own when it is wanted. */
+export function ResultActions({ job, strength, ...actions }: Props) {
+  const render = useRender(job);
+  const isOther = strength !== Number(job.params.strength ?? 1);
+  const wanted = async () => fetchPicture(pictureUrl(job, isOther ? await render.mutateAsync(strength) : undefined));
   const download = (event: React.MouseEvent) => {
     event.preventDefault();
-    resultOf(job, share).then((picture) => saveAs(picture, name), complain("It could not be downloaded:"));
+    wanted().then((picture) => saveAs(picture, fileName(job, isOther ? strength : undefined)), failed("It could not be downloaded:"));
   };
+  const copy = () => copyPicture(wanted()).then(tell("The picture is copied."), failed("It could not be copied:"));
   return (
     <Group gap="xs">
-      <Button component="a" href={outputUrl(job)} download={name} onClick={download} leftSection={<IconDownload size={16} />}>
-        Download
+      <Button component="a" href={outputUrl(job)} download={fileName(job)} onClick={download} loading={render.isPending} leftSection={<IconDownload size={16} />}>
+        Download{isOther && ` at ${Math.round(strength * 100)} %`}
       </Button>
       <Button variant="default" leftSection={<IconArrowRight size={16} />} onClick={() => actions.onGoOn(job)}>
         Go on from this
       </Button>
       {canCopy() && (
-        <Button variant="default" leftSection={<IconCopy size={16} />} onClick={() => copy(job, share)}>
+        <Button variant="default" leftSection={<IconCopy size={16} />} onClick={copy}>
           Copy
         </Button>
       )}
@@ -43,7 +49,8 @@ export function ResultActions({ job, share, ...actions }: { job: Job; share: num
 
 const tell = (text: string) => () => void notify({ text, isError: false });
 
-const copy = (job: Job, share: number) => copyPicture(resultOf(job, share)).then(tell("The picture is copied."), complain("It could not be copied:"));
+/** What the service refuses to render has been told already. */
+const failed = (what: string) => (error: Error) => error instanceof ApiError || complain(what)(error);
 
 /** The link to this page by whatever the device shares with, else in the clipboard. */
 function shareLink(): void {

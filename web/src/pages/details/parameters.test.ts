@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import spec from "../../../openapi.json";
 import { PARAMETERS } from "./parameters";
 
-const OF_THE_REQUEST = ["image", "mask", "model", "format", "priority", "deadline_seconds", "webhook", "webhook_events", "metadata"];
+const OF_THE_REQUEST = ["image", "mask", "mask_invert", "model", "format", "priority", "deadline_seconds", "webhook", "webhook_events", "metadata"];
 
 test("every parameter that the service has is explained, and no other", () => {
   const body = spec.paths["/v1/jobs"].post.requestBody.content["multipart/form-data"].schema.properties;
