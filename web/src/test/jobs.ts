@@ -13,6 +13,7 @@ export function job(change: Partial<Job> = {}): Job {
     input: { width: 640, height: 480, sha256: "" },
     output: null,
     frames: null,
+    outputs: [],
     renders: [],
     queue: { position: 0, eta_seconds: 4 },
     progress: null,

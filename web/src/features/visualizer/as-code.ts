@@ -5,7 +5,8 @@ const NOT_SENT = new Set(["prompt", "mask", "format"]);
 /** An edit as it is asked for elsewhere, with what makes its picture the same. `address` is the service's. */
 export function asCode(job: Job, address: string): { label: string; text: string }[] {
   const photo = photoName(job) || "photo.jpg";
-  const given = Object.entries(job.params).filter(([name, value]) => !NOT_SENT.has(name) && value !== null && value !== "");
+  const isGiven = ([name, value]: [string, unknown]) => !NOT_SENT.has(name) && value !== null && value !== "" && !(name === "n" && value === 1);
+  const given = Object.entries(job.params).filter(isGiven);
   const settings: [string, unknown][] = [["model", job.model], ...given];
   const output = fileName(job);
   return [
@@ -34,7 +35,7 @@ export function asCode(job: Job, address: string): { label: string; text: string
       label: "CLI",
       text: [
         `darkroom edit ${quoted(photo)} ${quoted(prompt(job))}`,
-        ...settings.map(([name, value]) => `--${name.replaceAll("_", "-")} ${quoted(String(value))}`),
+        ...settings.map(([name, value]) => `${name.length > 1 ? "--" : "-"}${name.replaceAll("_", "-")} ${quoted(String(value))}`),
         `-o ${quoted(output)} --url ${quoted(address)}`,
       ].join(" \\\n  "),
     },

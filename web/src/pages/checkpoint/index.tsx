@@ -1,10 +1,12 @@
-import sheet from "@docs/images/micro-256.webp";
 import text from "@docs/micro-checkpoint.md?raw";
 import { sections } from "@/features/reading/markdown";
 import { Prose } from "@/features/reading/prose";
 import { Chapter, Reading } from "@/features/reading/reading";
 
-const [lead, ...chapters] = sections(text.replace("images/micro-256.webp", sheet));
+const pictures = import.meta.glob<string>("../../../../docs/images/micro-*.webp", { eager: true, query: "?url", import: "default" });
+const urlOf = (name: string) => pictures[`../../../../docs/images/${name}`] ?? "";
+
+const [lead, ...chapters] = sections(text.replaceAll(/\(images\/([\w-]+\.webp)\)/g, (_, name: string) => `(${urlOf(name)})`));
 
 /** What the checkpoint that comes with the project can do and cannot. */
 export default function CheckpointPage() {

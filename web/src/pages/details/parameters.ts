@@ -46,6 +46,11 @@ export const PARAMETERS: Explained[] = [
     what: "Where the noise is drawn from. The same seed and settings give the same picture; leave it empty for another one each time.",
   },
   {
+    name: "n",
+    title: "Variations",
+    what: "How many edits are made of the photo at once, each from noise of its own: the first from the seed, the others from the numbers after it.",
+  },
+  {
     name: "size",
     title: "Size",
     what: "What the model works at. Its own shape keeps the photo's proportions, at about 512 × 512 pixels in area. 512² and 256² squeeze the photo into a square; the small one takes a quarter of the time.",
