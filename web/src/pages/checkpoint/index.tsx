@@ -3,10 +3,10 @@ import { sections } from "@/features/reading/markdown";
 import { Prose } from "@/features/reading/prose";
 import { Chapter, Reading } from "@/features/reading/reading";
 
-const pictures = import.meta.glob<string>("../../../../docs/images/micro-*.webp", { eager: true, query: "?url", import: "default" });
+const pictures = import.meta.glob<string>("../../../../docs/images/micro-*", { eager: true, query: "?url", import: "default" });
 const urlOf = (name: string) => pictures[`../../../../docs/images/${name}`] ?? "";
 
-const [lead, ...chapters] = sections(text.replaceAll(/\(images\/([\w-]+\.webp)\)/g, (_, name: string) => `(${urlOf(name)})`));
+const [lead, ...chapters] = sections(text.replaceAll(/\(images\/([\w-]+\.\w+)\)/g, (_, name: string) => `(${urlOf(name)})`));
 
 /** What the checkpoint that comes with the project can do and cannot. */
 export default function CheckpointPage() {
