@@ -1,4 +1,4 @@
-"""FairSlots for what strangers' servers can make slow, shared out fairly between tenants."""
+"""Slots for work that foreign servers can make slow, shared fairly between tenants."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from jobs.errors import Unavailable
 
 
 class FairSlots:
-    """So many places in all, of which one tenant has at most `each`; a free one goes to who has the fewest."""
+    """Slots, of which one tenant gets at most `each`. A free slot goes to the tenant that has the fewest."""
 
     def __init__(self, in_all: int, each: int) -> None:
         self._in_all = in_all
@@ -19,10 +19,10 @@ class FairSlots:
 
     @asynccontextmanager
     async def slot(self, tenant: str, *, seconds: float) -> AsyncIterator[None]:
-        """One place, for as long as it is entered.
+        """Hold one slot while the block runs.
 
         Raises:
-            Unavailable: there was none in so many seconds.
+            Unavailable: no slot was free within `seconds`.
         """
         await self.acquire(tenant, seconds=seconds)
         try:
@@ -31,7 +31,7 @@ class FairSlots:
             self.release(tenant)
 
     async def acquire(self, tenant: str, *, seconds: float) -> None:
-        """Take a place that `give_back` ends; raises Unavailable as `place` does."""
+        """Take a slot until `release`. Raises what `slot` raises."""
         entry = (tenant, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._hand_out()
@@ -41,14 +41,14 @@ class FairSlots:
         except BaseException as error:
             if entry in self._waiting:
                 self._waiting.remove(entry)
-            else:  # it was given one at the last moment
+            else:  # it got a slot at the last moment
                 self.release(tenant)
             if isinstance(error, TimeoutError):
                 raise Unavailable("Too many addresses are being asked at the moment.") from None
             raise
 
     def release(self, tenant: str) -> None:
-        """End what `take` began."""
+        """Give a slot back."""
         self.taken[tenant] -= 1
         self.taken += Counter()  # forget who has none
         self._hand_out()

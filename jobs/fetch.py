@@ -1,8 +1,8 @@
-"""Requests to addresses that strangers name: webhooks, and pictures by URL. They never reach a private network.
+"""Requests to addresses that clients name: webhooks, and pictures by URL. They never reach a private network.
 
-A URL's spelling proves nothing, so no spelling is judged. Its host is resolved once, every address of the answer is
-checked, and the connection goes to a checked address; the host's name stays in TLS and in the Host header. No proxy is
-taken from the environment, no redirect is followed unchecked.
+The spelling of a URL is not judged, because it proves nothing. The host is resolved once, every address is checked, and
+the connection goes to a checked address. TLS and the Host header keep the host's name. Proxies of the environment are
+ignored, and every redirect is checked again.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 15.0
 REDIRECTS = 3
 LONGEST_URL = 2048
-PLACES = 32  #: pictures fetched at a time, for they are held in memory
-LOOKUPS = 64  #: threads that ask name servers, which may stay silent for half a minute
-SHARE = 4  #: one tenant has at most this part of either
-PATIENCE = 10.0  #: seconds that a picture waits for a place, before its own time begins
+PLACES = 32  #: pictures fetched at a time, because they are held in memory
+LOOKUPS = 64  #: threads for name lookups, which may take half a minute
+SHARE = 4  #: one tenant gets at most a quarter of the slots and threads
+PATIENCE = 10.0  #: a fetch waits this long for a slot; its own time limit begins afterwards
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
@@ -49,7 +49,7 @@ DENIED = [
 
 
 class FetchError(Exception):
-    """The request was refused, or got no answer. The text is for our logs: a stranger could map networks by it."""
+    """The request was refused or got no answer. Only our logs get the text, because it could reveal our network."""
 
 
 def is_public(address: Address) -> bool:
@@ -64,7 +64,7 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said: `body` is cut off at the limit that was asked for."""
+    """A server's answer. `body` is cut off at the limit."""
 
     status: int
     headers: Mapping[str, str]
@@ -72,9 +72,9 @@ class Answer:
 
 
 class Resolver:
-    """Asks the system for a host's addresses, in threads of its own: a silent name server holds up nothing else.
+    """Resolves host names in threads of its own, so that a silent name server delays nothing else.
 
-    The question cannot be taken back, so its place is the tenant's until the thread is free, though nobody waits.
+    A lookup cannot be canceled. It keeps the tenant's slot until its thread is free, even if nobody waits for it.
     """
 
     def __init__(self, ask: Callable[..., Iterable[Any]] = socket.getaddrinfo) -> None:
@@ -101,7 +101,7 @@ class Resolver:
 
 @contextmanager
 def on_behalf_of(tenant: str) -> Iterator[None]:
-    """Whose places the lookups within take."""
+    """Count the lookups in this block against the slots of a tenant."""
     token = ON_BEHALF_OF.set(tenant)
     try:
         yield
@@ -139,10 +139,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
 
 
 class Fetcher:
-    """Sends requests to strangers' servers, each over a connection of its own.
+    """Sends requests to foreign servers, each over a connection of its own.
 
     Raises:
-        FetchError: from every method, whatever the reason.
+        FetchError: from every method, for any reason.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Fetcher:
         self._slots = FairSlots(PLACES, PLACES // SHARE)
 
     def check(self, text: str) -> httpx.URL:
-        """The URL, if it is one that may be tried; what its host stands for is checked when connecting."""
+        """Parse a URL and refuse what is never allowed. The addresses of its host are checked when connecting."""
         try:
             url = httpx.URL(text)
         except (httpx.InvalidURL, UnicodeError) as error:
@@ -169,7 +169,7 @@ class Fetcher:
         return url
 
     def _may_be_plain(self, host: str) -> bool:
-        """Plain http goes to our own machine only, where the operator has allowed it."""
+        """Whether plain http is allowed: only to this machine, and only if the operator allows that."""
         try:
             address = ip_address("127.0.0.1" if host == "localhost" else host)
         except ValueError:
@@ -177,10 +177,10 @@ class Fetcher:
         return self._plain_allowed and address.is_loopback and self._network.allows(address)
 
     async def get(self, text: str, *, limit: int, tenant: str = "") -> bytes:
-        """The whole body behind a URL, of at most `limit` bytes; up to three redirects are followed, each checked.
+        """Fetch the whole body of a URL, at most `limit` bytes. Follows up to three redirects and checks each.
 
         Raises:
-            Unavailable: there was no place to fetch it for this tenant.
+            Unavailable: no slot was free for this tenant in time.
         """
         async with self._slots.slot(tenant, seconds=PATIENCE):
             with failing(), on_behalf_of(tenant):
@@ -206,7 +206,7 @@ class Fetcher:
         seconds: float = TOTAL_SECONDS,
         tenant: str = "",
     ) -> Answer:
-        """What a server answers to a POST, redirects included; no more than `limit` bytes of it are read."""
+        """Send a POST and return the answer, even a redirect. At most `limit` bytes of its body are read."""
         with failing(), on_behalf_of(tenant):
             async with asyncio.timeout(seconds):
                 return await self._ask("POST", self.check(text), headers, content, limit)
@@ -258,7 +258,7 @@ FAILURES = (
 
 @contextmanager
 def failing() -> Iterator[None]:
-    """Makes every failure of a request a FetchError."""
+    """Turn every failure of a request into a FetchError."""
     try:
         yield
     except FAILURES as error:

@@ -1,4 +1,4 @@
-"""A job: what was asked for, where it stands, what became of it."""
+"""A job: the request, the state, and the result."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ ID_PATTERN = f"^[{CROCKFORD}]{{26}}$"
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,12 +28,12 @@ class Status(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What this means, for a client."""
+        """The state as a sentence for clients."""
         return SENTENCES[self]
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended; it then never changes again."""
+        """Whether the job has ended. An ended job never changes its state."""
         return not NEXT[self]
 
 
@@ -59,7 +59,7 @@ NEXT: dict[Status, frozenset[Status]] = {
 
 
 class Priority(StrEnum):
-    """How urgent a job is. Each class counts as so many minutes of waiting, so none waits for ever."""
+    """How urgent a job is. A priority counts as minutes of waiting, so that no job waits forever."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -67,12 +67,12 @@ class Priority(StrEnum):
 
     @property
     def head_start_ms(self) -> int:
-        """A job of this priority is claimed as if it had come this much earlier."""
+        """A job of this priority is claimed as if it had been submitted this much earlier."""
         return {Priority.LOW: -600_000, Priority.NORMAL: 0, Priority.HIGH: 600_000}[self]
 
 
 def new_id() -> str:
-    """26 letters and digits that sort by time: 54 bits of microseconds and 76 random bits."""
+    """Make an id of 26 letters and digits that sorts by time: 54 bits of microseconds and 76 random bits."""
     number = (time.time_ns() // 1000 << 76) | secrets.randbits(76)
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
@@ -86,13 +86,13 @@ def born_ms(job_id: str) -> int:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text could be a job's id."""
+    """Whether a text has the form of a job's id."""
     return len(text) == 26 and all(letter in CROCKFORD for letter in text)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A stored picture: its key in S3, size in pixels and bytes, and SHA-256 in hex."""
+    """A stored picture: its key in S3, its size in pixels and bytes, and its SHA-256 in hex."""
 
     key: str
     content_type: str
@@ -147,7 +147,7 @@ class Render:
 
 @dataclass(frozen=True)
 class Job:
-    """One edit, as its record has it. Times are milliseconds since 1970; None: not yet."""
+    """A job as its record has it. Times are milliseconds since 1970. None: not yet."""
 
     id: str
     tenant: str
@@ -194,11 +194,11 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """The job's own folder in the bucket."""
+        """The job's folder in the bucket."""
         return f"{self.tenant}/{self.id}"
 
     def request(self) -> dict[str, str]:
-        """What the client asked for, as fields of the record; the rest is written by the transitions."""
+        """The client's request, as fields of the record. The transitions write all other fields."""
         return {
             "model": self.model,
             "params": json.dumps(self.params),
@@ -253,7 +253,7 @@ def _outputs(record: Mapping[str, str]) -> tuple[Output, ...]:
 
 
 def _document(text: str) -> Any:
-    """What a JSON field of a record says. Half of a surrogate pair, which no answer could carry, becomes U+FFFD."""
+    """Parse a JSON field of a record. A lone surrogate becomes U+FFFD, because no answer could carry it."""
     value = json.loads(text)
     if SURROGATE.search(text):
         whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

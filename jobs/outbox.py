@@ -1,4 +1,4 @@
-"""Webhooks: who is told of what, and the messages that are still to be delivered. The Lua is in `lua/outbox.lua`."""
+"""Webhooks: the endpoints, and the messages to deliver. The Lua part is `lua/outbox.lua`."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ SCRIPTS = "dispatch attempted redeliver test_endpoint tell_of_batch register unr
 
 
 class Event(StrEnum):
-    """What a webhook can be told of."""
+    """The types of events that webhooks can get."""
 
     STARTED = "job.started"
     PROGRESS = "job.progress"
@@ -31,7 +31,7 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One webhook of a tenant. The one called `default` has no address: it stands for those that jobs name."""
+    """A webhook of a tenant. `default` has no address: it stands for the addresses that jobs name."""
 
     id: str
     tenant: str
@@ -45,7 +45,7 @@ class Endpoint:
     disabled_because: str | None = None
 
     def secrets(self, now_ms: float) -> list[str]:
-        """Those that sign now, the newest first."""
+        """The secrets that sign now, newest first."""
         return [self.secret, *([self.old_secret] if self.old_secret_until_ms > now_ms else [])]
 
     @classmethod
@@ -68,7 +68,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try: what the receiver answered, if anything, and the first 200 bytes of it."""
+    """One attempt: the receiver's status, if any, and the first 200 bytes of its answer."""
 
     at_ms: int
     ms: int
@@ -78,7 +78,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one webhook; its id is the same in every attempt."""
+    """A message to a webhook. Its id is the same in every attempt."""
 
     id: str
     tenant: str
@@ -125,7 +125,7 @@ class Delivery:
         )
 
     def body(self, base: str) -> bytes:
-        """The message, the same bytes in every attempt. `base` is the API's address, put before every path."""
+        """The message, with the same bytes in every attempt. `base` is the API's address, which begins every link."""
         at = datetime.fromtimestamp(self.at_ms / 1000, UTC).isoformat(timespec="milliseconds")
         message = {"type": self.type, "timestamp": at.replace("+00:00", "Z"), "data": self._data(base)}
         return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
@@ -147,7 +147,7 @@ class Delivery:
 
 
 class Outbox:
-    """The webhooks of all tenants, and what is to be sent to them.
+    """The webhooks of all tenants, and the messages to send.
 
     Raises:
         RecordsUnavailable: from any method, when Redis does not answer in time.
@@ -165,7 +165,7 @@ class Outbox:
     # ---- the web tier's side
 
     def register(self, tenant: str, url: str, events: tuple[Event, ...]) -> Endpoint | None:
-        """A new endpoint with a new secret. None: the tenant has as many as it may have."""
+        """Register an endpoint, with a new secret. None: the tenant has as many as allowed."""
         endpoint = new_id()
         pairs = self._run("register", endpoint, tenant, MOST_ENDPOINTS, url, " ".join(events), new_secret())
         return Endpoint.from_record(endpoint, tenant, _record(pairs)) if pairs else None
@@ -177,7 +177,7 @@ class Outbox:
         return [endpoint for one in ids if (endpoint := self.endpoint(one, tenant))]
 
     def endpoint(self, endpoint: str, tenant: str) -> Endpoint | None:
-        """One of a tenant's endpoints; an absent one and a foreign one look the same. `default` is always there."""
+        """An endpoint of a tenant. None: there is none, or it is another tenant's. `default` always exists."""
         if endpoint == JOB_ENDPOINT:
             with reaching_redis():
                 self.redis.hsetnx(redis_keys.ENDPOINT + _key(JOB_ENDPOINT, tenant), "secret", new_secret())
@@ -190,16 +190,16 @@ class Outbox:
         return Endpoint.from_record(endpoint, tenant, record)
 
     def unregister(self, endpoint: str, tenant: str) -> bool:
-        """Forget an endpoint. False: the tenant has no such one."""
+        """Remove an endpoint. False: the tenant has none with this id."""
         return bool(self._run("unregister", endpoint, tenant))
 
     def rotate(self, endpoint: Endpoint) -> Endpoint | None:
-        """A new secret; for a day messages are signed with the old one, too. None: it was deleted meanwhile."""
+        """Make a new secret. The old one signs too for a day. None: the endpoint was deleted meanwhile."""
         pairs = self._run("rotate", _key(endpoint.id, endpoint.tenant), new_secret(), OVERLAP_MS)
         return Endpoint.from_record(endpoint.id, endpoint.tenant, _record(pairs)) if pairs else None
 
     def test(self, endpoint: Endpoint) -> Delivery:
-        """Send a registered endpoint a message that is about no job."""
+        """Send a test message to a registered endpoint."""
         return Delivery.from_record(_record(self._run("test_endpoint", new_id(), endpoint.tenant, endpoint.id)))
 
     def tell_of_batch(self, batch: Batch) -> None:
@@ -209,7 +209,7 @@ class Outbox:
         self._run("tell_of_batch", *args)
 
     def redeliver(self, delivery: str, endpoint: Endpoint) -> Delivery | None:
-        """Start a delivery again, under its old id. None: the endpoint has no such one."""
+        """Deliver a message again, under its old id. None: the endpoint has no such delivery."""
         status = self._run("redeliver", delivery, endpoint.tenant, endpoint.id)
         return self._delivery(delivery) if status else None
 
@@ -227,7 +227,7 @@ class Outbox:
     # ---- the keeper's side
 
     def dispatch(self, wanted: int, lease_ms: int, each: int = 10**9) -> list[Delivery]:
-        """Deliveries that are due, for the caller alone until the lease is over; `each` of a tenant are under way."""
+        """Lease due deliveries to the caller. At most `each` deliveries of one tenant are under way."""
         records: list[list[str]] = []
         more = True
         while more and not records:
@@ -237,10 +237,13 @@ class Outbox:
     def attempted(
         self, delivery: Delivery, outcome: str, attempt: Attempt, *, again_ms: int | None, pause_ms: int, rest_ms: int
     ) -> str | None:
-        """Note what came of an attempt. Returns the delivery's status; None: it was no longer the caller's.
+        """Record an attempt. Returns the delivery's status; None: the caller's lease was over.
 
-        `outcome` is delivered, failed or gone; the next attempt comes after `again_ms` (None: there is none); the
-        receiver is left alone for `pause_ms`, and for `rest_ms` once it has failed often in a row.
+        Args:
+            outcome: delivered, failed or gone.
+            again_ms: when to try again. None: never.
+            pause_ms: how long the receiver asks to be left alone.
+            rest_ms: how long a receiver is left alone that has failed often in a row.
         """
         said = json.dumps(asdict(attempt))
         again = "" if again_ms is None else again_ms
@@ -252,7 +255,7 @@ class Outbox:
         return self._store.get(delivery.job, delivery.tenant) if delivery.job else None
 
     def signing_key(self) -> SigningKey:
-        """The key that signs for everybody, made once."""
+        """The service's signing key, made on the first use."""
         with reaching_redis():
             self.redis.set(redis_keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
             seed = self.redis.get(redis_keys.SIGNING_KEY)

@@ -19,7 +19,7 @@ TASK = "darkroom.work"
 
 
 def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
-    """Celery as both tiers use it: no results, no events, nothing delayed; waits at most `timeout` s for the broker."""
+    """The Celery app of both tiers: no results, no events, no delays. It waits at most `timeout` s for the broker."""
     group = Group.of(settings.broker) if settings.broker.startswith(SCHEME) else None
     app = Celery("darkroom", broker=group.broker if group else settings.broker, set_as_current=False)
     app.conf.update(
@@ -61,7 +61,7 @@ def checked_tls(broker: str) -> dict[str, Any] | None:
 
 
 class Wakeups:
-    """Sends wake-ups: as many as would find both a queued job and a free slot, never one for each job."""
+    """Sends wake-ups, as many as would find both a queued job and a free slot."""
 
     def __init__(self, app: Celery, store: JobStore, broker: Any) -> None:
         self._app = app
@@ -75,13 +75,13 @@ class Wakeups:
         return cls(celery_app(settings, timeout=timeout), store, broker)
 
     def top_up(self) -> int:
-        """Send what is missing; a failure costs nothing but time, for the keeper does the same every second."""
+        """Send the missing wake-ups. A failure only costs time, because the keeper does the same every second."""
         try:
             with reaching_redis():
                 missing = self._store.wanted_wakeups() - self._broker.llen(PREFIX + QUEUE)
             for _ in range(missing):
                 self._app.send_task(TASK, queue=QUEUE)
-        except Exception as error:  # whatever the broker's client raises: a hint is never worth an accepted job
+        except Exception as error:  # whatever the broker's client raises: a lost wake-up must not fail an accepted job
             log.warning("no wake-up sent: %s", error)
             return 0
         return int(max(0, missing))

@@ -18,7 +18,7 @@ PreviewKind = Literal["predicted", "noisy"]
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """A client's idempotency key, and a digest of everything that was asked for with it."""
+    """A client's idempotency key, and a digest of the request that used it."""
 
     key: str
     fingerprint: str
@@ -26,7 +26,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may wait: jobs of one tenant, jobs in all, and the seconds for which a new job would."""
+    """The limits of the queue: waiting jobs of one tenant, waiting jobs in all, and the wait of a new job."""
 
     own: int = 10**9
     all: int = 10**9
@@ -54,7 +54,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a queued job stands: how many go before it, and the seconds until its end, if that can be told."""
+    """The position of a queued job, and the estimated seconds until its end (None: nothing was measured yet)."""
 
     position: int
     eta_seconds: int | None
@@ -64,7 +64,7 @@ class Requests(StoreBase):
     """Jobs as clients see them: each method acts for one tenant."""
 
     def admit(self, tenant: str, limits: Limits, idempotency_key: str | None = None) -> None:
-        """Whether a job of the tenant would be accepted now; one that was accepted already, under this key, always is.
+        """Refuse a new job of the tenant if there is no room. A repeated request, with a known key, is never refused.
 
         Raises:
             TooManyJobs, QueueFull
@@ -82,10 +82,10 @@ class Requests(StoreBase):
         *,
         at_ms: int | None = None,
     ) -> str | None:
-        """Accept a job: from here on it is ours to end. Submitting the same job again changes nothing.
+        """Accept a job. Submitting the same job again changes nothing.
 
-        Returns its id; with an idempotency key that was used before, the id of that earlier job, or None if that one
-        was asked for something else. `at_ms`: when it was accepted, if that was not now.
+        Returns the job's id. If the idempotency key was used before, it is the id of that earlier job, or None if the
+        earlier request was a different one. `at_ms`: the time of the acceptance, if it was not now.
 
         Raises:
             TooManyJobs: the tenant has as many waiting jobs as it may have.
@@ -100,7 +100,7 @@ class Requests(StoreBase):
         return rest[0] if answer == "accepted" else None
 
     def reserve_upload(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
-        """Count one more upload, of which a tenant may have so many kept.
+        """Count one more upload of a tenant, which may keep `most`.
 
         Raises:
             TooManyUploads
@@ -111,25 +111,25 @@ class Requests(StoreBase):
             raise TooManyUploads(detail, retry_after=ceil(float(ms) / 1000))
 
     def find_by_idempotency_key(self, tenant: str, idempotency: IdempotencyKey) -> tuple[str, bool] | None:
-        """The job that an idempotency key stands for, and whether it was asked for the same; None: a new key."""
+        """The job of an idempotency key, and whether the request was the same. None: the key is new."""
         with reaching_redis():
             job_id, fingerprint = self.redis.hmget(f"{redis_keys.ONCE}{tenant}:{idempotency.key}", "job", "fingerprint")
             known = job_id and self.redis.exists(redis_keys.JOB + job_id)
         return (job_id, fingerprint == idempotency.fingerprint) if known else None
 
     def get(self, job_id: str, tenant: str) -> Job | None:
-        """A tenant's job, or None: an absent job and a foreign one look the same."""
+        """A tenant's job. None: there is none, or it is another tenant's."""
         with reaching_redis():
             record = self.redis.hgetall(redis_keys.JOB + job_id)
         return Job.from_record(record) if record.get("tenant") == tenant else None
 
     def find_by_pixels(self, pixels_sha256: str) -> str | None:
-        """The id of the job whose output has these pixels; None: no output that is kept does."""
+        """The id of the job whose output has these pixels. None: no kept output has them."""
         with reaching_redis():
             return cast(str | None, self.redis.get(redis_keys.PIXELS + pixels_sha256))
 
     def page(self, tenant: str, *, status: Status | None, limit: int, after: str | None) -> list[Job]:
-        """A tenant's jobs, newest first, from the one behind `after` on."""
+        """A tenant's jobs, newest first, starting after the id `after`."""
         index = redis_keys.INDEX + tenant + (f":{status}" if status else "")
         with reaching_redis():
             ids = self.redis.zrevrangebylex(index, f"({after}" if after else "+", "-", 0, limit)
@@ -147,7 +147,7 @@ class Requests(StoreBase):
             return dict(zip(Status, pipe.execute(), strict=True))
 
     def queue_positions(self, jobs: Sequence[Job]) -> dict[str, QueuePosition]:
-        """Where those of the jobs that are queued stand, by their id."""
+        """The positions of those jobs that are queued, by id."""
         waiting = [job for job in jobs if job.status is Status.QUEUED]
         if not waiting:
             return {}
@@ -159,7 +159,7 @@ class Requests(StoreBase):
         }
 
     def cancel(self, job_id: str, tenant: str) -> Status | None:
-        """Ask a job to stop. Returns the status that it has now; None: no such job."""
+        """Ask a job to stop. Returns its status now. None: the tenant has no such job."""
         status = self._run("cancel", job_id, tenant)
         return Status(status) if status else None
 

@@ -9,12 +9,14 @@ from jobs import redis_keys
 from jobs.scripts import ALIVE_MS, reaching_redis
 from jobs.store.base import StoreBase
 
-NO_WAKE_UPS = 0.85  #: of Redis' memory; Celery's workers do not survive a full one
+NO_WAKE_UPS = (
+    0.85  #: share of Redis' memory above which no wake-up is sent, because Celery's workers do not survive a full Redis
+)
 
 
 @dataclass(frozen=True)
 class EtaAccuracy:
-    """The last jobs whose time until their end was foretold: by how many seconds that was wrong, and what it was."""
+    """How wrong the estimated times of the last jobs were, and how long the jobs took."""
 
     jobs: int
     median_error_seconds: float
@@ -47,7 +49,7 @@ class Statistics(StoreBase):
         return list(self.redis.zrangebyscore(key, seconds * 1000 + micros // 1000 - ALIVE_MS, "+inf"))
 
     def alive(self, kind: Literal["worker", "keeper"]) -> list[str]:
-        """The names of those that were heard of lately: `host-pid`."""
+        """The names (`host-pid`) of the workers or keepers that are alive."""
         with reaching_redis():
             return self._alive(redis_keys.WORKERS if kind == "worker" else redis_keys.KEEPERS)
 
@@ -79,13 +81,13 @@ class Statistics(StoreBase):
         return QueueSummary(sum(queued), running, edits, age, wait, len(alive), slots, bool(paused))
 
     def checkpoint(self) -> Mapping[str, Any] | None:
-        """The card of the checkpoint that the workers serve, or served last; None before the first worker."""
+        """The card of the checkpoint that the workers serve or served last. None: there was no worker yet."""
         with reaching_redis():
             text = self.redis.get(redis_keys.CHECKPOINT)
         return json.loads(text).get("checkpoint") if text else None
 
     def eta_accuracy(self) -> EtaAccuracy | None:
-        """How good the estimates of the last thousand finished jobs were, as told when they were accepted."""
+        """The accuracy of the estimates that the last thousand finished jobs got at their acceptance."""
         with reaching_redis():
             pairs = [tuple(map(int, pair.split())) for pair in self.redis.lrange(redis_keys.PROMISES, 0, -1)]
         if not pairs:
@@ -102,13 +104,13 @@ class Statistics(StoreBase):
         return {cast(tuple[str, str, str], tuple(kind.split())): int(number) for kind, number in said.items()}
 
     def counts(self) -> dict[tuple[str, ...], int]:
-        """What was counted since the beginning, by name and labels (see `lua/counts.lua`)."""
+        """All counters since the beginning, by name and labels (see `lua/counts.lua`)."""
         with reaching_redis():
             said = self.redis.hgetall(redis_keys.COUNTS)
         return {tuple(name.split()): int(number) for name, number in said.items()}
 
     def wanted_wakeups(self) -> int:
-        """How many wake-ups would each find a job and a free slot; none when Redis has little memory left."""
+        """How many wake-ups would each find a job and a free slot. None are wanted when Redis is nearly full."""
         view = self.queue()
         wanted = 0 if view.paused else min(view.queued, view.slots - view.running)
         return wanted if wanted > 0 and self.memory_used() < NO_WAKE_UPS else 0

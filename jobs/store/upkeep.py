@@ -8,8 +8,8 @@ from jobs.job import Job, Status
 from jobs.scripts import UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase, readable_jobs
 
-ROUNDS = 100  #: in which the keeper removes what is over, before it does something else
-PAGE = 1000  #: jobs that the keeper tidies up after at a time
+ROUNDS = 100  #: most calls of `expire` in a row, before the keeper does something else
+PAGE = 1000  #: most ended jobs, or folders, in one answer
 
 
 class Upkeep(StoreBase):
@@ -25,20 +25,20 @@ class Upkeep(StoreBase):
         return taken
 
     def expire(self, keeper: str = "") -> None:
-        """End what is overdue, remove what has been kept long enough; `keeper` is who says so."""
+        """End overdue jobs and remove old ones. `keeper` is the caller's name, which counts as its heartbeat."""
         for _ in range(ROUNDS):
             if self._run("expire", keeper) != UNFINISHED:
                 return
 
     def recount(self) -> bool:
-        """Put the census right. True: it was wrong."""
+        """Correct the census of queued and running jobs. True: it was wrong."""
         answer = UNFINISHED
         while answer == UNFINISHED:
             answer = self._run("recount")
         return bool(answer)
 
     def unwritten_ends(self) -> list[Job]:
-        """Ended jobs that the bucket does not know of yet, oldest first."""
+        """Ended jobs without an `end.json` in the bucket, oldest first."""
         with reaching_redis():
             pipe = self.redis.pipeline(transaction=False)
             for job_id in self.redis.zrange(redis_keys.ENDED, 0, PAGE - 1):
@@ -46,11 +46,11 @@ class Upkeep(StoreBase):
             return readable_jobs(pipe.execute())
 
     def mark_end_written(self, job_id: str) -> None:
-        """The bucket knows that this job is over."""
+        """Note that the job's `end.json` is written."""
         self._run("end_written", job_id)
 
     def repair_indexes(self, *, lease_seconds: int) -> int:
-        """Rebuild every index from the records. Returns how many jobs were not where they belong."""
+        """Rebuild every index from the records. Returns how many jobs had wrong index entries."""
         repaired: int = 0
         cursor = 0
         while True:
@@ -64,7 +64,7 @@ class Upkeep(StoreBase):
                 return repaired
 
     def statuses_and_fences(self, job_ids: Sequence[str]) -> dict[str, tuple[Status, str]]:
-        """The status and the fence of each of these jobs that there is a record of."""
+        """The status and the fence of those jobs that have a record, by id."""
         pipe = self.redis.pipeline(transaction=False)
         for job_id in job_ids:
             pipe.hmget(redis_keys.JOB + job_id, "status", "fence")
@@ -73,7 +73,7 @@ class Upkeep(StoreBase):
         return {job_id: (Status(status), fence or "") for job_id, (status, fence) in found if status}
 
     def instance(self) -> str | None:
-        """Which Redis this is; None for one that is new, or has lost everything."""
+        """The name of this Redis. None: it is new, or has lost its data."""
         with reaching_redis():
             return cast(str | None, self.redis.get(redis_keys.INSTANCE))
 
@@ -89,6 +89,6 @@ class Upkeep(StoreBase):
             return list(self.redis.zrange(redis_keys.TRASH, 0, PAGE - 1))
 
     def forget_trashed_folder(self, folder: str) -> None:
-        """The folder is empty."""
+        """Note that the folder is empty."""
         with reaching_redis():
             self.redis.zrem(redis_keys.TRASH, folder)

@@ -27,7 +27,7 @@ class Renewal:
 
 
 class Work(StoreBase):
-    """Jobs as a worker sees them: it names the job's fence with each change."""
+    """Jobs as a worker sees them. Each change names the job's fence."""
 
     def claim(
         self,
@@ -39,10 +39,10 @@ class Work(StoreBase):
         max_crashes: int = 3,
         max_running: int = 10**9,
     ) -> Job | None:
-        """The next job, running and leased to `worker`. The same token always gets the same job and fence.
+        """Claim the next job for a worker. The same token always gets the same job and fence.
 
-        None: there is no job for a worker of so many slots that holds what it holds. A job whose next crash would be
-        its last (`max_crashes`) has the whole worker; at most `max_running` jobs of one tenant run at a time.
+        Returns None if there is no job for a worker with these slots and jobs. A job whose next crash would be its last
+        (`max_crashes`) gets a worker to itself. At most `max_running` jobs of one tenant run at a time.
         """
         random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
         limits = (slots, RECORD_FORMAT, alone_from, max_running)
@@ -54,9 +54,9 @@ class Work(StoreBase):
     def renew(
         self, worker: str, about: Mapping[str, Any], jobs: Sequence[Renewal], *, lease_seconds: int
     ) -> list[Answer]:
-        """Say that the worker is alive and what it holds; learn for each job whether to go on.
+        """Report that the worker is alive, and the progress of its jobs. Returns for each job whether to go on.
 
-        `about` is what it says of itself: its `slots`, and the card of its `checkpoint`.
+        `about` is what the worker says of itself, such as its `slots` and the card of its `checkpoint`.
         """
         answers: list[Answer] = []
         while True:
@@ -67,7 +67,7 @@ class Work(StoreBase):
                 return answers
 
     def release(self, job: Job, reason: str, *, wait_seconds: float = 0) -> bool:
-        """Give a claimed job back, unpunished, to be claimed again after a while."""
+        """Give a claimed job back without counting a crash. It can be claimed again after `wait_seconds`."""
         return bool(self._run("release", job.id, job.fence, round(wait_seconds * 1000), reason) == "released")
 
     def finish(
@@ -93,19 +93,19 @@ class Work(StoreBase):
         return cast(Literal["finished", "canceling", "lost"], self._run("finish", job.id, job.fence, *fields))
 
     def fail(self, job: Job, error: JobError) -> bool:
-        """End a job without a result. False: it was no longer the caller's."""
+        """End a job with an error. False: the job was no longer the caller's."""
         return bool(self._run("fail", job.id, job.fence, error.type, error.title, error.detail) == "failed")
 
     def canceled(self, job: Job, step: int) -> bool:
-        """End a job that was asked to stop. False: it was no longer the caller's."""
+        """End a job that was asked to stop. False: the job was no longer the caller's."""
         return bool(self._run("canceled", job.id, job.fence, step) == "canceled")
 
     def keep_preview(self, job: Job, predicted: bytes, noisy: bytes, step: int) -> bool:
-        """Replace the preview of a running job by the one of a later step. False: it was no longer the caller's."""
+        """Replace the preview of a running job. False: the job was no longer the caller's."""
         return bool(self._run("preview", job.id, job.fence or "", predicted.hex(), noisy.hex(), step))
 
     def retire(self, worker: str) -> None:
-        """Forget a worker that says goodbye."""
+        """Forget a worker that exits."""
         with reaching_redis():
             self.redis.zrem(redis_keys.WORKERS, worker)
             self.redis.hdel(redis_keys.WORKER_INFO, worker)
