@@ -209,3 +209,64 @@ def test_limits_hold(settings, apps, store, jpeg):
 def test_without_a_key_nobody_is_served(locked, apps, jpeg):  # noqa: F811
     answer = edit(apps(locked, headers={"Authorization": "Bearer sk-anything"}), jpeg)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+
+
+def test_a_foreign_batch_looks_absent(owner, other, jpeg):  # noqa: F811
+    photo = owner.post("/openai/v1/files", files={"file": jpeg}, data={"purpose": "vision"}).json()["id"]
+    body = {"prompt": "make it sepia", "images": [{"file_id": photo}]}
+    line = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/images/edits", "body": body}).encode()
+    source = owner.post("/openai/v1/files", files={"file": line}, data={"purpose": "batch"}).json()["id"]
+    asked = {"input_file_id": source, "endpoint": "/v1/images/edits", "completion_window": "24h"}
+    assert other.post("/openai/v1/batches", json=asked).status_code == 404
+    batch = owner.post("/openai/v1/batches", json=asked).json()["id"]
+    absent, own = "0" * 26, batch.removeprefix("batch_")
+    for method, path in (
+        ("GET", "/batches/batch_{}"),
+        ("POST", "/batches/batch_{}/cancel"),
+        ("GET", "/files/file-out{}"),
+        ("GET", "/files/file-err{}/content"),
+    ):
+        answers = [other.request(method, "/openai/v1" + path.format(name)) for name in (own, absent)]
+        assert [answer.status_code for answer in answers] == [404] * 2
+        assert answers[0].text.replace(own, "") == answers[1].text.replace(absent, "")
+    assert other.get("/openai/v1/batches").json()["data"] == []
+    assert owner.get(f"/openai/v1/batches/{batch}").json()["status"] == "in_progress"
+    early = owner.get(f"/openai/v1/files/file-out{own}/content")
+    assert (early.status_code, early.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_batch_that_is_asked_for_again_is_one(client, jpeg):
+    photo = client.post("/openai/v1/files", files={"file": jpeg}, data={"purpose": "vision"}).json()["id"]
+    body = {"prompt": "make it sepia", "images": [{"file_id": photo}]}
+    lines = [{"custom_id": str(i), "method": "POST", "url": "/v1/images/edits", "body": body} for i in range(2)]
+    lines.append({**lines[0], "custom_id": "bad", "body": {**body, "size": "huge"}})
+    data = "\n".join(map(json.dumps, lines)).encode()
+    source = client.post("/openai/v1/files", files={"file": data}, data={"purpose": "batch"}).json()["id"]
+    asked = {"input_file_id": source, "endpoint": "/v1/images/edits", "completion_window": "24h"}
+    first, again = (
+        client.post("/openai/v1/batches", json=asked, headers={"x-stainless-retry-count": count}).json()
+        for count in ("0", "1")
+    )
+    assert first["id"] == again["id"]
+    assert first["request_counts"] == {"total": 3, "completed": 0, "failed": 1}
+    assert len(client.get("/openai/v1/batches").json()["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"endpoint": "/v1/chat/completions"}, "endpoint"),
+        ({"completion_window": "8d"}, "completion_window"),
+        ({"completion_window": 24}, "completion_window"),
+        ({"input_file_id": None}, "input_file_id"),
+        ({"metadata": {"a": "b" * 5000}}, "metadata"),
+    ],
+)
+def test_a_batch_with_a_wrong_field_names_it(client, jpeg, fields, param):
+    body = {"prompt": "make it sepia", "images": [{"image_url": "https://example.com/a.png"}]}
+    line = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/images/edits", "body": body}).encode()
+    source = client.post("/openai/v1/files", files={"file": line}, data={"purpose": "batch"}).json()["id"]
+    asked = {"input_file_id": source, "endpoint": "/v1/images/edits", "completion_window": "24h", **fields}
+    answer = client.post("/openai/v1/batches", json=asked)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert client.get("/openai/v1/batches").json()["data"] == []

@@ -27,7 +27,28 @@ LONGEST_HOURS = 7 * 24
 STATUSES = {"canceling": "cancelling", "canceled": "cancelled"}
 
 
-@router.post("/batches")
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["input_file_id", "endpoint", "completion_window"],
+                    "properties": {
+                        "input_file_id": {"type": "string"},
+                        "endpoint": {"const": ENDPOINT},
+                        "completion_window": {"type": "string", "pattern": "^24h$"},
+                        "metadata": {"type": "object"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/batches", openapi_extra=BODY)
 async def create_batch(native: Service, request: Request) -> dict[str, Any]:
     """Ask for all edits of a file."""
     asked = strict_json.loads(await request.body())

@@ -205,8 +205,46 @@ def _finer(one: Mapping[str, Any], model: Mapping[str, Any], job: Mapping[str, A
 
 # ---- the answer
 
+PICTURE = {"type": "string", "format": "binary"}
+REFERENCE = {"type": "object", "properties": {"image_url": {"type": "string"}, "file_id": {"type": "string"}}}
+FIELDS: dict[str, Any] = {
+    "prompt": {"type": "string", "minLength": 1, "maxLength": 1000},
+    "model": {"type": "string"},
+    "n": {"type": "integer", "minimum": 1, "maximum": 10},
+    "size": {"type": "string", "pattern": f"^(auto|{SIZE.pattern})$"},
+    "quality": {"enum": ["auto", "low", "standard", "medium", "high"]},
+    "background": {"enum": ["auto", "opaque"]},
+    "input_fidelity": {"enum": ["low", "high"]},
+    "output_format": {"enum": ["png", "jpeg", "webp", "avif"]},
+    "stream": {"type": "boolean"},
+    "partial_images": {"type": "integer", "minimum": 0, "maximum": 3},
+    "seed": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
+    "num_inference_steps": {"type": "integer"},
+    "guidance_scale": {"type": "number"},
+    "negative_prompt": {"type": "string"},
+}
 
-@router.post("/images/edits")
+
+def _schema(required: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema": {"type": "object", "required": [required, "prompt"], "properties": {**own, **FIELDS}}}
+
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": _schema(
+                "image", {"image": PICTURE, "mask": PICTURE, "response_format": {"enum": ["b64_json", "url"]}}
+            ),
+            "application/json": _schema(
+                "images", {"images": {"type": "array", "items": REFERENCE, "maxItems": 1}, "mask": REFERENCE}
+            ),
+        },
+    }
+}
+
+
+@router.post("/images/edits", openapi_extra=BODY)
 async def edit_image(native: Service, request: Request) -> Response:
     """Edit a picture. A client's own retry of a call finds the jobs of its first try."""
     parts = await read_edit(request)

@@ -19,7 +19,26 @@ LONGEST_SECONDS = 7 * 86_400
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 
 
-@router.post("/files")
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "minLength": 1},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/files", openapi_extra=BODY)
 async def create_file(native: Service, request: Request) -> dict[str, Any]:
     """Keep a file for a week at most."""
     sent = dict(await read_form(request, {"file"}))

@@ -13,7 +13,11 @@ from api.forms import SentFile, read_form
 router = APIRouter()
 
 
-@router.post("/content_provenance_checks")
+FILE = {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FILE}}}}
+
+
+@router.post("/content_provenance_checks", openapi_extra=BODY)
 async def check_provenance(native: Service, request: Request) -> dict[str, Any]:
     """Read a picture's content credentials; there is no SynthID here."""
     sent = dict(await read_form(request, {"file"}))
