@@ -122,7 +122,6 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
         while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
-        app.state.feeder.leave()
         feeding.cancel()
         await asyncio.wait([feeding], timeout=5)
         await subscriptions.close()

@@ -48,6 +48,19 @@ def loads(text: str | bytes, field: str = "") -> Any:
     return value
 
 
+def lines(data: bytes, most: int, field: str) -> list[tuple[int, bytes]]:
+    """The lines of a file of JSON lines with their numbers, from 1; blank ones are left out.
+
+    They are counted before they are told apart: a file of nothing but ends of lines has millions.
+
+    Raises:
+        InvalidRequest: there are more than `most`, blank ones included.
+    """
+    if data.count(b"\n") > most:
+        raise _invalid(field, f"may have at most {most} lines")
+    return [(number, text) for number, text in enumerate(data.split(b"\n"), 1) if text.strip()]
+
+
 class NotStrict(ValueError):
     """A value that Python's reader would take, and others do not."""
 

@@ -92,10 +92,7 @@ class Batch:
     def from_record(cls, record: Mapping[str, str]) -> Self:
         kinds = {one.name: one.type for one in fields(cls)}
         given = {name: int(text) if kinds[name] is int else text for name, text in record.items() if name in kinds}
-        status = BatchStatus(record["status"])
-        if status is BatchStatus.IN_PROGRESS and "cancel_asked" in record:
-            status = BatchStatus.CANCELING
-        return cls(**{**given, "status": status})  # type: ignore[arg-type]
+        return cls(**{**given, "status": BatchStatus(record["status"])})  # type: ignore[arg-type]
 
 
 class BatchStore:
@@ -184,8 +181,9 @@ class BatchStore:
 
     def cancel(self, batch: Batch) -> None:
         """Ask for its end. What is done stays done."""
-        with reaching_redis():  # beside its status: the end, which may come just now, is not to be undone
-            self.redis.hset(redis_keys.BATCH + batch.id, "cancel_asked", 1)
+        with reaching_redis():
+            if self.redis.sismember(redis_keys.OPEN_BATCHES, batch.id):
+                self.redis.hset(redis_keys.BATCH + batch.id, "status", BatchStatus.CANCELING)
 
     def sheet(self, batch: Batch) -> bytes:
         """Its contact sheet, JPEG.

@@ -111,9 +111,11 @@ class Native:
         """The same for whoever came by a link to this job of the tenant's: allowed to read, as often as a key is."""
         return Native(self._app, self._request, Caller(tenant, frozenset({api_keys.Scope.READ}), f"link-{job_id}"))
 
-    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def call(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
         """Any request; `options` are httpx's."""
-        answer = await self._http.request(method, path, **options)
+        answer = await self._http.request(method, path, headers=_raw(headers or {}), **options)
         self._pass_back(answer)
         if answer.status_code >= 400:
             raise Problem.told(answer)
@@ -149,7 +151,7 @@ class Native:
     @asynccontextmanager
     async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[AsyncIterator[Sent | None]]:
         """A job's events, from the first one on or behind `after`, until it is over; None: nothing new for a while."""
-        headers = {"Last-Event-ID": after} if after else {}
+        headers = _raw({"Last-Event-ID": after} if after else {})
         async with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
             if answer.status_code >= 400:
                 await answer.aread()
@@ -207,6 +209,11 @@ class Native:
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Headers as they came: httpx itself takes those in ASCII alone."""
+    return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,3 +307,8 @@ async def native_of(request: Request) -> Native:
 
 
 Service = Annotated[Native, Depends(native_of)]
+
+
+async def known(native: Service) -> Any:
+    """Who asks, as `GET /v1/session` says; depended on by what reads a body, of which a stranger's is not read."""
+    return await native.get("/v1/session")

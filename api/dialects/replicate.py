@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
+import httpx
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api import strict_json
-from api.dialects.native import Native, Problem, Sent, Service, dialect_app
+from api.dialects.native import Native, Problem, Sent, Service, dialect_app, known
 from api.dialects.retries import idempotency_key
 from api.forms import SentFile, read_form
 from jobs import predictions
@@ -36,7 +37,13 @@ OWN_OUTPUT = re.compile(re.escape(PREFIX) + r"/predictions/([0-9a-z]{26})/output
 DATA_URI = re.compile(r"data:[^,]{0,200};base64,")
 EVENTS = {"start": "job.started", "logs": "job.progress", "output": "job.completed", "completed": "job.completed"}
 NATIVE_NAMES = {theirs: ours for ours, theirs in RENAMED.items()} | {"input_image": "image"}
-OUTSIDE = {"deadline_seconds": "Cancel-After", "webhook": "webhook", "webhook_events": "webhook_events_filter"}
+OUTSIDE = {
+    "deadline_seconds": "Cancel-After",
+    "webhook": "webhook",
+    "webhook_events": "webhook_events_filter",
+    "idempotency-key": "Idempotency-Key",
+    "body": "body",
+}
 NATIVE_FORMATS = {theirs: ours for ours, theirs in predictions.FORMATS.items()}
 PICTURES = ("image", "mask")
 MADE = "1970-01-01T00:00:00Z"  #: when a version was made: a checkpoint does not tell
@@ -84,9 +91,14 @@ class Client:
         """The same, with an output that the client takes for a picture: to it a plain http address is mere text."""
         told = self.view(job)
         if told["output"] and not self.base.startswith("https:") and job["output"]["bytes"] <= MOST_INLINE:
-            data, content_type = await self.native.output(job["id"])
-            told["output"] = f"data:{content_type};base64,{base64.b64encode(data).decode()}"
+            told["output"] = _data_uri(
+                await self.native.call("GET", f"/v1/jobs/{job['id']}/output", params={"proxy": "true"})
+            )
         return told
+
+
+def _data_uri(picture: httpx.Response) -> str:
+    return f"data:{picture.headers['content-type']};base64,{base64.b64encode(picture.content).decode()}"
 
 
 async def client_of(request: Request, native: Service) -> Client:
@@ -94,7 +106,7 @@ async def client_of(request: Request, native: Service) -> Client:
     Raises:
         Problem: the client has no key, or used up its allowance.
     """
-    return Client(request, native, (await native.get("/v1/session"))["tenant"])
+    return Client(request, native, (await known(native))["tenant"])
 
 
 Known = Annotated[Client, Depends(client_of)]
@@ -195,11 +207,11 @@ async def create_deployment_prediction(client: Known, owner: str, name: str, ord
 
 async def _create(client: Client, model: dict[str, Any], order: Order) -> dict[str, Any]:
     new = order.new
-    known = {parameter["name"] for parameter in model["parameters"]} | {*PICTURES, "format"}
+    heeded = {parameter["name"] for parameter in model["parameters"]} | {*PICTURES, "format"}
     given = {NATIVE_NAMES.get(name, name): value for name, value in new.input.items()}
-    unknown = [f"input.{name}" for name in new.input if NATIVE_NAMES.get(name, name) not in known]
+    unknown = [f"input.{name}" for name in new.input if NATIVE_NAMES.get(name, name) not in heeded]
     client.native.ignore([*(new.model_extra or {}), *unknown])
-    fields = {name: await _native(name, value, client) for name, value in given.items() if name in known}
+    fields = {name: await _native(name, value, client) for name, value in given.items() if name in heeded}
     fields |= {"model": model["id"], "metadata": {MARK: {"version": _version_id(model), "base": client.base}}}
     fields |= {"deadline_seconds": order.seconds} | _webhook(new)
     try:
@@ -257,7 +269,7 @@ async def _native(name: str, value: Any, client: Client) -> Any:
     return await _picture(value, client) if name in PICTURES else value
 
 
-async def _picture(uri: str, client: Client) -> str | bytes:
+async def _picture(uri: str, client: Client) -> str:
     """What the native API calls a picture at an address of ours; and clients that do not know a file's type say so."""
     if head := DATA_URI.match(uri):
         return uri if uri.startswith("data:image/") else f"data:image/png;base64,{uri[head.end() :]}"
@@ -265,7 +277,7 @@ async def _picture(uri: str, client: Client) -> str | bytes:
         return uri
     path = urlsplit(uri).path
     if given := OWN_INPUT.fullmatch(path):
-        return (await client.native.call("GET", f"/v1/jobs/{given[1]}/input", params={"proxy": "true"})).content
+        return _data_uri(await client.native.call("GET", f"/v1/jobs/{given[1]}/input", params={"proxy": "true"}))
     if output := OWN_OUTPUT.fullmatch(path):
         return f"job:{output[1]}"
     if file := OWN_FILE.fullmatch(path):
@@ -274,7 +286,8 @@ async def _picture(uri: str, client: Client) -> str | bytes:
 
 
 def _their_name(ours: str) -> str:
-    return OUTSIDE.get(ours) or f"input.{RENAMED.get(ours, ours)}"
+    """A field of the native API's as it is called here: all but a few are inputs."""
+    return OUTSIDE.get(ours.lower()) or f"input.{RENAMED.get(ours, ours)}"
 
 
 def _naming(problem: Problem, name: Callable[[str], str]) -> Problem:

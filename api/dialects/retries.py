@@ -24,7 +24,7 @@ async def idempotency_key(request: Request, parts: Iterable[tuple[str, object]])
     if own := request.headers.get("idempotency-key"):
         return own
     count = request.headers.get(COUNT, "")
-    if not count.isdigit():
+    if not (count.isascii() and count.isdigit()):
         return None
     store = request.app.state.native.state.services.store
     name = redis_keys.ATTEMPT + _digest(request, parts)

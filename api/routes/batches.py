@@ -183,8 +183,6 @@ def _create(asked: NewBatch, caller: Caller, service: Services, key: str | None)
     if asked.webhook:
         check_webhook("webhook", asked.webhook, service)
     requests = _lines(asked, caller, service) if asked.lines else _grid(asked, service)
-    if len(requests) > MOST_LINES:
-        raise invalid("lines", f"may be at most {MOST_LINES}; there are {len(requests)}")
     expires_ms = round((time.time() + asked.expires_in_seconds) * 1000)
     batch = Batch(
         id=new_id(),
@@ -224,6 +222,9 @@ def _grid(asked: NewBatch, service: Services) -> list[dict[str, Any]]:
         InvalidRequest: names the entry that cannot be used.
     """
     images, prompts = asked.images or [], asked.prompts or []
+    total = len(images) * asked.columns
+    if total > MOST_LINES:  # before they are made: a small request can ask for a hundred million
+        raise invalid("images", f"may make at most {MOST_LINES} edits, with prompts and parameters; they make {total}")
     variants = [{"prompt": prompt, **parameters} for prompt, parameters in product(prompts, asked.parameters)]
     for variant in variants:
         checked_parameters(strict_json.validated(Submission, {"image": ANY_PICTURE, **variant}), service)
@@ -241,7 +242,7 @@ def _lines(asked: NewBatch, caller: Caller, service: Services) -> list[dict[str,
         data = service.files.read((asked.lines or "").removeprefix("file:"), caller.tenant)
     except NoSuchPicture:
         raise no_file() from None
-    requests = [_line(number, text) for number, text in enumerate(data.splitlines(), 1) if text.strip()]
+    requests = [_line(number, text) for number, text in strict_json.lines(data, MOST_LINES, "lines")]
     if not requests:
         raise invalid("lines", "must be a file with a JSON object on each line; it is empty")
     return requests

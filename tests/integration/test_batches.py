@@ -215,7 +215,7 @@ def test_the_same_key_is_the_same_batch(client, jpeg):
         ({"images": ["https://example.com/a.png"], "prompts": ["a"], "parameters": [{"colour": 1}]}, "colour"),
         ({"images": ["https://example.com/a.png"], "prompts": ["a"], "expires_in_seconds": 1}, "expires_in_seconds"),
         ({"lines": "file:" + "0" * 26, "prompts": ["a"]}, "body"),
-        ({"images": ["https://e.com/a.png"] * 1000, "prompts": ["a"] * 51}, "lines"),
+        ({"images": ["https://e.com/a.png"] * 1000, "prompts": ["a"] * 51}, "images"),
     ],
 )
 def test_a_wrong_field_is_named_before_anything_is_accepted(client, store, fields, field):

@@ -108,6 +108,13 @@ def test_a_refusal_names_the_field_as_it_was_sent(client, given, field):
     assert refused(client, {"input": given}) == (422, field)
 
 
+def test_a_key_that_was_used_for_another_request_is_named(client):
+    predict(client, headers={"Idempotency-Key": "k"})
+    other = {"input": {"image": WHITE, "prompt": "another"}}
+    assert refused(client, other, **{"Idempotency-Key": "k"}) == (422, "Idempotency-Key")
+    assert refused(client, other, **{"Idempotency-Key": "k" * 300}) == (422, "Idempotency-Key")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("1h30m45s", 5445), (" 2m ", 120)]
 )

@@ -74,12 +74,11 @@ class Edit:
 async def read_edit(request: Request) -> list[Part]:
     """The fields of a form, or of JSON, in which lists come entry by entry."""
     if strict_json.media_type(request) != "application/json":
-        return [
-            (name.removesuffix("[]"), value)
-            for name, value in await read_form(
-                request, {"image", "image[]", "mask", "mask[]"}, most_files=MOST_PICTURES + 1
-            )
-        ]
+        parts = await read_form(request, FILES, most_files=MOST_PICTURES + 1)
+        for name, value in parts:
+            if isinstance(value, SentFile) and name not in FILES:
+                raise lacking(name, "must be text")
+        return [(name.removesuffix("[]"), value) for name, value in parts]
     strict_json.refuse_compressed(request)
     fields = strict_json.loads(await request.body())
     if not isinstance(fields, dict):
@@ -108,7 +107,8 @@ def understood(parts: list[Part], models: list[dict[str, Any]]) -> Edit:
     job = {RENAMED.get(name, name): one[name] for name in (*SAME, *RENAMED) if name in one}
     job |= {"model": model["id"], "image": _picture(given), **_mask(one), **_size(one)}
     job |= _finer(one, model, job)
-    job["format"] = FORMATS.get(job.get("format", "png"), job.get("format", "png"))
+    kind = _text(one, "output_format") or "png"
+    job["format"] = FORMATS.get(kind, kind)
     if _text(one, "background") not in (None, *OPAQUE):
         raise lacking("background", "must be opaque: there is no transparency here")
     ignored = set(one) - HEEDED

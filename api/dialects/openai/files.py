@@ -56,7 +56,7 @@ async def create_file(native: Service, request: Request) -> dict[str, Any]:
 def _seconds(asked: object) -> int:
     if asked is None:
         return LONGEST_SECONDS
-    if not isinstance(asked, str) or not asked.isdigit():
+    if not isinstance(asked, str) or not (asked.isascii() and asked.isdigit()):
         raise lacking(SECONDS, "must be a whole number")
     return min(int(asked[:9]), LONGEST_SECONDS)
 

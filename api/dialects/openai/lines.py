@@ -12,6 +12,7 @@ from api.dialects.openai.errors import lacking
 from api.dialects.openai.ids import native_id
 
 ENDPOINT = "/v1/images/edits"
+MOST_LINES = 50_000
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,13 @@ async def read_lines(native: Native, source: str) -> list[Read]:
 
 def _lines(data: bytes, models: list[dict[str, Any]]) -> Iterator[Read]:
     known: set[str] = set()
-    for number, text in enumerate(data.splitlines(), 1):
-        if text.strip():
-            custom_id, line = _parsed(text)
-            try:
-                yield Read(number, custom_id, _request(custom_id, line, known, models))
-            except Problem as problem:
-                yield Read(number, custom_id, problem=problem)
-            known.add(custom_id)
+    for number, text in strict_json.lines(data, MOST_LINES, "input_file_id"):
+        custom_id, line = _parsed(text)
+        try:
+            yield Read(number, custom_id, _request(custom_id, line, known, models))
+        except Problem as problem:
+            yield Read(number, custom_id, problem=problem)
+        known.add(custom_id)
 
 
 def _parsed(text: bytes) -> tuple[str, Any]:
