@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 CPU_SECONDS = 20.0  #: processor time for one picture
 CLOCK_SECONDS = 60.0  #: wall time after which a decoder is given up; the machine is busy, so the picture is not blamed
 START_SECONDS = 10.0  #: a child must answer within this time, even if all were just killed
-WAIT_SECONDS = 15.0  #: a picture waits this long for a free decoder
+#: A picture waits this long for a free decoder. A client that is refused has to send it all again, and waits no less;
+#: together with the wait for a thread it is the minute that clients and gateways usually allow.
+WAIT_SECONDS = 30.0
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
 BYTES_PER_PIXEL = 16  #: four copies of a picture
 

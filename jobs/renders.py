@@ -15,7 +15,7 @@ from jobs.job import Job, Render
 from jobs.scripts import reaching_redis, script_source
 from jobs.store.base import StoreBase
 
-SECONDS = 20.0  #: that somebody waits for a render; after them nobody begins it any more
+SECONDS = 30.0  #: that somebody waits for a render; after them nobody begins it any more
 MOST = 20  #: renders that are kept of one job
 MOST_WAITING = 1000  #: of all jobs
 

@@ -51,6 +51,8 @@ def test_twenty_large_photos_at_once_stay_within_the_memory(parts: Settings, set
             own.append(megabytes(tier.pid) - began)
             decoders += [megabytes(pid) for pid in descendants(tier.pid)]
             time.sleep(0.05)
-    assert {answer.result() for answer in answers} <= {202, 503}
+    statuses = [answer.result() for answer in answers]
+    assert set(statuses) <= {202, 503}
+    assert statuses.count(202) > UPLOADS / 2, "it is better to wait half a minute than to send it all again"
     assert max(own) < MOST_OF_THE_TIER
     assert 200 < max(decoders) < MOST_OF_A_DECODER
