@@ -61,7 +61,7 @@ for (const look of ["light", "phone"]) {
       await expect(page.getByAltText("After: the edit")).toHaveCSS("opacity", "0");
       await strength.press("ArrowRight");
       const [rendered] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download at 1 %" }).click()]);
-      expect(rendered.suggestedFilename()).toBe("pagoda-turn-it-blue-1.png");
+      expect(rendered.suggestedFilename()).toBe("pagoda-turn-it-blue-1-percent.png");
       await page.getByText("Other strengths of it").click();
       await expect(page.getByRole("link", { name: "1 %, PNG" })).toBeVisible();
       expect(await faults(page, look)).toEqual([]);
@@ -144,6 +144,21 @@ test("two tabs show the same truth, and a deletion can be thought better of", as
   await expect(row(other, id)).toHaveCount(1);
   await page.goto("/math"); // leaving the page does not undo it
   await expect(row(other, id)).toHaveCount(0);
+});
+
+test("four variations are one job, each to be looked at and taken", async ({ page }) => {
+  await prepare(page, "make it snowy");
+  const first = await develop(page);
+  await until(page, "succeeded");
+  await page.getByRole("button", { name: "More to do with this edit" }).click();
+  await page.getByRole("menuitem", { name: "Four variations" }).click();
+  await expect(page).not.toHaveURL(new RegExp(first));
+  const seeds = page.getByRole("list", { name: "Variations" }).getByRole("img");
+  await expect(seeds).toHaveCount(4, { timeout: 60_000 });
+  await seeds.nth(2).click();
+  await expect(page.getByAltText("After: the edit")).toHaveAttribute("src", /outputs\/2\?/);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
+  expect(download.suggestedFilename()).toBe("pagoda-make-it-snowy-no-3.png");
 });
 
 test("it can all be done by keyboard", async ({ page }) => {

@@ -9,7 +9,8 @@ export const isActive = (job: Job) => job.status === "queued" || job.status === 
 
 export const prompt = (job: Job) => String(job.params.prompt ?? "");
 
-export const outputUrl = (job: Job) => `/v1/jobs/${job.id}/output?proxy=1`;
+/** Of the edited picture, or of one of several. */
+export const outputUrl = (job: Job, place = 0) => (place ? `${job.outputs[place]?.path}?proxy=1` : `/v1/jobs/${job.id}/output?proxy=1`);
 export const inputUrl = (job: Job) => `/v1/jobs/${job.id}/input?proxy=1`;
 export const stepsUrl = (job: Job) => `/v1/jobs/${job.id}/steps?proxy=1`;
 export const previewUrl = (job: Job, step: number, kind = "predicted") => `/v1/jobs/${job.id}/preview?kind=${kind}&step=${step}`;
@@ -23,11 +24,11 @@ export const photoName = (job: Job) => (typeof job.metadata.photo === "string" ?
 /** What a job was sent together with, in one comparison or batch: they have this in common. Null where it came alone. */
 export const groupOf = (job: Job) => (typeof job.metadata.group === "string" ? job.metadata.group : null);
 
-/** A name for the edited picture's file, made of the photo's name and the instruction, and of a strength that is not its own. */
-export function fileName(job: Job, strength?: number): string {
+/** A name for the edited picture's file, made of the photo's name, the instruction, and what tells it from others of the job. */
+export function fileName(job: Job, ...told: (string | number)[]): string {
   const stem = slug(photoName(job).replace(/\.\w+$/, ""));
   const ending = job.output?.content_type.split("/")[1]?.replace("jpeg", "jpg") ?? "png";
-  return `${[stem, slug(prompt(job)).slice(0, 60), strength !== undefined && `${Math.round(strength * 100)}`].filter(Boolean).join("-") || job.id}.${ending}`;
+  return `${[stem, slug(prompt(job)).slice(0, 60), ...told].filter(Boolean).join("-") || job.id}.${ending}`;
 }
 
 const slug = (text: string) => text.normalize("NFC").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").toLowerCase();

@@ -15,6 +15,7 @@ const SHOWN: [string, string][] = [
   ["sampler", "Sampler"],
   ["size", "Size"],
   ["resolution", "Result"],
+  ["n", "Variations"],
   ["strength", "Strength"],
   ["negative_prompt", "Stay away from"],
 ];
@@ -47,6 +48,7 @@ function Renders({ job }: { job: Job }) {
         {job.renders.map((render) => (
           <li key={render.path}>
             <Anchor href={`${render.path}?proxy=1`} download underline="always">
+              {job.outputs.length > 1 && `Variation ${render.output + 1}, `}
               {Math.round(render.strength * 100)} %, {render.content_type.split("/")[1]?.toUpperCase()}
             </Anchor>
           </li>

@@ -1,15 +1,16 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { patchJob } from "@/entities/job/cache";
-import { type Job, outputUrl } from "@/entities/job/job";
-import { type RenderView, renderJob } from "@/shared/api/client";
+import type { Job } from "@/entities/job/job";
+import { renderJob } from "@/shared/api/client";
 import { insist } from "@/shared/api/session-ends";
 import { complain } from "@/shared/notices";
 
-/** Have the service make a job's result in another strength, which is then kept with the job. */
-export function useRender(job: Job) {
+/** Have the service make one of a job's results in another strength, which is then kept with the job. */
+export function useRender(job: Job, output: number) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: async (strength: number) => (await renderJob({ path: { job_id: job.id }, body: { strength }, throwOnError: true })).data,
+    mutationFn: async (strength: number) =>
+      (await renderJob({ path: { job_id: job.id }, body: { strength, output }, throwOnError: true })).data,
     onSuccess: (made) => {
       const others = job.renders.filter(({ path }) => path !== made.path);
       patchJob(queries, job.id, { renders: [...others, made] });
@@ -17,9 +18,6 @@ export function useRender(job: Job) {
     onError: complain("This strength could not be made:"),
   });
 }
-
-/** Where a result is, or a render of it. */
-export const pictureUrl = (job: Job, render?: RenderView) => (render ? `${render.path}?proxy=1` : outputUrl(job));
 
 export async function fetchPicture(url: string): Promise<Blob> {
   const answer = await insist(() => fetch(url));

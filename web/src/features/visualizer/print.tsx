@@ -23,6 +23,7 @@ export function Print({ job, ...actions }: { job: Job } & StageActions) {
   const [view, setView] = useState<View>("slider");
   const made = Number(job.params.strength ?? 1);
   const [strength, setStrength] = useState(made);
+  const [place, setPlace] = useState(0);
   const share = made ? strength / made : 1;
   const views = [
     { value: "slider", label: "Before / after" },
@@ -32,11 +33,12 @@ export function Print({ job, ...actions }: { job: Job } & StageActions) {
   ];
   return (
     <>
-      <ResultActions job={job} strength={strength} {...actions} />
+      <ResultActions job={job} place={place} strength={strength} {...actions} />
+      {job.outputs.length > 1 && <Variations job={job} place={place} onChoose={setPlace} />}
       <LazyMotion features={domAnimation} strict>
         <MotionConfig reducedMotion="user">
           <m.div {...DEVELOPS}>
-            <Look job={job} view={view} share={share} />
+            <Look job={job} place={place} view={view} share={share} />
           </m.div>
         </MotionConfig>
       </LazyMotion>
@@ -82,13 +84,28 @@ function Strength({ most, value, onChange }: { most: number; value: number; onCh
   );
 }
 
-function Look({ job, view, share }: { job: Job; view: View; share: number }) {
+/** The edits that one job made, to choose which is looked at. */
+function Variations({ job, place, onChoose }: { job: Job; place: number; onChoose: (place: number) => void }) {
+  return (
+    <ul className={classes.variations} aria-label="Variations">
+      {job.outputs.map(({ seed, path }, index) => (
+        <li key={path}>
+          <button type="button" aria-pressed={index === place} onClick={() => onChoose(index)}>
+            <img src={outputUrl(job, index)} alt={`Variation ${index + 1}, seed ${seed}`} />
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Look({ job, place, view, share }: { job: Job; place: number; view: View; share: number }) {
   const ratio = aspect(job);
   const before = <Laid url={inputUrl(job)} alt="Before: the photo" squared={isSquared(job)} />;
   const after = (
     <div className={classes.over}>
       {share < 1 && <Laid url={inputUrl(job)} alt="" squared={isSquared(job)} />}
-      <Laid url={outputUrl(job)} alt="After: the edit" opacity={share} />
+      <Laid url={outputUrl(job, place)} alt="After: the edit" opacity={share} />
     </div>
   );
   if (view === "steps") return <Scrubber job={job} />;

@@ -4,34 +4,36 @@ import { fileName, isOver, type Job, outputUrl } from "@/entities/job/job";
 import { useJobActions } from "@/entities/job/queries";
 import { ApiError } from "@/shared/api/client";
 import { complain, notify } from "@/shared/notices";
-import { canCopy, copyPicture, fetchPicture, pictureUrl, saveAs, useRender } from "./picture";
+import { canCopy, copyPicture, fetchPicture, saveAs, useRender } from "./picture";
 
 export type StageActions = {
   onReuse: (id: string) => void;
-  onGoOn: (job: Job) => void;
+  onGoOn: (job: Job, place: number) => void;
   onVary: (job: Job) => void;
   onOpen: (id: string) => void;
   onGone: () => void;
 };
 
-type Props = { job: Job; strength: number } & StageActions;
+type Props = { job: Job; place: number; strength: number } & StageActions;
 
 /** What can be done with a result, in the strength that is chosen: the service makes another than its own when it is wanted. */
-export function ResultActions({ job, strength, ...actions }: Props) {
-  const render = useRender(job);
+export function ResultActions({ job, place, strength, ...actions }: Props) {
+  const render = useRender(job, place);
   const isOther = strength !== Number(job.params.strength ?? 1);
-  const wanted = async () => fetchPicture(pictureUrl(job, isOther ? await render.mutateAsync(strength) : undefined));
+  const percent = Math.round(strength * 100);
+  const name = fileName(job, ...(job.outputs.length > 1 ? [`no-${place + 1}`] : []), ...(isOther ? [`${percent}-percent`] : []));
+  const wanted = async () => fetchPicture(isOther ? `${(await render.mutateAsync(strength)).path}?proxy=1` : outputUrl(job, place));
   const download = (event: React.MouseEvent) => {
     event.preventDefault();
-    wanted().then((picture) => saveAs(picture, fileName(job, isOther ? strength : undefined)), failed("It could not be downloaded:"));
+    wanted().then((picture) => saveAs(picture, name), failed("It could not be downloaded:"));
   };
   const copy = () => copyPicture(wanted()).then(tell("The picture is copied."), failed("It could not be copied:"));
   return (
     <Group gap="xs">
-      <Button component="a" href={outputUrl(job)} download={fileName(job)} onClick={download} loading={render.isPending} leftSection={<IconDownload size={16} />}>
-        Download{isOther && ` at ${Math.round(strength * 100)} %`}
+      <Button component="a" href={outputUrl(job, place)} download={name} onClick={download} loading={render.isPending} leftSection={<IconDownload size={16} />}>
+        Download{isOther && ` at ${percent} %`}
       </Button>
-      <Button variant="default" leftSection={<IconArrowRight size={16} />} onClick={() => actions.onGoOn(job)}>
+      <Button variant="default" leftSection={<IconArrowRight size={16} />} onClick={() => actions.onGoOn(job, place)}>
         Go on from this
       </Button>
       {canCopy() && (

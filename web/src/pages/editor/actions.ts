@@ -2,7 +2,7 @@ import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { type NavigateFunction, useNavigate } from "react-router";
 import { adopt, fromFile, setSources, type Source, useDraft, type Value } from "@/entities/draft/draft";
-import type { SendTogether } from "@/entities/draft/use-send";
+import { type Order, useSubmit } from "@/entities/draft/submit";
 import { fetchFile } from "@/entities/draft/photos";
 import { jobOf } from "@/entities/job/cache";
 import { fileName, inputUrl, type Job, outputUrl, photoName } from "@/entities/job/job";
@@ -11,13 +11,14 @@ import { complain } from "@/shared/notices";
 const VARIATIONS = 4;
 
 /** What can be done with an edit that is looked at. */
-export function useStageActions(send: SendTogether) {
+export function useStageActions() {
   const navigate = useNavigate();
   const queries = useQueryClient();
-  return useMemo(() => stageActions(navigate, queries, send), [navigate, queries, send]);
+  const { mutateAsync: submit } = useSubmit();
+  return useMemo(() => stageActions(navigate, queries, submit), [navigate, queries, submit]);
 }
 
-function stageActions(navigate: NavigateFunction, queries: QueryClient, send: SendTogether) {
+function stageActions(navigate: NavigateFunction, queries: QueryClient, submit: (order: Order) => Promise<Job>) {
   const onTogether = (ids: string[]) => navigate(`/compare?jobs=${ids.join(",")}`, { replace: ids.length > 1 });
   return {
     onTogether,
@@ -32,18 +33,22 @@ function stageActions(navigate: NavigateFunction, queries: QueryClient, send: Se
         toInstruction();
       }, complain("Its photo cannot be had:"));
     },
-    onGoOn: (job: Job) => {
-      setSources([{ kind: "job", id: job.id, name: fileName(job), url: outputUrl(job) }]);
-      useDraft.setState({ prompt: "" });
-      navigate("/");
-      toInstruction();
+    onGoOn: (job: Job, place: number) => {
+      const name = fileName(job);
+      const begin = (source: Source) => {
+        setSources([source]);
+        useDraft.setState({ prompt: "" });
+        navigate("/");
+        toInstruction();
+      };
+      if (place === 0) begin({ kind: "job", id: job.id, name, url: outputUrl(job) });
+      else fetchFile(outputUrl(job, place), name).then((file) => begin(fromFile(file)), complain("It cannot be had:"));
     },
     onVary: (job: Job) => {
-      photoOf(job).then((source) => {
-        const fields = { ...sent(job), model: job.model };
-        const seeds = Array.from({ length: VARIATIONS }, (_, n) => Number(job.params.seed) + 1 + n);
-        return send(seeds.map((seed) => ({ source, fields: { ...fields, seed } })), onTogether);
-      }, complain("Its photo cannot be had:"));
+      const seed = Number(job.params.seed) + job.outputs.length;
+      photoOf(job)
+        .then((source) => submit({ source, fields: { ...sent(job), model: job.model, seed, n: VARIATIONS } }))
+        .then(({ id }) => navigate(`/jobs/${id}`), complain("No variations were made:"));
     },
   };
 }

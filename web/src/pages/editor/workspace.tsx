@@ -29,7 +29,7 @@ export function Workspace() {
   const photos = usePhotos({ adds: !id && isFilled, onTaken: () => navigate("/") });
   const submit = useSubmit();
   const together = useSendTogether();
-  const actions = useStageActions(together.send);
+  const actions = useStageActions();
   const outcome = useOutcome(models);
   const isKnown = (useJobList().ids?.length ?? 0) > 0;
   useLinkedSettings();
