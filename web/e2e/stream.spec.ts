@@ -11,7 +11,7 @@ const JOB = {
 };
 
 /** The service's answers for these jobs, and a stream that says what `window.say` is told. */
-async function stub(page: Page, jobs: (typeof JOB)[]): Promise<void> {
+async function stub(page: Page, jobs: { id: string }[]): Promise<void> {
   await page.addInitScript(() => {
     const real = window.fetch;
     const encoder = new TextEncoder();
@@ -112,6 +112,39 @@ test("a hundred jobs at work on the list stay smooth", async ({ page }) => {
   expect(at(0.5)).toBeLessThan(50);
   expect(at(0.95)).toBeLessThan(250);
   await expect(page.locator(`[data-job="${jobs[0]?.id}"]`)).toContainText("Step 12 of 40");
+});
+
+test("the list has search, filters and choosing several; what waits in a paused service says so", async ({ page }) => {
+  const told = (n: number, change: object) => ({ ...JOB, id: String(n).padStart(26, "0"), ...change });
+  const prompts = ["make it snowy", "blur it", "make it sepia", "make it night", "turn it blue", "make it vintage"];
+  const over = { status: "canceled", cancellation: { step: 2, ms: 9 } };
+  const jobs = [
+    told(9, { status: "queued", params: { prompt: "make it foggy", size: "auto" }, queue: { position: 2, eta_seconds: 25 } }),
+    told(8, { ...over, metadata: { group: "g" } }),
+    told(7, { ...over, metadata: { group: "g" } }),
+    ...prompts.map((prompt, n) => told(6 - n, { ...over, params: { prompt, size: "auto" } })),
+  ];
+  await stub(page, jobs);
+  await page.route(/\/v1\/queue$/, (route) => route.fulfill({ json: { paused: true, queued: 1, running: 0 } }));
+  let deleted = 0;
+  await page.route(/\/v1\/jobs\/\w+$/, (route) => (route.request().method() === "DELETE" ? route.fulfill({ status: 204 }).then(() => void deleted++) : route.fallback()));
+  await open(page, "/");
+  const rows = page.locator("[data-job]");
+  await expect(rows).toHaveCount(7); // and one for both of the comparison
+  await expect(rows.first()).toContainText("Waiting: the service is paused");
+  await page.getByText("At work").click();
+  await expect(rows).toHaveCount(1);
+  await page.getByText("All", { exact: true }).click();
+  await page.getByLabel("Search the instructions").fill("BLU");
+  await expect(rows).toHaveCount(2);
+
+  await page.getByRole("button", { name: "Select" }).click();
+  for (const box of await page.getByLabel("Choose this one").all()) await box.check();
+  await page.getByRole("button", { name: "Delete 2" }).click();
+  await expect(rows).toHaveCount(0);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await expect(rows).toHaveCount(2);
+  expect(deleted).toBe(0);
 });
 
 declare global {

@@ -1,4 +1,5 @@
 import { Anchor, Button, Text, Title } from "@mantine/core";
+import ownSize from "@docs/images/own-size.jpg";
 import { useState } from "react";
 import { Link } from "react-router";
 import { useTitle } from "@/shared/title";
@@ -20,6 +21,13 @@ export default function GalleryPage() {
           <Card key={edit.name} edit={edit} />
         ))}
       </ul>
+      <figure className={classes.closely}>
+        <img src={ownSize} alt="Three crops at 100 %, each as the photo, as the model made it, and as the result" width={1080} height={1080} loading="lazy" />
+        <figcaption>
+          At 100 %: the photo, what the model made of a small copy, and the result at the photo’s own size; night, sepia,
+          autumn.
+        </figcaption>
+      </figure>
     </div>
   );
 }
