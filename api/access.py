@@ -9,6 +9,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.leniency import route_of
 from jobs import logs, traces
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Access:
             try:
                 await self.app(scope, receive, naming)
             finally:
-                route = getattr(scope.get("route"), "path", None)
+                route = route_of(scope)
                 if span is not None:
                     span.update_name(f"{scope['method']} {route or ''}".strip())
                     span.set_attributes({"http.response.status_code": status, **logs.subject()})

@@ -28,8 +28,13 @@ class Leniency:
             else:
                 await self.app(meant, receive, send)
         finally:
-            if "route" in meant:
-                scope["route"] = meant["route"]
+            scope.update({name: meant[name] for name in ("route", "root_path") if name in meant})
+
+
+def route_of(scope: Scope) -> str | None:
+    """The pattern of the address that was answered, with the prefix at which its app is mounted."""
+    route = getattr(scope.get("route"), "path", None)
+    return f"{scope.get('root_path', '')}{route}" if route else None
 
 
 def _without_slash(path: str) -> str:

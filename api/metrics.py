@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.leniency import route_of
 from jobs.metrics import RecordMetrics, StorageMetrics
 from jobs.pictures import PictureStore
 from jobs.settings import Settings
@@ -61,7 +62,7 @@ class RequestMetrics:
             with self.under_way.track_inprogress():
                 await self.app(scope, hearing, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = route_of(scope) or "none"
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.requests.labels(method, route, str(status or 500)).inc()
             self.seconds.labels(method, route).observe(time.perf_counter() - started)

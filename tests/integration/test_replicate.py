@@ -14,7 +14,7 @@ from jobs.errors import JobError
 from jobs.job import new_id
 from jobs.links import Links
 from jobs.settings import Settings
-from tests.integration.conftest import Apps
+from tests.integration.conftest import Apps, calling
 from tests.jobs_of import a_job
 
 V1 = "/replicate/v1"
@@ -250,6 +250,16 @@ def test_an_output_is_a_data_uri_over_http_and_an_address_over_https(client, sto
     assert output.startswith(f"https://localhost{V1}/predictions/{made['id']}/output.png?access=")
     picture = secure.get(output)
     assert (picture.status_code, picture.headers["content-type"], picture.content) == (200, "image/jpeg", jpeg)
+
+
+def test_requests_are_counted_by_the_dialects_own_routes(settings):
+    with calling(settings) as client:
+        for path in ("models/darkroom/pix2pix-full", "models/darkroom/pix2pix-1", "nothing", "nothing-else"):
+            client.get(f"{V1}/{path}")
+        lines = client.get("/metrics").text.splitlines()
+    named = [line.partition('route="')[2].partition('"')[0] for line in lines if "http_requests_total{" in line]
+    assert f"{V1}/models/{{owner}}/{{name}}" in named
+    assert not [route for route in named if "nothing" in route]
 
 
 # ---- whose is what
