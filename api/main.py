@@ -21,6 +21,7 @@ from api.dialects.openai import app as openai
 from api.feeder import Feeder
 from api.guards import KnownNames, SecurityHeaders
 from api.leniency import Leniency
+from api.link_previews import link_previews
 from api.metrics import RequestMetrics, leave, own_registry, scraped, serve
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
@@ -90,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(part.router)
     app.mount("/openai/v1", openai.app(app))
     app.mount(PREFIX, replicate.app(app))
-    app.router.default = Site(otherwise=app.router.not_found)
+    app.router.default = Site(otherwise=app.router.not_found, previews=link_previews(app.state.services))
     install_problems(app)
     app.add_exception_handler(events.NothingMore, events.on_nothing_more)
     app.add_middleware(BodyLimit, limit=int(settings.max_upload_bytes * BASE64_GROWTH) + 65_536)

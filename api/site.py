@@ -2,14 +2,17 @@
 
 import hashlib
 import mimetypes
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.conditions import is_known
+from api.link_previews import is_edit
 
 STATIC = Path(__file__).parent / "static"
 DIALECTS = ("/openai", "/replicate")
@@ -38,16 +41,29 @@ class Site:
     """Serves the built files, and the site's front page, and its frame under every other address of a page.
 
     The files are read once, so that a new build beside a running service cannot mix with the old one. What is
-    neither file nor page goes to `otherwise`.
+    neither file nor page goes to `otherwise`. `previews` tells which tags belong into the head of an edit's page.
     """
 
-    def __init__(self, otherwise: ASGIApp, folder: Path = STATIC) -> None:
+    def __init__(
+        self, otherwise: ASGIApp, folder: Path = STATIC, previews: Callable[[str], str] = lambda path: ""
+    ) -> None:
         self.otherwise = otherwise
         self.folder = folder
+        self.previews = previews
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(scope["path"], Headers(scope=scope)) if _only_reads(scope) else None
+        if answer and is_edit(scope["path"]) and answer.status_code == 200:
+            answer = self._previewed(answer, await run_in_threadpool(self.previews, scope["path"]))
         await (answer or self.otherwise)(scope, receive, send)
+
+    def _previewed(self, page: Response, tags: str) -> Response:
+        """An edit's page with these tags in its head; as it is where there are none."""
+        if not tags:
+            return page
+        whole = self.files["/frame.html"].replace(b"<head>", b"<head>" + tags.encode(), 1)
+        kept = {name: page.headers[name] for name in ("cache-control", "content-security-policy", "vary")}
+        return Response(whole, 200, kept, media_type="text/html")
 
     @cached_property
     def files(self) -> dict[str, bytes]:
@@ -106,6 +122,9 @@ def _page(path: str, headers: Headers) -> str | None:
         return "/index.html"
     if not is_page(path):
         return None
-    if "." in path.rsplit("/", 1)[-1] or "text/html" not in headers.get("accept", ""):
+    accepted = headers.get("accept", "*/*")
+    if is_edit(path) and "*/*" in accepted:  # what makes previews of links says no more of what it takes
+        return "/frame.html"
+    if "." in path.rsplit("/", 1)[-1] or "text/html" not in accepted:
         return None
     return "/frame.html"

@@ -1,14 +1,33 @@
 """How a built site is served, and that it takes nothing from the API."""
 
 import gzip
+import io
+import re
+from html import unescape
+from typing import Any
 
+import httpx
 import pytest
+from PIL import Image
+from pydantic import SecretStr
 
+from api.link_previews import link_previews
 from api.site import Site
 from tests.integration.conftest import submit
+from worker.run import run_next
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SCRIPT = b"console.log('develop');" * 400
+
+
+class Unchanged:
+    """Makes of a photo itself."""
+
+    def edit(self, photo: Image.Image, prompt: str, *, on_step: Any, **params: Any) -> Image.Image:
+        return photo.convert("RGB")
+
+    def receipt(self) -> dict[str, str]:
+        return {"checkpoint": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +36,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     files = {
         "index.html": b"<!doctype html><title>Darkroom</title>",
-        "frame.html": b"<!doctype html><title>Darkroom</title><p>Any other page",
+        "frame.html": b"<!doctype html><head><title>Darkroom</title></head><p>Any other page",
         "docs/index.html": b"<!doctype html><title>The API</title>",
         "robots.txt": b"User-agent: *",
         "assets/app-1a2b.js": SCRIPT,
@@ -73,6 +92,37 @@ def test_the_api_keeps_its_addresses_and_its_errors(site, jpeg):
     assert site.get("/healthz", headers=BROWSER).json() == {"status": "ok"}
     assert site.post("/", headers=BROWSER).status_code == 404
     assert site.put("/v1/jobs", headers=BROWSER).status_code == 405
+
+
+def tags(page: str) -> dict[str, str]:
+    return {name: unescape(value) for name, value in re.findall(r'<meta property="([^"]+)" content="([^"]*)">', page)}
+
+
+def test_a_link_to_an_edit_is_shown_with_its_picture_where_it_is_pasted(apps, settings, built, jpeg, context):
+    client = apps(settings)
+    client.app.router.default = Site(client.app.router.not_found, built, link_previews(client.app.state.services))
+    prompt = 'make it "night" <&>'
+    job = submit(client, jpeg, prompt=prompt)
+    link = f"/jobs/{job['id']}"
+    assert tags(client.get(link, headers=BROWSER).text)["og:title"] == prompt
+    run_next(context(Unchanged()))
+    page = client.get(link)  # with whatever a program accepts
+    assert "Any other page" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    told = tags(page.text)
+    picture = httpx.get(told["og:image"])
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+    assert Image.open(io.BytesIO(picture.content)).size == (int(told["og:image:width"]), int(told["og:image:height"]))
+    assert tags(client.get("/jobs/" + "0" * 26).text) == {}
+
+
+def test_where_keys_are_asked_for_a_link_tells_nothing(apps, settings, built, jpeg):
+    client = apps(settings)
+    job = submit(client, jpeg, prompt="make it night")
+    locked = apps(settings.model_copy(update={"auth": "on", "admin_key": SecretStr("an admin key of 32 letters or so")}))
+    locked.app.router.default = Site(locked.app.router.not_found, built, link_previews(locked.app.state.services))
+    page = locked.get(f"/jobs/{job['id']}", headers=BROWSER)
+    assert (page.status_code, tags(page.text)) == (200, {})
 
 
 @pytest.mark.parametrize("path", ["/no/such/page", "/photo.jpg", "/../api/main.py", "/.stamp", "/index.html.gz"])
