@@ -41,17 +41,22 @@ class Done:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one job's edit, as the ledger has it; times are seconds since 1970, `ended` None if it never did."""
+    """One run of one of a job's edits, as the ledger has it; its seed tells which one.
+
+    Times are seconds since 1970; `ended` is None if it never did.
+    """
 
     number: int
     pid: int
     started: float
     ended: float | None = None
+    seed: int = 0
 
 
-def note(event: str, prompt: str) -> None:
+def note(event: str, prompt: str, seed: int = 0) -> None:
     """Append one line to the ledger, whole even when many processes write."""
-    line = json.dumps({"event": event, "number": number_of(prompt), "pid": os.getpid(), "at": time.time()}) + "\n"
+    said = {"event": event, "number": number_of(prompt), "seed": seed, "pid": os.getpid(), "at": time.time()}
+    line = json.dumps(said) + "\n"
     ledger = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(ledger, line.encode())
@@ -62,16 +67,16 @@ def note(event: str, prompt: str) -> None:
 def read_ledger(file: Path) -> list[Run]:
     """All runs, in the order in which they began."""
     runs: list[Run] = []
-    open_runs: dict[tuple[int, int], int] = {}
+    open_runs: dict[tuple[int, int, int], int] = {}
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         entry = json.loads(line)
-        key = (entry["number"], entry["pid"])
+        key = (entry["number"], entry.get("seed", 0), entry["pid"])
         if entry["event"] == "start":
             open_runs[key] = len(runs)
-            runs.append(Run(entry["number"], entry["pid"], entry["at"]))
+            runs.append(Run(entry["number"], entry["pid"], entry["at"], seed=entry.get("seed", 0)))
         elif key in open_runs:
             at = open_runs.pop(key)
-            runs[at] = Run(runs[at].number, runs[at].pid, runs[at].started, entry["at"])
+            runs[at] = replace(runs[at], ended=entry["at"])
     return runs
 
 
@@ -92,14 +97,14 @@ class Fake:
     def edit(
         self, photo: Image.Image, prompt: str, *, on_step: Callable[[Done], None], seed: int, steps: int, **_others: Any
     ) -> Image.Image:
-        note("start", prompt)
+        note("start", prompt, seed)
         manners = prompt.split()[2:]
         pause = float(manners[1] if manners[:1] == ["takes"] else os.environ.get("CHAOS_SECONDS", "0.2")) / steps
         for step in range(1, steps + 1):
             time.sleep(pause)
             misbehave(manners)
             on_step(Done(step, steps))
-        note("end", prompt)
+        note("end", prompt, seed)
         return answer(photo.convert("RGB").tobytes(), prompt, seed)
 
     def receipt(self) -> Mapping[str, Any]:
@@ -145,9 +150,9 @@ class Watched:
     def edit(
         self, photo: Image.Image, prompt: str, *, on_wait: Callable[[], None], notes: Notes, **params: Any
     ) -> Image.Image:
-        note("start", prompt)
+        note("start", prompt, params["seed"])
         edited = self.editor.edit(photo, prompt, on_wait=on_wait, notes=notes, **params)
-        note("end", prompt)
+        note("end", prompt, params["seed"])
         return edited
 
     def receipt(self) -> Mapping[str, Any]:

@@ -118,18 +118,19 @@ class ChaosKeeper(Keeper):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that got its 202: its number in the ledger, its id, its prompt, when, and its expected end."""
+    """A job that got its 202: its number in the ledger, its id, its prompt, when, its expected end, and its edits."""
 
     number: int
     id: str
     prompt: str
     at: float
     meant: str = "succeeded"
+    n: int = 1
 
 
-def right_picture(accepted: Accepted) -> bytes:
-    """The bytes that the fake engine's answer to a job is stored as."""
-    return encode(answer(PHOTO.tobytes(), accepted.prompt, SEED), "png")[0]
+def right_picture(accepted: Accepted, edit: int = 0) -> bytes:
+    """The bytes that the fake engine's answer to one of a job's edits is stored as."""
+    return encode(answer(PHOTO.tobytes(), accepted.prompt, SEED + edit), "png")[0]
 
 
 class House:
@@ -243,14 +244,14 @@ class House:
 
         `meant`: the status that it is to end in.
         """
-        number = len(self.accepted) + 1
+        number, edits = len(self.accepted) + 1, int((fields or {}).get("n", 1))
         prompt = f"job {number} {manners}".strip()
         ends = time.monotonic() + patience
         while True:
             with contextlib.suppress(httpx.HTTPError):
                 got = self.post(prompt, f"chaos-{number}", **fields or {})
                 if got.status_code == httpx.codes.ACCEPTED:
-                    self.accepted.append(Accepted(number, got.json()["id"], prompt, time.time(), meant))
+                    self.accepted.append(Accepted(number, got.json()["id"], prompt, time.time(), meant, edits))
                     return self.accepted[-1]
             if time.monotonic() > ends:
                 raise RuntimeError(f"job {number} was not accepted in {patience:.0f} s")

@@ -9,7 +9,7 @@ from typing import Any, Self
 from chaos.engine import Run
 from chaos.house import Accepted, House, right_picture
 from jobs import redis_keys
-from jobs.job import Job, Status
+from jobs.job import Job, Picture, Status
 from jobs.pictures import PictureStore
 
 CLOCK_SLACK = 0.05  #: seconds by which two clocks of one machine may seem to differ
@@ -56,6 +56,7 @@ class Verdict:
     """Numbers, and `wrong`: a sentence for each broken promise."""
 
     jobs: int = 0
+    edits: int = 0  #: of all jobs
     lost: int = 0  #: never ended, or ended otherwise than they were meant to
     never_ended: int = 0
     ended_otherwise: int = 0
@@ -83,7 +84,7 @@ class Verdict:
 
 def judge(evidence: Evidence) -> Verdict:
     """The verdict on jobs that have had the time to end."""
-    verdict = Verdict(jobs=len(evidence.accepted))
+    verdict = Verdict(jobs=len(evidence.accepted), edits=sum(accepted.n for accepted in evidence.accepted))
     bucket = objects(evidence.pictures)
     ended: dict[int, Job] = {}
     surprises: list[str] = []
@@ -149,27 +150,33 @@ def look_at_result(
     winners = [attempt for attempt in job.attempts if attempt.get("outcome") == "succeeded"]
     done = [event for _, event in evidence.redis.xrange(redis_keys.EVENTS + job.id) if event["type"] == "done"]
     verdict.double_results += len(winners) != int(job.status is Status.SUCCEEDED) or len(done) != 1
-    outputs = {key for key in folder if "/output." in key}
+    outputs = {key for key in folder if "/output" in key}
     if job.status is not Status.SUCCEEDED:
         verdict.orphans += len(outputs)
-    elif job.output is None:
-        verdict.wrong_pictures += 1
-    else:
-        verdict.stale_results += f"/{job.fence}/" not in job.output.key
-        verdict.orphans += len(outputs - {job.output.key})
-        kept = folder.get(job.output.key)
-        expected = right_picture(accepted) if evidence.exact else None
-        if expected is None:
-            verdict.wrong_pictures += kept is None
-        else:
-            right = (hashlib.sha256(expected).hexdigest(), hashlib.md5(expected, usedforsecurity=False).hexdigest())
-            verdict.wrong_pictures += (job.output.sha256, kept) != right
+        return
+    verdict.orphans += len(outputs - {output.picture.key for output in job.outputs})
+    verdict.wrong_pictures += abs(accepted.n - len(job.outputs))
+    for edit, output in enumerate(job.outputs):
+        look_at_picture(evidence, accepted, edit, output.picture, folder.get(output.picture.key), verdict)
+        verdict.stale_results += f"/{job.fence}/" not in output.picture.key
+
+
+def look_at_picture(
+    evidence: Evidence, accepted: Accepted, edit: int, picture: Picture, kept: str | None, verdict: Verdict
+) -> None:
+    """One of a job's pictures: whether the storage has it, by its MD5, and it is the one that was to be."""
+    if not evidence.exact:
+        verdict.wrong_pictures += kept is None
+        return
+    expected = right_picture(accepted, edit)
+    right = (hashlib.sha256(expected).hexdigest(), hashlib.md5(expected, usedforsecurity=False).hexdigest())
+    verdict.wrong_pictures += (picture.sha256, kept) != right
 
 
 def look_at_runs(evidence: Evidence, ended: Mapping[int, Job], verdict: Verdict) -> None:
     """How often each job ran, whether any ran after its end, and whether each extra run has its reason."""
     verdict.runs = len(evidence.runs)
-    verdict.extra_runs = len(evidence.runs) - len({run.number for run in evidence.runs})
+    verdict.extra_runs = len(evidence.runs) - len({(run.number, run.seed) for run in evidence.runs})
     runs_of: dict[int, list[Run]] = {}
     for run in evidence.runs:
         runs_of.setdefault(run.number, []).append(run)
@@ -180,11 +187,13 @@ def look_at_runs(evidence: Evidence, ended: Mapping[int, Job], verdict: Verdict)
         verdict.woke_after_the_end += knew_no_better
         verdict.ran_after_the_end += len(late) - knew_no_better
         if evidence.hits is not None:
-            verdict.unexplained_runs += unexplained(job, runs, evidence.hits)
+            for seed in {run.seed for run in runs}:
+                own = [run for run in runs if run.seed == seed]
+                verdict.unexplained_runs += unexplained(job, own, evidence.hits)
 
 
 def unexplained(job: Job, runs: Sequence[Run], hits: Sequence[Hit]) -> int:
-    """How many runs of a job have no reason: they belong neither to its last attempt nor to one that a hit cut short.
+    """How many runs of one of a job's edits have no reason: neither its last attempt's nor one that was hit.
 
     Each attempt accounts for one run, so that a second one within it has no reason either.
     """

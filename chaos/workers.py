@@ -31,6 +31,7 @@ from chaos.webhooks import Receiver
 AFTERWARDS = 60.0  #: seconds that everything has to end after the last fault
 TAKEOVER = 3  #: times as long as a freeze, within which another worker is to have begun one of the frozen one's jobs
 TOLD = 10  #: every so many jobs has a webhook
+SEVERAL = 4  #: one in so many jobs makes two edits
 
 
 @dataclass
@@ -145,6 +146,7 @@ def feed(house: House, jobs: int, webhook: str, backlog: int, over: threading.Ev
             return
         number = len(house.accepted) + 1
         fields = {"webhook": webhook} if number % TOLD == 0 else {}
+        fields |= {"n": "2"} if number % SEVERAL == 0 else {}
         house.submit(fields=fields)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from chaos.house import SEED, Accepted, right_picture
 from chaos.verdict import Evidence, Hit, Verdict, had_claimed, judge
 from jobs import redis_keys
 from jobs.errors import internal_error
-from jobs.job import Job, Picture
+from jobs.job import Job, Output, Picture
 from jobs.pictures import PictureStore
 from jobs.store import JobStore
 from tests.jobs_of import a_job
@@ -252,3 +252,34 @@ def test_a_run_that_begins_after_the_end_of_its_job_is_told_from_one_that_woke_u
     scene.note("start", accepted, WORKER)
     verdict = scene.judged()
     assert (verdict.ran_after_the_end, verdict.woke_after_the_end) == (1, 1)
+
+
+def two_edits(scene: Scene, seeds: Sequence[int] = (SEED, SEED + 1), pictures: int = 2) -> None:
+    """A job of two edits, which ran with these seeds and has so many outputs."""
+    job = a_job(params={"prompt": "job 1", "seed": SEED, "steps": 4}, n=2)
+    scene.store.submit(job)
+    accepted = Accepted(1, job.id, "job 1", time.time(), n=2)
+    scene.accepted.append(accepted)
+    claimed = scene.store.claim(f"host-{WORKER}.ab12", lease_seconds=60, token="t", max_crashes=1000)
+    with scene.ledger.open("a") as ledger:
+        for event in ("start", "end"):
+            for seed in seeds:
+                line = {"event": event, "number": 1, "seed": seed, "pid": WORKER, "at": time.time()}
+                ledger.write(json.dumps(line) + "\n")
+    outputs = []
+    for edit in range(pictures):
+        data, name = right_picture(accepted, edit), "output" if edit == 0 else f"output-{edit}"
+        outputs.append(Output(scene.pictures.put_result(claimed, data, "image/png", (8, 8), name), SEED + edit))
+    scene.store.finish(claimed, outputs[0].picture, {}, {}, outputs=outputs)
+
+
+def test_each_edit_of_a_job_runs_once_and_has_its_own_picture(scene):
+    two_edits(scene)
+    verdict = scene.judged()
+    assert (verdict.wrong, verdict.jobs, verdict.edits, verdict.runs, verdict.extra_runs) == ([], 1, 2, 2, 0)
+
+
+def test_an_edit_that_ran_twice_or_has_no_picture_is_told(scene):
+    two_edits(scene, seeds=(SEED, SEED + 1, SEED + 1), pictures=1)
+    verdict = scene.judged()
+    assert (verdict.unexplained_runs, verdict.extra_runs, verdict.wrong_pictures) == (1, 1, 1)
