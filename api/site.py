@@ -44,16 +44,14 @@ class Site:
     neither file nor page goes to `otherwise`. `previews` tells which tags belong into the head of an edit's page.
     """
 
-    def __init__(
-        self, otherwise: ASGIApp, folder: Path = STATIC, previews: Callable[[str], str] = lambda path: ""
-    ) -> None:
+    def __init__(self, otherwise: ASGIApp, folder: Path = STATIC, previews: Callable[[str], str] | None = None) -> None:
         self.otherwise = otherwise
         self.folder = folder
         self.previews = previews
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(scope["path"], Headers(scope=scope)) if _only_reads(scope) else None
-        if answer and is_edit(scope["path"]) and answer.status_code == 200:
+        if answer and self.previews and is_edit(scope["path"]) and answer.status_code == 200:
             answer = self._previewed(answer, await run_in_threadpool(self.previews, scope["path"]))
         await (answer or self.otherwise)(scope, receive, send)
 

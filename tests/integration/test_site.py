@@ -119,7 +119,8 @@ def test_a_link_to_an_edit_is_shown_with_its_picture_where_it_is_pasted(apps, se
 def test_where_keys_are_asked_for_a_link_tells_nothing(apps, settings, built, jpeg):
     client = apps(settings)
     job = submit(client, jpeg, prompt="make it night")
-    locked = apps(settings.model_copy(update={"auth": "on", "admin_key": SecretStr("an admin key of 32 letters or so")}))
+    keys = {"auth": "on", "admin_key": SecretStr("an admin key of 32 letters or so")}
+    locked = apps(settings.model_copy(update=keys))
     locked.app.router.default = Site(locked.app.router.not_found, built, link_previews(locked.app.state.services))
     page = locked.get(f"/jobs/{job['id']}", headers=BROWSER)
     assert (page.status_code, tags(page.text)) == (200, {})
