@@ -1,9 +1,7 @@
 """Content credentials, as the web tier reads them: in processes that a picture may break (`inspector.py`)."""
 
 import importlib.util
-import json
 import logging
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from api.decoder import Refused, kind_of
-from api.photos import WAIT_SECONDS, ask, decoders, limits_of
-from jobs.errors import FieldError, InvalidPicture, PictureTooLarge, Unavailable
+from api.photos import decoders, limits_of, refuse_larger
+from jobs.errors import FieldError, InvalidPicture, Unavailable
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,10 +27,9 @@ class Credentials:
 
     def __init__(self, settings: Settings) -> None:
         self._limits = limits_of(settings)
-        self._most_bytes = settings.max_upload_bytes
+        self._max_bytes = settings.max_upload_bytes
         self._off = settings.credentials == "off"
         self._trust = {"trust_anchors": settings.credentials_trust, "allowed_list": settings.credentials_cert}
-        self._slots = threading.BoundedSemaphore(settings.decoders)
         self._decoders = decoders(settings.decoders, "api.inspector")
 
     def keep(self, data: bytes) -> bytes | None:
@@ -56,9 +53,7 @@ class Credentials:
             InvalidPicture: none of `KINDS`, or too much work.
             Unavailable: so many pictures are read that this one had no turn, or nothing here can read credentials.
         """
-        if len(data) > self._most_bytes:
-            limit = f"must be at most {self._most_bytes} bytes"
-            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError("image", limit))
+        refuse_larger(data, self._max_bytes, "image")
         if not can_read():
             raise Unavailable("This service is installed without what reads credentials (c2pa-python).")
         answer = self._ask("check", data)
@@ -78,13 +73,7 @@ class Credentials:
     def _ask(self, task: str, data: bytes) -> dict[str, Any]:
         head = {"limits": asdict(self._limits), "task": task, "content_type": content_type_of(data)}
         head["trust"] = {name: text for name, value in self._trust.items() if (text := pem(value))}
-        if not self._slots.acquire(timeout=WAIT_SECONDS):
-            raise Unavailable("Too many pictures are being read at the moment.")
-        try:
-            with self._decoders.call() as line:
-                return ask(line, json.dumps(head).encode() + b"\n", data)[0]
-        finally:
-            self._slots.release()
+        return self._decoders.ask(head, data)[0]
 
 
 def can_read() -> bool:

@@ -35,6 +35,7 @@ class Decoders:
     def __init__(self, children: int, program: str = decoder.__name__) -> None:
         self._children = children
         self._module = program
+        self._slots = threading.BoundedSemaphore(children)
         self._lock = threading.Lock()
         self._program: subprocess.Popen[bytes] | None = None
         self._calls: socket.socket | None = None
@@ -44,7 +45,21 @@ class Decoders:
         with self._lock:
             self._running()
 
-    def call(self) -> socket.socket:
+    def ask(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        """Have a child work on a picture. Returns the head of its answer, and what follows it.
+
+        Raises:
+            Unavailable: no child was free in time, or the child was lost, which says nothing about the picture.
+        """
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
+            raise Unavailable("Too many pictures are being read at the moment.")
+        try:
+            with self._call() as line:
+                return ask(line, json.dumps(head).encode() + b"\n", data)
+        finally:
+            self._slots.release()
+
+    def _call(self) -> socket.socket:
         """A socket to an idle child.
 
         Raises:
@@ -105,7 +120,6 @@ class Photos:
     def __init__(self, settings: Settings) -> None:
         self._limits = limits_of(settings)
         self._max_bytes = settings.max_upload_bytes
-        self._slots = threading.BoundedSemaphore(settings.decoders)
         self._decoders = decoders(settings.decoders)
 
     def start(self) -> None:
@@ -120,21 +134,22 @@ class Photos:
             InvalidPicture: unsupported, broken, animated, too large, or too costly to decode.
             Unavailable: no decoder was free in time, or the decoder was lost.
         """
-        if len(data) > self._max_bytes:
-            limit = f"must be at most {self._max_bytes} bytes"
-            raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError(field, limit))
-        if not self._slots.acquire(timeout=WAIT_SECONDS):
-            raise Unavailable("Too many pictures are being read at the moment.")
-        try:
-            with self._decoders.call() as line:
-                limits = replace(self._limits, as_mask=field == "mask")
-                head, body = ask(line, json.dumps(asdict(limits)).encode() + b"\n", data)
-        finally:
-            self._slots.release()
+        refuse_larger(data, self._max_bytes, field)
+        head, body = self._decoders.ask(asdict(replace(self._limits, as_mask=field == "mask")), data)
         if "refused" in head:
             name = "mask" if field == "mask" else "picture"
             raise InvalidPicture(f"The {name} {head['refused']}.", FieldError(field, head["refused"]))
         return Photo(body, head["content_type"], tuple(head["size"]))
+
+
+def refuse_larger(data: bytes, most: int, field: str) -> None:
+    """
+    Raises:
+        PictureTooLarge: more bytes than this.
+    """
+    if len(data) > most:
+        limit = f"must be at most {most} bytes"
+        raise PictureTooLarge(f"The picture {limit}; it has {len(data)}.", FieldError(field, limit))
 
 
 def ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:

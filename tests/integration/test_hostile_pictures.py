@@ -363,9 +363,8 @@ def test_a_picture_that_takes_too_much_memory_is_refused(reader, hard, monkeypat
 
 def test_pictures_that_find_no_turn_are_told_to_come_again(reader, monkeypatch):
     monkeypatch.setattr(photos, "WAIT_SECONDS", 0.1)
-    for _ in range(2):
-        reader._slots.acquire()
-    with pytest.raises(Unavailable):
+    slots = reader._decoders._slots
+    with slots, slots, pytest.raises(Unavailable):
         reader.read(encoded(scene(), "PNG"))
 
 
@@ -374,7 +373,7 @@ def test_nobody_else_waits_behind_the_decoders(client, settings, jpeg):
     state = client.app.state
     with ThreadPoolExecutor(60) as pool, ExitStack() as busy:
         for _ in range(settings.decoders):
-            busy.enter_context(state.services.photos._slots)
+            busy.enter_context(state.services.photos._decoders._slots)
         uploads = [pool.submit(submit, client, jpeg) for _ in range(60)]
         until(lambda: state.registry.get_sample_value("darkroom_http_requests_under_way") >= 60, what="all wait")
         assert client.get("/v1/queue").status_code == 200
