@@ -76,7 +76,7 @@ LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
 MAX_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
 MAX_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
-GREY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
+GRAY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
 SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
 ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
@@ -221,11 +221,11 @@ def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
 
 
 def _mask(image: Image.Image, most: int) -> Photo:
-    """A grey PNG of how opaque each pixel is; of how light, where all are opaque."""
+    """A gray PNG of how opaque each pixel is; of how light, where all are opaque."""
     pixels = _reduced(image, most)
     alpha = pixels.convert("RGBA").getchannel("A") if pixels.has_transparency_data else None
-    grey = alpha if alpha and alpha.getextrema() != (255, 255) else _flat(pixels).convert("L")
-    upright = _upright(grey, image)
+    gray = alpha if alpha and alpha.getextrema() != (255, 255) else _flat(pixels).convert("L")
+    upright = _upright(gray, image)
     clean = Image.new("L", upright.size)
     clean.paste(upright)
     return _encoded(clean, "PNG")
@@ -258,7 +258,7 @@ def _draft(image: Image.Image, most: int) -> None:
 
 
 def _is_coarsely_whole(image: Image.Image, data: bytes) -> bool:
-    """Whether a JPEG that lacks its end has, all the same, every colour and all but the last details.
+    """Whether a JPEG that lacks its end has, all the same, every color and all but the last details.
 
     The first scan has all channels, and a progressive one also has another scan behind one that has the finest details.
     """
@@ -282,14 +282,14 @@ def _scans(data: bytes) -> list[tuple[int, int]]:
 
 
 def _go_on_where_it_ends(image: Image.Image) -> None:
-    """Where a JPEG has grey in place of its last pixels, have the row above them go on.
+    """Where a JPEG has gray in place of its last pixels, have the row above them go on.
 
     Raises:
         OSError: too many are missing.
     """
     width, height = image.size
     top = height - min(height, max(16, height // 16))
-    missing = _grey(image.crop((0, top, width, height)))
+    missing = _gray(image.crop((0, top, width, height)))
     if missing.histogram()[255] > MAX_MISSING * width * height:
         raise OSError("too much of it is missing")
     if box := missing.getbbox():
@@ -297,9 +297,9 @@ def _go_on_where_it_ends(image: Image.Image) -> None:
         image.paste(row.resize(missing.size, Image.Resampling.NEAREST), (0, top), missing)
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def _gray(image: Image.Image) -> Image.Image:
     """Where all channels have the value that a decoder gives in place of data: 255 there, 0 elsewhere."""
-    masks = [band.point([255 * (level in GREY) for level in range(256)]) for band in image.split()]
+    masks = [band.point([255 * (level in GRAY) for level in range(256)]) for band in image.split()]
     return reduce(ImageChops.darker, masks)
 
 
@@ -319,7 +319,7 @@ def _reduced(image: Image.Image, most: int) -> Image.Image:
 
 def _flat(image: Image.Image) -> Image.Image:
     """The picture in 8 bits a channel, without a palette, laid on white where it is transparent."""
-    if image.mode.startswith("I"):  # 16 bits of grey; a transparent one is as rare as it is odd, and stays opaque
+    if image.mode.startswith("I"):  # 16 bits of gray; a transparent one is as rare as it is odd, and stays opaque
         return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.has_transparency_data:
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -330,7 +330,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The colours as on a usual screen: their profile applied."""
+    """The colors as on a usual screen: their profile applied."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -338,7 +338,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             made = ImageCms.profileToProfile(image, source, target, outputMode="RGB", inPlace=in_place)
             return image if made is None else made
         except (ImageCms.PyCMSError, *UNREADABLE):
-            pass  # a broken profile, or one of other channels, says nothing about the colours
+            pass  # a broken profile, or one of other channels, says nothing about the colors
     return image.convert("RGB") if image.mode != "RGB" else image
 
 

@@ -39,7 +39,7 @@ class Shape(BaseModel):
 
 
 def drawn(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
-    """The shapes as a grey PNG, white inside, in the proportions of a picture of this width and height."""
+    """The shapes as a gray PNG, white inside, in the proportions of a picture of this width and height."""
     scale = min(1.0, LONGEST_SIDE / max(size))
     width, height = (max(1, round(side * scale)) for side in size)
     mask = Image.new("L", (width, height))
@@ -52,7 +52,7 @@ def drawn(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
 
 
 def inverted(mask: bytes) -> bytes:
-    """A grey PNG of ours with black for white."""
+    """A gray PNG of ours with black for white."""
     data = io.BytesIO()
     ImageOps.invert(Image.open(io.BytesIO(mask)).convert("L")).save(data, "PNG")
     return data.getvalue()

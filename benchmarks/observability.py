@@ -167,7 +167,7 @@ def plot(report: dict[str, Any], file: Path) -> None:
             )
         axes.text(-1, row, name, ha="right", va="center", fontsize=7)
     axes.set_yticks([])
-    axes.set_xlabel("seconds; red: the alert's condition holds, grey: it does not", fontsize=8)
+    axes.set_xlabel("seconds; red: the alert's condition holds, gray: it does not", fontsize=8)
     axes.invert_yaxis()
     figure.savefig(file, dpi=80)
 

@@ -45,7 +45,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def scene(width: int = 96, height: int = 64) -> Image.Image:
-    """A small picture with colours, edges and smooth parts."""
+    """A small picture with colors, edges and smooth parts."""
     across = Image.linear_gradient("L").resize((width, height))
     rings = Image.radial_gradient("L").resize((width, height))
     return Image.merge("RGB", (across, rings, across.transpose(Image.Transpose.ROTATE_180)))
@@ -58,7 +58,7 @@ def good() -> dict[str, bytes]:
     return {
         "jpeg": encoded(photo, "JPEG"),
         "progressive jpeg": encoded(photo, "JPEG", progressive=True),
-        "grey jpeg": encoded(photo.convert("L"), "JPEG"),
+        "gray jpeg": encoded(photo.convert("L"), "JPEG"),
         "cmyk jpeg": encoded(photo.convert("CMYK"), "JPEG"),
         "png": encoded(photo, "PNG"),
         "palette png": encoded(photo.quantize(32), "PNG", transparency=3),
@@ -199,9 +199,9 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def header(width: int, height: int, depth: int = 8, colour: int = 2) -> tuple[bytes, bytes]:
+def header(width: int, height: int, depth: int = 8, color: int = 2) -> tuple[bytes, bytes]:
     """A PNG's first chunk."""
-    return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
 
 
 def png_that_says(width: int, height: int, **options: int) -> bytes:
@@ -482,8 +482,8 @@ def _nonsense() -> Crafted:
         "a png with two headers": (png([first, first, *rest]), "either"),
         "a png without a header": (png(rest), "refused"),
         "an impossible depth": (png_that_says(64, 64, depth=7), "refused"),
-        "an impossible colour type": (png_that_says(64, 64, colour=5), "refused"),
-        "a palette png without a palette": (png_that_says(64, 64, colour=3), "refused"),
+        "an impossible color type": (png_that_says(64, 64, color=5), "refused"),
+        "a palette png without a palette": (png_that_says(64, 64, color=3), "refused"),
         "an index beyond the palette": (encoded(palette, "PNG"), "either"),
         "too much transparency": (with_chunks((b"tRNS", b"\0" * 1000)), "either"),
         "a jpeg of quantization tables": (with_segments(*[segment(0xDB, b"\0" + b"\1" * 64)] * 500), "either"),
@@ -516,7 +516,7 @@ def _metadata() -> Crafted:
             encoded(scene(), "PNG", icc_profile=srgb[:128] + b"\0\xff\xff\xff" + srgb[132:]),
             "taken",
         ),
-        "a grey picture with a colour profile": (encoded(scene().convert("L"), "PNG", icc_profile=srgb), "taken"),
+        "a gray picture with a color profile": (encoded(scene().convert("L"), "PNG", icc_profile=srgb), "taken"),
         "a cmyk picture with a screen's profile": (
             encoded(scene().convert("CMYK"), "JPEG", icc_profile=srgb),
             "taken",

@@ -165,7 +165,7 @@ class Job:
     request_id: str | None = None
     traceparent: str | None = None
     n: int = 1  #: edits, each with a seed of its own: the first with the one in `params`, and so on upwards
-    mask: str | None = None  #: the key of a grey picture, white where the input is to be edited
+    mask: str | None = None  #: the key of a gray picture, white where the input is to be edited
     credentials: str | None = None  #: the key of what the input's own content credentials were kept as
 
     status: Status = Status.QUEUED

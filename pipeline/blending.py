@@ -8,7 +8,7 @@ FEATHER = 0.01  # of the short side: how far inside a mask's border the edit bec
 def blend(photo: Image.Image, edit: Image.Image, strength: float = 1.0, mask: Image.Image | None = None) -> Image.Image:
     """The edit laid over its photo, both in RGB; the photo is brought to the edit's size if it has another.
 
-    `strength` 0 is the photo, 1 the edit. `mask` is grey, of any size: the edit shows where it is white, and where it
+    `strength` 0 is the photo, 1 the edit. `mask` is gray, of any size: the edit shows where it is white, and where it
     is black nothing changes at all; its border is softened on the white side only.
     """
     if strength == 1 and mask is None:

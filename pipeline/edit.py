@@ -127,7 +127,7 @@ class Pipeline:
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
 
-        With a `mask`, grey and in the photo's proportions, only what is white there is edited; the rest of the picture
+        With a `mask`, gray and in the photo's proportions, only what is white there is edited; the rest of the picture
         stays the photo's own, bit for bit at its own size. Edits made at the same time by several threads share each
         denoising step; `priority` says whose go first.
 

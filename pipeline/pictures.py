@@ -29,7 +29,7 @@ def as_rgb(photo: Image.Image) -> Image.Image:
 
 
 def _eight_bits(photo: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits a pixel, as eight; values up to 255 are taken to be eight bits already."""
+    """A gray picture of 16 or 32 bits a pixel, as eight; values up to 255 are taken to be eight bits already."""
     values = np.asarray(photo, dtype=np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=65535.0, neginf=0.0)
     if values.size and values.max() > 255:

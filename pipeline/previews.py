@@ -1,4 +1,4 @@
-"""Cheap previews: a linear map from latents to colours, hundreds of times cheaper than decoding."""
+"""Cheap previews: a linear map from latents to colors, hundreds of times cheaper than decoding."""
 
 import json
 from collections.abc import Callable
@@ -17,13 +17,13 @@ Encode = Callable[[Tensor], Tensor]  # pictures (B, 3, H, W) in [-1, 1] -> scale
 
 @dataclass(frozen=True)
 class PreviewMap:
-    """Colours in [0, 1] as a linear function of a latent pixel: `weight` is (C, 3), `bias` is (3,)."""
+    """Colors in [0, 1] as a linear function of a latent pixel: `weight` is (C, 3), `bias` is (3,)."""
 
     weight: Tensor
     bias: Tensor
 
     def colors(self, latents: Tensor) -> Tensor:
-        """Scaled latents (..., C, h, w) as colours (..., 3, h, w), not yet clipped to [0, 1]."""
+        """Scaled latents (..., C, h, w) as colors (..., 3, h, w), not yet clipped to [0, 1]."""
         channels_last = latents.detach().float().cpu().movedim(-3, -1)
         return (channels_last @ self.weight + self.bias).movedim(-1, -3)
 
@@ -50,7 +50,7 @@ class PreviewMap:
 
 
 def color_fields(count: int = 8, side: int = 128) -> Tensor:
-    """Soft colour fields (count, 3, side, side) in [-1, 1] at several scales, to fit a map without photos."""
+    """Soft color fields (count, 3, side, side) in [-1, 1] at several scales, to fit a map without photos."""
     generator = torch.Generator().manual_seed(0)
     fields = torch.zeros(count, 3, side, side)
     for cells, strength in ((2, 1.0), (4, 0.7), (16, 0.4)):

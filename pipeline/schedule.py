@@ -46,7 +46,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A training schedule: a_t for every training step, and what the network learnt to predict."""
+    """A training schedule: a_t for every training step, and what the network learned to predict."""
 
     alphas: Floats
     clean_end: bool = True  # whether DDIM's last step arrives at a = 1, or at the first training step's a

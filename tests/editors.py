@@ -21,7 +21,7 @@ class Done:
     steps: int
 
     def preview(self) -> Image.Image:
-        return Image.new("RGB", (8, 8), "grey")
+        return Image.new("RGB", (8, 8), "gray")
 
     noisy = preview
 
@@ -44,7 +44,7 @@ class Obedient:
             if step == 2 and prompt == "break":
                 os._exit(139)
             on_step(Done(step, steps))
-        return Image.new("RGB", photo.size, "grey")
+        return Image.new("RGB", photo.size, "gray")
 
     def receipt(self) -> dict[str, str]:
         return {"checkpoint": "none"}

@@ -23,7 +23,9 @@ OBEDIENT = {"EDITORS": "tests.editors:load", "PYTHONPATH": str(ROOT)}
 
 #: A proxy that is not there, by all of its names: nothing on this machine is to be reached through it.
 DEAD_PROXY = {
-    spelt: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "all_proxy") for spelt in (name, name.upper())
+    spelled: "http://127.0.0.1:9"
+    for name in ("http_proxy", "https_proxy", "all_proxy")
+    for spelled in (name, name.upper())
 } | dict.fromkeys(("no_proxy", "NO_PROXY"), "")
 
 

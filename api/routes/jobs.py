@@ -213,7 +213,7 @@ def _image(submission: Submission, caller: Caller, service: Services) -> bytes:
 
 
 def _mask(submission: Submission, photo: Photo, caller: Caller, service: Services) -> bytes | None:
-    """Where the photo is to be edited, as a grey PNG."""
+    """Where the photo is to be edited, as a gray PNG."""
     asked = submission.mask
     if asked is None:
         return None

@@ -259,7 +259,7 @@ def doctor(url: str | None, data: Path, as_json: bool) -> None:
     else:
         console = plain_console()
         for finding in findings:
-            console.print(Text(f"{finding.state:4}", finding.colour), f"{finding.subject}: {finding.text}")
+            console.print(Text(f"{finding.state:4}", finding.color), f"{finding.subject}: {finding.text}")
     if any(finding.state == "fail" for finding in findings):
         sys.exit(1)
 

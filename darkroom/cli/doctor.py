@@ -18,7 +18,7 @@ from darkroom.errors import Busy, DarkroomError, NotAllowed, Unreachable
 LITTLE_DISK = 2 * 1024**3
 LONG_WAIT = 600
 EXPIRES_SOON = 30  # days
-COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Finding:
     text: str
 
     @property
-    def colour(self) -> str:
-        return COLOURS[self.state]
+    def color(self) -> str:
+        return COLORS[self.state]
 
 
 def examine(client: Client, data: Path) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""A job's picture in the terminal while it emerges: two pixels to a character, in 24-bit colour."""
+"""A job's picture in the terminal while it emerges: two pixels to a character, in 24-bit color."""
 
 from __future__ import annotations
 
@@ -57,19 +57,17 @@ def sentence(event: Event) -> str:
 
 
 def half_blocks(picture: bytes, width: int) -> Text:
-    """A picture as lines of upper half blocks, each the colour of one pixel on the colour of the one below."""
+    """A picture as lines of upper half blocks, each the color of one pixel on the color of the one below."""
     from PIL import Image
 
     with Image.open(io.BytesIO(picture)) as opened:
         height = 2 * max(1, round(opened.height * width / opened.width / 2))
         small = opened.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    colours = small.tobytes()
+    colors = small.tobytes()
     lines = Text(no_wrap=True)
     for y in range(0, height, 2):
         for x in range(width):
-            upper, lower = (
-                Color.from_rgb(*colours[3 * at : 3 * at + 3]) for at in (y * width + x, (y + 1) * width + x)
-            )
+            upper, lower = (Color.from_rgb(*colors[3 * at : 3 * at + 3]) for at in (y * width + x, (y + 1) * width + x))
             lines.append("▀", Style(color=upper, bgcolor=lower))
         lines.append("\n")
     return lines

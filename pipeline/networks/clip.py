@@ -68,7 +68,7 @@ class Embedding(nn.Embedding):
 
 
 class Layer(nn.Module):
-    """Causal self-attention, then a two-layer perceptron, each on normalised input and added to its own."""
+    """Causal self-attention, then a two-layer perceptron, each on normalized input and added to its own."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()

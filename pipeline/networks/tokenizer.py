@@ -85,7 +85,7 @@ class Tokenizer:
             if part in self.special:
                 numbers.append(self.vocabulary[part])
             else:
-                for word in words(normalise(part), self.special):
+                for word in words(normalize(part), self.special):
                     numbers += [self.vocabulary.get(piece, unknown) for piece in self._pieces(word)]
         return numbers
 
@@ -103,7 +103,7 @@ class Tokenizer:
         yield text
 
     def _merge(self, word: str) -> tuple[str, ...]:
-        """A word's pieces: its bytes, neighbours joined in the order in which the merges were learnt."""
+        """A word's pieces: its bytes, neighbors joined in the order in which the merges were learned."""
         alphabet = byte_alphabet()
         pieces = [alphabet[byte] for byte in word.encode("utf-8")]
         pieces[-1] += END_OF_WORD
@@ -126,15 +126,15 @@ def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Composed (NFC) and lower case, letter by letter: a final sigma is not special."""
     return "".join(letter.lower() for letter in unicodedata.normalize("NFC", text))
 
 
 def words(text: str, special: Sequence[str] = ()) -> Iterator[str]:
-    """The words of a normalised text: letters, single digits, runs of anything else but space, and 's, 't, 're...
+    """The words of a normalized text: letters, single digits, runs of anything else but space, and 's, 't, 're...
 
-    A special token's name, where normalising has uncovered one, ends the word before it, and is words itself.
+    A special token's name, where normalizing has uncovered one, ends the word before it, and is words itself.
     """
     at = 0
     while at < len(text):

@@ -95,7 +95,7 @@ def test_a_higher_priority_goes_first_and_positions_say_so(store):
 
 
 def test_an_old_job_overtakes_a_young_one_of_higher_priority(store):
-    """Ageing: ten minutes of waiting outweigh one class of priority, so that no job waits for ever."""
+    """Aging: ten minutes of waiting outweigh one class of priority, so that no job waits for ever."""
     old = submit(store)
     store.redis.zincrby(redis_keys.QUEUE, -600_001_000, old.id)  # as if it had come so much earlier
     submit(store, priority=Priority.HIGH)

@@ -36,7 +36,7 @@ def names(out: Path) -> list[str]:
 
 def test_all_photos_of_a_folder(darkroom, working, folder, tmp_path, store):  # noqa: F811
     out = tmp_path / "out"
-    words = ("batch", str(folder), "make it grey", "-o", str(out), "--steps", "2", "--format", "jpeg")
+    words = ("batch", str(folder), "make it gray", "-o", str(out), "--steps", "2", "--format", "jpeg")
     with working(Step()):
         done = darkroom(*words)
     assert done.exit_code == 0, done.stderr
@@ -54,7 +54,7 @@ def test_all_photos_of_a_folder(darkroom, working, folder, tmp_path, store):  # 
 
 def test_an_interrupted_command_sends_nothing_twice(darkroom, working, folder, tmp_path, store, monkeypatch):  # noqa: F811
     out, sent, again = tmp_path / "out", [], []
-    words = ("batch", str(folder), "make it grey", "-o", str(out), "--steps", "2")
+    words = ("batch", str(folder), "make it gray", "-o", str(out), "--steps", "2")
     read = client.read_picture
 
     def interrupted(photo):
@@ -83,7 +83,7 @@ def test_an_interrupted_command_sends_nothing_twice(darkroom, working, folder, t
 def test_what_has_no_edit_is_named(darkroom, working, folder, tmp_path):  # noqa: F811
     (folder / "broken.png").write_bytes(b"no picture")
     with working(Step()):
-        done = darkroom("batch", str(folder), "make it grey", "-o", str(tmp_path / "out"), "--steps", "2")
+        done = darkroom("batch", str(folder), "make it gray", "-o", str(tmp_path / "out"), "--steps", "2")
     assert done.exit_code == 8
     assert "broken.png: " in done.stderr
     assert "1 of 4 photos have no edit" in done.stderr
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be(darkroom, folder, tmp_path):  # noqa: F811
     empty = tmp_path / "empty"
     empty.mkdir()
     for place, out in ((empty, tmp_path / "out"), (folder, folder)):
-        done = darkroom("batch", str(place), "make it grey", "-o", str(out))
+        done = darkroom("batch", str(place), "make it gray", "-o", str(out))
         assert (done.exit_code, len(done.stderr) > 20) == (1, True)
-    refused = darkroom("batch", str(folder), "make it grey", "-o", str(tmp_path / "out"), "--steps", "0")
+    refused = darkroom("batch", str(folder), "make it gray", "-o", str(tmp_path / "out"), "--steps", "0")
     assert (refused.exit_code, "steps" in refused.stderr) == (3, True)

@@ -107,14 +107,14 @@ def side(request, url, monkeypatch) -> Iterator[Any]:
 
 def test_one_call_from_photo_to_picture(side, working, tmp_path):
     with working(Step()):
-        picture = side.do(side.client.edit(PHOTO, "make it grey", output=tmp_path / "grey.png", steps=3))
+        picture = side.do(side.client.edit(PHOTO, "make it gray", output=tmp_path / "gray.png", steps=3))
     assert Image.open(io.BytesIO(picture)).getpixel((5, 5)) == (128, 128, 128)
-    assert (tmp_path / "grey.png").read_bytes() == picture
+    assert (tmp_path / "gray.png").read_bytes() == picture
 
 
 def test_the_life_of_a_job(side, working, tmp_path):
     client, do = side.client, side.do
-    job = do(client.jobs.create(PHOTO, "make it grey", steps=4, seed=7))
+    job = do(client.jobs.create(PHOTO, "make it gray", steps=4, seed=7))
     assert (job.status, job.params["seed"]) == ("queued", 7)
     with pytest.raises(StillRunning, match=r"after 0\.2 seconds; it goes on"):
         do(job.wait(timeout=0.2))
@@ -142,12 +142,12 @@ def test_the_life_of_a_job(side, working, tmp_path):
 
 
 def test_all_jobs_are_gone_through_page_by_page(side):
-    made = [side.do(side.client.jobs.create(PHOTO, "make it grey", steps=steps)).id for steps in (2, 3, 4)]
+    made = [side.do(side.client.jobs.create(PHOTO, "make it gray", steps=steps)).id for steps in (2, 3, 4)]
     assert [job.id for job in side.do(side.client.jobs.iterate(page_size=2))] == made[::-1]
 
 
 def test_previews_come_while_it_works(side, working):
-    job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=6))
+    job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=6))
     with working(Step(lambda step: time.sleep(0.15))):
         previews = list(side.do(job.previews()))
     assert previews
@@ -156,7 +156,7 @@ def test_previews_come_while_it_works(side, working):
 
 
 def test_a_canceled_job_has_no_result_and_can_be_sent_again(side, working):
-    job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=3))
+    job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=3))
     side.do(job.cancel())
     with pytest.raises(JobCanceled):
         side.do(job.result())
@@ -169,9 +169,9 @@ def test_a_canceled_job_has_no_result_and_can_be_sent_again(side, working):
 
 def test_a_failed_job_says_why(side, working):
     def stumble(step: int) -> None:
-        raise ValueError("no such colour")
+        raise ValueError("no such color")
 
-    job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=3))
+    job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=3))
     with working(Step(stumble)), pytest.raises(JobFailed, match=f"Job {job.id} failed: "):
         side.do(job.result())
 
@@ -181,7 +181,7 @@ def test_a_picture_may_be_uploaded_once_and_a_result_edited_again(side, working)
     image = do(client.upload(PHOTO))
     assert image.startswith("upload:")
     with working(Step()):
-        first = do(client.jobs.create(image, "make it grey", steps=2))
+        first = do(client.jobs.create(image, "make it gray", steps=2))
         do(first.wait())
         second = do(client.jobs.create(f"job:{first.id}", "make it blue", steps=2))
         do(second.wait())
@@ -190,7 +190,7 @@ def test_a_picture_may_be_uploaded_once_and_a_result_edited_again(side, working)
 
 def test_a_field_and_its_limit_are_named(side):
     with pytest.raises(Refused, match="steps: must be a whole number from 2 to 1000"):
-        side.do(side.client.jobs.create(PHOTO, "make it grey", steps=1))
+        side.do(side.client.jobs.create(PHOTO, "make it gray", steps=1))
 
 
 def test_webhooks_are_managed(side):
@@ -245,7 +245,7 @@ class Cutter:
 def test_an_answer_that_is_lost_on_the_way_makes_no_second_job(kind, url):
     cutter = Cutter(url, itertools.chain([0, 0], itertools.repeat(1 << 30)))
     side = kind(cutter.url)
-    job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=3))
+    job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=3))
     listed = side.do(side.client.jobs.list()).data
     side.close()
     assert cutter.cut == 2
@@ -255,7 +255,7 @@ def test_an_answer_that_is_lost_on_the_way_makes_no_second_job(kind, url):
 @pytest.mark.parametrize("kind", [Blocking, Asynchronous])
 def test_events_are_told_once_each_however_often_the_line_is_cut(kind, url, working):
     with Client(url) as direct:
-        job_id = direct.jobs.create(PHOTO, "make it grey", steps=12).id
+        job_id = direct.jobs.create(PHOTO, "make it gray", steps=12).id
         cutter = Cutter(url, itertools.chain([1 << 20], itertools.cycle([900, 700, 1100])))
         side = kind(cutter.url)
         side.client.connection.http.headers["Connection"] = "close"  # so that each request has its own to be cut
@@ -280,7 +280,7 @@ def test_both_clients_have_the_same_methods():
 
 def test_a_finished_job_is_rendered_in_another_strength(side, working, tmp_path):
     with working(Step()):
-        job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=2))
+        job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=2))
         side.do(job.wait())
         render = side.do(job.render(0, path=tmp_path / "photo.png"))
         assert side.do(job.render(0.0)).sha256 == render.sha256
@@ -293,7 +293,7 @@ def test_a_finished_job_is_rendered_in_another_strength(side, working, tmp_path)
 
 def test_several_edits_of_a_job_come_in_the_order_of_their_seeds(side, working):
     with working(Step()):
-        job = side.do(side.client.jobs.create(PHOTO, "make it grey", steps=2, seed=7, n=3))
+        job = side.do(side.client.jobs.create(PHOTO, "make it gray", steps=2, seed=7, n=3))
         pictures = side.do(job.results())
     assert [output.seed for output in job.outputs] == [7, 8, 9]
     assert [len(picture) for picture in pictures] == [output.bytes for output in job.outputs]

@@ -34,25 +34,25 @@ def darkroom(url, tmp_path):  # noqa: F811
 
 @pytest.fixture
 def job(darkroom) -> str:
-    return darkroom("submit", PHOTO, "make it grey", "--steps", "3").stdout.strip()
+    return darkroom("submit", PHOTO, "make it gray", "--steps", "3").stdout.strip()
 
 
 def test_a_job_is_sent_followed_and_saved(darkroom, working, tmp_path):  # noqa: F811
     with working(Step()):
-        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-o", str(tmp_path / "grey.jpg"), "--json")
+        done = darkroom("edit", PHOTO, "make it gray", "--steps", "2", "-o", str(tmp_path / "gray.jpg"), "--json")
     assert done.exit_code == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert (answer["status"], answer["saved"]) == ("succeeded", str(tmp_path / "grey.jpg"))
+    assert (answer["status"], answer["saved"]) == ("succeeded", str(tmp_path / "gray.jpg"))
     assert darkroom("download", answer["id"], "-o", str(tmp_path / "again.jpg")).exit_code == 0
-    assert (tmp_path / "again.jpg").read_bytes() == (tmp_path / "grey.jpg").read_bytes()
+    assert (tmp_path / "again.jpg").read_bytes() == (tmp_path / "gray.jpg").read_bytes()
     assert darkroom("delete", answer["id"]).exit_code == 0
     assert darkroom("status", answer["id"]).exit_code == 4
 
 
 def test_a_part_of_a_photo_is_edited_alone(darkroom, working, tmp_path):  # noqa: F811
-    saved = str(tmp_path / "grey.png")
+    saved = str(tmp_path / "gray.png")
     with working(Step()):
-        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "--box", "50%,0,0.5,1", "-o", saved)
+        done = darkroom("edit", PHOTO, "make it gray", "--steps", "2", "--box", "50%,0,0.5,1", "-o", saved)
     assert done.exit_code == 0, done.stderr
     with Image.open(saved) as picture:
         width, height = picture.size
@@ -65,9 +65,9 @@ def test_a_part_of_a_photo_is_edited_alone(darkroom, working, tmp_path):  # noqa
 
 def test_several_edits_are_saved_with_their_numbers(darkroom, working, tmp_path):  # noqa: F811
     with working(Step()):
-        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-n", "2", "-o", str(tmp_path / "grey.png"))
+        done = darkroom("edit", PHOTO, "make it gray", "--steps", "2", "-n", "2", "-o", str(tmp_path / "gray.png"))
     assert done.exit_code == 0, done.stderr
-    names = [str(tmp_path / f"grey-{number}.png") for number in (1, 2)]
+    names = [str(tmp_path / f"gray-{number}.png") for number in (1, 2)]
     assert done.stdout.splitlines() == [f"Saved {name}" for name in names]
     assert all(Path(name).stat().st_size for name in names)
 
@@ -105,9 +105,9 @@ class Forgetful(Step):
 
 
 def test_words_that_were_not_read_are_told_with_the_result(darkroom, working, url, tmp_path):  # noqa: F811
-    saved = str(tmp_path / "grey.png")
+    saved = str(tmp_path / "gray.png")
     with working(Forgetful()):
-        done = darkroom("edit", PHOTO, "make it grey", "--steps", "2", "-o", saved)
+        done = darkroom("edit", PHOTO, "make it gray", "--steps", "2", "-o", saved)
     assert done.exit_code == 0
     assert done.stderr.splitlines()[-1] == "darkroom: Warning: Not read: \u201ca kite\u201d"
     with Client(url) as client:
@@ -122,7 +122,7 @@ def test_words_that_were_not_read_are_told_with_the_result(darkroom, working, ur
 
 
 def test_each_end_has_its_exit_status(darkroom, working, job):  # noqa: F811
-    refused = darkroom("submit", PHOTO, "make it grey", "--steps", "1")
+    refused = darkroom("submit", PHOTO, "make it gray", "--steps", "1")
     assert refused.exit_code == 3
     assert "steps" in refused.stderr
     assert darkroom("status", "nobody").exit_code == 4
@@ -136,7 +136,7 @@ def test_each_end_has_its_exit_status(darkroom, working, job):  # noqa: F811
     again = darkroom("retry", job).stdout.strip()
 
     def stumble(step: int) -> None:
-        raise ValueError("no such colour")
+        raise ValueError("no such color")
 
     with working(Step(stumble)):
         failed = darkroom("wait", again)
@@ -177,7 +177,7 @@ def test_the_doctor_names_records_that_are_not_whole_and_what_becomes_of_them(da
         return {line.split()[3]: line for line in lines if "record: job" in line}
 
     whole, no_status, no_number, no_input = (
-        darkroom("submit", PHOTO, "make it grey", "--steps", "3").stdout.strip() for _ in range(4)
+        darkroom("submit", PHOTO, "make it gray", "--steps", "3").stdout.strip() for _ in range(4)
     )
     assert "records: all are whole" in darkroom("doctor").stdout
     store.redis.hdel(redis_keys.JOB + no_status, "status", "deadline_ms")
@@ -231,7 +231,7 @@ def test_credentials_are_made_once_and_checked(darkroom, tmp_path):
 
 
 def test_ctrl_c_without_a_terminal_cancels(url, job, darkroom):  # noqa: F811
-    command = [sys.executable, "-m", "darkroom", "edit", PHOTO, "make it grey", "--url", url]
+    command = [sys.executable, "-m", "darkroom", "edit", PHOTO, "make it gray", "--url", url]
     usual = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background job ignores it
     script = f"import os, signal, sys; {usual}; os.execv(sys.argv[1], sys.argv[1:])"
     with subprocess.Popen([sys.executable, "-c", script, *command], stderr=subprocess.PIPE, text=True) as process:

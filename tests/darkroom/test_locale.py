@@ -64,7 +64,7 @@ def test_a_terminal_without_the_letters_is_told_their_numbers_and_json_stays_jso
 def test_bytes_that_are_no_text_are_a_file_s_name_or_refused_in_a_sentence(url, tmp_path):  # noqa: F811
     photo = os.fsencode(tmp_path) + b"/\xff.jpg"
     shutil.copy(PHOTO, photo)
-    assert run(url, "submit", photo, "make it grey").returncode == 0
+    assert run(url, "submit", photo, "make it gray").returncode == 0
     for words in (("submit", photo, b"make it \xff"), ("status", b"\xff"), ("list", "--status", b"\xff")):
         told = run(url, *words)
         assert told.returncode == 2

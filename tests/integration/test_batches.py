@@ -212,7 +212,7 @@ def test_the_same_key_is_the_same_batch(client, jpeg):
         ({"images": ["https://example.com/a.png", "no"], "prompts": ["a"]}, "images.1"),
         ({"images": ["https://example.com/a.png"], "prompts": [""]}, "prompt"),
         ({"images": ["https://example.com/a.png"], "prompts": ["a"], "parameters": [{"steps": 1}]}, "steps"),
-        ({"images": ["https://example.com/a.png"], "prompts": ["a"], "parameters": [{"colour": 1}]}, "colour"),
+        ({"images": ["https://example.com/a.png"], "prompts": ["a"], "parameters": [{"color": 1}]}, "color"),
         ({"images": ["https://example.com/a.png"], "prompts": ["a"], "expires_in_seconds": 1}, "expires_in_seconds"),
         ({"lines": "file:" + "0" * 26, "prompts": ["a"]}, "body"),
         ({"images": ["https://e.com/a.png"] * 1000, "prompts": ["a"] * 51}, "images"),

@@ -76,14 +76,14 @@ def test_the_corpus_is_the_same_for_the_same_seed():
     assert [*mutated(1, 50)] != [*mutated(2, 50)]
 
 
-# ---- right colours, the right way up
+# ---- right colors, the right way up
 
 
 def tiles() -> Image.Image:
-    """Four colours, a quarter each, in a picture that is wider than high."""
+    """Four colors, a quarter each, in a picture that is wider than high."""
     image = Image.new("RGB", (64, 48))
-    for number, colour in enumerate(TILES):
-        image.paste(colour, (32 * (number % 2), 24 * (number // 2), 32 * (number % 2) + 32, 24 * (number // 2) + 24))
+    for number, color in enumerate(TILES):
+        image.paste(color, (32 * (number % 2), 24 * (number // 2), 32 * (number % 2) + 32, 24 * (number // 2) + 24))
     return image
 
 
@@ -117,12 +117,12 @@ def profile(red: tuple, green: tuple, blue: tuple, gamma: float, description: by
 
     curve = b"curv\0\0\0\0\0\0\0\1" + struct.pack(">H", round(gamma * 256))
     text = b"desc\0\0\0\0" + struct.pack(">I", len(description) + 1) + description + b"\0" * 79
-    colours = {name: b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in
+    colors = {name: b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in
                {b"rXYZ": red, b"gXYZ": green, b"bXYZ": blue, b"wtpt": (0.9642, 1.0, 0.8249)}.items()}  # fmt: skip
     tags = {
         b"desc": text,
         b"cprt": b"text\0\0\0\0none\0",
-        **colours,
+        **colors,
         **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
     }
     table, body, at = b"", b"", 132 + 12 * len(tags)
@@ -140,17 +140,17 @@ ADOBE = ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.
 MILD = [(200, 100, 50), (90, 160, 70), (60, 80, 180), (128, 128, 128), (250, 240, 230), (20, 30, 25)]
 
 
-def lab(colours: Any) -> Any:
-    """CIE Lab (D50) of colours in sRGB."""
+def lab(colors: Any) -> Any:
+    """CIE Lab (D50) of colors in sRGB."""
     source, target = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    made = ImageCms.profileToProfile(Image.fromarray(np.asarray(colours, "uint8")), source, target, outputMode="LAB")
+    made = ImageCms.profileToProfile(Image.fromarray(np.asarray(colors, "uint8")), source, target, outputMode="LAB")
     values = np.frombuffer(made.tobytes(), "uint8").reshape(-1, 3).astype(float)
     return np.stack([values[:, 0] / 2.55, *((values[:, 1:].astype("uint8") ^ 0x80).astype(float) - 128).T], 1)
 
 
 @pytest.mark.parametrize("primaries", [P3, ADOBE], ids=["Display P3", "Adobe RGB"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_colours_of_another_space_are_told_in_srgb(client, kind, primaries):
+def test_colors_of_another_space_are_told_in_srgb(client, kind, primaries):
     """Within a distance of 2 of what lcms says, and, so that this is no circle, of what the matrices say."""
     icc = profile(*primaries)
     patches = np.repeat(np.repeat(np.array([MILD], "uint8"), 32, 0), 16, 1)
@@ -167,7 +167,7 @@ def test_colours_of_another_space_are_told_in_srgb(client, kind, primaries):
     assert np.abs(told.reshape(-1, 3).astype(float) - np.array(MILD)).max() > 8, "the profile changes something"
 
 
-def test_colours_that_are_srgb_already_are_kept(client):
+def test_colors_that_are_srgb_already_are_kept(client):
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     patches = Image.fromarray(np.repeat(np.repeat(np.array([MILD], "uint8"), 32, 0), 16, 1))
     told = np.asarray(kept(client, encoded(patches, "PNG", icc_profile=icc)), float)
@@ -175,7 +175,7 @@ def test_colours_that_are_srgb_already_are_kept(client):
 
 
 def by_matrices(primaries: tuple) -> Any:
-    """The same colours in sRGB, by the definition of both spaces."""
+    """The same colors in sRGB, by the definition of both spaces."""
     *columns, gamma = primaries
     xyz = (np.array(MILD) / 255) ** gamma @ np.array(columns)
     srgb = np.array(
@@ -211,7 +211,7 @@ MODES: dict[str, tuple[Image.Image, tuple, tuple]] = {  # and the first and the 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_colour_mode_is_right(client, mode):
+def test_every_color_mode_is_right(client, mode):
     """Transparency is laid on white; 16 bits are scaled to 8."""
     image, first, last = MODES[mode]
     for kind in ("JPEG",) if image.mode == "CMYK" else ("PNG", "WEBP") if image.mode == "RGBA" else ("PNG",):

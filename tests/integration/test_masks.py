@@ -18,7 +18,7 @@ from worker.run import run_next
 
 NOISE = Image.effect_noise((120, 80), 60).convert("RGB")
 PHOTO = encoded(NOISE)
-GREY = Image.new("RGB", NOISE.size, "grey")
+GRAY = Image.new("RGB", NOISE.size, "gray")
 LEFT = [{"box": [0, 0, 0.5, 1]}]
 
 
@@ -34,7 +34,7 @@ def data_uri(data: bytes) -> str:
 
 
 MASKS = {
-    "grey": {"files": {"mask": half("L", 255, 0)}},
+    "gray": {"files": {"mask": half("L", 255, 0)}},
     "opaque": {"files": {"mask": half("RGBA", (9, 9, 9, 255), (0, 0, 0, 0))}},
     "in text": {"data": {"mask": data_uri(half("1", 1, 0))}},
     "box": {"data": {"mask": json.dumps(LEFT)}},
@@ -43,7 +43,7 @@ MASKS = {
 
 
 def edited(client, context, job: dict) -> np.ndarray:
-    """The job's output, by an editor that paints everything grey."""
+    """The job's output, by an editor that paints everything gray."""
     assert run_next(context(Obedient()))
     assert (done := client.get(job["urls"]["self"]).json())["status"] == "succeeded", done["error"]
     data = client.get(job["urls"]["output"], params={"proxy": 1}).content
@@ -53,16 +53,16 @@ def edited(client, context, job: dict) -> np.ndarray:
 @pytest.mark.parametrize("name", MASKS)
 def test_only_what_the_mask_says_is_edited(client, context, name):
     mask = MASKS[name]
-    fields = {"prompt": "make it grey", "steps": "2", **mask.get("data", {})}
+    fields = {"prompt": "make it gray", "steps": "2", **mask.get("data", {})}
     answer = client.post("/v1/jobs", files={"image": PHOTO, **mask.get("files", {})}, data=fields)
     assert answer.status_code == 202, answer.text
     output = edited(client, context, answer.json())
     assert np.array_equal(output[:, 60:], np.asarray(NOISE)[:, 60:])
-    assert np.array_equal(output[:, :55], np.asarray(GREY)[:, :55])
+    assert np.array_equal(output[:, :55], np.asarray(GRAY)[:, :55])
 
 
 def test_in_json_shapes_are_a_list_and_a_retry_has_them_too(client, context):
-    body = {"image": data_uri(PHOTO), "prompt": "make it grey", "steps": 2, "mask": LEFT}
+    body = {"image": data_uri(PHOTO), "prompt": "make it gray", "steps": 2, "mask": LEFT}
     job = client.post("/v1/jobs", json=body).json()
     client.post(job["urls"]["cancel"])
     again = client.post(f"/v1/jobs/{job['id']}/retry").json()
@@ -99,7 +99,7 @@ def test_strength_lies_between_the_photo_and_the_edit(client, context):
         for strength in (0, 0.5, 1)
     )
     assert np.array_equal(none, np.asarray(NOISE))
-    assert np.array_equal(whole, np.asarray(GREY))
+    assert np.array_equal(whole, np.asarray(GRAY))
     assert np.abs(2 * half_way - none - whole).max() <= 2
 
 

@@ -159,7 +159,7 @@ def photo(**options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_that_lacks_its_last_bytes_is_taken_and_shows_no_grey(progressive):
+def test_a_jpeg_that_lacks_its_last_bytes_is_taken_and_shows_no_gray(progressive):
     data = photo(progressive=progressive)
     for lacks in (1, 2, 3, 50):
         told = fresh(data[:-lacks])
@@ -203,7 +203,7 @@ def test_an_output_of_every_format_is_the_picture(kind, most, size):
 
 
 def says_srgb(data: bytes, image: Image.Image) -> bool:
-    """By its profile (JPEG, WebP), its chunk (PNG), or the code points of its colours: 1, 13 are sRGB's (AVIF)."""
+    """By its profile (JPEG, WebP), its chunk (PNG), or the code points of its colors: 1, 13 are sRGB's (AVIF)."""
     match image.format:
         case "PNG":
             return image.info.get("srgb") == 0

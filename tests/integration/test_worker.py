@@ -35,7 +35,7 @@ PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
 
 
 class Step:
-    """An editor whose steps a test can watch and hold up: it is asked `at_step`, and paints grey."""
+    """An editor whose steps a test can watch and hold up: it is asked `at_step`, and paints gray."""
 
     def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
         self.at_step = at_step
@@ -48,7 +48,7 @@ class Step:
             on_step(
                 Progress(step, params["steps"], lambda level: Image.new("L", (8, 8), level).convert("RGB"), 200, 50)
             )
-        return Image.new("RGB", photo.size, "grey")
+        return Image.new("RGB", photo.size, "gray")
 
     def receipt(self) -> dict[str, str]:
         return {"checkpoint": "none"}
@@ -100,7 +100,7 @@ def test_an_empty_queue_is_told(context):
 def test_progress_and_previews_are_seen_while_it_runs(client, context, store):
     job = submit(client, PHOTO, steps=3)
     working = context(Step(lambda step: time.sleep(0.3)))
-    seen, colours = [], {}
+    seen, colors = [], {}
 
     def look() -> None:
         while not (view := client.get(job["urls"]["self"]).json())["finished_at"]:
@@ -108,7 +108,7 @@ def test_progress_and_previews_are_seen_while_it_runs(client, context, store):
             for kind in ("predicted", "noisy"):
                 preview = client.get(f"{job['urls']['self']}/preview", params={"kind": kind})
                 if preview.status_code == 200:
-                    colours[kind] = Image.open(io.BytesIO(preview.content)).getpixel((2, 2))
+                    colors[kind] = Image.open(io.BytesIO(preview.content)).getpixel((2, 2))
             seen.append(view["progress"])
             time.sleep(0.05)
 
@@ -119,7 +119,7 @@ def test_progress_and_previews_are_seen_while_it_runs(client, context, store):
     steps = [progress["step"] for progress in seen if progress]
     assert steps == sorted(steps)
     assert {1, 2} <= set(steps)
-    assert colours["predicted"][0] > 150 > 100 > colours["noisy"][0]
+    assert colors["predicted"][0] > 150 > 100 > colors["noisy"][0]
 
 
 def test_a_canceled_job_stops_at_the_next_step(client, context, store):

@@ -129,7 +129,7 @@ def test_less_to_do_goes_first_until_the_other_has_waited_long_enough():
 
 
 def test_a_long_edit_ends_although_short_ones_never_stop_coming():
-    """Ageing: served one at a time, a new ten-step edit in flight at every moment."""
+    """Aging: served one at a time, a new ten-step edit in flight at every moment."""
     ended = threading.Event()
     engine = Engine(lambda edits: predict(edits[:1]) if len(edits) == 1 else pytest.fail("one at a time"))
     engine._sizes.rows = lambda edit: 1
@@ -190,7 +190,7 @@ def test_a_cancelled_edits_rows_are_gone_at_the_next_step():
     assert sum(50 in steps for steps in batches) == 3
 
 
-def test_an_edit_that_fails_leaves_its_neighbours_alone():
+def test_an_edit_that_fails_leaves_its_neighbors_alone():
     def fragile(edits):
         if any(one.steps == 7 and one.step == 2 for one in edits):
             raise ValueError("this one is broken")

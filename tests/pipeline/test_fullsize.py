@@ -68,8 +68,8 @@ def test_a_photo_of_any_size_keeps_it(photo, small, size):
 
 
 def test_a_photo_of_one_color_is_carried(photo):
-    grey, red = (Image.new("RGB", (64, 64), color) for color in ((90, 90, 90), (200, 30, 20)))
-    assert carry(Image.new("RGB", (300, 200), (90, 90, 90)), grey, red).getpixel((150, 100)) == (200, 30, 20)
+    gray, red = (Image.new("RGB", (64, 64), color) for color in ((90, 90, 90), (200, 30, 20)))
+    assert carry(Image.new("RGB", (300, 200), (90, 90, 90)), gray, red).getpixel((150, 100)) == (200, 30, 20)
 
 
 def test_it_does_not_matter_how_many_rows_are_computed_at_a_time(photo, small, monkeypatch):

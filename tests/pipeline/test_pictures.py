@@ -5,7 +5,7 @@ from PIL import Image
 
 from pipeline.pictures import AREA, UNIT, as_rgb, fit, padded, to_picture, to_tensor, working_size
 
-GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 EXIF_ORIENTATION = 0x0112
 
 
@@ -24,8 +24,8 @@ def test_what_lies_outside_the_range_is_clipped():
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
-def test_every_mode_becomes_rgb_of_the_same_size_and_colour(mode):
-    """Few colours are dithered, so it is the mean that stays."""
+def test_every_mode_becomes_rgb_of_the_same_size_and_color(mode):
+    """Few colors are dithered, so it is the mean that stays."""
     source = Image.new("RGB", (32, 16), (120, 130, 140))
     plain = as_rgb(source.convert("P").convert("PA") if mode == "PA" else source.convert(mode))
     assert (plain.mode, plain.size) == ("RGB", (32, 16))
@@ -35,12 +35,12 @@ def test_every_mode_becomes_rgb_of_the_same_size_and_colour(mode):
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
 def test_sixteen_bits_are_scaled_to_eight(dtype):
-    deep = Image.fromarray((GREY.astype(np.int64) * 257).astype(dtype))
-    assert np.array_equal(np.asarray(as_rgb(deep))[..., 0], GREY)
+    deep = Image.fromarray((GRAY.astype(np.int64) * 257).astype(dtype))
+    assert np.array_equal(np.asarray(as_rgb(deep))[..., 0], GRAY)
 
 
 def test_deep_pictures_that_hold_eight_bits_are_left_alone():
-    assert np.array_equal(np.asarray(as_rgb(Image.fromarray(GREY.astype(np.int32))))[..., 0], GREY)
+    assert np.array_equal(np.asarray(as_rgb(Image.fromarray(GRAY.astype(np.int32))))[..., 0], GRAY)
 
 
 def test_transparent_becomes_white():

@@ -86,7 +86,7 @@ def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:
     """
     for size in sizes:
         began = time.monotonic()
-        pipeline.edit(Image.new("RGB", (256, 256), "grey"), "make it sunset", steps=2, size=size, seed=0)
+        pipeline.edit(Image.new("RGB", (256, 256), "gray"), "make it sunset", steps=2, size=size, seed=0)
         log.info("warmed up for %s in %.1f s", size, time.monotonic() - began)
 
 

@@ -4,17 +4,17 @@ The setting `EDITORS=module:factory` names a function that is called once, with 
 its first job, and returns `Editors`: one `Editor` for each model that it serves. The default,
 `worker.editors.diffusion:load`, is the pipeline of this project. A worker with another factory loads no torch.
 
-    class Grey:
+    class Gray:
         def edit(self, photo, prompt, *, on_step, priority, steps, **params):
             for step in range(1, steps + 1):
                 on_step(Done(step, steps))           # any `Step`; an exception that it raises has to pass through
-            return Image.new("RGB", photo.size, "grey")
+            return Image.new("RGB", photo.size, "gray")
 
         def receipt(self):
             return {"checkpoint": "none"}
 
     def load(settings):
-        return Editors(dict.fromkeys(MODELS, Grey()), Card("grey"))
+        return Editors(dict.fromkeys(MODELS, Gray()), Card("gray"))
 """
 
 import pkgutil

@@ -31,7 +31,7 @@ from worker.metrics import KeeperMetrics
 log = logging.getLogger("webhooks")
 
 JITTER = 0.2  #: of every delay, up or down
-MAX_PAUSE = 86_400  #: seconds of a Retry-After that are honoured, at most
+MAX_PAUSE = 86_400  #: seconds of a Retry-After that are honored, at most
 LOGGED_BYTES = 200
 LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
 TENANT_SHARE = 4  #: a tenant has at most this part of the senders of one keeper, over all keepers
