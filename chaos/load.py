@@ -26,7 +26,7 @@ from chaos.scenarios import Rules
 from chaos.verdict import Evidence, judge
 from jobs import redis_keys
 
-Told = dict[str, Any]
+Report = dict[str, Any]
 ADMIN_KEY = "an admin key for a house of our own"
 PICTURE = png(PHOTO)
 CALIBRATION = 40.0  #: seconds
@@ -137,7 +137,7 @@ def calibrate(house: House) -> float:
     return rate
 
 
-def overload(minutes: float, seed: int) -> Told:
+def overload(minutes: float, seed: int) -> Report:
     """Three times what the workers can do."""
     rules, chance = Rules(), random.Random(seed)
     plan = Plan(workers=2, slots=2, seconds=2.0, settings={"LEASE_SECONDS": "15", "MAX_QUEUE": "40"})
@@ -194,7 +194,7 @@ def rss(pid: int) -> float:
     return int(Path(f"/proc/{pid}/status").read_text(encoding="utf-8").split("VmRSS:")[1].split()[0]) / 1024
 
 
-def flood(minutes: float, _seed: int) -> Told:
+def flood(minutes: float, _seed: int) -> Report:
     """One tenant sends ten times what the workers can do, another one job every few seconds."""
     rules = Rules()
     settings = {"LEASE_SECONDS": "15", "AUTH": "on", "ADMIN_KEY": ADMIN_KEY, "MAX_QUEUED_JOBS": "60"}
@@ -235,7 +235,7 @@ def waits(house: House, jobs: list[Accepted]) -> float:
     return round(took[min(len(took) - 1, int(0.95 * len(took)))], 2)
 
 
-def hoard(_minutes: float, _seed: int) -> Told:
+def hoard(_minutes: float, _seed: int) -> Report:
     """Forty jobs, and two workers of which each could hold thirty-two."""
     rules, most = Rules(), 0
     with House(Plan(workers=2, slots=32, seconds=4.0, settings={"LEASE_SECONDS": "15"})) as house:
@@ -253,7 +253,7 @@ def hoard(_minutes: float, _seed: int) -> Told:
     return {"most_held": most, "runs_by_worker": sorted(done.values()), "wrong": rules.wrong + verdict.wrong}
 
 
-def stall(minutes: float, _seed: int) -> Told:
+def stall(minutes: float, _seed: int) -> Report:
     """A hundred uploads at a time wait for two decoders; others look at the queue, or come without a key."""
     rules = Rules()
     waiting: list[int] = []

@@ -24,8 +24,8 @@ from chaos.verdict import Evidence, Verdict, judge, left
 from jobs import redis_keys
 from jobs.job import Job
 
-Told = dict[str, Any]
-Story = Callable[[House, random.Random, "Rules"], Told]
+Report = dict[str, Any]
+Story = Callable[[House, random.Random, "Rules"], Report]
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Scenario:
     afterwards: float = 60.0
 
 
-def run(name: str, seed: int) -> Told:
+def run(name: str, seed: int) -> Report:
     """One scenario; `wrong` is empty if all held."""
     scenario = SCENARIOS[name]
     rules, started = Rules(), time.monotonic()
@@ -71,7 +71,7 @@ def run(name: str, seed: int) -> Told:
     }
 
 
-def summary(verdict: Verdict) -> Told:
+def summary(verdict: Verdict) -> Report:
     """What is worth a line of the report."""
     left_out = ("wrong", "webhooks", "webhooks_missing", "left_in_redis", "unexplained_runs", "poisoned_by_hits")
     return {name: value for name, value in asdict(verdict).items() if name not in left_out}
@@ -150,7 +150,7 @@ def holder(house: House, job: Accepted) -> NamedWorker | None:
 # ---- workers
 
 
-def zombie(house: House, _: random.Random, rules: Rules) -> Told:
+def zombie(house: House, _: random.Random, rules: Rules) -> Report:
     """A worker sleeps for three leases in the middle of a job; another does it meanwhile; the first wakes up."""
     job = house.submit("takes 8")
     until(lambda: house.runs(), 20)
@@ -168,7 +168,7 @@ def zombie(house: House, _: random.Random, rules: Rules) -> Told:
     return {"attempts": outcomes}
 
 
-def long_job(house: House, _: random.Random, rules: Rules) -> Told:
+def long_job(house: House, _: random.Random, rules: Rules) -> Report:
     """A job takes ten leases."""
     seconds = 10 * int(house.settings["LEASE_SECONDS"])
     house.submit(f"takes {seconds}")
@@ -177,7 +177,7 @@ def long_job(house: House, _: random.Random, rules: Rules) -> Told:
     return {"job_seconds": seconds}
 
 
-def poison(house: House, _: random.Random, rules: Rules) -> Told:
+def poison(house: House, _: random.Random, rules: Rules) -> Report:
     """One of eight jobs in a worker kills it, whenever it runs."""
     backs: list[float] = []
     jobs = [house.submit("takes 3") for _ in range(7)]
@@ -198,7 +198,7 @@ def poison(house: House, _: random.Random, rules: Rules) -> Told:
     return {"attempts_of_the_poison": len(record.attempts), "worker_back_seconds": backs}
 
 
-def hang(house: House, _: random.Random, rules: Rules) -> Told:
+def hang(house: House, _: random.Random, rules: Rules) -> Report:
     """A step never ends; the worker's watchdog leaves the process, and its mates run again."""
     jobs = [house.submit("takes 30") for _ in range(3)]
     culprit = house.submit("hang", meant="failed")
@@ -217,7 +217,7 @@ def hang(house: House, _: random.Random, rules: Rules) -> Told:
     return {"left_after_seconds": left}
 
 
-def drain(house: House, chance: random.Random, rules: Rules) -> Told:
+def drain(house: House, chance: random.Random, rules: Rules) -> Report:
     """Twenty SIGTERMs in turn under load, the last on a worker with a hung job."""
     leaving: list[float] = []
     grace = float(house.settings["WORKER_GRACE_SECONDS"])
@@ -257,10 +257,10 @@ def leave(worker: NamedWorker) -> float:
     return time.monotonic() - started
 
 
-def faults(house: House, _: random.Random, rules: Rules, *, slow: float) -> Told:
+def faults(house: House, _: random.Random, rules: Rules, *, slow: float) -> Report:
     """Eight edits find no memory for a pass; the device is lost; a first step takes `slow` seconds; an observer breaks;
     the weights become no numbers."""
-    worker, told = house.workers[0], Told()
+    worker, told = house.workers[0], Report()
 
     def fault(name: str) -> Path:
         return house.ledger.with_name(f"fault-{name}")
@@ -308,7 +308,7 @@ def faults(house: House, _: random.Random, rules: Rules, *, slow: float) -> Told
 # ---- Redis
 
 
-def redis_killed(house: House, chance: random.Random, rules: Rules) -> Told:
+def redis_killed(house: House, chance: random.Random, rules: Rules) -> Report:
     """Redis is killed twenty times under load."""
     backs: list[float] = []
     with load(house), probing(house) as probes:
@@ -328,9 +328,9 @@ def redis_killed(house: House, chance: random.Random, rules: Rules) -> Told:
     }
 
 
-def redis_frozen(house: House, _: random.Random, rules: Rules) -> Told:
+def redis_frozen(house: House, _: random.Random, rules: Rules) -> Report:
     """Redis does nothing for 15 s, then for 60 s."""
-    told: Told = {}
+    told: Report = {}
     for seconds in (15, 60):
         with load(house, 0.5), probing(house) as probes:
             time.sleep(3)
@@ -345,7 +345,7 @@ def redis_frozen(house: House, _: random.Random, rules: Rules) -> Told:
     return told
 
 
-def half_open(house: House, _: random.Random, rules: Rules) -> Told:
+def half_open(house: House, _: random.Random, rules: Rules) -> Report:
     """Between workers and Redis all bytes vanish for 30 s, and nobody says so."""
     with load(house, 0.5):
         time.sleep(3)
@@ -357,7 +357,7 @@ def half_open(house: House, _: random.Random, rules: Rules) -> Told:
     return {"at_work_again_seconds": back and round(back, 1)}
 
 
-def full(house: House, _: random.Random, rules: Rules) -> Told:
+def full(house: House, _: random.Random, rules: Rules) -> Report:
     """Redis has no room left."""
     for _job in range(8):
         house.submit("takes 4")
@@ -377,7 +377,7 @@ def full(house: House, _: random.Random, rules: Rules) -> Told:
 # ---- the web tier
 
 
-def lost_replies(house: House, chance: random.Random, rules: Rules) -> Told:
+def lost_replies(house: House, chance: random.Random, rules: Rules) -> Report:
     """Between web tier and Redis replies vanish, connections are cut, or all is silent, while clients submit."""
     statuses: dict[str, int] = {}
     slowest = 0.0
@@ -422,7 +422,7 @@ def again(house: House, rules: Rules) -> None:
     rules.must(made == len(first), f"{len(first)} jobs were asked for, {made} were made")
 
 
-def web_killed(house: House, _: random.Random, rules: Rules) -> Told:
+def web_killed(house: House, _: random.Random, rules: Rules) -> Report:
     """The web tier is killed before and after each thing that it says to Redis or S3 in a submission."""
     points = {False: 0, True: 0}
     statuses: dict[str, int] = {}
@@ -499,9 +499,9 @@ class Bullet:
 # ---- S3
 
 
-def s3_trouble(house: House, _: random.Random, rules: Rules) -> Told:
+def s3_trouble(house: House, _: random.Random, rules: Rules) -> Report:
     """S3 is away for 60 s, then refuses, is slow, and cuts what it is told and what it says."""
-    told: Told = {}
+    told: Report = {}
     for mode, seconds in ((Mode.RESET, 60), (Mode.UNAVAILABLE, 20), (Mode.DELAY, 20), (Mode.TRUNCATE, 20)):
         probes = Probes()
         with load(house, 0.5):
@@ -529,9 +529,9 @@ def be(house: House, mode: Mode) -> None:
         proxy.be(mode)
 
 
-def disk_full(house: House, _: random.Random, rules: Rules) -> Told:
+def disk_full(house: House, _: random.Random, rules: Rules) -> Report:
     """The disk of Redis is full for a while, then that of S3."""
-    told: Told = {}
+    told: Report = {}
     for disk in house.disks:
         statuses: dict[str, int] = {}
         with load(house, 0.5):

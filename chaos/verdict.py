@@ -87,7 +87,7 @@ def judge(evidence: Evidence) -> Verdict:
     verdict = Verdict(jobs=len(evidence.accepted), edits=sum(accepted.n for accepted in evidence.accepted))
     bucket = objects(evidence.pictures)
     ended: dict[int, Job] = {}
-    surprises: list[str] = []
+    differences: list[str] = []
     for accepted in evidence.accepted:
         record = evidence.redis.hgetall(redis_keys.JOB + accepted.id)
         job = Job.from_record(record) if record else None
@@ -97,23 +97,23 @@ def judge(evidence: Evidence) -> Verdict:
             verdict.never_ended += 1
             continue
         ended[accepted.number] = job
-        look_at_end(evidence, accepted, job, verdict, surprises)
+        look_at_end(evidence, accepted, job, verdict, differences)
         look_at_result(evidence, accepted, job, bucket.get(job.folder, {}), verdict)
         if evidence.heard is not None and job.webhook:
             verdict.webhooks += 1
             verdict.webhooks_missing += len(evidence.heard.get(job.id, ())) != 1
     look_at_runs(evidence, ended, verdict)
-    verdict.ended_otherwise = len(surprises)
+    verdict.ended_otherwise = len(differences)
     verdict.lost = verdict.never_ended + verdict.ended_otherwise
     verdict.left_in_redis = left(evidence.redis)
-    pronounce(verdict, surprises)
+    pronounce(verdict, differences)
     return verdict
 
 
-def pronounce(verdict: Verdict, surprises: Sequence[str]) -> None:
+def pronounce(verdict: Verdict, differences: Sequence[str]) -> None:
     """Say which promises the numbers break."""
     verdict.judge("an accepted job did not end", verdict.never_ended)
-    verdict.judge("a job did not end as it was meant to", verdict.ended_otherwise, *surprises[:1])
+    verdict.judge("a job did not end as it was meant to", verdict.ended_otherwise, *differences[:1])
     verdict.judge("a job has two results", verdict.double_results)
     verdict.judge("a result came from a fence that was not the current one", verdict.stale_results)
     verdict.judge("a picture is not the one that was to be", verdict.wrong_pictures)
@@ -124,7 +124,7 @@ def pronounce(verdict: Verdict, surprises: Sequence[str]) -> None:
         verdict.judge("something is left in the indexes", sum(verdict.left_in_redis.values()))
 
 
-def look_at_end(evidence: Evidence, accepted: Accepted, job: Job, verdict: Verdict, surprises: list[str]) -> None:
+def look_at_end(evidence: Evidence, accepted: Accepted, job: Job, verdict: Verdict, differences: list[str]) -> None:
     """Whether a job that is over ended as it was meant to."""
     if job.status.value == accepted.meant:
         return
@@ -132,7 +132,7 @@ def look_at_end(evidence: Evidence, accepted: Accepted, job: Job, verdict: Verdi
         verdict.poisoned_by_hits += 1
         return
     why = f" ({job.error['type']})" if job.error else ""
-    surprises.append(f"job {accepted.number}, which is {job.status.value}{why} and not {accepted.meant}")
+    differences.append(f"job {accepted.number}, which is {job.status.value}{why} and not {accepted.meant}")
 
 
 def was_poisoned_by_hits(evidence: Evidence, job: Job) -> bool:

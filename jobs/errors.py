@@ -1,7 +1,7 @@
 """Every error that the service tells a client about, on one page.
 
     DarkroomError
-    ├── InvalidRequest            the client can mend it
+    ├── InvalidRequest            the client can correct it
     │   ├── FetchFailed
     │   ├── InvalidPicture
     │   ├── MalformedBody
@@ -17,9 +17,9 @@
     │   ├── TooManyUploads
     │   ├── TooManyFiles
     │   └── TooManyJobs
-    └── Unavailable               ours to mend; asking again helps
+    └── Unavailable               the service's fault; asking again helps
         ├── RecordsUnavailable    Redis
-        │   └── ScriptFailed      one of our scripts threw: no use in asking again
+        │   └── ScriptFailed      one of our scripts failed: asking again does not help
         ├── StorageUnavailable    S3
         └── QueueFull
 
@@ -68,7 +68,7 @@ class InvalidPicture(InvalidRequest):
 
 
 class FetchFailed(InvalidRequest):
-    """The picture's address gave us none. Why is not said: it would tell a stranger what our network looks like."""
+    """The picture's address gave no picture. The reason is not told, because it could reveal our network."""
 
     slug = "fetch-failed"
     title = "The picture could not be fetched"
@@ -99,7 +99,7 @@ class UnsupportedMediaType(InvalidRequest):
 
 
 class Unauthorized(DarkroomError):
-    """No key came with the request, or none that we know."""
+    """The request has no key, or an unknown one."""
 
     slug = "unauthorized"
     title = "A valid key is needed"
@@ -174,7 +174,7 @@ class TooManyJobs(TooMany):
 
 
 class Unavailable(DarkroomError):
-    """A part that we need does not answer; nothing is lost, and asking again under the same idempotency key is safe."""
+    """A part of the service does not answer. Nothing is lost, and repeating with the same idempotency key is safe."""
 
     slug = "unavailable"
     title = "The service cannot do this right now"
@@ -191,7 +191,7 @@ class RecordsUnavailable(Unavailable):
 
 
 class ScriptFailed(RecordsUnavailable):
-    """One of our Redis scripts threw: a fault of ours, which asking again does not mend."""
+    """One of our Redis scripts failed. This is a bug, so asking again does not help."""
 
     slug = DarkroomError.slug
     title = DarkroomError.title

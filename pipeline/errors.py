@@ -1,8 +1,8 @@
-"""The errors that the pipeline raises on purpose: one that whoever called can mend, and faults that they cannot."""
+"""The errors of the pipeline: PipelineError, which the caller can correct, and faults, which they cannot."""
 
 
 class PipelineError(Exception):
-    """Something that whoever called can mend: a bad argument, an unreadable picture, a checkpoint with parts missing.
+    """Something that the caller can correct: a bad argument, an unreadable picture, a checkpoint with parts missing.
 
     `field` names the argument at fault when there is one.
     """

@@ -1,6 +1,6 @@
-"""What a lost Redis would take with it beside the jobs: API keys, tenants, webhooks and their secrets.
+"""The backup of what only Redis has, apart from jobs: API keys, tenants, webhooks and their secrets.
 
-Kept in the bucket, encrypted (AES-128-CBC and HMAC-SHA256, as Fernet has it) under the setting BACKUP_KEY.
+The bucket keeps it, encrypted with the setting BACKUP_KEY (Fernet: AES-128-CBC and HMAC-SHA256).
 """
 
 import base64
@@ -22,7 +22,7 @@ from jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 NAME = "backup.json"
-REFRESH = 86_400.0  #: seconds after which even an unchanged one is written again, lest the bucket's own rule remove it
+REFRESH = 86_400.0  #: an unchanged backup is rewritten after a day, because the bucket's rule removes old objects
 
 
 class BackupError(Exception):
@@ -30,7 +30,7 @@ class BackupError(Exception):
 
 
 class Backup:
-    """Saves and restores them.
+    """Saves and restores the backup.
 
     Raises:
         Unavailable: from any method, when Redis or S3 does not answer.
@@ -44,7 +44,7 @@ class Backup:
         self._saved_at = 0.0
 
     def save(self, instance: str) -> bool:
-        """Write what has changed since the last time. False: nothing has, or this is another Redis than `instance`."""
+        """Write the backup if it has changed. False: it has not, or this Redis is not `instance`."""
         with reaching_redis():
             found = {name: value for name in self._names() if (value := self._value(name))}
             same = (
@@ -58,7 +58,7 @@ class Backup:
         return True
 
     def restore(self) -> int:
-        """Put back what was saved last, in place of what is there. Returns how many Redis keys that is.
+        """Restore the backup over what Redis has now. Returns the number of Redis keys.
 
         Raises:
             BackupError
@@ -87,7 +87,7 @@ class Backup:
         return len(found)
 
     def _names(self) -> list[str]:
-        """The Redis keys that hold them."""
+        """The names of the Redis keys to save."""
         key_ids = self._redis.zrange(redis_keys.KEYS, 0, -1)
         owners = {self._redis.hget(redis_keys.KEY + key_id, "tenant") for key_id in key_ids}
         tenants = sorted({LOCAL_TENANT, *self._redis.smembers(redis_keys.TENANTS), *filter(None, owners)})

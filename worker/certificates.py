@@ -1,4 +1,4 @@
-"""The certificate that signs outputs, and what makes its signatures: a key, or a command of the operator's."""
+"""The certificate that signs outputs, and what makes its signatures: a key or a command of the operator."""
 
 import logging
 import shlex
@@ -21,13 +21,13 @@ from cryptography.x509.oid import NameOID
 
 log = logging.getLogger(__name__)
 
-COMMAND_SECONDS = 10.0  #: that CREDENTIALS_COMMAND may take for one signature
+COMMAND_SECONDS = 10.0  #: time limit of CREDENTIALS_COMMAND for one signature
 CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 LEAST_RSA_BITS = 2048
 
 
 class CredentialsError(Exception):
-    """The settings give us nothing to sign with; the text is one sentence that names the setting to change."""
+    """The settings do not name a working signer. The text is one sentence that names the setting to change."""
 
 
 class Certificate:
@@ -57,7 +57,7 @@ class Certificate:
 
     @property
     def issuer(self) -> str:
-        """Whom it names: its organization, else its common name."""
+        """The organization that the certificate names, otherwise its common name."""
         for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
             for attribute in self.leaf.subject.get_attributes_for_oid(kind):
                 return str(attribute.value)
@@ -65,7 +65,7 @@ class Certificate:
 
     @property
     def pem(self) -> str:
-        """The whole chain, what signs first."""
+        """The whole chain in PEM, with the signing certificate first."""
         return "".join(one.public_bytes(Encoding.PEM).decode() for one in self._chain)
 
     def key(self, text: str) -> bytes:
@@ -84,7 +84,7 @@ class Certificate:
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def asking(self, command: str) -> Callable[[bytes], bytes]:
-        """A function that has a command sign: the bytes go to its input, their signature comes from its output."""
+        """Make a function that signs with a command: bytes to its input, the signature from its output."""
 
         def sign(data: bytes) -> bytes:
             asked = subprocess.run(shlex.split(command), input=data, capture_output=True, timeout=COMMAND_SECONDS)
@@ -96,7 +96,7 @@ class Certificate:
         return sign
 
     def _plain(self, signature: bytes) -> bytes:
-        """A signature as C2PA has it: a curve's two numbers side by side, which openssl and clouds wrap in DER."""
+        """Convert a signature from DER, which openssl and clouds use, to C2PA's form: the two numbers side by side."""
         key = self.leaf.public_key()
         size = (key.curve.key_size + 7) // 8 if isinstance(key, ec.EllipticCurvePublicKey) else 0
         if not size or len(signature) == 2 * size:
@@ -118,7 +118,7 @@ def _algorithm(leaf: x509.Certificate) -> str:
 
 
 def _pem_of(text: str, setting: str) -> bytes:
-    """What a setting says that is PEM, or names a file with it."""
+    """The PEM text of a setting, which is that text or names a file."""
     if text.lstrip().startswith("-----BEGIN"):
         return text.encode()
     try:

@@ -1,6 +1,6 @@
 """Signs outputs with content credentials (C2PA): what was edited, by which model, in which job.
 
-A signed output is final: who changes a byte of it makes its credentials invalid.
+A signed output is final: changing a byte of it makes its credentials invalid.
 """
 
 import io
@@ -47,7 +47,7 @@ class Edit:
         return self.credentials.redactions if self.credentials else ()
 
     def actions(self, *, with_prompt: bool) -> list[dict[str, Any]]:
-        """The manifest's actions; the specification wants the opening first."""
+        """The actions of the manifest. The specification requires the opening first."""
         said = {"job": self.job, "model": self.model, "checkpoint": self.checkpoint, "seed": self.seed}
         said |= {"input_sha256": self.photo_sha256} | ({"prompt": self.prompt} if with_prompt else {})
         said |= {"strength": self.strength} if self.strength != 1 else {}
@@ -66,12 +66,12 @@ class Edit:
 
 
 class OutputSigner:
-    """Signs outputs with one certificate; any number of threads may ask at the same time."""
+    """Signs outputs with one certificate. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
         """
         Raises:
-            CredentialsError: what the settings name cannot sign.
+            CredentialsError: the settings do not name a working signer.
         """
         certificate = Certificate(settings.credentials_cert)
         self.issuer, self.expires = certificate.issuer, certificate.expires
@@ -81,7 +81,7 @@ class OutputSigner:
         _try(_context(settings, certificate, verify=False, stamped=False))
 
     def sign(self, data: bytes, content_type: str, edit: Edit) -> bytes:
-        """The same picture with a signed manifest in it.
+        """Returns the same picture with a signed manifest in it.
 
         Raises:
             NotSigned
@@ -89,7 +89,7 @@ class OutputSigner:
         if datetime.now(UTC) > self.expires:
             raise NotSigned(f"the certificate has expired on {self.expires:%Y-%m-%d}")
         if edit.credentials:
-            try:  # strangers have made what goes in, so what comes out is verified
+            try:  # the input comes from a client, so the result is verified
                 return self._sign(self._careful, data, content_type, edit)
             except NotSigned as error:
                 log.warning("job %s: the credentials of its input are left out: %s", edit.job, error)
@@ -100,7 +100,7 @@ class OutputSigner:
 
 
 def load_signer(settings: Settings) -> OutputSigner | None:
-    """What signs this worker's outputs; None: nothing does.
+    """The signer of this worker's outputs. None: outputs are not signed.
 
     Raises:
         CredentialsError
@@ -147,9 +147,9 @@ def _signed(context: Any, data: bytes, content_type: str, edit: Edit, actions: l
 
 
 def _try(context: Any) -> None:
-    """Sign a picture and read it as anybody will: that finds what our own checks of a certificate would not.
+    """Sign a test picture and verify it. This finds faults of a certificate that our own checks miss.
 
-    Without a time stamp: an authority of time that is away for a moment must keep no worker from its start.
+    It asks for no time stamp, because a time-stamp authority that is down must not keep a worker from starting.
     """
     import c2pa
 
@@ -168,7 +168,7 @@ def _try(context: Any) -> None:
 
 
 def _context(settings: Settings, certificate: Certificate, *, verify: bool, stamped: bool = True) -> Any:
-    """c2pa's context that signs; `verify`: it also reads what it has signed; `stamped`: with time stamps, if wanted."""
+    """Make c2pa's signing context. `verify`: verify each signature. `stamped`: add time stamps, if configured."""
     import c2pa
 
     authority = (settings.credentials_tsa_url or None) if stamped else None

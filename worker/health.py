@@ -1,8 +1,7 @@
-"""A container's own check: `python -m worker.health worker` (or `keeper`) ends with status 0 when that of this machine
-was heard of within 15 seconds.
+"""A container's health check: `python -m worker.health worker` (or `keeper`).
 
-Both say in Redis that they are alive, and a worker that is stuck leaves its process by itself. One that is silent is
-loading its checkpoint, has lost Redis, or is gone.
+The exit status is 0 if the worker or keeper of this machine had a heartbeat in Redis within 15 seconds. A stuck worker
+exits by itself; a silent one is loading its checkpoint, has lost Redis, or has ended.
 """
 
 import socket
@@ -15,7 +14,7 @@ from jobs.store import JobStore
 
 
 def is_alive(store: JobStore, kind: Literal["worker", "keeper"], host: str) -> bool:
-    """Whether one of this kind, on this machine, was heard of lately."""
+    """Whether a worker or keeper on this machine is alive."""
     return any(name.rpartition("-")[0] == host for name in store.alive(kind))
 
 

@@ -1,10 +1,11 @@
 """Rebuilds a lost Redis from the bucket: `python -m worker.rebuild`.
 
-Every job that has a `job.json` and no `end.json` is accepted again, under its own id, idempotency key and deadline, in
-its old order; API keys, tenants and webhooks come back from the encrypted backup. Safe to repeat, while all else runs.
+Every job with a `job.json` and no `end.json` is accepted again, with its own id, idempotency key and deadline, in the
+old order. API keys, tenants and webhooks come from the encrypted backup. The command is safe to repeat, and may run
+while the service runs.
 
-A job that ended in the seconds before the loss may run again; jobs that were over are not brought back, and their
-pictures go when they would have gone.
+A job that ended in the seconds before the loss may run again. Ended jobs are not restored, and their pictures are
+removed when they would have been.
 """
 
 import logging
@@ -22,12 +23,12 @@ from worker.backup import Backup
 
 log = logging.getLogger("rebuild")
 
-CLOCKS_DIFFER_MS = 60_000  #: more than a submission takes between its id and its `job.json`
+CLOCKS_DIFFER_MS = 60_000  #: longer than a submission takes from its id to its `job.json`
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was found in the bucket: unfinished jobs, jobs that were over, Redis keys of the backup."""
+    """What the bucket had: unfinished jobs, ended jobs, and Redis keys of the backup."""
 
     jobs: int
     over: int
@@ -35,7 +36,7 @@ class Rebuilt:
 
 
 def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> Rebuilt:
-    """Bring everything back that the bucket knows.
+    """Restore everything that the bucket has.
 
     Raises:
         Unavailable, BackupError
@@ -50,7 +51,7 @@ def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> R
     jobs = 0
     for folder in sorted(unfinished, key=lambda folder: folder.job_id):
         document = pictures.document(folder.path, "job.json")
-        if document:  # else it was deleted meanwhile
+        if document:  # otherwise it was deleted meanwhile
             resubmit(store, document, accepted_ms(folder))
             jobs += 1
     _adopt(store, pictures)
@@ -58,20 +59,20 @@ def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> R
 
 
 def accepted_ms(folder: Folder) -> int:
-    """When a job was accepted: as its id says, unless the clock of whoever made that was wrong by the storage's."""
+    """When a job was accepted: the time in its id, unless that differs too much from the storage's clock."""
     born, written = born_ms(folder.job_id), round(folder.objects[f"{folder.path}/job.json"] * 1000)
     return born if abs(born - written) < CLOCKS_DIFFER_MS else written
 
 
 def resubmit(store: JobStore, document: dict[str, Any], at_ms: int) -> None:
-    """Accept a job again, as of its first acceptance."""
+    """Accept a job again, with the time of its first acceptance."""
     once = document.pop("once", None)
     job = Job.from_record({**document, "status": "queued"})
     store.submit(job, IdempotencyKey(**once) if once else None, at_ms=at_ms)
 
 
 def _adopt(store: JobStore, pictures: PictureStore) -> None:
-    """From now on this Redis is the bucket's."""
+    """Make this Redis the one that the bucket belongs to."""
     known = pictures.document(OWN_FOLDER, "instance.json")
     instance = store.adopt_instance(known["instance"] if known else uuid4().hex)
     pictures.put_document(OWN_FOLDER, "instance.json", {"instance": instance})
@@ -85,7 +86,7 @@ def main() -> None:
     key = settings.backup_key
     backup = Backup(store, pictures, key.get_secret_value()) if key else None
     if backup is None:
-        log.warning("BACKUP_KEY is not set: API keys and webhooks are not brought back")
+        log.warning("BACKUP_KEY is not set: API keys and webhooks are not restored")
     found = rebuild(store, pictures, backup)
     log.info("%s unfinished jobs are queued again; %s were over; %s keys restored", found.jobs, found.over, found.keys)
 

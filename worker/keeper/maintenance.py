@@ -27,17 +27,17 @@ log = logging.getLogger("maintenance")
 
 T = TypeVar("T")
 
-ROUND_SECONDS = 1.0  #: seconds
+ROUND_SECONDS = 1.0  #: between two rounds
 PARALLEL_CALLS = 8  #: calls to the storage at a time
-BACKUP_SECONDS = 10.0  #: seconds between two looks for new API keys and webhooks
-SWEEP_SECONDS = 3600.0  #: seconds between two looks at everything in the bucket
-AGAIN = 60.0  #: seconds until what failed is tried again, or sooner where it is due sooner
-STALE_SECONDS = 900.0  #: after which a result that is no result is removed
+BACKUP_SECONDS = 10.0  #: between two backups of API keys and webhooks, if they have changed
+SWEEP_SECONDS = 3600.0  #: between two sweeps through the whole bucket
+AGAIN = 60.0  #: seconds until a failed step is tried again, unless it is due sooner
+STALE_SECONDS = 900.0  #: age at which a result that no record names is removed
 DAY = 86_400
 
 
 class Maintenance:
-    """Every step is safe to repeat, and to be done by several at a time."""
+    """The steps of the maintenance. Each is safe to repeat, and for several keepers at a time."""
 
     def __init__(self, store: JobStore, pictures: PictureStore, settings: Settings) -> None:
         self.store = store
@@ -63,7 +63,7 @@ class Maintenance:
             time.sleep(ROUND_SECONDS)
 
     def run_once(self) -> None:
-        """Do what is due. What fails is left for the next round."""
+        """Do the steps that are due. A failed step is left for a later round."""
         self._do(self.write_ends)
         self._do(self.empty_trash)
         self._do(self.save, every=BACKUP_SECONDS)
@@ -82,7 +82,7 @@ class Maintenance:
             log.warning("%s: %s", step.__name__, error)
             every = min(every, AGAIN)
         except Exception:
-            log.exception("%s broke", step.__name__)
+            log.exception("%s failed", step.__name__)
             every = min(every, AGAIN)
         self._clock[step.__name__] = time.monotonic() + every
 
@@ -106,18 +106,18 @@ class Maintenance:
         self.store.forget_trashed_folder(folder)
 
     def _for_each(self, step: Callable[[T], None], items: Sequence[T]) -> None:
-        """Some at a time, for each waits for the storage. The first failure ends it."""
+        """Work on several items at a time, because each call waits for the storage. The first failure ends it."""
         with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
             for _ in pool.map(step, items):
                 pass
 
     def drop_old_uploads(self) -> None:
-        """Remove what was uploaded a day ago."""
+        """Remove uploads that are a day old."""
         if dropped := self.pictures.drop_old_uploads(self.pictures.now()):
             log.info("%s old uploads removed", dropped)
 
     def drop_old_files(self, stale: float = STALE_SECONDS) -> None:
-        """Remove files of clients whose time is over, or whose record was never written."""
+        """Remove clients' files that have expired, or whose record was never written."""
         if not self.is_ours():
             return
         files = FileStore(self.store.redis, self.pictures)
@@ -128,7 +128,7 @@ class Maintenance:
                     self.pictures.delete_file(tenant, file)
 
     def drop_old_batches(self, stale: float = STALE_SECONDS) -> None:
-        """Remove what was kept of batches whose time is over, or whose record was never written."""
+        """Remove the objects of batches that have expired, or whose record was never written."""
         if not self.is_ours():
             return
         batches, now = BatchStore(self.store.redis, self.pictures), self.pictures.now()
@@ -138,9 +138,9 @@ class Maintenance:
                     self.pictures.delete(key)
 
     def limit_age(self) -> None:
-        """A second wall, should nobody keep house: the bucket itself removes what no job can need any more.
+        """Ask the bucket to remove objects that no job can need any more, in case no keeper runs.
 
-        It is for the storage's owner to say no: that is logged, and tried again tomorrow.
+        The owner of the storage may refuse the rule. The refusal is logged, and the next day it is tried again.
         """
         days = math.ceil((LONGEST_DEADLINE + self.settings.retention_seconds) / DAY) + 1
         advice = f"let it expire what is older than {days} days below the prefix {self.settings.s3_folder!r}"
@@ -151,25 +151,25 @@ class Maintenance:
             log.warning("the bucket takes no lifecycle rule of ours (%s): %s yourself", error.__cause__, advice)
 
     def save(self) -> None:
-        """Export keys, tenants and webhooks when they have changed."""
+        """Back up keys, tenants and webhooks when they have changed."""
         if self._backup and self.is_ours():
             self._backup.save(self._instance or "")
 
     def sweep(self, *, stale: float = STALE_SECONDS, orphaned: float | None = None) -> int:
-        """Remove results of attempts that lost their job, and folders that no record stands for.
+        """Remove results of attempts that lost their job, and folders without a record.
 
-        Only those that are older than so many seconds: whoever writes them may be about to write the record. `orphaned`
-        is by default as long as jobs are kept. Returns how many objects and folders were removed.
+        Younger ones are left alone, because their record may be about to be written. `stale` and `orphaned` are ages in
+        seconds; by default a folder is kept as long as a job. Returns how many objects and folders were removed.
         """
         if not self.is_ours():
             return 0
         removed, now = 0, self.pictures.now()
         patience = self.settings.retention_seconds if orphaned is None else orphaned
         for folders in _batches(self.pictures.folders(), 200):
-            marks = self.store.statuses_and_fences([folder.job_id for folder in folders])
+            known_jobs = self.store.statuses_and_fences([folder.job_id for folder in folders])
             for folder in folders:
-                if folder.job_id in marks:
-                    removed += self._drop_stale(folder, *marks[folder.job_id], written_before=now - stale)
+                if folder.job_id in known_jobs:
+                    removed += self._drop_stale(folder, *known_jobs[folder.job_id], written_before=now - stale)
                 elif now - folder.newest >= patience and self.store.instance() == self._instance:
                     self.pictures.empty(folder.path)
                     removed += 1
@@ -178,7 +178,7 @@ class Maintenance:
         return removed
 
     def _drop_stale(self, folder: Folder, status: Status, fence: str, *, written_before: float) -> int:
-        """Results under any fence but the one that counts, which is none once the job ended without a result."""
+        """Remove results under any other fence than the job's own; all results if the job ended without one."""
         counts = "" if status.is_over and status is not Status.SUCCEEDED else f"{folder.path}/{fence}/"
         stale = [
             key
@@ -192,8 +192,8 @@ class Maintenance:
     def is_ours(self) -> bool:
         """Whether the bucket and this Redis belong together.
 
-        A Redis that has lost everything knows of no job, and would make an orphan of each, and an empty backup of the
-        keys: until `rebuild` has run, nothing is removed or saved.
+        A Redis that has lost its data knows no job: every folder would look orphaned, and the backup would be empty.
+        Therefore nothing is removed or saved until `rebuild` has run.
         """
         document = self.pictures.document(OWN_FOLDER, "instance.json")
         known = document["instance"] if document else None
@@ -201,7 +201,7 @@ class Maintenance:
         if known is None:
             self.pictures.put_document(OWN_FOLDER, "instance.json", {"instance": self._instance})
         elif known != self._instance:
-            log.error("The bucket knows another Redis: if this one has lost its data, run `python -m worker.rebuild`")
+            log.error("The bucket belongs to another Redis. If this one lost its data, run `python -m worker.rebuild`")
             return False
         return True
 

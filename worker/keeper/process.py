@@ -28,14 +28,14 @@ from worker.metrics import KeeperMetrics, registry_of, serve_metrics
 
 log = logging.getLogger("keeper")
 
-TICK_SECONDS = 1.0  #: seconds
-REPAIR_SECONDS = 600.0  #: seconds between two looks at every record
-RECOUNT_SECONDS = 60.0  #: seconds between two checks of the census
-MEMORY_ALARM = 0.7  #: of Redis' memory
+TICK_SECONDS = 1.0  #: between two rounds
+REPAIR_SECONDS = 600.0  #: between two repairs of the indexes from all records
+RECOUNT_SECONDS = 60.0  #: between two checks of the census
+MEMORY_ALARM = 0.7  #: share of Redis' memory above which the keeper warns
 
 
 class Keeper:
-    """Sees to it that every accepted job ends."""
+    """Makes sure that every accepted job ends."""
 
     def __init__(
         self, store: JobStore, wakeups: Wakeups, settings: Settings, metrics: KeeperMetrics | None = None
@@ -51,12 +51,12 @@ class Keeper:
         self._memory_is_short = False
 
     def tick(self) -> None:
-        """One round. What fails is left for the next one."""
+        """One round. A failed round is left to the next one."""
         now = time.monotonic()
         if now - self._last_tick > self.settings.lease_seconds / 2 + 2 * TICK_SECONDS:
-            # The keeper slept, or Redis did; then the workers could not renew either. They first get the chance.
+            # The keeper or Redis was stopped, so the workers could not renew either. They get one lease to do so.
             self._reclaims_from = now + self.settings.lease_seconds
-            log.info("a gap of %.0f s: leases count again in one lease", now - self._last_tick)
+            log.info("a gap of %.0f s: expired leases are taken back in one lease", now - self._last_tick)
         try:
             self._repair(now)
             self._recount(now)
@@ -67,34 +67,34 @@ class Keeper:
                     log.warning("job %s taken back: its worker stopped answering", job_id)
                     self.metrics.taken_back.inc()
         except Unavailable as error:
-            log.warning("no round: %s", error)
+            log.warning("round failed: %s", error)
             return
         self._last_tick = now
         self.wakeups.top_up()
 
     def _repair(self, now: float) -> None:
-        """At the start and now and then: what is in no index would never be looked at."""
+        """Repair the indexes at the start and at intervals: a job that no index names would never be found."""
         if now < self._repairs_from:
             return
-        if mended := self.store.repair_indexes(lease_seconds=self.settings.lease_seconds):
-            log.warning("%s jobs were in the wrong places", mended)
+        if repaired := self.store.repair_indexes(lease_seconds=self.settings.lease_seconds):
+            log.warning("%s jobs had wrong index entries", repaired)
         self._repairs_from = now + REPAIR_SECONDS
 
     def _watch_memory(self) -> None:
         used = self.store.memory_used()
         if (used >= MEMORY_ALARM) != self._memory_is_short:
             self._memory_is_short = not self._memory_is_short
-            log.warning("Redis uses %.0f %% of its memory; from 80 %% on no job is accepted", 100 * used)
+            log.warning("Redis uses %.0f %% of its memory; above 80 %% no job is accepted", 100 * used)
 
     def _recount(self, now: float) -> None:
-        """Only where versions that do not count have stood beside this one is there ever anything to put right."""
+        """Correct the census. It is wrong only after a version that does not count has run beside this one."""
         if now >= self._recounts_from:
             if self.store.recount():
-                log.info("the numbers of queued and running jobs were put right")
+                log.info("the census of queued and running jobs was wrong and has been corrected")
             self._recounts_from = now + RECOUNT_SECONDS
 
     def wait_for_young_redis(self) -> None:
-        """A Redis that has just come back held no renewals while it was away: its leases wait one lease."""
+        """Take back no lease of a Redis that has just started: the workers could not renew while it was down."""
         try:
             uptime = self.store.uptime_seconds()
         except Unavailable:
@@ -102,7 +102,7 @@ class Keeper:
         self._reclaims_from = time.monotonic() + max(0, self.settings.lease_seconds - uptime)
 
     def run(self) -> None:
-        """Tick until the process is ended."""
+        """Run rounds until the process ends."""
         self.wait_for_young_redis()
         while True:
             started = time.monotonic()
@@ -112,7 +112,7 @@ class Keeper:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # at once: nothing is half done that another keeper would not do again
+    os._exit(0)  # at once, because another keeper repeats whatever is half done
 
 
 def main() -> None:

@@ -30,24 +30,24 @@ from worker.metrics import KeeperMetrics
 
 log = logging.getLogger("webhooks")
 
-JITTER = 0.2  #: of every delay, up or down
-MAX_PAUSE = 86_400  #: seconds of a Retry-After that are honored, at most
+JITTER = 0.2  #: share of every delay by which it varies, up or down
+MAX_PAUSE = 86_400  #: longest Retry-After that is honored, in seconds
 LOGGED_BYTES = 200
-LEASE_MARGIN = 5.0  #: seconds of a lease beyond the time that an attempt may take
-TENANT_SHARE = 4  #: a tenant has at most this part of the senders of one keeper, over all keepers
+LEASE_MARGIN = 5.0  #: seconds by which a lease is longer than an attempt
+TENANT_SHARE = 4  #: one tenant has at most a quarter of one keeper's senders, over all keepers
 POLL_SECONDS = 1.0  #: seconds between two looks for due deliveries when no wake-up arrives
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an attempt came to."""
+    """The outcome of an attempt."""
 
     outcome: str
     pause_seconds: float = 0.0
 
 
 def verdict_of(answer: Answer | None) -> Verdict:
-    """2xx is a delivery, 410 the end of the endpoint, all else a failure; a throttling receiver names its pause."""
+    """2xx: delivered. 410: the endpoint is gone. Anything else: failed; a throttling receiver may name a pause."""
     if answer is None:
         return Verdict("failed")
     if 200 <= answer.status < 300:
@@ -60,7 +60,7 @@ def verdict_of(answer: Answer | None) -> Verdict:
 
 
 class WebhookSender:
-    """Takes what is due and sends it, so many at a time."""
+    """Sends due deliveries, a limited number at a time."""
 
     def __init__(
         self, outbox: Outbox, fetcher: Fetcher, settings: Settings, metrics: KeeperMetrics | None = None
@@ -77,7 +77,7 @@ class WebhookSender:
 
     @classmethod
     def start(cls, settings: Settings, metrics: KeeperMetrics) -> threading.Thread:
-        """Deliver in the background for as long as the process lives."""
+        """Start a thread that delivers for as long as the process lives."""
         store = JobStore.connect(settings.redis_url, timeout=5)
         sender = cls(Outbox(store), Fetcher(settings), settings, metrics)
         thread = threading.Thread(target=lambda: asyncio.run(sender.run()), daemon=True, name="webhooks")
@@ -85,7 +85,7 @@ class WebhookSender:
         return thread
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
+        """Deliver until the task is canceled."""
         listening = asyncio.create_task(self._listen())
         try:
             while True:
@@ -108,18 +108,18 @@ class WebhookSender:
                 if not due:
                     return
         except Unavailable as error:
-            log.warning("nothing taken: %s", error)
+            log.warning("no deliveries taken: %s", error)
         except Exception:
-            log.exception("nothing taken")
+            log.exception("no deliveries taken")
 
     def _on_done(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
         self._wake.set()
         if not attempt.cancelled() and (error := attempt.exception()):
-            log.error("a delivery broke; its lease runs out", exc_info=error)
+            log.error("a delivery failed unexpectedly; it is repeated when its lease runs out", exc_info=error)
 
     async def _listen(self) -> None:
-        """Look at once when a delivery is written."""
+        """Look for deliveries as soon as one is written."""
         while True:
             with suppress(RedisError, OSError):
                 url = self.settings.redis_url
@@ -134,7 +134,7 @@ class WebhookSender:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """One attempt, and the note of what came of it."""
+        """Make one attempt and record its outcome."""
         endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
         if endpoint is None:  # deleted a moment ago: the next dispatch drops the delivery
             return
@@ -203,7 +203,7 @@ class WebhookSender:
         log.info("delivery %s: attempt %s, %s, now %s", delivery.id, delivery.tries + 1, attempt.status, status)
 
     def _delay(self, delivery: Delivery) -> float | None:
-        """Seconds until the next attempt, or None if this was the last. Old progress is of use to nobody."""
+        """Seconds until the next attempt, or None if this was the last. Progress events are not repeated for long."""
         delays = self.settings.webhook_delays
         if delivery.type == Event.PROGRESS or delivery.tries >= len(delays):
             return None
