@@ -1,15 +1,15 @@
-"""How much of an edit a photo gets, and where; what a mask leaves out stays the photo's own, bit for bit."""
+"""Blends an edit into its photo by strength and mask. Outside of the mask the photo stays, bit for bit."""
 
 from PIL import Image, ImageChops, ImageFilter
 
-FEATHER = 0.01  # of the short side: how far inside a mask's border the edit becomes whole
+FEATHER = 0.01  # width of a mask's soft border, as a share of the short side
 
 
 def blend(photo: Image.Image, edit: Image.Image, strength: float = 1.0, mask: Image.Image | None = None) -> Image.Image:
-    """The edit laid over its photo, both in RGB; the photo is brought to the edit's size if it has another.
+    """Blend an edit over its photo, both RGB. A photo of another size is resized to the edit's.
 
-    `strength` 0 is the photo, 1 the edit. `mask` is gray, of any size: the edit shows where it is white, and where it
-    is black nothing changes at all; its border is softened on the white side only.
+    `strength` 0 is the photo, 1 the edit. `mask` is gray, of any size: the edit shows where it is white, and nothing
+    changes where it is black. The border is softened on the white side only.
     """
     if strength == 1 and mask is None:
         return edit
@@ -20,7 +20,7 @@ def blend(photo: Image.Image, edit: Image.Image, strength: float = 1.0, mask: Im
 
 
 def feathered(mask: Image.Image) -> Image.Image:
-    """The mask with soft borders that reach nowhere beyond it."""
+    """The mask with borders that are soft on the inside."""
     radius = max(1.0, FEATHER * min(mask.size))
     soft = mask.filter(ImageFilter.GaussianBlur(radius)).point(lambda level: max(0, 2 * level - 255))
     return ImageChops.darker(soft, mask)

@@ -1,4 +1,4 @@
-"""The public face: load a checkpoint once, then edit photos by instruction.
+"""The pipeline's interface: load a checkpoint once, then edit photos by instruction.
 
 pipe = Pipeline.load("checkpoints/micro")
 pipe.edit(Image.open("garden.jpg"), "make it look like winter", seed=7).save("winter.png")
@@ -32,13 +32,13 @@ from pipeline.previews import PreviewMap, color_fields
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
-MAX_ROWS = 3  # of an edit's pass through the UNet
-PROBE_SIDE = 32  # of the latents that threads are compared with
+MAX_ROWS = 3  # rows of one edit in a pass through the UNet
+PROBE_SIDE = 32  # side of the latents on which numbers of threads are compared
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an edit has come: `step` of `steps` are finished."""
+    """The progress of an edit: `step` of `steps` are finished."""
 
     step: int
     steps: int
@@ -47,11 +47,11 @@ class Progress:
     _noisy: Tensor = field(repr=False, compare=False)
 
     def preview(self) -> Image.Image:
-        """The edited picture as predicted at this step, small: one pixel for each latent pixel. Made when asked for."""
+        """The picture as predicted at this step, small: one pixel per latent pixel. It is made when called."""
         return self._small(self._predicted)
 
     def noisy(self) -> Image.Image:
-        """The latents as they are at this step, noise and all, in the same way."""
+        """The noisy latents at this step, as a picture of the same size."""
         return self._small(self._noisy)
 
 
@@ -61,7 +61,7 @@ OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One checkpoint as one of the catalogue's models. Threads may edit on it at the same time."""
+    """A model of the catalogue on a checkpoint. Threads may edit with it at the same time."""
 
     model: str
     checkpoint: Checkpoint = field(repr=False)
@@ -95,7 +95,7 @@ class Pipeline:
         return cls(model, loaded, previews, editing_model)
 
     def with_model(self, model: str) -> "Pipeline":
-        """Another model on the same checkpoint; they share their weights."""
+        """Another model on the same checkpoint, with the same weights."""
         _check_model(model)
         return Pipeline(model, self.checkpoint, self.previews, _editing_model(self.checkpoint, model))
 
@@ -194,7 +194,7 @@ class Pipeline:
         report: OnPrediction,
         notes: Notes,
     ) -> Image.Image:
-        """The edit as the engine sees it: begin, steps, finish; what a narrow dtype spoils once more in fp32."""
+        """Begin, steps and finish on the engine. If a narrow dtype overflows, the edit is repeated in fp32."""
         edit = self._denoise(editing_model, ticket.step, ticket, picture, params, report)
         try:
             finished = ticket.run(partial(editing_model.finish, edit))
@@ -221,7 +221,7 @@ class Pipeline:
         params: dict[str, Any],
         report: OnPrediction,
     ) -> Denoising:
-        """With networks other than those whose steps edits share."""
+        """Denoise with networks of this edit's own, so that no step is shared."""
 
         def step(edit: Denoising) -> None:
             ticket.remaining = edit.steps - edit.step
@@ -252,7 +252,7 @@ class Pipeline:
         report: OnPrediction,
         notes: Notes,
     ) -> Image.Image:
-        """The library's loop, a call at a time."""
+        """Run the library's loop, with one engine call per network call."""
 
         def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
             ticket.remaining = params["steps"] - step
@@ -308,7 +308,7 @@ def _check_model(model: str) -> None:
 
 
 def _editing_model(checkpoint: Checkpoint, model: str) -> EditingModel | None:
-    """What a model needs beside the library's own pipeline, which is loaded here if the model is that."""
+    """A model on our networks. None: the library's own pipeline runs the model; it is loaded here."""
     if MODELS[model].made_of.is_library:
         _ = checkpoint.library
         return None
@@ -316,7 +316,7 @@ def _editing_model(checkpoint: Checkpoint, model: str) -> EditingModel | None:
 
 
 def _encoder(checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
-    """Pictures to scaled latents, to fit previews with."""
+    """A function from pictures to scaled latents, for fitting the preview map."""
     vae = checkpoint.vae
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""What PyTorch's errors say of the device: they have several classes, or are plain RuntimeErrors with words in them."""
+"""Recognizes device faults in PyTorch's errors, which have several classes or only a text that tells."""
 
 import gc
 
@@ -11,7 +11,7 @@ DEVICE_LOST = ("CUDA error", "CUDNN_STATUS_", "cuDNN error", "CUBLAS_STATUS_", "
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """The fault that an error tells of, if it does; a new exception, so that it keeps no frame and no tensor alive."""
+    """The fault behind an error, or None. It is a new exception, so that it keeps no frame and no tensor alive."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory(str(error))
     if not isinstance(error, RuntimeError):
@@ -25,7 +25,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
 
 def free_memory() -> None:
-    """Give back what nobody uses; to be called outside `except`, for the traceback holds the tensors of what failed."""
+    """Free unused memory. Call it outside `except`, because the traceback holds the tensors of the failed call."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

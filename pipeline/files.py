@@ -14,7 +14,7 @@ CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642
 
 
 class Files(Protocol):
-    """What a checkpoint is read from. Parts are named as diffusers' folders are: `unet`, `vae`, `scheduler`, ..."""
+    """The source of a checkpoint. Parts have the names of diffusers' folders: `unet`, `vae`, `scheduler`, ..."""
 
     path: Path
 
@@ -26,7 +26,7 @@ class Files(Protocol):
         """The folder of the tokenizer's files."""
 
     def settings(self, part: str) -> dict[str, Any]:
-        """A part's configuration, in diffusers' words."""
+        """A part's configuration, in diffusers' terms."""
 
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:
         """A network with its weights."""
@@ -37,7 +37,7 @@ class DiffusersFolder:
     """A folder with model_index.json and a folder for each part."""
 
     path: Path
-    name: str | None = None  # instead of the folder's own, where it has no card: a hub id
+    name: str | None = None  # the name of a folder without a card, in place of the folder's own: a hub id
 
     def __post_init__(self) -> None:
         if not (self.path / "model_index.json").is_file():

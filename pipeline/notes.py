@@ -1,4 +1,4 @@
-"""What an edit says of itself beside its picture. Plain Python: workers that load no torch use it, too."""
+"""What an edit reports besides its picture. Plain Python, because workers without torch use it too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,5 +24,5 @@ class Notes:
         return cls(each, several[0].receipt)
 
     def warn(self, code: str, detail: str, **more: Any) -> None:
-        """Say that the picture is not quite what was asked for, or may not be."""
+        """Warn that the picture may differ from what was asked for."""
         self.warnings.append({"code": code, "detail": detail, **more})

@@ -10,14 +10,14 @@ from torch import Tensor
 from pipeline.catalogue import SQUARES
 
 PAPER = (255, 255, 255)
-AREA = 512 * 512  # pixels of a picture in the size `auto`
-UNIT = 8  # pixels: the sides of what the networks take are multiples of it
-LONGEST_SHAPE = 8  # the long side of what they take is at most so many times the short one
+AREA = 512 * 512  # pixels of a picture of size `auto`
+UNIT = 8  # the networks take pictures whose sides are multiples of this
+LONGEST_SHAPE = 8  # the networks take pictures whose long side is at most this many times the short one
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
 def as_rgb(photo: Image.Image) -> Image.Image:
-    """The photo upright in plain RGB: EXIF orientation applied, transparency laid on white, 16 bits brought to 8."""
+    """Convert a photo to upright 8-bit RGB: EXIF orientation is applied, and transparency becomes white."""
     photo = ImageOps.exif_transpose(photo)
     if photo.mode in DEEP_MODES:
         return _eight_bits(photo).convert("RGB")
@@ -29,7 +29,7 @@ def as_rgb(photo: Image.Image) -> Image.Image:
 
 
 def _eight_bits(photo: Image.Image) -> Image.Image:
-    """A gray picture of 16 or 32 bits a pixel, as eight; values up to 255 are taken to be eight bits already."""
+    """Convert a gray picture of 16 or 32 bits to 8 bits. If no value exceeds 255, the values stay as they are."""
     values = np.asarray(photo, dtype=np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=65535.0, neginf=0.0)
     if values.size and values.max() > 255:
@@ -54,9 +54,9 @@ def working_size(width: int, height: int) -> tuple[int, int]:
 
 
 def padded(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """A picture that the networks can take, and where the given one is in it: (left, upper, right, lower).
+    """Returns a picture that the networks can take, and the box of the given one in it: (left, upper, right, lower).
 
-    One longer than `LONGEST_SHAPE` lies in the middle of a wider one, between repetitions of its borders.
+    A picture that is too long is centered in a wider one, between repetitions of its borders.
     """
     width, height = picture.size
     wide, high = (max(side, -(-other // LONGEST_SHAPE)) for side, other in ((width, height), (height, width)))
@@ -73,7 +73,7 @@ def to_tensor(picture: Image.Image) -> Tensor:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether there is neither NaN nor infinity in it; waits for the device, so it is for the end of an edit."""
+    """Whether a tensor has neither NaN nor infinity. Waits for the device, so call it at the end of an edit only."""
     return bool(tensor.isfinite().all())
 
 
