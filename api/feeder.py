@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -69,10 +70,13 @@ class Feeder:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stir.wait(), ROUND if self._held else LOOK)
         finally:
-            self._left = True
             for batch_id in [*self._held]:
                 with suppress(Exception):
                     self.services.batches.release(batch_id, self._name)
+
+    def leave(self) -> None:
+        """Begin nothing more, because this process is to end."""
+        self._left = True
 
     def stir(self) -> None:
         """Look now: there is something new. From the event loop."""
@@ -103,10 +107,8 @@ class Feeder:
         if batch_id not in self._held:
             self._held[batch_id] = Feeding.of(batch, self.services, loop)
         with logs.about(tenant=batch.tenant):
-            self._held[batch_id].round(batch, lambda: self._left or not self._keeps(batch_id))
-
-    def _keeps(self, batch_id: str) -> bool:
-        return self.services.batches.lease(batch_id, self._name)
+            keeps = partial(self.services.batches.lease, batch_id, self._name)
+            self._held[batch_id].round(batch, keeps, lambda: self._left)
 
 
 @dataclass
@@ -129,14 +131,14 @@ class Feeding:
         running = {number: line.job for number, line in lines.items() if line.status == "running" and line.job}
         return cls(services, loop, services.batches.requests(batch), lines, waiting, running)
 
-    def round(self, batch: Batch, is_lost: Callable[[], bool]) -> None:
+    def round(self, batch: Batch, keeps: Callable[[], bool], left: Callable[[], bool]) -> None:
         """See what has ended, submit what there is room for, end what is over."""
         over = batch.status is BatchStatus.CANCELING or time.time() * 1000 >= batch.expires_ms
         if over:
             self._stop(batch)
         self._harvest(batch)
         if not over:
-            self._submit(batch, is_lost)
+            self._submit(batch, keeps, left)
         if not self.waiting and not self.running:
             self._end(batch, over)
 
@@ -161,11 +163,12 @@ class Feeding:
             del self.running[number]
         self._note(batch, ended)
 
-    def _submit(self, batch: Batch, is_lost: Callable[[], bool]) -> None:
-        room = min(IN_QUEUE, max(1, self.services.settings.max_queued_jobs // 2))
+    def _submit(self, batch: Batch, keeps: Callable[[], bool], left: Callable[[], bool]) -> None:
+        most = self.services.batches.room(batch.tenant, self.services.settings.max_queued_jobs)
+        room = min(IN_QUEUE, max(1, most // 2))
         done: dict[int, Line] = {}
         try:
-            while self.waiting and len(self.running) < room and time.monotonic() >= self.rests_until:
+            while self.waiting and len(self.running) < room and not left() and time.monotonic() >= self.rests_until:
                 number = self.waiting[-1]
                 done[number] = self._accepted(batch, number)
                 self.waiting.pop()
@@ -174,7 +177,7 @@ class Feeding:
                 if len(done) >= NOTED:
                     self._note(batch, done)
                     done = {}
-                    if is_lost():
+                    if not keeps():
                         return
         except (TooManyJobs, Unavailable) as error:
             log.info("batch %s waits for room: %s", batch.id, error)

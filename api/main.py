@@ -63,6 +63,8 @@ CORS: dict[str, Any] = {  # without credentials: another site's page sends a key
         "RateLimit",
         "RateLimit-Policy",
         "Retry-After",
+        "X-Ignored-Fields",
+        "X-Job-Id",
         HEADER,
     ],
 }
@@ -123,6 +125,7 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
         while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
+        app.state.feeder.leave()
         feeding.cancel()
         await asyncio.wait([feeding], timeout=5)
         await subscriptions.close()

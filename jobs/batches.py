@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 from jobs import redis_keys
+from jobs.errors import TooManyBatches
 from jobs.job import born_ms, is_id
 from jobs.pages import page_of
 from jobs.pictures import PictureStore
 from jobs.scripts import reaching_redis
 
 MOST_LINES = 50_000
+MOST_OPEN = 100  #: batches of one tenant that are not over
 LEASE_MS = 10_000  #: for which one process feeds a batch, unless it says that it goes on
 PORTION = 1000  #: lines that are written or read at a time
 LONGEST_SECONDS = 7 * 86_400  #: of a batch's time
@@ -92,7 +94,10 @@ class Batch:
     def from_record(cls, record: Mapping[str, str]) -> Self:
         kinds = {one.name: one.type for one in fields(cls)}
         given = {name: int(text) if kinds[name] is int else text for name, text in record.items() if name in kinds}
-        return cls(**{**given, "status": BatchStatus(record["status"])})  # type: ignore[arg-type]
+        status = BatchStatus(record["status"])
+        if status is BatchStatus.IN_PROGRESS and "cancel_asked" in record:
+            status = BatchStatus.CANCELING
+        return cls(**{**given, "status": status})  # type: ignore[arg-type]
 
 
 class BatchStore:
@@ -181,9 +186,8 @@ class BatchStore:
 
     def cancel(self, batch: Batch) -> None:
         """Ask for its end. What is done stays done."""
-        with reaching_redis():
-            if self.redis.sismember(redis_keys.OPEN_BATCHES, batch.id):
-                self.redis.hset(redis_keys.BATCH + batch.id, "status", BatchStatus.CANCELING)
+        with reaching_redis():  # beside its status: the end, which may come just now, is not to be undone
+            self.redis.hset(redis_keys.BATCH + batch.id, "cancel_asked", 1)
 
     def sheet(self, batch: Batch) -> bytes:
         """Its contact sheet, JPEG.
@@ -194,6 +198,24 @@ class BatchStore:
         return self.pictures.read(f"{batch.folder}/sheet.jpg")
 
     # ---- for whoever feeds
+
+    def refuse_more_than(self, most: int, tenant: str) -> None:
+        """
+        Raises:
+            TooManyBatches: the tenant has so many that are not over.
+        """
+        with reaching_redis(), self.redis.pipeline(transaction=False) as pipe:
+            for batch_id in self.redis.smembers(redis_keys.OPEN_BATCHES):
+                pipe.hget(redis_keys.BATCH + batch_id, "tenant")
+            own = pipe.execute().count(tenant)
+        if own >= most:
+            detail = f"At most {most} batches of yours may be open at a time; wait for one of them, or cancel it."
+            raise TooManyBatches(detail, retry_after=60)
+
+    def room(self, tenant: str, most: int) -> int:
+        """How many jobs of the tenant's may wait at a time: `most`, unless an operator gave it a limit of its own."""
+        with reaching_redis():
+            return int(self.redis.hget(redis_keys.LIMITS + tenant, "queued") or most)
 
     def open(self) -> list[str]:
         """The ids of the batches that are not over."""

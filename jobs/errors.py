@@ -16,6 +16,7 @@
     │   ├── TooManyRequests
     │   ├── TooManyUploads
     │   ├── TooManyFiles
+    │   ├── TooManyBatches
     │   └── TooManyJobs
     └── Unavailable               the service's fault; asking again helps
         ├── RecordsUnavailable    Redis
@@ -157,6 +158,13 @@ class TooManyFiles(TooMany):
 
     slug = "too-many-files"
     title = "Too many of your files are kept"
+
+
+class TooManyBatches(TooMany):
+    """The tenant has as many batches that are not over as it may have."""
+
+    slug = "too-many-batches"
+    title = "Too many of your batches are not over"
 
 
 class TooManyUploads(TooMany):

@@ -21,8 +21,8 @@ from api.routes.jobs import checked_parameters
 from api.routes.webhooks import check_webhook
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Metadata, Submission, invalid
-from jobs.batches import LONGEST_SECONDS, MOST_LINES, Batch, BatchStatus, LineStatus
-from jobs.errors import Conflict, InvalidRequest, MalformedBody, NotFound, StorageUnavailable
+from jobs.batches import LONGEST_SECONDS, MOST_LINES, MOST_OPEN, Batch, BatchStatus, LineStatus
+from jobs.errors import Conflict, InvalidRequest, MalformedBody, NotFound, StorageUnavailable, TooManyBatches
 from jobs.job import Priority, new_id
 from jobs.pictures import NoSuchPicture
 
@@ -162,7 +162,7 @@ def no_batch() -> NotFound:
     summary="Ask for many edits",
     status_code=202,
     openapi_extra=NEW_BATCH.openapi,
-    responses=answers(examples.BATCH, 202) | raises(NotFound, Conflict, StorageUnavailable),
+    responses=answers(examples.BATCH, 202) | raises(NotFound, Conflict, TooManyBatches, StorageUnavailable),
 )
 async def create_batch(
     caller: Submitter,
@@ -180,6 +180,7 @@ async def create_batch(
 
 
 def _create(asked: NewBatch, caller: Caller, service: Services, key: str | None) -> Batch:
+    service.batches.refuse_more_than(MOST_OPEN, caller.tenant)
     if asked.webhook:
         check_webhook("webhook", asked.webhook, service)
     requests = _lines(asked, caller, service) if asked.lines else _grid(asked, service)

@@ -2,17 +2,18 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from api import feeder
+from api.routes import batches
 from jobs.batches import BatchStore
 from jobs.job import new_id
 from jobs.store import JobStore
-from tests.integration.conftest import calling
+from tests.integration.conftest import Apps, calling
 from tests.integration.test_files import keep
 from tests.integration.test_tenants import locked, other, owner, tenant  # noqa: F401
 from tests.integration.test_webhooks import keeper
@@ -30,16 +31,24 @@ def hasty(monkeypatch) -> None:
 
 
 @pytest.fixture
-def alone(monkeypatch) -> Callable[[TestClient], TestClient]:
-    """Lets one app of those that run feed batches, and the others not."""
-    look = BatchStore.open
+def alone(monkeypatch, store) -> Iterator[Callable[[TestClient], TestClient]]:
+    """Lets one app of those that run feed batches, and the others not; at the end nothing is fed any longer."""
+    look, fed = BatchStore.open, []
 
     def only(client: TestClient) -> TestClient:
         own = client.app.state.services.batches
         monkeypatch.setattr(BatchStore, "open", lambda store: look(store) if store is own else [])
+        fed.append(client.app.state.feeder)
         return client
 
-    return only
+    yield only
+    store.redis.delete("dk:open-batches")
+    until(lambda: not any(one._held for one in fed))
+
+
+@pytest.fixture
+def client(settings, apps: Apps, alone) -> TestClient:
+    return alone(apps(settings))
 
 
 def ask(client, **fields) -> dict:
@@ -136,6 +145,24 @@ def test_the_queue_is_never_filled_and_its_fullness_is_waited_out(settings, apps
     assert batch_now(client, batch)["counts"]["completed"] == 12
 
 
+def test_a_limit_of_the_tenants_own_counts(client, store, pictures, jpeg, finish):
+    store.redis.hset("dk:limits:default", "queued", 3)
+    batch = grid(client, jpeg)
+    until(lambda: store.count_by_status("default")["queued"] == 1, what="half of what may wait")
+    assert finish(batch)["counts"]["completed"] == 8
+
+
+def test_so_many_batches_may_be_open(client, jpeg, monkeypatch, finish):
+    monkeypatch.setattr(batches, "MOST_OPEN", 2)
+    first, _ = grid(client, jpeg, photos=1), grid(client, jpeg, photos=1)
+    asked = {"images": [keep(client, jpeg)["image"]], "prompts": ["make it sepia"]}
+    refused = client.post("/v1/batches", json=asked)
+    assert refused.status_code == 429
+    assert refused.json()["type"] == "urn:darkroom:problem:too-many-batches"
+    finish(first)
+    until(lambda: client.post("/v1/batches", json=asked).status_code == 202)
+
+
 def test_a_canceled_batch_keeps_what_is_done(client, store, pictures, jpeg):
     batch = grid(client, jpeg, contact_sheet=False)
     until(lambda: store.count_by_status("default")["queued"] == 8)
@@ -175,10 +202,10 @@ def test_a_line_is_one_job_though_it_was_submitted_and_not_written_down(client, 
     assert sum(store.count_by_status("default").values()) == 8
 
 
-def test_one_webhook_at_the_end(hooks, apps, jpeg, store, pictures):
+def test_one_webhook_at_the_end(hooks, apps, alone, jpeg, store, pictures):
     with receiving() as receiver:
         settings = hooks(receiver)
-        client = apps(settings)
+        client = alone(apps(settings))
         batch = grid(client, jpeg, photos=1, webhook=receiver.url)
         until(lambda: work(store, pictures, jpeg) == 0 and batch_now(client, batch)["ended_at"])
         with keeper(settings):
