@@ -68,6 +68,8 @@ test("another tenant's edits are nowhere to be seen, and the pages that explain 
   await expect(page.getByRole("heading", { level: 1 })).not.toHaveText("Come in");
 });
 
+test.describe.configure({ timeout: 120_000 });
+
 test("a session that ends in mid-work asks for a key over the page, and all of it goes on", async ({ page, request, context }) => {
   const key = await keyOf("studio", request);
   await page.goto("/");
@@ -85,8 +87,7 @@ test("a session that ends in mid-work asks for a key over the page, and all of i
   await expect(row(page, page.url().split("/").pop() as string)).toBeVisible();
 
   await context.clearCookies();
-  await page.getByRole("button", { name: "Cancel", exact: true }).click();
-  await expect(again).toBeVisible();
+  await expect(again).toBeVisible(); // the page asks by itself how the edit is doing
   await signIn(page, await keyOf("press", request)); // somebody else: nothing of the first is left
   await expect(page.getByLabel("What should change?")).toHaveValue("");
   await expect(page.locator("[data-job]")).toHaveCount(0);
