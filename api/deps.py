@@ -102,7 +102,7 @@ class Services:
         """The card of the checkpoint that the workers serve; before the first worker, of the configured folder."""
         said = self.store.checkpoint()
         if said:
-            return Card.told(said)
+            return Card.from_record(said)
         return Card.read(Path(self.settings.checkpoint))
 
     @property

@@ -20,7 +20,7 @@ import c2pa
 from PIL import Image
 
 from api.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
-from jobs.provenance import AI_SOURCES, CONTEXT, OURS, InputCredentials, pixels_sha256
+from jobs.provenance import AI_SOURCES, CONTEXT, PARAMETER_PREFIX, InputCredentials, pixels_sha256
 
 MOST_BYTES = 2**20  #: of credentials that are kept of an input
 MOST_REDACTIONS = 100
@@ -113,7 +113,11 @@ def _manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     ours: dict[str, str] = {}
     for action in actions:
         given = action.get("parameters") or {}
-        ours |= {name.removeprefix(OURS): _short(given[name]) for name in given if name.startswith(OURS)}
+        ours |= {
+            name.removeprefix(PARAMETER_PREFIX): _short(given[name])
+            for name in given
+            if name.startswith(PARAMETER_PREFIX)
+        }
     return {
         "issuer": _short(signature.get("issuer")),
         "common_name": _short(signature.get("common_name")),

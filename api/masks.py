@@ -38,7 +38,7 @@ class Shape(BaseModel):
         return ((left, top), (left + width, top), (left + width, top + height), (left, top + height))
 
 
-def drawn(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
+def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
     """The shapes as a gray PNG, white inside, in the proportions of a picture of this width and height."""
     scale = min(1.0, LONGEST_SIDE / max(size))
     width, height = (max(1, round(side * scale)) for side in size)

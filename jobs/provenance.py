@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-OURS = "org.darkroom."  #: what the names of our own parameters of an action begin with
+PARAMETER_PREFIX = "org.darkroom."  #: what the names of our own parameters of an action begin with
 #: Of the names that IPTC has for where a picture comes from, those in which a trained model had a hand.
 AI_SOURCES = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 AI_EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"

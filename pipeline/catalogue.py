@@ -232,8 +232,8 @@ class Card:
     instructions: Sequence[str] = ()  #: examples of what it follows well
 
     @classmethod
-    def told(cls, card: Mapping[str, Any]) -> "Card":
-        """The card that a worker of any version tells of: what it lacks is as usual, what is new is left out."""
+    def from_record(cls, card: Mapping[str, Any]) -> "Card":
+        """The card as any version of a worker reports it: absent fields get defaults, unknown ones are ignored."""
         kinds: dict[str, type | tuple[type, ...]] = {"name": str, "revision": str, "defaults": dict}
         kinds |= {"text_scale": (int, float), "instructions": (list, tuple)}
         return cls(**{name: card[name] for name, kind in kinds.items() if isinstance(card.get(name), kind)})

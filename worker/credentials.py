@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from jobs.provenance import AI_EDITED, CONTEXT, OURS, InputCredentials
+from jobs.provenance import AI_EDITED, CONTEXT, PARAMETER_PREFIX, InputCredentials
 from jobs.settings import Settings
 from jobs.version import version
 from worker.certificates import Certificate, CredentialsError
@@ -56,7 +56,7 @@ class Edit:
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "softwareAgent": {"name": "Darkroom", "version": version()},
             "digitalSourceType": AI_EDITED,
-            "parameters": {OURS + name: value for name, value in said.items()},
+            "parameters": {PARAMETER_PREFIX + name: value for name, value in said.items()},
         }
         removed = [
             {"action": "c2pa.redacted", "parameters": {"redacted": address}, "reason": PRIVATE}

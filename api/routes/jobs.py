@@ -16,7 +16,7 @@ from api import examples
 from api.conditions import is_known
 from api.decoder import Photo
 from api.deps import Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
-from api.masks import drawn, fits, inverted
+from api.masks import draw_shapes, fits, inverted
 from api.openapi import SUBMIT_BODY, answers, raises
 from api.routes.webhooks import check_webhook
 from api.submission import Elsewhere, Submission, Submitted, invalid
@@ -218,7 +218,7 @@ def _mask(submission: Submission, photo: Photo, caller: Caller, service: Service
     if asked is None:
         return None
     if isinstance(asked, tuple):
-        shapes = drawn(asked, photo.size)
+        shapes = draw_shapes(asked, photo.size)
         return inverted(shapes) if submission.mask_invert else shapes
     data = asked if isinstance(asked, bytes) else _sent_before(asked, caller, service, "mask")
     mask = service.photos.read(data, "mask")
