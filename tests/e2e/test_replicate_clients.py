@@ -181,6 +181,10 @@ def test_second_predictions_end_as_they_should(second):
     assert second["listed"] is True
 
 
+def test_second_the_clients_own_retries_make_one_prediction(second):
+    assert second["a call that timed out and was repeated"] is True
+
+
 def test_second_models_are_listed_and_found(second):
     assert "pix2pix-full" in second["models"]
     assert second["found"] == ["pix2pix-base"]

@@ -158,11 +158,11 @@ def form_body(draw: st.DrawFn) -> tuple[str, bytes]:
 NAMES = st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=300)
 
 
-def tried(test, config: pytest.Config, **given: st.SearchStrategy) -> None:
+def tried(test, config: pytest.Config, examples: int = 50, **given: st.SearchStrategy) -> None:
     """Run a function with the same few examples each time; with --slow, with many others."""
     slow = config.getoption("--slow")
     options = hypothesis.settings(
-        max_examples=1000 if slow else 50,
+        max_examples=1000 if slow else examples,
         derandomize=not slow,
         deadline=None,
         database=None,

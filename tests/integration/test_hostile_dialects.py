@@ -14,6 +14,7 @@ from jobs.settings import Settings
 from tests.integration.conftest import Apps
 from tests.integration.test_fuzz import NAMES, TEXTS, VALUES, json_body, tried
 
+FEW = 15  #: examples; with --slow, 1000
 PREDICT = "/replicate/v1/predictions"
 EDIT = "/openai/v1/images/edits"
 OF_PREDICTIONS = "version input webhook webhook_completed webhook_events_filter stream".split()
@@ -69,7 +70,7 @@ def test_whatever_json_a_prediction_is_asked_for_with_it_is_answered(client, pyt
         headers = {"Idempotency-Key": key.encode("latin-1")} if key is not None else {}
         accepted.append(answered(client, PREDICT, body, headers))
 
-    tried(sent, pytestconfig, body=json_body(PREDICTIONS), key=NAMES)
+    tried(sent, pytestconfig, FEW, body=json_body(PREDICTIONS), key=NAMES)
     assert any(accepted)
     assert client.get(PREDICT).status_code == 200
 
@@ -82,7 +83,7 @@ def test_whatever_an_edit_is_asked_for_with_it_is_answered(client, pytestconfig)
         accepted.append(answered(client, EDIT, body, {"Prefer": prefer, **headers}))
 
     bodies = json_body(EDITS) | form(OF_EDITS, {"image": "x", "prompt": "y"})
-    tried(sent, pytestconfig, body=bodies, key=NAMES, prefer=PREFERENCES)
+    tried(sent, pytestconfig, FEW, body=bodies, key=NAMES, prefer=PREFERENCES)
     assert any(accepted)
 
 
@@ -96,7 +97,7 @@ def test_whatever_form_a_file_comes_in_it_is_answered(client, pytestconfig, path
     def sent(body: tuple[str, bytes]) -> None:
         accepted.append(answered(client, path, body, {}))
 
-    tried(sent, pytestconfig, body=form(OF_FORMS, usual))
+    tried(sent, pytestconfig, FEW, body=form(OF_FORMS, usual))
     assert any(accepted)
     assert strict_json.loads(client.get(path).content)
 
@@ -131,7 +132,7 @@ def test_whatever_lines_a_batch_has_each_is_answered(client, pytestconfig):
                 strict_json.loads(line)
 
     fields = st.dictionaries(st.sampled_from(OF_BATCHES) | TEXTS, VALUES, max_size=1) | st.just({})
-    tried(sent, pytestconfig, lines=LINES, fields=fields, key=NAMES)
+    tried(sent, pytestconfig, FEW, lines=LINES, fields=fields, key=NAMES)
     assert any(accepted)
 
 

@@ -57,6 +57,11 @@ said["listed"] = [one.id for one in listed][:3] == [overdue.id, slow.id, by_depl
 said["models"] = [model.name for model in client.models.list()]
 said["found"] = [model.name for model in client.search(query="reference").models]
 
+before = client.predictions.list().results[0].id
+impatient = Replicate(timeout=0.7, max_retries=9)
+once = impatient.predictions.create(version=version, input=asked(70, image=address), prefer="wait")
+said["a call that timed out and was repeated"] = [one.id for one in client.predictions.list()][:2] == [once.id, before]
+
 kept = client.files.create(content=PHOTO.read_bytes(), filename="a.jpg", type="image/jpeg", metadata={"order": 7})
 said["file"] = [
     kept.content_type,
