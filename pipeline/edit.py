@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any, Literal
 
 import torch
@@ -32,6 +33,7 @@ from pipeline.previews import PreviewMap, color_fields
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
+FULL_SIZE = BoundedSemaphore(2)  # edits at a time that are carried to the photo's size, which takes some of its copies
 MAX_ROWS = 3  # rows of one edit in a pass through the UNet
 PROBE_SIDE = 32  # side of the latents on which numbers of threads are compared
 
@@ -154,9 +156,7 @@ class Pipeline:
             strength=strength,
             sampler=sampler,
         )
-        upright = as_rgb(photo)
-        whole, inside = padded(upright)
-        picture = fit(whole, params["size"])
+        picture = fit(padded(as_rgb(photo))[0], params["size"])  # nothing of the photo's own size is kept meanwhile
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
             self._warn_of_truncation(name, params[name], notes)
@@ -171,13 +171,18 @@ class Pipeline:
                 edited = self._edit_with_library(ticket, picture, params, report, notes)
             else:
                 edited = self._edit(self.editing_model, ticket, picture, params, report, notes)
-        if params["resolution"] == "own":
-            edited = carry(whole, picture, edited).crop(inside)
-        else:
-            across, down = edited.width / whole.width, edited.height / whole.height
-            left, top, right, bottom = inside
-            edited = edited.crop((round(left * across), round(top * down), round(right * across), round(bottom * down)))
-        return blend(upright, edited, params["strength"], mask)
+        with FULL_SIZE:
+            upright = as_rgb(photo)
+            whole, inside = padded(upright)
+            if params["resolution"] == "own":
+                edited = carry(whole, picture, edited).crop(inside)
+            else:
+                across, down = edited.width / whole.width, edited.height / whole.height
+                left, top, right, bottom = inside
+                edited = edited.crop(
+                    (round(left * across), round(top * down), round(right * across), round(bottom * down))
+                )
+            return blend(upright, edited, params["strength"], mask)
 
     def _warn_of_truncation(self, name: str, text: str | None, notes: Notes) -> None:
         tokenizer = self.checkpoint.tokenizer

@@ -106,6 +106,11 @@ class Lease:
         except Exception:  # a missing preview must not fail the job
             log.exception("job %s: no preview of step %s", self.job.id, self.step)
 
+    def wait_for_others(self) -> None:
+        """The job cannot begin before others have ended, whose own progress is watched. Raises as `check` does."""
+        self.note_progress()
+        self.check()
+
     def note_progress(self) -> None:
         """Some work on the job is done."""
         self._progressed = time.monotonic()

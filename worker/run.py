@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -27,6 +27,7 @@ from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editors.editor import Editor
 from worker.encoding import encode, pixels_in
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
+from worker.room import Room
 from worker.variations import OnStep, edit_all
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class WorkerContext:
     max_running: int = 1000
     signer: OutputSigner | None = None  #: signs outputs; None: outputs are not signed
     must_sign: bool = False  #: a job fails if its output cannot be signed
+    room: Room = field(default_factory=Room)  #: for the photos of the jobs in hand, which are decoded meanwhile
 
     def claim(self, token: str) -> Job | None:
         """Claim the next job for this worker. The same token gets the same job again."""
@@ -86,7 +88,8 @@ def run_next(context: WorkerContext, on_claim: Callable[[], object] = lambda: No
         on_claim()
         log.info("job %s claimed (attempt %s)", job.id, len(job.attempts))
         try:
-            result = edit_job(context, lease)
+            with context.room.taken(job.input.width * job.input.height, lease.wait_for_others):
+                result = edit_job(context, lease)
         except Canceled:
             retry_until_answered(lambda: context.store.canceled(job, lease.step), seconds=context.lease_seconds)
         except Lost:

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from worker.keeper.maintenance import Maintenance
 from worker.keeper.process import Keeper
 from worker.leases import Drained, Leases
 from worker.metrics import KeeperMetrics
+from worker.room import Room
 from worker.run import run_next
 
 PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
@@ -361,3 +363,24 @@ def test_a_worker_tells_how_it_is(store):
     assert value("darkroom_engine_busy_seconds_total", {"work": "call"}) == 1.5
     assert value("darkroom_worker_jobs") == 3
     assert value("darkroom_device_memory_bytes", {"device": "cpu", "kind": "free"}) == 2**30
+
+
+def test_a_worker_holds_no_more_photos_than_it_has_room_for(client, context, store):
+    """Those that wait keep their leases, and are still canceled at once."""
+    jobs = [submit(client, PHOTO, steps=2) for _ in range(3)]
+    held, most = [], []
+
+    def count(step: int) -> None:
+        held.append(step) if step == 1 else held.pop()
+        most.append(len(held))
+        time.sleep(0.05)
+
+    size = read(store, jobs[0]).input
+    working = replace(context(Step(count)), room=Room(size.width * size.height), slots=3)
+    threads = [threading.Thread(target=run_next, args=(working,)) for _ in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert {read(store, job).status for job in jobs} == {Status.SUCCEEDED}
+    assert max(most) == 1
