@@ -154,9 +154,6 @@ class BatchStore:
     def _once(self, tenant: str, key: str) -> str:
         return f"{redis_keys.ONCE}{tenant}:batch:{key}"
 
-    def _take_key(self, batch: Batch, key: str, fingerprint: str) -> bool:
-        return bool(self.redis.set(self._once(batch.tenant, key), f"{batch.id} {fingerprint}", nx=True, ex=86_400))
-
     def _known(self, tenant: str, key: str, fingerprint: str) -> str | None:
         """The batch that a key stands for, None if it was used for another request, empty if it is new."""
         with reaching_redis():

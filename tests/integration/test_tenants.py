@@ -77,7 +77,10 @@ OWN = {
     ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
     ("get", "/v1/jobs/{job_id}/thumbnail"): (200, 200),
     ("get", "/v1/jobs/{job_id}/steps"): (409, 409),
+    ("get", "/v1/jobs/{job_id}/outputs/{place}"): (307, 409),
+    ("get", "/v1/jobs/{job_id}/renders/{place}"): (404, 404),
 }
+RENDER = ("post", "/v1/jobs/{job_id}/render")
 # What its owner is answered on each route that takes a webhook's id.
 WEBHOOKS = {
     ("get", "/v1/webhooks/{webhook_id}"): 200,
@@ -106,7 +109,7 @@ ROUTES = [
 
 
 def test_the_matrix_has_every_route():
-    assert set(ROUTES) == COMMON | ADMINS | FILES_AND_BATCHES | set(OWN) | set(WEBHOOKS)
+    assert set(ROUTES) == COMMON | ADMINS | FILES_AND_BATCHES | set(OWN) | set(WEBHOOKS) | {RENDER}
     assert not [path for _, path in COMMON if "{" in path]
 
 
@@ -150,7 +153,7 @@ def jobs(owner, jpeg, store, pictures) -> list[str]:
 
 def ask(client: TestClient, method: str, path: str, job_id: str, **options) -> tuple[int, bytes]:
     """The status and the body of an answer, with the id that was asked for taken out of it."""
-    answer = client.request(method.upper(), path.replace("{job_id}", job_id), **options)
+    answer = client.request(method.upper(), path.replace("{job_id}", job_id).replace("{place}", "0"), **options)
     return answer.status_code, answer.content.replace(job_id.encode(), b"ID")
 
 
@@ -162,7 +165,7 @@ def test_foreign_looks_like_absent(owner, other, jobs, route):
     for job_id in jobs:
         assert ask(other, *route, job_id) == absent
         assert ask(other, *route, job_id, params={"proxy": 1, "wait": 1}) == absent
-    path = route[1].replace("{job_id}", jobs[0])
+    path = route[1].replace("{job_id}", jobs[0]).replace("{place}", "0")
     foreign = other.request(route[0].upper(), path)
     assert tuple(ask(owner, *route, job_id)[0] for job_id in jobs) == OWN[route], "the owner's is untouched"
     owner.delete(f"/v1/jobs/{jobs[0]}")
@@ -174,6 +177,13 @@ def test_foreign_looks_like_absent(owner, other, jobs, route):
         if foreign.headers.get(name) != gone.headers.get(name)
     }
     assert different <= {"ratelimit", "x-request-id"}
+
+
+def test_a_foreign_job_is_rendered_no_more_than_an_absent_one(other, jobs):
+    asked = {"json": {"strength": 0.5}}
+    absent = ask(other, *RENDER, new_id(), **asked)
+    assert absent[0] == 404
+    assert [ask(other, *RENDER, job_id, **asked) for job_id in jobs] == [absent] * 2
 
 
 @pytest.mark.parametrize("route", OWN, ids=" ".join)
