@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from jobs.pictures import PictureStore
 from tests.integration.conftest import calling, submit
 from tests.integration.test_events import serving
 
@@ -42,12 +43,16 @@ def test_a_repeated_submission_is_answered_when_there_is_no_room(settings, jpeg)
 def test_nothing_is_kept_of_a_job_that_is_refused_at_the_last_moment(settings, jpeg, pictures, monkeypatch):
     """Two requests pass the first look at a queue with room for one."""
     monkeypatch.setattr("jobs.store.JobStore.admit", lambda *_: None)
+    before = folders_of(pictures)
     with calling(settings.model_copy(update={"max_queue": 1})) as client:
         job = submit(client, jpeg)
         assert client.post("/v1/jobs", files={"image": jpeg}, data={"prompt": "x"}).status_code == 503
-    pages = pictures._s3.get_paginator("list_objects_v2").paginate(Bucket=pictures.bucket, Prefix="default/")
-    folders = {entry["Key"].split("/")[1] for page in pages for entry in page["Contents"]}
-    assert max(folders) == job["id"], "ids grow with time"
+    assert folders_of(pictures) - before == {job["id"]}
+
+
+def folders_of(pictures: PictureStore) -> set[str]:
+    """The jobs of which anything is kept."""
+    return {folder.job_id for folder in pictures.folders()}
 
 
 def test_a_storage_that_was_away_a_moment_ago_is_not_asked_again(settings, jpeg):

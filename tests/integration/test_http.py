@@ -51,8 +51,9 @@ def test_head_answers_what_get_does_without_the_body(client, jpeg, store, pictur
     job = submit(client, jpeg)
     finish(store, pictures, job["id"])
     self = job["urls"]["self"]
+    plain = {"Accept-Encoding": "identity"}  # two links of two seconds are as long, but do not pack alike
     for path in ("/", "/v1/jobs", "/healthz", "/v1/models", self, f"{self}/thumbnail", f"{self}/output?proxy=1"):
-        got, head = client.get(path), client.head(path)
+        got, head = client.get(path, headers=plain), client.head(path, headers=plain)
         assert (head.status_code, head.content) == (got.status_code, b""), path
         assert head.headers["content-length"] == got.headers["content-length"], path
         assert head.headers["content-type"] == got.headers["content-type"], path
