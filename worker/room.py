@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOOK_SECONDS = 0.5  #: after which a job that waits for room looks whether it is to go on
-USUAL_PIXELS = 400_000_000  #: 1.2 GB: eight photos of 50 megapixels, or 33 of 12
+USUAL_PIXELS = 200_000_000  #: 0.6 GB, and as much for their edits: four photos of 50 megapixels, or 16 of 12
 
 
 class Room:

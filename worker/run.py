@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ class NotLoaded(Exception):
 
 LOADING_SECONDS = 900.0  #: loading a model may take this long
 SIGNING_SECONDS = 180.0  #: signing an output may take this long; a time-stamp authority that hangs costs 30 of them
+ENCODING = BoundedSemaphore(2)  #: pictures that are blended and encoded at a time, for that takes copies of them
 MAX_BACKOFF_SECONDS = 60.0  #: longest wait before a released job may be claimed again
 
 
@@ -212,12 +214,13 @@ def make_edit(
     wanted = inspect.signature(editor.edit).parameters
     params |= {name: given for name, given in (("on_wait", check), ("notes", notes)) if name in wanted}
     edited = editor.edit(photo, prompt, on_step=on_step, priority=job.priority.value, **params)
-    upright = photo.convert("RGB")
-    whole = blend(upright, edited, mask=mask)
-    edited = blend(upright, whole, strength)
-    data, content_type = encode(edited, job.format)
-    pixels = pixels_in(edited, data, job.format)
-    kept = encode(whole, job.format)[0] if strength != 1 else None
+    with ENCODING:
+        upright = photo if photo.mode == "RGB" else photo.convert("RGB")
+        whole = blend(upright, edited, mask=mask)
+        edited = blend(upright, whole, strength)
+        data, content_type = encode(edited, job.format)
+        pixels = pixels_in(edited, data, job.format)
+        kept = encode(whole, job.format)[0] if strength != 1 else None
     return Edited(params["seed"], data, content_type, edited.size, pixels, kept, notes)
 
 
