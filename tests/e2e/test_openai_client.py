@@ -63,6 +63,24 @@ def test_three_edits_have_three_seeds(client, up):
     assert httpx.get(answer.data[2].url, trust_env=False).content[:4] == b"\x89PNG"
 
 
+def test_a_mask_is_transparent_where_the_photo_is_edited_and_nothing_else_changes(client):
+    photo = Image.effect_noise((160, 96), 60).convert("RGB")
+    mask = Image.new("RGBA", photo.size, "black")
+    mask.paste((0, 0, 0, 0), (0, 0, 80, 96))
+    answer = client.images.edit(image=as_png(photo), mask=as_png(mask), prompt="make it sepia", extra_body=STEPS)
+    edited = picture(answer.data[0].b64_json).convert("RGB")
+    assert edited.size == photo.size
+    kept, changed = (96, 0, 160, 96), (0, 0, 64, 96)  # feathered between
+    assert edited.crop(kept).tobytes() == photo.crop(kept).tobytes()
+    assert edited.crop(changed).tobytes() != photo.crop(changed).tobytes()
+
+
+def as_png(image: Image.Image) -> tuple[str, bytes, str]:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "photo.png", file.getvalue(), "image/png"
+
+
 def test_a_stream_has_real_previews_and_then_the_picture(client):
     stream = client.images.edit(
         image=PHOTO.open("rb"), prompt="slow", stream=True, partial_images=3, extra_body={"num_inference_steps": 10}
