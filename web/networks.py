@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.catalogue import DEFAULT_MODEL, MODELS, Model
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, SAMPLER_NAMES, Model
 from pipeline.networks.clip import CLIPTextEncoder
 from pipeline.networks.kernels import Attend
 from pipeline.networks.unet import Rows, UNet
@@ -38,7 +38,8 @@ def document() -> str:
 def told(model: Model) -> dict[str, Any]:
     """What a model is made of."""
     parameters = [parameter.name for parameter in model.parameters]
-    facts = {name: getattr(model, name) for name in ("id", "summary", "sampler", "guidance")}
+    facts = {name: getattr(model, name) for name in ("id", "summary")}
+    facts |= {"sampler": SAMPLER_NAMES[model.sampler], "guidance": model.guidance}
     return {**facts, "default": model.id == DEFAULT_MODEL, "made_of": asdict(model.made_of), "parameters": parameters}
 
 

@@ -91,7 +91,7 @@ WEBHOOKS = {
     ("get", "/v1/webhooks/{webhook_id}/deliveries"): 200,
     ("post", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): 202,
 }
-FILES_AND_BATCHES = {  # of which test_files.py and test_batches.py show that a foreign one looks absent
+FILES_AND_BATCHES = {  # of which test_kept_files.py and test_batches.py show that a foreign one looks absent
     ("get", "/v1/batches/{batch_id}"),
     ("get", "/v1/batches/{batch_id}/lines"),
     ("get", "/v1/batches/{batch_id}/contact-sheet"),
