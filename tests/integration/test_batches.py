@@ -14,7 +14,7 @@ from jobs.batches import BatchStore
 from jobs.job import new_id
 from jobs.store import JobStore
 from tests.integration.conftest import Apps, calling
-from tests.integration.test_files import keep
+from tests.integration.test_kept_files import keep
 from tests.integration.test_tenants import locked, other, owner, tenant  # noqa: F401
 from tests.integration.test_webhooks import keeper
 from tests.receivers import receiving
