@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs import outbox, redis_keys, scripts
+from jobs.batches import Batch
 from jobs.errors import JobError
 from jobs.job import Job, Status, new_id
 from jobs.operator import Operator
@@ -192,6 +193,7 @@ def live_at_its_limit(store: JobStore) -> None:
         deliver(messages, hook)
     messages.rotate(hook)
     messages.test(hook)
+    messages.tell_of_batch(Batch(new_id(), "one", 1, 1, 1, webhook="https://example.com/end"))
     messages.unregister(hook.id, "one")
     look_at_all(store)
     end_some(store)
