@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount
 
 from api.access import HEADER, Access
 from api.deps import Services
@@ -91,8 +93,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     of_jobs = (jobs, pictures, renders, batches, files, uploads, events, credentials)
     for part in (*of_jobs, webhooks, session, keys, operations, service):
         app.include_router(part.router)
-    app.mount("/openai/v1", openai.app(app))
-    app.mount(PREFIX, replicate.app(app))
+    for prefix, dialect in (("/openai/v1", openai), (PREFIX, replicate)):
+        mount = Mount(prefix, dialect.app(app))
+        mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # an address may have a line break, too
+        app.router.routes.append(mount)
     app.router.default = Site(otherwise=app.router.not_found, previews=link_previews(app.state.services))
     install_problems(app)
     app.add_exception_handler(events.NothingMore, events.on_nothing_more)

@@ -117,5 +117,6 @@ def test_a_dialects_errors_have_its_shape(client):
         "code": "not_found",
     }
     assert answer.json()["type"] == "urn:darkroom:problem:not-found"
+    assert client.get("/openai/v1/files/a%0Ab").json()["error"]["code"] == "not_found"
     wrong_method = client.post("/openai/v1/models/")
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "GET, HEAD")
