@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         "worker.editors.diffusion:load", description="what edits: module:factory (worker/editors/editor.py)"
     )
     checkpoint: str = Field("checkpoints/micro", description="a diffusers folder, an original single file, or a hub id")
+    models: str = Field(
+        "", description="a models file, TOML: what this worker serves (docs/models.md). Default: the six on CHECKPOINT"
+    )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="numeric precision of the networks. Default: float32"
     )

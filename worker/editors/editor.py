@@ -19,11 +19,12 @@ its first job, and returns `Editors`: one `Editor` for each model that it serves
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from PIL import Image
 
+from jobs.parameters import Parameter
 from jobs.settings import Settings
 from pipeline.catalogue import Card
 
@@ -99,6 +100,22 @@ class Device:
 def zero_seconds() -> float:
     """The default for engines whose jobs do not share a device: only a job's own steps count as its progress."""
     return 0.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model of the models file is, as far as its configuration files tell: no weights are read for it.
+
+    `kind` is the model's family, such as a pipeline's class. `sizes` are those that it works at, as `512x512`.
+    `facts` are shown to clients: its networks, sampler, revision and the like. `memory_bytes` is what it takes once it
+    is loaded.
+    """
+
+    kind: str
+    parameters: tuple[Parameter, ...]
+    memory_bytes: int
+    sizes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
