@@ -17,6 +17,7 @@ from api.threads import Threads
 from jobs import logs
 from jobs.api_keys import LOCAL_TENANT, ApiKeys, Key, Scope
 from jobs.batches import BatchStore
+from jobs.cards import Card
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.files import FileStore
@@ -26,12 +27,12 @@ from jobs.outbox import Outbox
 from jobs.pages import PLACE
 from jobs.pictures import PictureStore
 from jobs.renders import Renders
+from jobs.served_models import ServedModels
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.store.requests import Limits
 from jobs.throttle import Throttle
 from jobs.wakeups import Wakeups
-from pipeline.catalogue import Card
 
 STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded
 
@@ -56,6 +57,7 @@ class Services:
 
     settings: Settings
     store: JobStore
+    models: ServedModels
     pictures: PictureStore
     files: FileStore
     batches: BatchStore
@@ -81,6 +83,7 @@ class Services:
         return cls(
             settings,
             store,
+            ServedModels(store, lambda: Card.read(Path(settings.checkpoint))),
             pictures,
             FileStore(store.redis, pictures),
             BatchStore(store.redis, pictures),
@@ -97,13 +100,6 @@ class Services:
             ConnectionLimits(settings.max_streams, settings.max_streams_per_tenant),
             Threads(settings.decoders + STORING, WAIT_SECONDS),
         )
-
-    def card(self) -> Card:
-        """The card of the checkpoint that the workers serve; before the first worker, of the configured folder."""
-        said = self.store.checkpoint()
-        if said:
-            return Card.from_record(said)
-        return Card.read(Path(self.settings.checkpoint))
 
     @property
     def limits(self) -> Limits:

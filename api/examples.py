@@ -237,6 +237,20 @@ MODEL: dict[str, Any] = {
             "default": 10,
         }
     ],
+    "parameters_schema": {
+        "type": "object",
+        "properties": {"steps": {"type": "integer", "minimum": 2, "maximum": 1000, "default": 10}},
+        "required": [],
+        "additionalProperties": False,
+    },
+    "sizes": ["512x512", "256x256"],
+    "checkpoint": {"name": "micro", "revision": "1"},
+    "owner": "",
+    "license": "",
+    "workers": 1,
+    "served_since": AT,
+    "rivals": [],
+    "troubles": [],
 }
 
 CREDENTIALS = {

@@ -33,8 +33,8 @@ from api.decoder import KINDS
 from api.masks import MOST_SHAPES, Shape
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, MAX_EDITS, Priority, is_id
+from jobs.models import DEFAULT_MODEL, built_in
 from jobs.outbox import Event
-from pipeline.catalogue import DEFAULT_MODEL, MODELS, Parameter
 
 URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that they stand for
 LINE_BREAKS = b" \t\r\n"
@@ -144,10 +144,10 @@ Events = Annotated[list[Event], Field(min_length=1), AfterValidator(_each_once)]
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Add the parameters of all models, as the catalogue has them; say nothing of titles and null."""
-    parameters = {one.name: one for model in MODELS.values() for one in model.parameters}
+    """Add the parameters of the six; say nothing of titles and null. `/v1/models` tells those of other models."""
+    parameters = {one.name: one for model in built_in() for one in model.parameters}
     schema["properties"] = {name: _plain(one) for name, one in schema["properties"].items()}
-    schema["properties"] |= {name: _schema(one) for name, one in parameters.items()}
+    schema["properties"] |= {name: one.schema() for name, one in parameters.items()}
     schema["required"] += [name for name, one in parameters.items() if one.required]
     schema["additionalProperties"] = False
 
@@ -155,17 +155,6 @@ def _describe(schema: dict[str, Any]) -> None:
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
     schema |= schema.pop("anyOf", [{}])[0]
     return {name: value for name, value in schema.items() if name != "title" and value is not None}
-
-
-def _schema(parameter: Parameter) -> dict[str, Any]:
-    schema: dict[str, Any] = {"description": parameter.summary}
-    match parameter.kind:
-        case "choice":
-            return schema | {"type": "string", "enum": list(parameter.choices or ())}
-        case "text":
-            return schema | {"type": "string", "minLength": parameter.minimum, "maxLength": parameter.maximum}
-        case kind:
-            return schema | {"type": kind, "minimum": parameter.minimum, "maximum": parameter.maximum}
 
 
 class Submission(BaseModel):
@@ -184,7 +173,9 @@ class Submission(BaseModel):
     mask_invert: Annotated[bool, Field(strict=True), BeforeValidator(_truth)] = Field(
         False, description="The mask is black (or transparent) where the photo is to be edited."
     )
-    model: Annotated[str, BeforeValidator(str)] = Field(DEFAULT_MODEL, json_schema_extra={"enum": list(MODELS)})
+    model: Annotated[str | None, BeforeValidator(str)] = Field(
+        None, description="One of /v1/models. Default: the one that is marked there.", examples=[DEFAULT_MODEL]
+    )
     format: Literal["png", "jpeg", "webp", "avif"] = "png"
     n: Annotated[int, Field(strict=True, ge=1, le=MAX_EDITS), BeforeValidator(number_of)] = Field(
         1, description="How many edits: the first has the seed, and each further one the next number."
@@ -211,7 +202,7 @@ class Submission(BaseModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The model's parameters, as they were sent: all other fields. The catalogue describes and checks them."""
+        """The model's parameters, as they were sent: all other fields. The model's definition has them."""
         return self.model_extra or {}
 
     def image_at(self, place: str) -> str | None:
@@ -222,6 +213,7 @@ class Submission(BaseModel):
     def fingerprint(self) -> str:
         """A digest of everything that was asked for: equal submissions have equal ones."""
         fields = {name: getattr(self, name) for name in Submission.model_fields if name not in FILES}
+        fields["model"] = self.model or DEFAULT_MODEL  # as before models came from workers
         if self.n == 1:
             del fields["n"]  # a version that knew no `n` made the digest so
         fields |= {"given": self.given} | {f"image_{place}": self.image_at(place) for place in PLACES}

@@ -6,12 +6,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Services
 from jobs.job import Job, Picture, Status
+from jobs.parameters import Kind
+from jobs.served_models import ServedModel
 from jobs.store.requests import QueuePosition
-from pipeline.catalogue import DEFAULT_MODEL, SAMPLER_NAMES, Card, Kind, Model, Source
+
+Source = Literal["library", "ours"]
 
 
 class InputView(BaseModel):
@@ -196,8 +199,19 @@ class MadeOfView(BaseModel):
     unet: Source
 
 
+class WeightsView(BaseModel):
+    """The weights of one model."""
+
+    name: str
+    revision: str
+
+
 class ModelView(BaseModel):
-    """A model; `text_scale` is the fixed scale of one that is guided by text alone."""
+    """A model; `text_scale` is the fixed scale of one that is guided by text alone.
+
+    `workers` serve it now, since `served_since`; where there are none, its jobs wait for one. `troubles` say why
+    workers that should serve it cannot. `rivals` are other revisions that some workers serve under the same id.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -208,10 +222,19 @@ class ModelView(BaseModel):
     text_scale: float | None
     default: bool
     parameters: list[ParameterView]
+    parameters_schema: dict[str, Any] = Field(description="the parameters as JSON Schema")
+    sizes: list[str]
+    checkpoint: WeightsView
+    owner: str
+    license: str
+    workers: int
+    served_since: datetime | None
+    rivals: list[str]
+    troubles: list[str]
 
 
 class CheckpointView(BaseModel):
-    """The weights that the models run on, and instructions that they follow well."""
+    """The weights that the default model runs on, and instructions that it follows well."""
 
     name: str
     revision: str
@@ -227,7 +250,7 @@ class LimitsView(BaseModel):
 
 
 class ModelListView(BaseModel):
-    """The models, the checkpoint whose defaults they have, and what this service takes and keeps."""
+    """The models, the checkpoint of the default one, and what this service takes and keeps."""
 
     object: Literal["list"] = "list"
     data: list[ModelView]
@@ -371,15 +394,27 @@ def _view_timing(job: Job) -> TimingView:
     )
 
 
-def view_model(model: Model, card: Card) -> ModelView:
-    """A model with its parameters, their ranges, and their defaults for the loaded checkpoint."""
+def view_model(model: ServedModel, *, is_default: bool) -> ModelView:
+    """A model as its workers publish it. What its editor does not tell is the library's."""
+    one, facts = model.definition, model.definition.facts
+    made_of = dict.fromkeys(MadeOfView.model_fields, "library") | dict(facts.get("made_of") or {})
+    by_picture = any("image" in parameter.name for parameter in one.parameters)
     return ModelView(
-        id=model.id,
-        summary=model.summary,
-        made_of=MadeOfView(**asdict(model.made_of)),
-        sampler=SAMPLER_NAMES[model.sampler],
-        guidance=model.guidance,
-        text_scale=card.text_scale if model.guidance == "text" else None,
-        default=model.id == DEFAULT_MODEL,
-        parameters=[ParameterView(**asdict(parameter)) for parameter in model.with_defaults(card).parameters],
+        id=one.id,
+        summary=one.summary,
+        made_of=MadeOfView.model_validate(made_of),
+        sampler=str(facts.get("sampler") or "the library's"),
+        guidance=facts.get("guidance") or ("three-way" if by_picture else "text"),
+        text_scale=facts.get("text_scale"),
+        default=is_default,
+        parameters=[ParameterView(**asdict(parameter)) for parameter in one.parameters],
+        parameters_schema=one.schema(),
+        sizes=list(one.sizes),
+        checkpoint=WeightsView(name=one.checkpoint, revision=one.revision),
+        owner=one.owner,
+        license=one.license,
+        workers=model.workers,
+        served_since=moment(model.since_ms),
+        rivals=list(model.rivals),
+        troubles=list(model.troubles),
     )

@@ -168,4 +168,4 @@ def real(settings: Settings) -> Editors:
 
 def watched(editors: Editors) -> Editors:
     """The first model of these alone, its runs written down."""
-    return replace(editors, by_model={"pix2pix-full": Watched(editors.by_model["pix2pix-full"])})
+    return replace(editors, by_model={"pix2pix-full": Watched(editors.by_model["pix2pix-full"])}, definitions=())

@@ -171,18 +171,22 @@ class Parameter(Answer):
 
 @dataclass(frozen=True)
 class Model(Answer):
-    """A model of the service."""
+    """A model of the service; `workers` serve it now, and `troubles` say why others that should cannot."""
 
     id: str
     summary: str
     default: bool
     sampler: str
     parameters: list[Parameter] = field(metadata=nested(Parameter))
+    workers: int | None
+    served_since: str | None
+    rivals: list[str] | None
+    troubles: list[str] | None
 
 
 @dataclass(frozen=True)
 class Checkpoint(Answer):
-    """What the models run on."""
+    """What the default model runs on."""
 
     name: str
     revision: str
@@ -191,7 +195,7 @@ class Checkpoint(Answer):
 
 @dataclass(frozen=True)
 class Models(Answer):
-    """All models, and the checkpoint that they run on."""
+    """All models, and the checkpoint of the default one."""
 
     data: list[Model] = field(metadata=nested(Model))
     checkpoint: Checkpoint = field(metadata=nested(Checkpoint))

@@ -1,9 +1,11 @@
-"""A parameter of a model: its kind, range and default, and the check of a value. Plain Python, for all tiers."""
+"""The parameters of a model: kinds, ranges, defaults, and the check of what is given. Plain Python, for all tiers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["text", "integer", "number", "choice"]
+LARGEST_SEED = 2**53 - 1  #: the largest number that every reader of JSON has exactly
 
 
 class ParameterError(ValueError):
@@ -69,3 +71,55 @@ class Parameter:
         if not (self.minimum or 0) <= number <= (self.maximum or 0) or (whole and number != int(number)):
             raise ParameterError(self.name, limits)
         return int(number) if whole else number
+
+    def schema(self) -> dict[str, Any]:
+        """What it may be, as JSON Schema."""
+        schema: dict[str, Any] = {"description": self.summary}
+        match self.kind:
+            case "choice":
+                return schema | {"type": "string", "enum": list(self.choices or ())}
+            case "text":
+                return schema | {"type": "string", "minLength": self.minimum, "maxLength": self.maximum}
+            case kind:
+                return schema | {"type": kind, "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where `when` is one of `values`, parameter `then` is `value` unless given. `only`: no other is allowed."""
+
+    when: str
+    values: tuple[Any, ...]
+    then: str
+    value: Any
+    only: bool = False
+
+
+def resolve(
+    model: str, parameters: Sequence[Parameter], rules: Sequence[Rule], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All parameters of a model: those given, checked, and the defaults for the rest.
+
+    A seed that is not given stays None: whoever asks draws it.
+
+    Raises:
+        ParameterError: for the first unknown, missing or out-of-range parameter.
+    """
+    known = {parameter.name for parameter in parameters}
+    for name in given:
+        if name not in known:
+            raise ParameterError(name, f"is not a parameter of {model}, which has {', '.join(sorted(known))}")
+    resolved: dict[str, Any] = {}
+    for parameter in parameters:
+        value = given.get(parameter.name)
+        if value is None and parameter.required:
+            raise ParameterError(parameter.name, "is required")
+        resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
+    for rule in rules:
+        if resolved.get(rule.when) in rule.values:
+            if given.get(rule.then) is None:
+                resolved[rule.then] = rule.value
+            elif rule.only and resolved[rule.then] != rule.value:
+                detail = f"must be {rule.value:g} in {model} when {rule.when} is {resolved[rule.when]}"
+                raise ParameterError(rule.then, f"{detail}: it has no effect there")
+    return resolved

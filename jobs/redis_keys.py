@@ -31,6 +31,8 @@
     dk:keepers              zset    keepers by when they last made a round
     dk:worker-info          hash    what each worker says of itself, JSON
     dk:checkpoint           string  what the latest worker says of itself; it outlives the workers
+    dk:definitions          hash    what workers publish of models, JSON by its digest (see `served_models.py`)
+    dk:models               hash    the digest of each model's last known definition, JSON by the model's id
     dk:paused               string  while it exists nothing is claimed; since when
     dk:draining             set     workers that are to claim no more
     dk:tenants              set     tenants that have ever submitted
@@ -103,6 +105,8 @@ WORKERS = "dk:workers"
 KEEPERS = "dk:keepers"
 WORKER_INFO = "dk:worker-info"
 CHECKPOINT = "dk:checkpoint"
+DEFINITIONS = "dk:definitions"
+MODELS = "dk:models"
 PAUSED = "dk:paused"
 DRAINING = "dk:draining"
 TENANTS = "dk:tenants"

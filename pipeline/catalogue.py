@@ -3,21 +3,22 @@
 Plain Python: the web tier validates and describes models with it, the worker runs them, and neither repeats it.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
+from jobs.cards import Card as Card
+from jobs.parameters import LARGEST_SEED as LARGEST_SEED
 from jobs.parameters import Kind as Kind
 from jobs.parameters import Parameter as Parameter
 from jobs.parameters import ParameterError as ParameterError
+from jobs.parameters import Rule
+from jobs.parameters import resolve as resolve_parameters
 
 Source = Literal["library", "ours"]
 SamplerId = Literal["ddim", "ddpm", "dpm++2m", "euler-ancestral"]
 SAMPLER_NAMES: dict[SamplerId, str] = {"ddim": "DDIM", "ddpm": "DDPM", "euler-ancestral": "Euler ancestral"}
 
-LARGEST_SEED = 2**53 - 1  #: the largest number that every reader of JSON has exactly
 DEFAULT_MODEL = "pix2pix-full"
 
 SQUARES = {"512x512": (512, 512), "256x256": (256, 256)}
@@ -57,6 +58,9 @@ COMMON = (
     Parameter("strength", "number", "How much of the edit is laid over the photo: 0 is the photo.", 0, 1, default=1.0),
 )
 SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
+SQUARE_RESULT = Rule("size", tuple(SQUARES), "resolution", "model")  # a square size asks for a square result
+# The library turns image guidance off at this scale, as if the image scale were 1; any other has no effect.
+NO_IMAGE_GUIDANCE = Rule("cfg_scale", (1,), "image_cfg_scale", 1.0, only=True)
 THREE_WAY = (
     Parameter("cfg_scale", "number", "How strongly the instruction is followed.", 1, 14, default=7.5),
     Parameter("image_cfg_scale", "number", "How closely the picture is kept.", 1, 5, default=1.5),
@@ -87,6 +91,11 @@ class Model:
     sampler: SamplerId
     guidance: Literal["three-way", "text"]
     parameters: tuple[Parameter, ...] = field(repr=False)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What one parameter means for another."""
+        return (SQUARE_RESULT, NO_IMAGE_GUIDANCE) if self.made_of.is_library else (SQUARE_RESULT,)
 
     def with_defaults(self, card: "Card") -> "Model":
         """This model with the defaults that a checkpoint gives it."""
@@ -159,39 +168,6 @@ MODELS = _catalogue(
 )
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a checkpoint says of itself in its `darkroom.json`: name, revision, defaults for each model."""
-
-    name: str = "unnamed"
-    revision: str = ""
-    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    text_scale: float = 7.5  #: how strongly models with text guidance alone follow the instruction
-    instructions: Sequence[str] = ()  #: examples of what it follows well
-
-    @classmethod
-    def from_record(cls, card: Mapping[str, Any]) -> "Card":
-        """The card as any version of a worker reports it: absent fields get defaults, unknown ones are ignored."""
-        kinds: dict[str, type | tuple[type, ...]] = {"name": str, "revision": str, "defaults": dict}
-        kinds |= {"text_scale": (int, float), "instructions": (list, tuple)}
-        return cls(**{name: card[name] for name, kind in kinds.items() if isinstance(card.get(name), kind)})
-
-    @classmethod
-    def read(cls, folder: Path) -> "Card":
-        """The card of a checkpoint folder; one without, or a single file, gets its own name and the common defaults."""
-        try:
-            card = json.loads((folder / "darkroom.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return cls(name=folder.name)
-        return cls(
-            card["name"],
-            card.get("revision", ""),
-            card.get("defaults", {}),
-            card.get("text_scale", 7.5),
-            tuple(card.get("instructions", ())),
-        )
-
-
 def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, Any]:
     """All parameters of a model: those given, checked, and the defaults of the checkpoint for the rest.
 
@@ -203,22 +179,4 @@ def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, An
     if model_id not in MODELS:
         raise ParameterError("model", f"must be one of {', '.join(MODELS)}")
     model = MODELS[model_id].with_defaults(card)
-    known = {parameter.name for parameter in model.parameters}
-    for name in given:
-        if name not in known:
-            raise ParameterError(name, f"is not a parameter of {model_id}, which has {', '.join(sorted(known))}")
-    resolved: dict[str, Any] = {}
-    for parameter in model.parameters:
-        value = given.get(parameter.name)
-        if value is None and parameter.required:
-            raise ParameterError(parameter.name, "is required")
-        resolved[parameter.name] = parameter.default if value is None else parameter.check(value)
-    if given.get("resolution") is None and resolved["size"] != "auto":
-        resolved["resolution"] = "model"  # a square size asks for a square result
-    if model.made_of.is_library and resolved["cfg_scale"] == 1:
-        # The library turns image guidance off at this scale, as if the image scale were 1; any other has no effect.
-        if given.get("image_cfg_scale") is not None and resolved["image_cfg_scale"] != 1:
-            detail = f"must be 1 in {model_id} when cfg_scale is 1: it has no effect there"
-            raise ParameterError("image_cfg_scale", detail)
-        resolved["image_cfg_scale"] = 1.0
-    return resolved
+    return resolve_parameters(model_id, model.parameters, model.rules, given)

@@ -19,6 +19,7 @@ from jobs import logs, traces
 from jobs.connections import ClusterRefused, refuse_cluster
 from jobs.errors import Unavailable
 from jobs.pictures import PictureStore
+from jobs.served_models import publish
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.version import version
@@ -38,6 +39,7 @@ REDIS_TIMEOUT = 5.0
 S3_TIMEOUT = 20.0
 S3_PATIENCE = 10.0
 PATROL_SECONDS = 10.0  #: a free slot looks for work this often without a wake-up
+PUBLISH_SECONDS = 15.0  #: between two publications of the models that are served
 PROBE_SECONDS = 2.0  #: while the storage is unreachable, it is probed this often
 
 
@@ -74,6 +76,15 @@ class Worker:
     def render(self) -> None:
         """Make renders of finished jobs, beside the jobs in the slots."""
         Renderer(self.context).work(lambda: self.draining)
+
+    def publish(self) -> None:
+        """Publish what this worker serves, again at intervals, because Redis may lose it."""
+        while not self.draining:
+            try:
+                publish(self.context.store, self.context.definitions, self.context.started_ms)
+            except Unavailable as error:
+                log.warning("models not published: %s", error)
+            time.sleep(PUBLISH_SECONDS)
 
     def drain(self, **_: Any) -> None:
         """Stop claiming, finish the jobs that fit into the grace period, release the others, exit before it ends."""
@@ -128,10 +139,12 @@ def load_context(settings: Settings) -> WorkerContext:
     """
     signer = load_signer(settings)
     editors = load_editors(settings)
+    definitions = editors.served()
     store = JobStore.connect(settings.redis_url, timeout=REDIS_TIMEOUT)
     refuse_cluster(store.redis)
-    about = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
+    about: dict[str, Any] = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     about |= {"version": version(), "started_ms": time.time_ns() // 1_000_000}
+    about["models"] = [{"id": one.id, "digest": one.digest()} for one in definitions]
     if signer:
         about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
     name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
@@ -161,6 +174,8 @@ def load_context(settings: Settings) -> WorkerContext:
         max_running=settings.max_running_jobs,
         signer=signer,
         must_sign=settings.credentials == "required",
+        definitions=definitions,
+        started_ms=about["started_ms"],
     )
 
 
@@ -173,6 +188,7 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     in_background(worker.context.leases.heartbeat)
     in_background(worker.patrol)
     in_background(worker.render)
+    in_background(worker.publish)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
 

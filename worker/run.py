@@ -17,6 +17,7 @@ from PIL import Image
 from jobs import logs, traces
 from jobs.errors import JobError, RecordsUnavailable, Unavailable, internal_error, missing_input, unusable_input
 from jobs.job import Frames, Job, Output
+from jobs.models import Definition
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.provenance import InputCredentials
 from jobs.retries import full_jitter
@@ -60,6 +61,8 @@ class WorkerContext:
     max_running: int = 1000
     signer: OutputSigner | None = None  #: signs outputs; None: outputs are not signed
     must_sign: bool = False  #: a job fails if its output cannot be signed
+    definitions: Sequence[Definition] = ()  #: of the models that this worker serves, as it publishes them
+    started_ms: int = 0
     room: Room = field(default_factory=Room)  #: for the photos of the jobs in hand, which are decoded meanwhile
 
     def claim(self, token: str) -> Job | None:

@@ -482,9 +482,8 @@ def _file(file: dict[str, Any], base: str) -> dict[str, Any]:
 
 
 async def _models(native: Native) -> dict[str, dict[str, Any]]:
-    """The models by name; each has the checkpoint that it is loaded with."""
-    told = await native.get("/v1/models")
-    return {model["id"]: {**model, "checkpoint": told["checkpoint"]} for model in told["data"]}
+    """The models by name."""
+    return {model["id"]: model for model in (await native.get("/v1/models"))["data"]}
 
 
 def _named(owner: str, name: str, models: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -36,9 +36,9 @@ from jobs.errors import (
 )
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
+from jobs.parameters import LARGEST_SEED, ParameterError
 from jobs.pictures import NoSuchPicture
 from jobs.store.requests import IdempotencyKey, QueuePosition
-from pipeline.catalogue import LARGEST_SEED, ParameterError, resolve
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def submit_job(
     """
     if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
         return _replay(*known, caller, service)
-    params = checked_parameters(submission, service)
+    model, params = checked_parameters(submission, service)
     if submission.webhook:
         check_webhook("webhook", submission.webhook, service)
     image = _image(submission, caller, service)
@@ -153,7 +153,7 @@ def submit_job(
     job = Job(
         id=job_id,
         tenant=caller.tenant,
-        model=submission.model,
+        model=model,
         params=params,
         input=service.pictures.put_input(folder, photo.data, photo.content_type, photo.size),
         format=submission.format,
@@ -177,20 +177,20 @@ def _replay(job_id: str, same: bool, caller: Caller, service: Services) -> Accep
     return Acceptance(service.job(job_id, caller), replayed=True)
 
 
-def checked_parameters(submission: Submission, service: Services) -> dict[str, Any]:
-    """All parameters of the model.
+def checked_parameters(submission: Submission, service: Services) -> tuple[str, dict[str, Any]]:
+    """The model that is meant, and all its parameters.
 
     Raises:
         InvalidRequest
     """
     try:
-        params = resolve(submission.model, submission.given, service.card())
+        model, params = service.models.resolve(submission.model, submission.given)
     except ParameterError as error:
         raise invalid(error.field, error.detail) from None
     params = _with_seed(params)
     if params["seed"] + submission.n - 1 > LARGEST_SEED:
         raise invalid("seed", f"must be at most {LARGEST_SEED - submission.n + 1}: the other edits have the next ones")
-    return params
+    return model, params
 
 
 def _with_seed(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from api.views import CheckpointView, LimitsView, ModelListView, view_model
 from jobs.api_keys import Scope
 from jobs.errors import FieldError, Unavailable
 from jobs.metrics import TenantMetrics
-from pipeline.catalogue import MODELS
 
 router = APIRouter()
 
@@ -46,11 +45,14 @@ class QueueState(BaseModel):
 
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
 def list_models(_: Reader, service: Service) -> ModelListView:
-    """The models: what each is made of, and its parameters with their ranges and defaults."""
-    card, settings = service.card(), service.settings
+    """The models: what each is made of, its parameters with ranges and defaults, and how many workers serve it."""
+    models, settings = service.models.now(), service.settings
+    default = models.default
     return ModelListView(
-        data=[view_model(model, card) for model in MODELS.values()],
-        checkpoint=CheckpointView(name=card.name, revision=card.revision, instructions=list(card.instructions)),
+        data=[view_model(model, is_default=name == default.id) for name, model in models.by_id.items()],
+        checkpoint=CheckpointView(
+            name=default.checkpoint, revision=default.revision, instructions=list(default.instructions)
+        ),
         limits=LimitsView(
             upload_bytes=settings.max_upload_bytes,
             output_pixels=settings.output_pixels,

@@ -30,7 +30,7 @@ from darkroom.cli.progress import JobProgress, describe, plain_console, print_js
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
 from darkroom.errors import DarkroomError
-from darkroom.models import Parameter
+from darkroom.models import Model, Parameter
 
 EPILOG = (
     "Exit status: 0 done, 1 an error here, 2 wrong usage, 3 refused, 4 not found, 5 no service, 6 not allowed, "
@@ -235,12 +235,19 @@ def list_models(client: Client, as_json: bool) -> None:
         return print_json(models.json)
     console = plain_console()
     for model in models:
-        console.print(Text(model.id, "bold"), "(default)" if model.default else "", model.summary)
+        console.print(Text(model.id, "bold"), "(default)" if model.default else "", model.summary, served(model))
         table = Table("  parameter", "range", "default", box=None)
         for one in model.parameters:
             table.add_row(f"  {one.name}", range_of(one), "" if one.default is None else str(one.default))
         console.print(table)
     return None
+
+
+def served(model: Model) -> str:
+    """By how many workers a model is served; nothing of a service that does not tell."""
+    if model.workers is None:
+        return ""
+    return f"({model.workers} worker{'' if model.workers == 1 else 's'})" if model.workers else "(no worker now)"
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import Literal
 import darkroom
 from darkroom.client import Client
 from darkroom.errors import Busy, DarkroomError, NotAllowed, Unreachable
+from darkroom.models import Models
 
 LITTLE_DISK = 2 * 1024**3
 LONG_WAIT = 600
@@ -80,9 +81,23 @@ def jobs(client: Client) -> Iterator[Finding]:
     yield Finding("warn" if wait > LONG_WAIT else "ok", "queue", line)
     checkpoint = models.checkpoint
     yield Finding("ok", "models", f"{len(models.data)} on {checkpoint.name} {checkpoint.revision[:12]}".rstrip())
+    yield from served(models)
     yield from records(client)
     yield from credentials(client)
     yield from webhooks(client)
+
+
+def served(models: Models) -> Iterator[Finding]:
+    """Models that cannot be loaded, or that workers disagree about. Without any worker, that alone is told."""
+    anything = any(model.workers for model in models)
+    for model in models:
+        for trouble in model.troubles or ():
+            yield Finding("fail", "models", f"{model.id} cannot be loaded: {trouble}")
+        if model.rivals:
+            text = f"{model.id} is served in several revisions; the newest counts, the others are {model.rivals}"
+            yield Finding("warn", "models", f"{text}: restart their workers with the same models file")
+        if anything and model.workers == 0:
+            yield Finding("warn", "models", f"{model.id} is served by no worker now: its jobs wait")
 
 
 def records(client: Client) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ class Apps:
         if name not in self._running:
             self._running[name] = self._open.enter_context(calling(settings))
         running = self._running[name]
+        running.app.state.services.models.forget()  # Redis was emptied since
         client = client_of(running.app, **options)
         client.portal = running.portal
         return client

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 from PIL import Image
 
+from jobs.cards import Card
 from jobs.job import new_id
-from pipeline.catalogue import Card
 from tests.conftest import ROOT
 from tests.integration.conftest import calling, encoded, submit
 

@@ -8,10 +8,10 @@ import pytest
 
 from jobs import redis_keys
 from jobs.api_keys import ApiKeys, Scope
+from jobs.cards import Card
 from jobs.errors import JobError
 from jobs.job import new_id
 from jobs.settings import Settings
-from pipeline.catalogue import Card
 from tests.conftest import ROOT
 from tests.integration.conftest import calling, submit
 from tests.jobs_of import a_job
@@ -81,6 +81,7 @@ def test_a_worker_of_another_version_may_tell_more_or_less_of_its_checkpoint(cli
     card = asdict(Card.read(ROOT / "checkpoints" / "micro"))
     told = {} if less is None else {name: said for name, said in (card | more).items() if name not in less}
     store.renew("w", {"checkpoint": told, "pid": 1, "version": "9", "more": more}, [], lease_seconds=30)
+    client.app.state.services.models.forget()
     submit(client, jpeg)
     assert client.get("/v1/models").json()["checkpoint"]["name"] == "micro", "of a worker that tells none, the folder's"
     assert [worker["name"] for worker in client.get("/v1/admin/workers").json()["data"]] == ["w"]

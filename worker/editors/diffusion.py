@@ -13,6 +13,7 @@ from PIL import Image
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
 from pipeline.edit import Pipeline
+from worker.editors import own
 from worker.editors.editor import Device, Editor, Editors, OnIteration
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def load(settings: Settings) -> Editors:
     return Editors(
         editors,
         pipeline.card,
+        definitions=own.definitions(pipeline.card),
         worked_at=lambda: engine.finished_at,
         allowance=lambda: engine.allowance,
         watch=watch,

@@ -18,15 +18,17 @@ its first job, and returns `Editors`: one `Editor` for each model that it serves
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from PIL import Image
 
+from jobs.models import Definition
 from jobs.parameters import Parameter
 from jobs.settings import Settings
 from pipeline.catalogue import Card
+from worker.editors import own
 
 
 class Step(Protocol):
@@ -122,6 +124,7 @@ class Description:
 class Editors:
     """An editor for each model, and the card of the checkpoint that they serve.
 
+    `definitions` are published; where there are none, `by_model` has models of this project on that checkpoint.
     `worked_at` returns when the engine last finished any piece of work, by the monotonic clock. Where jobs share one
     device, this counts as progress of the jobs that wait for it. `allowance` returns how many seconds the present piece
     of work may take, if that is more than PATIENCE_SECONDS. `watch(observer)` has the observer called after each
@@ -130,10 +133,15 @@ class Editors:
 
     by_model: Mapping[str, Editor]
     card: Card
+    definitions: Sequence[Definition] = ()
     worked_at: Callable[[], float] = zero_seconds
     allowance: Callable[[], float] = zero_seconds
     watch: Callable[[OnIteration], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
+
+    def served(self) -> list[Definition]:
+        """What the worker serves."""
+        return list(self.definitions) or [one for one in own.definitions(self.card) if one.id in self.by_model]
 
 
 def load_editors(settings: Settings) -> Editors:

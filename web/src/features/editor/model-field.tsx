@@ -20,11 +20,17 @@ export function ModelField({ models, model, onChange }: Props) {
         onChange={(id) => id && onChange(id)}
       />
       <Text size="xs" c="dimmed" mt={6}>
-        {model.summary}
+        {model.summary} {unserved(models, model)}
       </Text>
       <MadeOf model={model} />
     </div>
   );
+}
+
+/** Says so where other models are served now, and this one is not. */
+function unserved(models: ModelListView, model: ModelView): string {
+  const others = models.data.some(({ workers }) => workers > 0);
+  return others && model.workers === 0 ? "No worker serves it now: an edit waits for one." : "";
 }
 
 function Option({ model }: { model: ModelView | undefined }) {

@@ -1,0 +1,41 @@
+"""The models of this project as data for the web tier.
+
+`python -m worker.editors.own` writes those of jobs/built_in_models.json.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from jobs.cards import Card
+from jobs.models import Definition
+from pipeline.catalogue import MODELS, SAMPLER_NAMES, SQUARES, Model
+
+BUILT_IN = Path(__file__).parent.parent.parent / "jobs" / "built_in_models.json"
+
+
+def definition(model: Model, card: Card | None = None) -> Definition:
+    """A model of the catalogue as it is published, on a checkpoint with this card."""
+    facts = {
+        "made_of": asdict(model.made_of),
+        "sampler": SAMPLER_NAMES[model.sampler],
+        "guidance": model.guidance,
+        "text_scale": None,
+    }
+    plain = Definition(model.id, model.summary, model.parameters, model.rules, tuple(SQUARES), facts=facts)
+    return plain.on(card) if card else plain
+
+
+def definitions(card: Card) -> list[Definition]:
+    """The six on a checkpoint with this card."""
+    return [definition(model, card) for model in MODELS.values()]
+
+
+def write() -> None:
+    """Write the six into the file that ships with the web tier."""
+    records = [definition(model).record() for model in MODELS.values()]
+    BUILT_IN.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
