@@ -1,17 +1,18 @@
 """A checkpoint in memory: loaded once, its weights shared by every model that uses them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.cache import TensorCache
 from pipeline.catalogue import Card
-from pipeline.denoise import predict
+from pipeline.denoise import Denoising, Predictor
+from pipeline.device import timeline_of
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
 from pipeline.faults import free_memory
@@ -43,7 +44,7 @@ class Checkpoint:
         self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
         self.precise = Precise(lambda: Checkpoint(files, torch.float32, device))
         self.texts, self.latents = TensorCache(TEXT_BYTES), TensorCache(LATENT_BYTES)
-        self.engine = Engine(lambda edits: predict(self.unet, edits), compiles=compiled)
+        self.engine = Engine(self._predict, compiles=compiled, timeline=timeline_of(device))
 
     @classmethod
     def find(
@@ -94,6 +95,13 @@ class Checkpoint:
         return network
 
     @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.unet)
+
+    def _predict(self, edits: Sequence[Denoising]) -> Sequence[Tensor]:
+        return self._predictor(edits)
+
+    @cached_property
     def schedule(self) -> Schedule:
         return Schedule.parse(self.files.settings("scheduler"))
 
@@ -110,7 +118,7 @@ class Checkpoint:
         self.latents.clear()
         for network in self._loaded():
             network.to("meta")
-        for part in ("library", "text_encoder", "vae", "unet"):
+        for part in ("library", "text_encoder", "vae", "unet", "_predictor"):
             self.__dict__.pop(part, None)
         free_memory()
 

@@ -1,17 +1,18 @@
 """Denoising: edits as plain data, and one step of any number of them in one pass through the UNet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pipeline.guidance import Branch, Guidance
+from pipeline.device import upload
+from pipeline.guidance import Guidance, guide
 from pipeline.networks.unet import TextStates, UNet
-from pipeline.samplers import Step, Table
+from pipeline.samplers import Step, Table, clean_of, following_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Denoising:
     """The state of one edit between noise and picture.
 
@@ -26,6 +27,7 @@ class Denoising:
     generator: torch.Generator
     step: int = 0  # finished steps
     predicted: Tensor | None = None  # clean latents as of the last step
+    fresh: Tensor | None = field(default=None, repr=False)  # noise drawn for the next step, kept if that fails
 
     @property
     def next_step(self) -> Step:
@@ -44,46 +46,114 @@ class Denoising:
         """Rows that a step takes in the UNet."""
         return len(self.guidance.branches)
 
-    def inputs(self) -> Tensor:
-        """The distinct inputs of the UNet, (R, 2 C, h, w): latents beside the picture, or beside zeros."""
-        images = [self.picture] if any(branch.pictured for branch in self.guidance.branches) else []
-        if Branch.NEITHER in self.guidance.branches:
-            images.append(torch.zeros_like(self.picture))
-        return torch.cat([torch.cat([self.x, other], dim=1) for other in images])
+    def draw(self) -> Tensor | None:
+        """Fresh noise for the next step, on the CPU, the same however often the step is tried. None: it needs none."""
+        if self.next_step.fresh and self.fresh is None:
+            self.fresh = torch.randn(self.x.shape, generator=self.generator)
+        return self.fresh
 
-    def sources(self) -> list[int]:
-        """For each branch, the index of its row in `inputs`."""
-        pictured = any(branch.pictured for branch in self.guidance.branches)
-        return [0 if branch.pictured or not pictured else 1 for branch in self.guidance.branches]
-
-    def apply_noise(self, noise: Tensor) -> None:
-        """Take one step with the noise predicted in each branch, (rows, C, h, w)."""
-        guided = self.guidance.apply(noise.float())
-        predicted = self.next_step.predict(self.x, guided)
-        self.x = self.next_step.advance(self.x, predicted, self.predicted, self.generator)
-        self.predicted = predicted
+    def advance(self, x: Tensor, predicted: Tensor) -> None:
+        """Take the next step, which leads to latents `x` and finds the clean latents to be `predicted`."""
+        self.x, self.predicted, self.fresh = x, predicted, None
         self.step += 1
 
 
 @torch.inference_mode()
-def advance(unet: UNet, edits: Sequence[Denoising]) -> None:
-    """Take one step of every edit, in one pass through the UNet."""
-    for edit, noise in zip(edits, predict(unet, edits), strict=True):
-        edit.apply_noise(noise)
+def advance(unet: UNet, edits: Sequence[Denoising]) -> list[tuple[Tensor, Tensor]]:
+    """Take one step of every edit, in one pass through the UNet. Returns what `next_latents` does."""
+    following = next_latents(edits, predict(unet, edits))
+    for edit, latents in zip(edits, following, strict=True):
+        edit.advance(*latents)
+    return following
 
 
 def predict(unet: UNet, edits: Sequence[Denoising]) -> Sequence[Tensor]:
     """The noise in each branch of each edit, (rows, C, h, w) per edit."""
-    inputs = [edit.inputs() for edit in edits]
-    timesteps = torch.tensor([edit.next_step.timestep for edit, x in zip(edits, inputs, strict=True) for _ in x])
-    first, sources = 0, []
-    for edit, x in zip(edits, inputs, strict=True):
-        sources += [first + source for source in edit.sources()]
-        first += len(x)
-    x = torch.cat(inputs).to(unet.dtype, memory_format=torch.channels_last)
-    source = None if sources == list(range(first)) else torch.tensor(sources, device=x.device)
-    noise = unet(x, timesteps.to(x.device), concat_texts([edit.text for edit in edits]), source)
-    return noise.split([edit.rows for edit in edits])
+    return Predictor(unet)(edits)
+
+
+class Predictor:
+    """The noise in each branch of each edit, (rows, C, h, w) per edit, by one pass through a UNet.
+
+    What a batch shows the UNet at every step, its texts and pictures, is kept until another batch comes.
+    """
+
+    def __init__(self, unet: UNet) -> None:
+        self._unet = unet
+        self._edits: Sequence[Denoising] = ()
+        self._text: TextStates = {}
+        self._pictures = torch.empty(0)
+
+    def __call__(self, edits: Sequence[Denoising]) -> Sequence[Tensor]:
+        self._show(edits)
+        # Each distinct input is an edit's latents beside its picture, or beside the zeros behind the last picture.
+        inputs = [(i, i if pictured else len(edits)) for i, edit in enumerate(edits) for pictured in _inputs(edit)]
+        first, source = 0, []
+        for edit in edits:
+            kinds = _inputs(edit)
+            source += [first + kinds.index(branch.pictured) for branch in edit.guidance.branches]
+            first += len(kinds)
+        numbers = [[edits[i].next_step.timestep for i, _ in inputs], *zip(*inputs, strict=True), source]
+        packed = upload(torch.tensor([float(n) for column in numbers for n in column]), edits[0].x.device)
+        timesteps, latents, pictures, rows = packed.split([len(column) for column in numbers])
+        x = torch.cat([edit.x for edit in edits])
+        if len(inputs) > len(edits):
+            x = x[latents.long()]
+        x = torch.cat([x, self._pictures[pictures.long()]], dim=1)
+        x = x.to(self._unet.dtype, memory_format=torch.channels_last)
+        noise = self._unet(x, timesteps, self._text, None if source == list(range(first)) else rows.long())
+        return noise.split([edit.rows for edit in edits])
+
+    def _show(self, edits: Sequence[Denoising]) -> None:
+        same = len(edits) == len(self._edits) and all(a is b for a, b in zip(edits, self._edits, strict=True))
+        if not same:
+            self._text = concat_texts([edit.text for edit in edits])
+            self._pictures = torch.cat([*(edit.picture for edit in edits), torch.zeros_like(edits[0].picture)])
+            self._edits = tuple(edits)
+
+
+def _inputs(edit: Denoising) -> list[bool]:
+    """The distinct inputs that an edit's branches share: with its picture, without it."""
+    branches = edit.guidance.branches
+    return [pictured for pictured in (True, False) if any(branch.pictured == pictured for branch in branches)]
+
+
+def next_latents(edits: Sequence[Denoising], noises: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Each edit's latents after its next step, and the clean ones that the step predicts, (1, C, h, w) each.
+
+    `noises` are what the UNet predicts in the edit's branches, (rows, C, h, w) per edit. The edits stay as they are.
+    """
+    kinds = {edit.next_step.velocity for edit in edits}
+    if len(kinds) > 1:
+        return [next_latents([edit], [noise])[0] for edit, noise in zip(edits, noises, strict=True)]
+    if len(edits) != len(noises):
+        raise ValueError(f"{len(noises)} predictions for {len(edits)} edits")
+    steps, device, shape = [edit.next_step for edit in edits], edits[0].x.device, edits[0].x.shape
+    fresh = [edit.draw() for edit in edits]
+    drawn = [torch.zeros(shape) if noise is None else noise for noise in fresh] if any(s.fresh for s in steps) else []
+    rows = torch.tensor([edit.guidance.compared for edit in edits]).T + _offsets(noises)
+    columns = torch.tensor([[*s.levels, *s.weights, *e.guidance.scales] for s, e in zip(steps, edits, strict=True)]).T
+    packed = upload(torch.cat([rows.flatten().float(), columns.flatten(), *(n.flatten() for n in drawn)]), device)
+    count = len(edits)
+    chosen = packed[: 3 * count].long().view(3, count)
+    signal, noise_level, *weights, first, second = packed[3 * count : 11 * count].view(8, count, 1, 1, 1)
+    noise = torch.cat(list(noises)).float()
+    third = noise[chosen[1]] if any(edit.rows > 2 for edit in edits) else None
+    guided = guide(noise[chosen[0]], third, noise[chosen[2]], (first, second))
+    x = torch.cat([edit.x for edit in edits])
+    predicted = clean_of(x, guided, signal, noise_level, velocity=steps[0].velocity)
+    previous = None
+    if any(step.before for step in steps):
+        previous = torch.cat([edit.x if edit.predicted is None else edit.predicted for edit in edits])
+    random = packed[11 * count :].view(count, *shape[1:]) if drawn else None
+    following = following_of(x, predicted, previous, random, weights)
+    return list(zip(following.split(1), predicted.split(1), strict=True))
+
+
+def _offsets(noises: Sequence[Tensor]) -> Tensor:
+    """Where each edit's rows begin."""
+    counts = torch.tensor([len(noise) for noise in noises])
+    return counts.cumsum(0) - counts
 
 
 def concat_texts(texts: Sequence[TextStates]) -> TextStates:

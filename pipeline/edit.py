@@ -21,7 +21,7 @@ from pipeline.blending import blend
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, resolve
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
-from pipeline.engine import Ticket
+from pipeline.engine import Taken, Ticket
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.fullsize import carry
 from pipeline.model import EditingModel
@@ -45,20 +45,27 @@ class Progress:
     step: int
     steps: int
     _small: Callable[[Tensor], Image.Image] = field(repr=False, compare=False)
-    _predicted: Tensor = field(repr=False, compare=False)
-    _noisy: Tensor = field(repr=False, compare=False)
+    _taken: Taken = field(repr=False, compare=False)
 
     def preview(self) -> Image.Image:
-        """The picture as predicted at this step, small: one pixel per latent pixel. It is made when called."""
-        return self._small(self._predicted)
+        """The picture as predicted at this step, small: one pixel per latent pixel.
+
+        It is made when called, unless the edit's `wants` had asked for it: then the device has made it with the step.
+        """
+        return self._picture(0, self._taken.predicted)
 
     def noisy(self) -> Image.Image:
         """The noisy latents at this step, as a picture of the same size."""
-        return self._small(self._noisy)
+        return self._picture(1, self._taken.noisy)
+
+    def _picture(self, number: int, latents: Tensor) -> Image.Image:
+        made = self._taken.pictures
+        return self._small(latents[0]) if made is None else Image.fromarray(made[number].numpy())
 
 
 OnStep = Callable[[Progress], None]
-OnPrediction = Callable[[int, Tensor], None]  # (finished steps, predicted clean latents (C, h, w))
+Report = Callable[[Taken], None]
+Wants = Callable[[int, int], bool]  # (step, of steps)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ class Pipeline:
         loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled)
         editing_model = _editing_model(loaded, model)
         previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), color_fields())
+        loaded.engine.small = previews.pixels
         return cls(model, loaded, previews, editing_model)
 
     def with_model(self, model: str) -> "Pipeline":
@@ -125,6 +133,7 @@ class Pipeline:
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
         on_wait: Callable[[], None] = lambda: None,
+        wants: Wants = lambda _step, _steps: False,
         notes: Notes | None = None,
     ) -> Image.Image:
         """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
@@ -134,7 +143,9 @@ class Pipeline:
         denoising step; `priority` says whose go first.
 
         `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
-        So does one of `on_wait`, which is called now and then while the edit waits for its turn.
+        So does one of `on_wait`, which is called now and then while the edit waits for its turn. `wants(step, steps)`
+        is asked before each step, on another thread, whether `on_step` will look at its pictures: those are made with
+        the step, for all edits of the batch at once.
         Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
         computed once more in fp32, and its steps are reported again. `notes` are told that, and of prompts that are too
         long to be read whole.
@@ -161,16 +172,16 @@ class Pipeline:
         for name in ("prompt", "negative_prompt"):
             self._warn_of_truncation(name, params[name], notes)
 
-        def report(step: int, predicted: Tensor, noisy: Tensor) -> None:
+        def report(taken: Taken) -> None:
             if on_step is not None:
-                on_step(Progress(step, params["steps"], self.previews.picture, predicted, noisy))
+                on_step(Progress(taken.step, params["steps"], self.previews.picture, taken))
 
         work = MAX_ROWS * prod(self.checkpoint.latent_shape(picture.size))
         with self.checkpoint.engine.join(params["steps"], PRIORITIES[priority], on_wait, work=work) as ticket:
             if self.editing_model is None:
                 edited = self._edit_with_library(ticket, picture, params, report, notes)
             else:
-                edited = self._edit(self.editing_model, ticket, picture, params, report, notes)
+                edited = self._edit(self.editing_model, ticket, picture, params, report, notes, wants)
         with FULL_SIZE:
             upright = as_rgb(photo)
             whole, inside = padded(upright)
@@ -196,11 +207,14 @@ class Pipeline:
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
-        report: OnPrediction,
+        report: Report,
         notes: Notes,
+        wants: Wants,
     ) -> Image.Image:
         """Begin, steps and finish on the engine. If a narrow dtype overflows, the edit is repeated in fp32."""
-        edit = self._denoise(editing_model, ticket.step, ticket, picture, params, report)
+        edit = ticket.run(partial(editing_model.begin, picture, params))
+        for taken in ticket.denoise(edit, lambda step: wants(step, edit.steps)):
+            report(taken)
         try:
             finished = ticket.run(partial(editing_model.finish, edit))
         except NotFinite:
@@ -224,29 +238,15 @@ class Pipeline:
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
-        report: OnPrediction,
+        report: Report,
     ) -> Denoising:
         """Denoise with networks of this edit's own, so that no step is shared."""
 
-        def step(edit: Denoising) -> None:
-            ticket.remaining = edit.steps - edit.step
-            ticket.run(partial(advance, editing_model.unet, [edit]))
-
-        return self._denoise(editing_model, step, ticket, picture, params, report)
-
-    def _denoise(
-        self,
-        editing_model: EditingModel,
-        step: Callable[[Denoising], None],
-        ticket: Ticket,
-        picture: Image.Image,
-        params: dict[str, Any],
-        report: OnPrediction,
-    ) -> Denoising:
         edit = ticket.run(partial(editing_model.begin, picture, params))
         while not edit.finished:
-            step(edit)
-            report(edit.step, edit.predicted[0], edit.x[0])
+            ticket.remaining = edit.steps - edit.step
+            [(noisy, predicted)] = ticket.run(partial(advance, editing_model.unet, [edit]))
+            report(Taken(edit.step, predicted, noisy))
         return edit
 
     def _edit_with_library(
@@ -254,14 +254,14 @@ class Pipeline:
         ticket: Ticket,
         picture: Image.Image,
         params: dict[str, Any],
-        report: OnPrediction,
+        report: Report,
         notes: Notes,
     ) -> Image.Image:
         """Run the library's loop, with one engine call per network call."""
 
         def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
             ticket.remaining = params["steps"] - step
-            report(step, predicted, noisy)
+            report(Taken(step, predicted[None], noisy[None]))
 
         try:
             finished = self.checkpoint.library.edit(picture, params, after_step, ticket.run)

@@ -1,10 +1,14 @@
 """The engine: one thread owns the device, and edits share it step by step (continuous batching).
 
 A thread that edits a photo joins the engine, gets a ticket, and asks for one piece of work after another: `run` calls a
-function on the engine's thread, `step` takes a denoising step. In each iteration the engine serves the most urgent
-request. If that is a step, it batches as many other steps of the same size as are worth computing together. Edits
-therefore join, finish and leave between any two steps. An edit that was canceled or failed asks for nothing more, so
-the next iteration goes on without it.
+function on the engine's thread, `step` takes a denoising step, and `denoise` takes all steps of an edit. In each
+iteration the engine serves the most urgent request. If that is a step, it batches as many other steps of the same size
+as are worth computing together. Edits therefore join, finish and leave between any two steps. An edit that was canceled
+or failed leaves, so the next iteration goes on without it.
+
+In `denoise` the engine goes on with the next step without waiting for the edit's thread, or one thread that is busy
+with a preview would be missing in the next batch. A request is finished when the device has done its work, not when
+Python has queued it: otherwise the learned batch sizes and the patience would rest on how long queueing takes.
 """
 
 import atexit
@@ -15,13 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pipeline.batch import BatchSizes
-from pipeline.denoise import Denoising
+from pipeline.denoise import Denoising, next_latents
+from pipeline.device import CPUTimeline, Timeline, download
 from pipeline.errors import DeviceLost, OutOfMemory
 from pipeline.faults import fault_of, free_memory
 
@@ -29,6 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Predict = Callable[[Sequence[Denoising]], Sequence[Tensor]]
+Small = Callable[[Tensor], Tensor]  # latents (n, C, h, w) to small pictures (n, h, w, 3) of bytes, on the same device
 
 MAX_TICKETS = 32  # edits in the engine at a time; others wait to join
 AGING_STEPS = 0.05  # an edit that an iteration skips counts as this many steps shorter, among edits of its priority
@@ -37,16 +44,30 @@ POLL_SECONDS = 0.25  # a waiting edit checks this often whether it should go on
 MAX_PASS_SECONDS = 30.0  # longest step of several edits: none of them can be canceled before its end
 TIMEOUT_FACTOR = 10  # an iteration may take this many times the expected time
 WARM_UP_SECONDS = 900.0  # an iteration may take this long when it compiles, or when nothing was measured yet
-BATCH_WINDOW_SECONDS = 0.005  # an iteration waits this long for the edits just served, which are about to ask again
+BATCH_WINDOW_SECONDS = 0.005  # once there is work, an iteration waits this long for others that are about to ask
+STEPS_AHEAD = 4  # steps that `denoise` takes before the edit's thread has looked at the first of them
 
 
 class EngineClosed(RuntimeError):
     """The engine was closed before it came to this request."""
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken: how many are finished, and the latents then, (1, C, h, w) each.
+
+    `pictures` are small pictures of them, (2, h, w, 3) bytes on the CPU, if somebody wanted them beforehand.
+    """
+
+    step: int
+    predicted: Tensor
+    noisy: Tensor
+    pictures: Tensor | None = None
+
+
 @dataclass(eq=False)
 class Ticket:
-    """One edit in the engine. The edit's own thread keeps `remaining`, the number of steps to take, up to date."""
+    """One edit in the engine. `remaining` is the number of steps to take."""
 
     engine: "Engine"
     priority: int
@@ -56,6 +77,7 @@ class Ticket:
     waited: int = 0  # iterations that did not serve this edit
     skipped: int = 0  # iterations since this edit was last served
     on_wait: Callable[[], None] = lambda: None
+    left: bool = False
 
     def run(self, call: Callable[[], T]) -> T:
         """Call a function on the engine's thread, with no other work beside it."""
@@ -65,7 +87,22 @@ class Ticket:
         """Take a denoising step, perhaps in one batch with other edits."""
         self.remaining = edit.steps - edit.step
         self.engine._ask(Request(self, edit=edit))
-        self.remaining -= 1
+
+    def denoise(self, edit: Denoising, wants: Callable[[int], bool] = lambda _: False) -> Iterator[Taken]:
+        """Take all steps that the edit has left. Yields each, while the engine goes on with the next ones.
+
+        `wants` is asked on the engine's thread, for the number of each step, whether to make pictures of it.
+        """
+        if edit.finished:
+            return
+        self.remaining = edit.steps - edit.step
+        request = Request(self, edit=edit, goes_on=True, wants=wants)
+        taken = self.engine._ask(request)
+        while True:
+            yield taken
+            if taken.step == edit.steps:
+                return
+            taken = self.engine._read(request)
 
     @property
     def urgency(self) -> tuple[float, float, int]:
@@ -75,27 +112,27 @@ class Ticket:
 
 @dataclass(eq=False)
 class Request:
-    """A piece of work that a thread waits for: a call or a step."""
+    """A piece of work that a thread waits for: a call, a step, or with `goes_on` all steps of an edit."""
 
     ticket: Ticket
-    call: Callable[[], Any] | None = None
+    call: Callable[[], Any] = lambda: None
     edit: Denoising | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-    result: Any = None
-    error: BaseException | None = None
+    goes_on: bool = False
+    wants: Callable[[int], bool] = lambda _: False
+    outcomes: SimpleQueue[tuple[Any, BaseException | None]] = field(default_factory=SimpleQueue)
+    open: bool = True  # nothing has come of the present iteration
+    unread: int = 0  # outcomes that the thread has not read
+    parked: bool = False  # it goes on once the thread has read one
 
-    def finish(self, work: Callable[[], Any]) -> None:
-        """Do the work. An error is raised again in the thread that waits."""
-        try:
-            self.result = work()
-        except BaseException as error:
-            self.error = fault_of(error) or error
-        self.done.set()
+    def finish(self, result: Any) -> None:
+        """Give the result to the thread that waits."""
+        self.open = False
+        self.outcomes.put((result, None))
 
     def fail(self, error: BaseException) -> None:
         """Raise an error in the thread that waits."""
-        self.error = error
-        self.done.set()
+        self.open = self.goes_on = False
+        self.outcomes.put((None, error))
 
 
 @dataclass(frozen=True)
@@ -114,12 +151,14 @@ class Iteration:
 class Engine:
     """Serves all edits in flight. `predict` computes the noise in each branch of several edits in one pass.
 
-    `on_iteration` is called after each iteration, on the engine's thread.
+    `on_iteration` is called after each iteration, on the engine's thread. `small` makes the pictures that edits want.
     """
 
-    def __init__(self, predict: Predict, *, compiles: bool = False) -> None:
-        """`compiles`: the first step of each shape takes a minute or more."""
+    def __init__(self, predict: Predict, *, compiles: bool = False, timeline: Timeline | None = None) -> None:
+        """`compiles`: the first step of each shape takes a minute or more. `timeline`: of the device; default: CPU."""
         self._predict = predict
+        self._timeline: Timeline = timeline or CPUTimeline()
+        self.small: Small | None = None
         self._compiles = compiles
         self._shapes: set[tuple[Any, int]] = set()  # of the steps taken so far
         self._longest_call_seconds = 0.0  # seconds
@@ -186,17 +225,46 @@ class Engine:
                 self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
-            self._pending.append(request)
-            self._served.discard(request.ticket)
-            self._changed.notify_all()
-        while not request.done.wait(POLL_SECONDS):
-            request.ticket.on_wait()
-        if request.error is not None:
-            raise request.error
-        return request.result
+            self._add(request)
+        return self._read(request)
+
+    def _read(self, request: Request) -> Any:
+        """The next outcome of a request. A request that goes on may be waiting for this."""
+        while True:
+            try:
+                result, error = request.outcomes.get(timeout=POLL_SECONDS)
+                break
+            except Empty:
+                request.ticket.on_wait()
+        if error is not None:
+            raise error
+        with self._changed:
+            request.unread -= 1
+            if request.parked:
+                request.parked = False
+                self._add(request)
+        return result
+
+    def _add(self, request: Request) -> None:
+        self._pending.append(request)
+        self._served.discard(request.ticket)
+        self._changed.notify_all()
+
+    def _go_on(self, requests: Sequence[Request]) -> None:
+        """Ask for the next steps of edits on behalf of their threads, unless those are far behind."""
+        with self._changed:
+            for request in requests:
+                request.unread += 1
+                if request.edit is None or request.edit.finished or request.ticket.left:
+                    request.goes_on = False
+                elif request.goes_on:
+                    request.parked = request.unread >= STEPS_AHEAD
+                    if not request.parked:
+                        self._add(request)
 
     def _leave(self, ticket: Ticket) -> None:
         with self._changed:
+            ticket.left = True
             self._served.discard(ticket)
             self._pending = [request for request in self._pending if request.ticket is not ticket]
             self._changed.notify_all()
@@ -208,27 +276,29 @@ class Engine:
             except Exception as error:  # whatever the error, later edits need this thread
                 log.exception("an iteration of the engine failed")
                 for request in requests:
-                    if not request.done.is_set():
+                    if request.open:
                         request.fail(error)
         for request in self._pending:
-            request.finish(_refuse)
+            request.fail(EngineClosed())
 
     def _run_iteration(self, requests: list[Request]) -> None:
-        began, edits = time.perf_counter(), [request.edit for request in requests if request.edit is not None]
+        edits = [request.edit for request in requests if request.edit is not None]
         self.allowance = self._allowed_seconds(requests[0].ticket, edits)
+        rows, capacity = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
+        began = self._timeline.mark()
         with torch.inference_mode():
-            if requests[0].call is not None:
-                requests[0].finish(requests[0].call)
-                if isinstance(requests[0].error, OutOfMemory):
-                    free_memory()
-            else:
+            if edits:
                 self._step(requests)
+            else:
+                result, error = self._call(requests[0].call)
+        ended = self._timeline.mark()
+        ended.wait()
+        seconds = ended.since(began)
         self.finished_at = time.monotonic()
         self.allowance = 0.0
-        seconds = time.perf_counter() - began
         if not edits:
             self._longest_call_seconds = max(self._longest_call_seconds, seconds)
-        rows, capacity = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
+            requests[0].finish(result) if error is None else requests[0].fail(error)
         try:
             self.on_iteration(Iteration(seconds, len(requests), rows, max(rows, capacity)))
         except Exception:
@@ -248,8 +318,8 @@ class Engine:
     def _next(self) -> list[Request]:
         """Wait for requests and choose those of the next iteration. Empty once the engine is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._served, timeout=BATCH_WINDOW_SECONDS)
             self._changed.wait_for(lambda: self._closed or self._pending)
+            self._changed.wait_for(lambda: self._closed or not self._served, timeout=BATCH_WINDOW_SECONDS)
             if self._closed:
                 return []
             self._iterations += 1
@@ -259,26 +329,58 @@ class Engine:
                 request.ticket.waited += 1
                 request.ticket.skipped += 1
             self._served = {request.ticket for request in chosen}
-            for ticket in self._served:
-                ticket.skipped = 0
-            return chosen
+            for request in chosen:
+                request.ticket.skipped, request.open = 0, True
+            return sorted(chosen, key=lambda request: request.ticket.arrival)  # a batch that goes on stays the same
 
-    def _step(self, requests: list[Request]) -> None:
+    def _call(self, call: Callable[[], Any], *, again: bool = False) -> tuple[Any, BaseException | None]:
+        """What a call returns, or its error. If the device has no memory, some is freed for a second try."""
+        try:
+            result = call()
+            self._timeline.mark().wait()
+        except BaseException as error:
+            broke: BaseException = fault_of(error) or error
+        else:
+            return result, None
+        if isinstance(broke, OutOfMemory):  # outside `except`, where the failed call's tensors are free
+            free_memory()
+            if not again:
+                return self._call(call, again=True)
+        return None, broke
+
+    def _step(self, requests: list[Request], *, again: bool = False) -> None:
         """One step of several edits. A failed batch is repeated in halves, so that only the faulty edits fail."""
         edits = [request.edit for request in requests if request.edit is not None]
-        began, broke = time.perf_counter(), None
+        began, broke = self._timeline.mark(), None
         try:
-            noises = self._predict(edits)
+            following = next_latents(edits, self._predict(edits))
+            pictures = self._pictures(requests, following)
+            ended = self._timeline.mark()
+            ended.wait()
         except Exception as error:
             broke = fault_of(error) or error
         if broke is not None:  # outside `except`, where the failed pass' tensors are free
-            self._recover(requests, edits, broke)
+            self._recover(requests, edits, broke, again=again)
             return
-        self._sizes.learn(edits, time.perf_counter() - began)
-        for request, edit, noise in zip(requests, edits, noises, strict=True):
-            request.finish(lambda edit=edit, noise=noise: edit.apply_noise(noise))
+        self._sizes.learn(edits, ended.since(began))
+        for request, edit, (noisy, predicted) in zip(requests, edits, following, strict=True):
+            edit.advance(noisy, predicted)
+            request.ticket.remaining = edit.steps - edit.step
+            request.finish(Taken(edit.step, predicted, noisy, pictures.get(request)))
+        self._go_on(requests)
 
-    def _recover(self, requests: list[Request], edits: Sequence[Denoising], broke: Exception) -> None:
+    def _pictures(
+        self, requests: Sequence[Request], following: Sequence[tuple[Tensor, Tensor]]
+    ) -> dict[Request, Tensor]:
+        """The small pictures that some of the edits want of this step, in one copy from the device."""
+        wanted = [(request, latents) for request, latents in zip(requests, following, strict=True) if _wants(request)]
+        if not wanted or self.small is None:
+            return {}
+        stack = torch.cat([latents for _, (noisy, predicted) in wanted for latents in (predicted, noisy)])
+        pairs = download(self.small(stack)).unflatten(0, (-1, 2))
+        return {request: pair for (request, _), pair in zip(wanted, pairs, strict=True)}
+
+    def _recover(self, requests: list[Request], edits: Sequence[Denoising], broke: Exception, *, again: bool) -> None:
         if isinstance(broke, OutOfMemory):
             free_memory()
             if len(requests) > 1:
@@ -286,11 +388,17 @@ class Engine:
         if isinstance(broke, DeviceLost):
             for request in requests:
                 request.fail(DeviceLost(str(broke)))
-        elif len(requests) == 1:
-            requests[0].fail(broke)
-        else:
+        elif len(requests) > 1:
             self._step(requests[: len(requests) // 2])
             self._step(requests[len(requests) // 2 :])
+        elif isinstance(broke, OutOfMemory) and not again:
+            self._step(requests, again=True)
+        else:
+            requests[0].fail(broke)
+
+
+def _wants(request: Request) -> bool:
+    return request.edit is not None and request.wants(request.edit.step + 1)
 
 
 def work_of(edit: Denoising) -> int:
@@ -314,7 +422,3 @@ def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False)
             chosen.append(request)
             rows += request.edit.rows
     return chosen
-
-
-def _refuse() -> None:
-    raise EngineClosed

@@ -8,6 +8,7 @@ with the negative prompt and no picture. The guided noise is
 and a row whose weight is 0 need not be computed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,20 +37,33 @@ class Guidance:
 
     weights: dict[Branch, float]
 
-    def apply(self, noise: Tensor) -> Tensor:
-        """The guided noise (1, C, h, w) from each branch's, (rows, C, h, w).
+    @property
+    def compared(self) -> tuple[int, int, int]:
+        """The numbers of the rows that `guide` takes: two, and the last one. A row that is missing is the last one."""
+        last = len(self.weights) - 1
+        return 0, min(1, last), last
 
-        Weights add up to 1, so the sum may be taken over differences from one row: they are small, and so is what is
-        lost to rounding where weights are large.
-        """
-        guided = noise[-1:].clone()
-        for row, weight in zip(noise[:-1], self.weights.values(), strict=False):
-            guided += weight * (row - noise[-1])
-        return guided
+    @property
+    def scales(self) -> tuple[float, float]:
+        """The weights of the first two of these rows. The last row differs from itself by nothing: 0 will do."""
+        first, second, *_ = *list(self.weights.values())[:-1], 0.0, 0.0
+        return first, second
 
     @property
     def branches(self) -> tuple[Branch, ...]:
         return tuple(self.weights)
+
+
+def guide(first: Tensor, second: Tensor | None, last: Tensor, scales: Sequence[float | Tensor]) -> Tensor:
+    """The guided noise from an edit's rows, (1, C, h, w) each, or from those of several edits, (n, C, h, w) each.
+
+    Weights add up to 1, so the sum may be taken over differences from one row: they are small, and so is what is lost
+    to rounding where weights are large.
+    """
+    guided = last + scales[0] * (first - last)
+    if second is not None:
+        guided += scales[1] * (second - last)
+    return guided
 
 
 def three_way(text_scale: float, image_scale: float) -> Guidance:

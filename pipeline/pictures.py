@@ -79,5 +79,10 @@ def all_finite(tensor: Tensor) -> bool:
 
 def to_picture(tensor: Tensor) -> Image.Image:
     """A (3, H, W) tensor in [-1, 1] as an RGB picture, rounded to the nearest level."""
-    values = (tensor.float() * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray((values * 255).round().astype(np.uint8))
+    return Image.fromarray(to_bytes(tensor).cpu().numpy())
+
+
+def to_bytes(tensor: Tensor) -> Tensor:
+    """Pictures (..., 3, H, W) in [-1, 1] as bytes (..., H, W, 3), rounded to the nearest level, on the same device."""
+    values = (tensor.float() * 0.5 + 0.5).clamp(0, 1).movedim(-3, -1)
+    return (values * 255).round().to(torch.uint8).contiguous()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pipeline.pictures import to_picture
+from pipeline.pictures import to_bytes
 
 Encode = Callable[[Tensor], Tensor]  # pictures (B, 3, H, W) in [-1, 1] -> scaled latents (B, C, h, w)
 
@@ -21,15 +21,26 @@ class PreviewMap:
 
     weight: Tensor
     bias: Tensor
+    _copies: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def colors(self, latents: Tensor) -> Tensor:
-        """Scaled latents (..., C, h, w) as colors (..., 3, h, w), not yet clipped to [0, 1]."""
-        channels_last = latents.detach().float().cpu().movedim(-3, -1)
-        return (channels_last @ self.weight + self.bias).movedim(-1, -3)
+        """Scaled latents (..., C, h, w) as colors (..., 3, h, w), not yet clipped to [0, 1]; on their own device."""
+        weight, bias = self._on(latents.device)
+        return (latents.detach().float().movedim(-3, -1) @ weight + bias).movedim(-1, -3)
+
+    def pixels(self, latents: Tensor) -> Tensor:
+        """Small RGB pictures (..., h, w, 3) in bytes from latents (..., C, h, w): a pixel for each latent pixel."""
+        return to_bytes((self.colors(latents) * 2 - 1).nan_to_num())
 
     def picture(self, latents: Tensor) -> Image.Image:
-        """One small RGB picture from latents (C, h, w): a pixel for each latent pixel."""
-        return to_picture((self.colors(latents) * 2 - 1).nan_to_num())
+        """The small picture of latents (C, h, w)."""
+        return Image.fromarray(self.pixels(latents).cpu().numpy())
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Weight and bias on a device, copied there once."""
+        if device not in self._copies:
+            self._copies[device] = self.weight.to(device), self.bias.to(device)
+        return self._copies[device]
 
     @classmethod
     def read(cls, folder: Path) -> "PreviewMap | None":

@@ -10,7 +10,7 @@ So a sampler is a function from noise levels to a table of those four weights. N
 x and x_0, and edits at different steps of different samplers can share a batch. `docs/math.md` derives the tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,17 +34,42 @@ class Step:
 
     def predict(self, x: Tensor, output: Tensor) -> Tensor:
         """The clean latents that x was made from, by the network's output: the noise in x, or v."""
-        signal, noise = self.alpha**0.5, (1 - self.alpha) ** 0.5
-        return signal * x - noise * output if self.velocity else (x - noise * output) / signal
+        return clean_of(x, output, *self.levels, velocity=self.velocity)
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """How strong the picture is in x, and the noise."""
+        return self.alpha**0.5, (1 - self.alpha) ** 0.5
 
     def advance(self, x: Tensor, predicted: Tensor, previous: Tensor | None, generator: torch.Generator) -> Tensor:
         """The latents at the next level. Fresh noise is drawn from the generator only where it has a weight."""
-        following = self.keep * x + self.clean * predicted
-        if self.before:
-            following += self.before * previous
-        if self.fresh:
-            following += self.fresh * draw(x, generator)
-        return following
+        noise = draw(x, generator) if self.fresh else None
+        return following_of(x, predicted, previous if self.before else None, noise, self.weights)
+
+    @property
+    def weights(self) -> tuple[float, float, float, float]:
+        return self.keep, self.clean, self.before, self.fresh
+
+
+Weight = float | Tensor  # of one edit, or a column for a batch of them
+
+
+def clean_of(x: Tensor, output: Tensor, signal: Weight, noise: Weight, *, velocity: bool) -> Tensor:
+    """The clean latents that x was made from, by the network's output: the noise in x, or v."""
+    return signal * x - noise * output if velocity else (x - noise * output) / signal
+
+
+def following_of(
+    x: Tensor, predicted: Tensor, previous: Tensor | None, noise: Tensor | None, weights: Sequence[Weight]
+) -> Tensor:
+    """The latents at the next level: the weighted sum; what has no weight may be None."""
+    keep, clean, before, fresh = weights
+    following = keep * x + clean * predicted
+    if previous is not None:
+        following += before * previous
+    if noise is not None:
+        following += fresh * noise
+    return following
 
 
 @dataclass(frozen=True)

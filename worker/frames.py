@@ -9,6 +9,11 @@ from worker.editors.editor import Step
 MAX_FRAMES = 24
 
 
+def is_kept(step: int, steps: int) -> bool:
+    """Whether this step's pictures are among the evenly spaced ones. The last step's always are."""
+    return (step * MAX_FRAMES) // steps > ((step - 1) * MAX_FRAMES) // steps
+
+
 class Frames:
     """At most 24 evenly spaced pairs: the picture as it was predicted, and the latents with their noise."""
 
@@ -20,8 +25,7 @@ class Frames:
         """Keep the pair of this step if it is one of the evenly spaced ones. The last step always is."""
         if self.steps and progress.step <= self.steps[-1]:  # the edit was repeated from its start
             self.steps, self._pairs = [], []
-        before, now = ((step * MAX_FRAMES) // progress.steps for step in (progress.step - 1, progress.step))
-        if now > before:
+        if is_kept(progress.step, progress.steps):
             self._pairs.append((progress.preview(), progress.noisy()))
             self.steps.append(progress.step)
 

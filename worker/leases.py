@@ -17,7 +17,7 @@ from jobs.job import Job
 from jobs.store import JobStore
 from jobs.store.work import Renewal
 from worker.editors.editor import Step, zero_seconds
-from worker.frames import Frames
+from worker.frames import Frames, is_kept
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Lease:
         self.frames = Frames()
         self._phase_began = self._progressed = time.monotonic()
         self._previewed = 0.0
+        self._wanted: set[int] | None = None  #: steps to make a preview of, where the editor asks beforehand
 
     def enter_phase(self, *, engine: bool = False, patience: float | None = None) -> None:
         """Begin a phase with a patience of its own, in seconds.
@@ -115,10 +116,22 @@ class Lease:
         """Some work on the job is done."""
         self._progressed = time.monotonic()
 
+    def wants(self, step: int, steps: int) -> bool:
+        """Whether the pictures of a step will be looked at. Asked before the step, on a thread of the editor's."""
+        self._wanted = self._wanted or set()
+        now = time.monotonic()
+        if now - self._previewed > PREVIEW_SECONDS:
+            self._previewed = now
+            self._wanted.add(step)
+        return step in self._wanted or is_kept(step, steps)
+
     def _keep_pictures(self, progress: Step) -> None:
         self.frames.note(progress)
-        if self._progressed - self._previewed > PREVIEW_SECONDS:
+        if self._wanted is not None:
+            due = progress.step in self._wanted
+        elif due := self._progressed - self._previewed > PREVIEW_SECONDS:
             self._previewed = self._progressed
+        if due:
             self.preview = _jpeg(progress.preview()), _jpeg(progress.noisy())
 
     @property

@@ -191,7 +191,7 @@ def edit_job(context: WorkerContext, lease: Lease) -> Result:
     lease.enter_phase(engine=True)
     retry_until_answered(lambda: context.leases.verify(lease), seconds=context.lease_seconds)
     with traces.span("edit", model=job.model, steps=job.params["steps"]):
-        edits = edit_all(lease, partial(make_edit, editor, job, photo, mask))
+        edits = edit_all(lease, partial(make_edit, editor, job, photo, mask, lease.wants))
     ran = time.monotonic()
     with traces.span("store"):
         outputs = [store_edit(context, lease, number, edit, fetched) for number, edit in enumerate(edits)]
@@ -207,6 +207,7 @@ def make_edit(
     job: Job,
     photo: Image.Image,
     mask: Image.Image | None,
+    wants: Callable[[int, int], bool],
     number: int,
     on_step: OnStep,
     check: Callable[[], None],
@@ -215,7 +216,8 @@ def make_edit(
     notes, params = Notes(), {**job.params, "seed": job.params["seed"] + number}
     strength, prompt = params.pop("strength", 1.0), params.pop("prompt")
     wanted = inspect.signature(editor.edit).parameters
-    params |= {name: given for name, given in (("on_wait", check), ("notes", notes)) if name in wanted}
+    asked: dict[str, Any] = {"on_wait": check, "notes": notes} | ({} if number else {"wants": wants})
+    params |= {name: given for name, given in asked.items() if name in wanted}
     edited = editor.edit(photo, prompt, on_step=on_step, priority=job.priority.value, **params)
     with ENCODING:
         upright = photo if photo.mode == "RGB" else photo.convert("RGB")

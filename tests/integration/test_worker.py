@@ -19,7 +19,7 @@ from jobs.operator import Operator
 from jobs.pictures import NoSuchPicture, PictureStore
 from jobs.wakeups import Wakeups
 from pipeline.edit import Pipeline, Progress
-from pipeline.engine import Iteration
+from pipeline.engine import Iteration, Taken
 from pipeline.errors import PipelineError
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
@@ -47,9 +47,8 @@ class Step:
     ) -> Image.Image:
         for step in range(1, params["steps"] + 1):
             self.at_step(step)
-            on_step(
-                Progress(step, params["steps"], lambda level: Image.new("L", (8, 8), level).convert("RGB"), 200, 50)
-            )
+            taken = Taken(step, [200], [50])
+            on_step(Progress(step, params["steps"], lambda level: Image.new("L", (8, 8), level).convert("RGB"), taken))
         return Image.new("RGB", photo.size, "gray")
 
     def receipt(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.batch import ROWS, BatchSizes
 from pipeline.catalogue import MODELS
-from pipeline.denoise import Denoising
+from pipeline.denoise import Denoising, next_latents
 from pipeline.engine import MAX_TICKETS, Engine, EngineClosed, Request, Ticket, choose
 from pipeline.guidance import three_way
 from pipeline.samplers import SAMPLERS
@@ -45,7 +45,7 @@ def fly(engine: Engine, one: Denoising, priority: int = 0, on_step=lambda step: 
 
 def alone(one: Denoising) -> torch.Tensor:
     while not one.finished:
-        one.apply_noise(predict([one])[0])
+        one.advance(*next_latents([one], predict([one]))[0])
     return one.x
 
 

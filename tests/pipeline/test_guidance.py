@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.guidance import Branch, text_only, three_way
+from pipeline.guidance import Branch, guide, text_only, three_way
 
 TEXT, PICTURE, NEITHER = Branch
 scales = st.floats(1, 14)
@@ -15,7 +15,8 @@ def test_the_weighted_rows_are_the_papers_formula(text, image):
     c, i, u = noise = torch.randn(3, 1, 4, 2, 2, dtype=torch.float64)
     rows = dict(zip(Branch, noise, strict=True))
     guidance = three_way(text, image)
-    guided = guidance.apply(torch.cat([rows[branch] for branch in guidance.branches]))
+    taken = [rows[branch] for branch in guidance.branches]
+    guided = guide(*(taken[row] for row in guidance.compared), guidance.scales)
     torch.testing.assert_close(guided, u + text * (c - i) + image * (i - u))
 
 

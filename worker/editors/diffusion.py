@@ -12,6 +12,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
+from pipeline.device import free_bytes
 from pipeline.edit import Pipeline
 from worker.editors import own
 from worker.editors.editor import Device, Editor, Editors, OnIteration
@@ -96,7 +97,7 @@ def describe(pipeline: Pipeline) -> Device:
     """The device, and its memory now."""
     device = pipeline.checkpoint.device
     if device.type == "cuda":
-        return Device(pipeline.receipt()["device"], *torch.cuda.mem_get_info(device))
+        return Device(pipeline.receipt()["device"], free_bytes(device), torch.cuda.mem_get_info(device)[1])
     return Device(device.type, *system_memory())
 
 

@@ -57,7 +57,8 @@ class Editor(Protocol):
         `params` are the job's own, as the catalogue has resolved them; `priority` is `low`, `normal` or `high`.
         `on_step(step: Step)` must be called after each step. An error that it raises must reach the caller.
         If `edit` has a parameter `on_wait`, the editor calls that function at intervals while the edit waits for the
-        device. If it has a parameter `notes`, the editor writes its warnings into these `Notes`.
+        device. If it has a parameter `notes`, the editor writes its warnings into these `Notes`. If it has a parameter
+        `wants`, that function says beforehand, for (step, steps), whether the pictures of a step will be looked at.
 
         Raises:
             PipelineError: the client has asked for something that cannot be done.

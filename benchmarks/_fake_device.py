@@ -1,0 +1,33 @@
+"""A device that works on its own, as a GPU does, for machines that have none: work is queued, and takes its time."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FakeMark:
+    """A point in the queue: the time at which the device comes to it."""
+
+    at: float
+
+    def wait(self) -> None:
+        time.sleep(max(0.0, self.at - time.perf_counter()))
+
+    def since(self, earlier: "FakeMark") -> float:
+        return self.at - earlier.at
+
+
+class FakeDevice:
+    """A timeline whose work is nothing but time. `busy` is all the time that it has worked."""
+
+    def __init__(self) -> None:
+        self._ends = 0.0
+        self.busy = 0.0
+
+    def work(self, seconds: float) -> None:
+        """Queue work. Returns at once."""
+        self._ends = max(self._ends, time.perf_counter()) + seconds
+        self.busy += seconds
+
+    def mark(self) -> FakeMark:
+        return FakeMark(max(self._ends, time.perf_counter()))
