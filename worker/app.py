@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from worker.certificates import CredentialsError
 from worker.credentials import load_signer
 from worker.editors.editor import load_editors
 from worker.engine_metrics import EngineMetrics
+from worker.health import place
 from worker.leases import Drained, Leases
 from worker.metrics import registry_of, serve_metrics
 from worker.renders import Renderer
@@ -147,7 +147,7 @@ def load_context(settings: Settings) -> WorkerContext:
     about["models"] = [{"id": one.id, "digest": one.digest()} for one in definitions]
     if signer:
         about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
-    name = f"{socket.gethostname()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
+    name = f"{place()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     registry = registry_of("worker", pictures)
     engine = EngineMetrics(registry, editors.device, lambda: len(leases.held()))

@@ -1,11 +1,12 @@
 """A container's health check: `python -m worker.health worker` (or `keeper`).
 
-The exit status is 0 if the worker or keeper of this machine had a heartbeat in Redis within 15 seconds. A stuck worker
+The exit status is 0 if the worker or keeper of this container had a heartbeat in Redis within 15 seconds. A stuck worker
 exits by itself; a silent one is loading its checkpoint, has lost Redis, or has ended.
 """
 
 import socket
 import sys
+from pathlib import Path
 from typing import Literal
 
 from jobs.errors import Unavailable
@@ -13,15 +14,26 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 
 
-def is_alive(store: JobStore, kind: Literal["worker", "keeper"], host: str) -> bool:
-    """Whether a worker or keeper on this machine is alive."""
-    return any(name.rpartition("-")[0] == host for name in store.alive(kind))
+def place() -> str:
+    """Where this process runs: the host's name and, on Linux, the number of the process namespace.
+
+    Containers that share the host's network share its name, and the health of one must not hide another's.
+    """
+    try:
+        return f"{socket.gethostname()}.{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return socket.gethostname()
+
+
+def is_alive(store: JobStore, kind: Literal["worker", "keeper"], place: str) -> bool:
+    """Whether a worker or keeper in this place is alive."""
+    return any(name.rpartition("-")[0] == place for name in store.alive(kind))
 
 
 def main() -> int:
     kind: Literal["worker", "keeper"] = "keeper" if sys.argv[1:] == ["keeper"] else "worker"
     try:
-        return 0 if is_alive(JobStore.connect(Settings().redis_url, timeout=3), kind, socket.gethostname()) else 1
+        return 0 if is_alive(JobStore.connect(Settings().redis_url, timeout=3), kind, place()) else 1
     except Unavailable as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

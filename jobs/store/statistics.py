@@ -49,7 +49,7 @@ class Statistics(StoreBase):
         return list(self.redis.zrangebyscore(key, seconds * 1000 + micros // 1000 - ALIVE_MS, "+inf"))
 
     def alive(self, kind: Literal["worker", "keeper"]) -> list[str]:
-        """The names (`host-pid`) of the workers or keepers that are alive."""
+        """The names (`place-pid`) of the workers or keepers that are alive."""
         with reaching_redis():
             return self._alive(redis_keys.WORKERS if kind == "worker" else redis_keys.KEEPERS)
 

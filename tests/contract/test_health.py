@@ -1,11 +1,20 @@
 """A container's own check: alive is whoever said so lately, of the right kind, on this machine."""
 
+import socket
+import subprocess
+import sys
+
+import pytest
 import redis
 
 from jobs import redis_keys
 from jobs.scripts import ALIVE_MS
 from jobs.store import JobStore
-from worker.health import is_alive
+from tests.conftest import ROOT
+from worker.health import is_alive, place
+
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+NAMESPACES = sys.platform == "linux" and subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode == 0
 
 
 def test_a_keeper_is_alive_from_its_first_round_on(store: JobStore):
@@ -26,3 +35,16 @@ def test_who_was_not_heard_of_for_a_while_is_not_alive(store: JobStore, settings
     store.expire("here-17")
     redis.Redis.from_url(settings.redis_url).zincrby(redis_keys.KEEPERS, -ALIVE_MS - 1, "here-17")
     assert not is_alive(store, "keeper", "here")
+
+
+@pytest.mark.skipif(not NAMESPACES, reason="needs Linux, and the right to make a namespace")
+def test_containers_of_one_host_name_are_different_places():
+    """As with the host's network: each has a process namespace of its own."""
+    told = [sys.executable, "-c", "from worker.health import place; print(place())"]
+    here, there = (
+        subprocess.run([*wrapper, *told], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+        for wrapper in ([], NAMESPACE)
+    )
+    assert here == place()
+    assert there != here
+    assert there.startswith(socket.gethostname())

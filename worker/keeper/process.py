@@ -9,7 +9,6 @@ worker and never loads torch.
 import logging
 import os
 import signal
-import socket
 import time
 from types import FrameType
 
@@ -22,6 +21,7 @@ from jobs.pictures import PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.wakeups import Wakeups
+from worker.health import place
 from worker.keeper.maintenance import Maintenance
 from worker.keeper.webhook_delivery import WebhookSender
 from worker.metrics import KeeperMetrics, registry_of, serve_metrics
@@ -44,7 +44,7 @@ class Keeper:
         self.wakeups = wakeups
         self.settings = settings
         self.metrics = metrics or KeeperMetrics(CollectorRegistry())
-        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._name = f"{place()}-{os.getpid()}"
         self._last_tick = time.monotonic()
         self._reclaims_from = self._last_tick
         self._repairs_from = self._recounts_from = self._last_tick
