@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from tests.web_tier import as_environment
 UV = str(Path(sys.executable).with_name("uv"))
 BARE = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 MOST_PACKAGES = 15
+DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
+EXTRAS = ("server", "diffusion")  #: of those that an image has beside its parent's, the first
 
 
 def uv(*words: str) -> str:
@@ -98,8 +102,15 @@ def running(server: Path, client: Path, settings: Settings, store: JobStore, tmp
     shutil.copy(ROOT / "tests" / "editors.py", tmp_path / "obedient.py")
     environment = as_environment(settings.model_copy(update={"editors": "obedient:load"}))
     environment |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "CHECKPOINT": "none"}
+    with served(tmp_path, environment, {Api: server, Worker: server, Keeper: server}) as url:
+        yield Installed(client, tmp_path, url)
+
+
+@contextmanager
+def served(folder: Path, variables: dict[str, str], environments: dict[type[Service], Path]) -> Iterator[str]:
+    """Our processes, each by the packages of its environment: the web tier's address."""
     (port,), lifeline = free_ports(1), Lifeline()
-    services = [run_by(kind, server)(tmp_path, lifeline, environment, port) for kind in (Api, Worker, Keeper)]
+    services = [run_by(kind, place)(folder, lifeline, variables, port) for kind, place in environments.items()]
     with ExitStack() as started:
         started.callback(lifeline.close)
         for service in services:
@@ -107,7 +118,7 @@ def running(server: Path, client: Path, settings: Settings, store: JobStore, tmp
             started.callback(service.stop)
         for service in services:
             service.wait_until_ready()
-        yield Installed(client, tmp_path, services[0].url)
+        yield services[0].url
 
 
 def test_a_client_installed_from_the_wheel_edits_at_a_service_that_the_extras_suffice_for(running, store):
@@ -116,6 +127,45 @@ def test_a_client_installed_from_the_wheel_edits_at_a_service_that_the_extras_su
     assert (running.folder / "sepia.png").read_bytes().startswith(b"\x89PNG")
     assert "make it sepia" in running.run("python", "-m", "darkroom", "list")
     until(lambda: store.alive("keeper"), 20, "the keeper makes its rounds")
+
+
+@pytest.fixture
+def of_images(wheel: Path, tmp_path: Path) -> dict[str, Path]:
+    """Environments that hold what the Dockerfile installs into the images of the web tier and of the worker on CPUs."""
+    (service, *_), engine = (re.findall(rf"-r pyproject.toml (--extra {name}.*)", DOCKERFILE) for name in EXTRAS)
+    api, worker = tmp_path / "api", tmp_path / "worker-cpu"
+    for place in (api, worker):
+        uv("venv", "-q", "--python", sys.executable, str(place))
+        requirements = ["-c", "constraints.txt", "-r", "pyproject.toml", *service.split()]
+        uv("pip", "install", "-q", "-p", str(place), *requirements)
+    torch = f"torch=={version('torch')}"
+    links = [word for folder in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("--find-links", folder)]
+    uv("pip", "install", "-q", "-p", str(worker), *links, torch)
+    uv("pip", "install", "-q", "-p", str(worker), "-c", "constraints.txt", "-r", "pyproject.toml", *engine[0].split())
+    for place in (api, worker):
+        uv("pip", "install", "-q", "-p", str(place), "--no-deps", str(wheel))
+    return {"api": api, "worker": worker}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_each_image_has_the_packages_that_its_processes_need(of_images, client, settings, store, tmp_path):
+    """Where a developer's environment has more, as `packaging`, whose lack kept wake-ups from being sent."""
+    tried = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    entries = {"api": ["api.main", "worker.keeper", "worker.rebuild", "jobs.wakeups"], "worker": ["worker.app"]}
+    for image, modules in entries.items():
+        told = BARE | {"PYTHONPATH": str(ROOT)}
+        subprocess.run([of_images[image] / "bin" / "python", "-c", tried, *modules], env=told, check=True, cwd=tmp_path)
+    assert not list(of_images["api"].glob("lib/python*/site-packages/torch"))
+    variables = as_environment(settings) | {"PYTHONPATH": str(ROOT)}
+    environments = {Api: of_images["api"], Worker: of_images["worker"], Keeper: of_images["api"]}
+    shutil.copy(ROOT / "examples" / "mountains.jpg", tmp_path / "photo.jpg")
+    with served(tmp_path, variables, environments) as url:
+        edit = ["edit", "photo.jpg", "make it sepia", "--steps", "3", "-o", "sepia.png"]
+        Installed(client, tmp_path, url).run("darkroom", *edit)
+    assert (tmp_path / "sepia.png").read_bytes().startswith(b"\x89PNG")
+    logs = "".join(log.read_text() for log in tmp_path.rglob("*.log"))
+    assert "no wake-up sent" not in logs
 
 
 def test_the_wheel_brings_few_packages_and_takes_no_name_but_its_own(client):
@@ -144,5 +194,5 @@ def test_importing_it_loads_no_other_package_until_the_client_is_asked_for(clien
         "assert not others, others\n"
         "from darkroom import AsyncClient, Client, DarkroomError\nprint(darkroom.__version__)"
     )
-    version = Installed(client, tmp_path).run("python", "-c", code)
-    assert Installed(client, tmp_path).run("darkroom", "--version") == f"darkroom {version}"
+    said = Installed(client, tmp_path).run("python", "-c", code)
+    assert Installed(client, tmp_path).run("darkroom", "--version") == f"darkroom {said}"
