@@ -1,7 +1,7 @@
 """A container's health check: `python -m worker.health worker` (or `keeper`).
 
-The exit status is 0 if the worker or keeper of this container had a heartbeat in Redis within 15 seconds. A stuck worker
-exits by itself; a silent one is loading its checkpoint, has lost Redis, or has ended.
+The exit status is 0 if the worker or keeper of this container had a heartbeat in Redis within 15 seconds. A stuck
+worker exits by itself; a silent one is loading its checkpoint, has lost Redis, or has ended.
 """
 
 import socket
