@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FakeMark:
-    """A point in the queue: the time at which the device comes to it."""
+    """A point in the queue: when the device comes to it, and how long it will have worked by then."""
 
     at: float
+    busy: float
 
     def wait(self) -> None:
         time.sleep(max(0.0, self.at - time.perf_counter()))
 
     def since(self, earlier: "FakeMark") -> float:
-        return self.at - earlier.at
+        return self.busy - earlier.busy
 
 
 class FakeDevice:
@@ -30,4 +31,4 @@ class FakeDevice:
         self.busy += seconds
 
     def mark(self) -> FakeMark:
-        return FakeMark(max(self._ends, time.perf_counter()))
+        return FakeMark(max(self._ends, time.perf_counter()), self.busy)

@@ -65,9 +65,10 @@ def faulty(settings: Settings) -> Editors:
     return replace(watched(editors), watch=watch)
 
 
-def calls_first(pending: Sequence[Any], sizes: BatchSizes, *, fair: bool = False) -> list[Any]:
+def calls_first(pending: Sequence[Any], sizes: BatchSizes, *, fair: bool = False, together: int = 1) -> list[Any]:
     """The next requests of the engine: edits begin before others take a step, so that they step together."""
-    return [request for request in pending if request.edit is None][:1] or choose(pending, sizes, fair=fair)
+    calls = [request for request in pending if request.edit is None]
+    return choose(calls or pending, sizes, fair=fair, together=together)
 
 
 @torch.inference_mode()

@@ -21,11 +21,9 @@ class TensorCache:
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value of a key, made if it is absent. Threads that ask at the same time may each make it."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                found: T = self._values[key]
-                return found
+        found: T | None = self.find(key)
+        if found is not None:
+            return found
         value = make()
         with self._lock:
             self.bytes += bytes_of(value) - bytes_of(self._values.pop(key, ()))
@@ -33,6 +31,13 @@ class TensorCache:
             while self.bytes > self.limit:
                 self.bytes -= bytes_of(self._values.popitem(last=False)[1])
         return value
+
+    def find(self, key: Hashable) -> Any:
+        """The value of a key, or None."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
     def clear(self) -> None:
         """Keep nothing."""

@@ -28,6 +28,7 @@ from pipeline.weights import Network
 EDITS_WITHOUT = 20  # edits that need no fp32 copy, after which it is freed
 TEXT_BYTES = 256 * 2**20  # prompts kept as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in fp32
 LATENT_BYTES = 64 * 2**20  # pictures kept as latents: 64 KiB each at 512 x 512
+PICTURES_TOGETHER = 4  # pictures encoded or decoded at once on a GPU; on a CPU that only takes more memory
 
 if TYPE_CHECKING:
     from pipeline.library import Library
@@ -44,7 +45,8 @@ class Checkpoint:
         self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
         self.precise = Precise(lambda: Checkpoint(files, torch.float32, device))
         self.texts, self.latents = TensorCache(TEXT_BYTES), TensorCache(LATENT_BYTES)
-        self.engine = Engine(self._predict, compiles=compiled, timeline=timeline_of(device))
+        together = 1 if device.type == "cpu" else PICTURES_TOGETHER
+        self.engine = Engine(self._predict, compiles=compiled, timeline=timeline_of(device), together=together)
 
     @classmethod
     def find(

@@ -212,11 +212,13 @@ class Pipeline:
         wants: Wants,
     ) -> Image.Image:
         """Begin, steps and finish on the engine. If a narrow dtype overflows, the edit is repeated in fp32."""
+        vae = id(editing_model.vae)
+        ticket.run_with_others(editing_model.encode, picture, ("encode", vae, picture.size))
         edit = ticket.run(partial(editing_model.begin, picture, params))
         for taken in ticket.denoise(edit, lambda step: wants(step, edit.steps)):
             report(taken)
         try:
-            finished = ticket.run(partial(editing_model.finish, edit))
+            finished = ticket.run_with_others(editing_model.decode, edit.x, ("decode", vae, picture.size))
         except NotFinite:
             if self.checkpoint.dtype == torch.float32:
                 raise

@@ -15,7 +15,7 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -34,6 +34,7 @@ from pipeline.faults import fault_of, free_memory
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Predict = Callable[[Sequence[Denoising]], Sequence[Tensor]]
 Small = Callable[[Tensor], Tensor]  # latents (n, C, h, w) to small pictures (n, h, w, 3) of bytes, on the same device
 
@@ -81,7 +82,13 @@ class Ticket:
 
     def run(self, call: Callable[[], T]) -> T:
         """Call a function on the engine's thread, with no other work beside it."""
-        return self.engine._ask(Request(self, call=call))
+        return self.engine._ask(Request(self, call=lambda _: [call()]))
+
+    def run_with_others(self, call: Callable[[Sequence[Item]], Sequence[T]], item: Item, key: Hashable) -> T:
+        """Call a function on the engine's thread for this item, and with it for the items of other edits' calls of the
+        same key. Returns what comes of this item. If that fails for several items, each is tried with fewer others.
+        """
+        return self.engine._ask(Request(self, call=call, item=item, key=key))
 
     def step(self, edit: Denoising) -> None:
         """Take a denoising step, perhaps in one batch with other edits."""
@@ -115,7 +122,9 @@ class Request:
     """A piece of work that a thread waits for: a call, a step, or with `goes_on` all steps of an edit."""
 
     ticket: Ticket
-    call: Callable[[], Any] = lambda: None
+    call: Callable[[Sequence[Any]], Sequence[Any]] = lambda _: ()
+    item: Any = None
+    key: Hashable = None  # of calls that may be made together; None: alone
     edit: Denoising | None = None
     goes_on: bool = False
     wants: Callable[[int], bool] = lambda _: False
@@ -154,8 +163,16 @@ class Engine:
     `on_iteration` is called after each iteration, on the engine's thread. `small` makes the pictures that edits want.
     """
 
-    def __init__(self, predict: Predict, *, compiles: bool = False, timeline: Timeline | None = None) -> None:
-        """`compiles`: the first step of each shape takes a minute or more. `timeline`: of the device; default: CPU."""
+    def __init__(
+        self, predict: Predict, *, compiles: bool = False, timeline: Timeline | None = None, together: int = 1
+    ) -> None:
+        """
+        Args:
+            compiles: the first step of each shape takes a minute or more.
+            timeline: of the device; default: CPU.
+            together: most calls of one key that are made as one.
+        """
+        self._together = together
         self._predict = predict
         self._timeline: Timeline = timeline or CPUTimeline()
         self.small: Small | None = None
@@ -290,7 +307,7 @@ class Engine:
             if edits:
                 self._step(requests)
             else:
-                result, error = self._call(requests[0].call)
+                outcomes = self._call(requests)
         ended = self._timeline.mark()
         ended.wait()
         seconds = ended.since(began)
@@ -298,7 +315,8 @@ class Engine:
         self.allowance = 0.0
         if not edits:
             self._longest_call_seconds = max(self._longest_call_seconds, seconds)
-            requests[0].finish(result) if error is None else requests[0].fail(error)
+            for request, (result, error) in zip(requests, outcomes, strict=True):
+                request.finish(result) if error is None else request.fail(error)
         try:
             self.on_iteration(Iteration(seconds, len(requests), rows, max(rows, capacity)))
         except Exception:
@@ -323,7 +341,9 @@ class Engine:
             if self._closed:
                 return []
             self._iterations += 1
-            chosen = choose(self._pending, self._sizes, fair=self._iterations % FAIR_EVERY == 0)
+            chosen = choose(
+                self._pending, self._sizes, fair=self._iterations % FAIR_EVERY == 0, together=self._together
+            )
             self._pending = [request for request in self._pending if request not in chosen]
             for request in self._pending:
                 request.ticket.waited += 1
@@ -333,20 +353,26 @@ class Engine:
                 request.ticket.skipped, request.open = 0, True
             return sorted(chosen, key=lambda request: request.ticket.arrival)  # a batch that goes on stays the same
 
-    def _call(self, call: Callable[[], Any], *, again: bool = False) -> tuple[Any, BaseException | None]:
-        """What a call returns, or its error. If the device has no memory, some is freed for a second try."""
+    def _call(self, requests: Sequence[Request], *, again: bool = False) -> Sequence[tuple[Any, BaseException | None]]:
+        """What calls of one key return, or their errors. If they fail together, they are made again in halves.
+
+        If the device has no memory for a call alone, unused memory is freed for a second try.
+        """
         try:
-            result = call()
+            results = requests[0].call([request.item for request in requests])
             self._timeline.mark().wait()
         except BaseException as error:
             broke: BaseException = fault_of(error) or error
         else:
-            return result, None
+            return [(result, None) for result in results]
         if isinstance(broke, OutOfMemory):  # outside `except`, where the failed call's tensors are free
             free_memory()
-            if not again:
-                return self._call(call, again=True)
-        return None, broke
+            if len(requests) == 1 and not again:
+                return self._call(requests, again=True)
+        if len(requests) == 1 or isinstance(broke, DeviceLost):
+            return [(None, broke)] * len(requests)
+        half = len(requests) // 2
+        return [*self._call(requests[:half]), *self._call(requests[half:])]
 
     def _step(self, requests: list[Request], *, again: bool = False) -> None:
         """One step of several edits. A failed batch is repeated in halves, so that only the faulty edits fail."""
@@ -406,15 +432,17 @@ def work_of(edit: Denoising) -> int:
     return edit.rows * prod(edit.x.shape)
 
 
-def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False) -> list[Request]:
+def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False, together: int = 1) -> list[Request]:
     """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch.
+
+    If it is a call that has a key: the next most urgent calls of that key, at most `together` in all.
 
     `fair`: the request that was skipped most comes first, so that no priority waits forever.
     """
     ordered = sorted(pending, key=lambda request: (-request.ticket.skipped if fair else 0, request.ticket.urgency))
     first = ordered[0]
     if first.edit is None:
-        return [first]
+        return [r for r in ordered if r is first or (r.key is not None and r.key == first.key)][:together]
     chosen, rows, capacity = [first], first.edit.rows, sizes.rows(first.edit)
     for request in ordered[1:]:
         same = request.edit is not None and request.edit.x.shape == first.edit.x.shape

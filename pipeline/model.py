@@ -1,6 +1,6 @@
 """A model that runs on our UNet: its networks, and how an edit begins and ends with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -13,10 +13,11 @@ from pipeline.cache import TensorCache
 from pipeline.catalogue import Model, Parts
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, concat_texts
+from pipeline.device import upload
 from pipeline.errors import NotFinite
 from pipeline.guidance import Guidance, text_only, three_way
 from pipeline.networks.unet import TextStates, UNet
-from pipeline.pictures import all_finite, to_picture, to_tensor
+from pipeline.pictures import all_finite, to_bytes, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
 
@@ -74,24 +75,41 @@ class EditingModel:
         guidance = self._guidance(params)
         negative = params["negative_prompt"] or ""
         texts = [self._read_prompt(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
-        latents = self._encode_picture(picture)
+        [latents] = self.encode([picture])
         sampler = SAMPLERS[params.get("sampler") or self.sampler]
         table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
         generator = torch.Generator().manual_seed(params["seed"])
         start = table.start(latents * self.scaling, generator)
         return Denoising(start, latents, concat_texts(texts), guidance, table, generator)
 
-    @torch.inference_mode()
     def finish(self, edit: Denoising) -> Image.Image:
-        """Decode the picture of a finished edit.
+        """Decode the picture of a finished edit. Raises as `decode` does."""
+        [picture] = self.decode([edit.x])
+        return picture
+
+    @torch.inference_mode()
+    def decode(self, latents: Sequence[Tensor]) -> list[Image.Image]:
+        """The pictures of latents (1, C, h, w) of one shape.
 
         Raises:
-            NotFinite: latents or pixels are not finite.
+            NotFinite: latents or pixels of one of them are not finite.
         """
-        pixels = self.vae.decode((edit.x / self.scaling).to(self.vae_dtype))[0]
+        pixels = self.vae.decode((torch.cat(list(latents)) / self.scaling).to(self.vae_dtype))
         if not all_finite(pixels):
             raise NotFinite
-        return to_picture(pixels)
+        return [Image.fromarray(values) for values in to_bytes(pixels).cpu().numpy()]
+
+    @torch.inference_mode()
+    def encode(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
+        """Latents (1, C, h, w) in fp32 of RGB pictures of one size. Those of recent pictures are kept."""
+        keys = [(self.sources.vae, picture.size, sha256(picture.tobytes()).digest()) for picture in pictures]
+        known = {key: self.latents.find(key) for key in keys}
+        new = {key: to_tensor(picture) for key, picture in zip(keys, pictures, strict=True) if known[key] is None}
+        if new:
+            pixels = upload(torch.cat(list(new.values())), self.device).to(self.vae_dtype)
+            for key, latents in zip(new, self.vae.encode(pixels).float().split(1), strict=True):
+                known[key] = self.latents.get(key, latents.clone)
+        return [known[key] for key in keys]
 
     def _guidance(self, params: dict[str, Any]) -> Guidance:
         if self.text_scale is not None:
@@ -101,12 +119,6 @@ class EditingModel:
     def _read_prompt(self, prompt: str) -> TextStates:
         key = (self.sources.text_encoder, prompt)
         return self.texts.get(key, lambda: self.unet.read(self.encode_prompt(prompt)))
-
-    def _encode_picture(self, picture: Image.Image) -> Tensor:
-        """Latents (1, C, h, w) in fp32."""
-        key = (self.sources.vae, picture.size, sha256(picture.tobytes()).digest())
-        pixels = to_tensor(picture).to(self.device, self.vae_dtype)
-        return self.latents.get(key, lambda: self.vae.encode(pixels).float())
 
 
 def _encoder(checkpoint: Checkpoint) -> Callable[[str], Tensor]:

@@ -12,10 +12,11 @@ import torch
 from benchmarks._fake_device import FakeDevice
 from pipeline.device import free_bytes
 from pipeline.engine import STEPS_AHEAD, Engine
+from pipeline.errors import NotFinite
 from tests.pipeline.test_engine import alone, edit, predict
 from tests.waiting import until
 
-STEP_SECONDS, ROW_SECONDS = 0.012, 0.001
+STEP_SECONDS, ROW_SECONDS = 0.006, 0.0005
 
 
 class FakeGPU(Engine):
@@ -72,11 +73,11 @@ def test_what_the_engine_learns_is_the_devices_time_and_not_how_long_queueing_ta
     gpu.on_iteration = iterations.append
     fly_all(gpu, 4, 14)
     for rows, rate in {(size, min(times)) for size, times in gpu._sizes._seconds[(1, 4, 4, 4)].items() if times}:
-        assert rate == pytest.approx(gpu.seconds(rows) / rows, rel=0.1)
+        assert rate == pytest.approx(gpu.seconds(rows) / rows, rel=0.01)
     steps = [iteration for iteration in iterations if iteration.rows]
     for iteration in steps:
-        assert iteration.seconds >= gpu.seconds(iteration.rows) * 0.999, "booked to the pass itself"
-    assert sum(iteration.seconds for iteration in steps) == pytest.approx(gpu.device.busy, rel=0.2)
+        assert iteration.seconds == pytest.approx(gpu.seconds(iteration.rows), rel=0.01), "booked to the pass itself"
+    assert sum(iteration.seconds for iteration in steps) == pytest.approx(gpu.device.busy)
 
 
 def test_a_request_is_finished_when_the_device_is(gpu):
@@ -84,7 +85,7 @@ def test_a_request_is_finished_when_the_device_is(gpu):
         for asked in (lambda: ticket.step(edit(0, 2)), lambda: ticket.run(lambda: gpu.device.work(0.03))):
             asked()
             assert gpu.device.mark().at <= time.perf_counter(), "its work is done"
-    assert gpu._longest_call_seconds == pytest.approx(0.03, rel=0.2)
+    assert gpu._longest_call_seconds == pytest.approx(0.03)
 
 
 def test_the_engine_is_only_some_steps_ahead_of_a_thread_that_does_not_look(gpu):
@@ -140,6 +141,31 @@ def test_a_step_of_one_edit_without_memory_is_repeated_with_the_same_noise(gpu, 
         list(ticket.denoise(one, wants))
     assert len(freed) == 3
     assert torch.equal(one.x, alone(edit(0, 3)))
+
+
+def test_pictures_are_decoded_in_small_batches_and_one_that_fails_spoils_no_other(gpu):
+    gpu._together, made = 4, []
+
+    def decode(items):
+        made.append(list(items))
+        if 5 in items:
+            raise NotFinite
+        return [10 * item for item in items]
+
+    def one(item):
+        with gpu.join(0) as ticket:
+            return ticket.run_with_others(decode, item, "picture" if item < 6 else "larger picture")
+
+    with ThreadPoolExecutor(9) as threads, gpu.join(0, priority=1) as first:
+        threads.submit(first.run, lambda: until(lambda: len(gpu._pending) == 8))
+        until(lambda: gpu._served)
+        asked = [threads.submit(one, item) for item in range(8)]
+        results = [future.exception() or future.result() for future in asked]
+    assert results[:5] + results[6:] == [0, 10, 20, 30, 40, 60, 70]
+    assert isinstance(results[5], NotFinite)
+    assert max(len(items) for items in made) == 4
+    assert not any(set(items) >= {0, 6} for items in made), "they differ in size"
+    assert len(made) <= 3 + 4, "three batches, and one of them again in parts"
 
 
 def test_memory_that_pytorch_holds_without_using_it_counts_as_free(monkeypatch):
