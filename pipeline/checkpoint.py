@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from pipeline.engine import Engine
 from pipeline.errors import PipelineError
 from pipeline.faults import free_memory
 from pipeline.files import Files, find
+from pipeline.lora import Lora
 from pipeline.networks.clip import CLIPTextEncoder
 from pipeline.networks.kernels import choose_kernels
 from pipeline.networks.tokenizer import Tokenizer
@@ -24,6 +25,8 @@ from pipeline.networks.unet import UNet
 from pipeline.networks.vae import VAE
 from pipeline.schedule import Schedule
 from pipeline.weights import Network
+
+T = TypeVar("T")
 
 EDITS_WITHOUT = 20  # edits that need no fp32 copy, after which it is freed
 TEXT_BYTES = 256 * 2**20  # prompts kept as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in fp32
@@ -41,23 +44,70 @@ class Checkpoint:
     compiles the UNet, on a GPU into CUDA graphs.
     """
 
-    def __init__(self, files: Files, dtype: torch.dtype, device: torch.device, *, compiled: bool = False) -> None:
-        self.files, self.dtype, self.device, self.compiled = files, dtype, device, compiled
-        self.precise = Precise(lambda: Checkpoint(files, torch.float32, device))
+    def __init__(
+        self,
+        files: Files,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+        loras: Sequence[Lora] = (),
+    ) -> None:
+        self.files, self.dtype, self.device, self.compiled, self.loras = files, dtype, device, compiled, loras
+        self.precise = Precise(lambda: Checkpoint(files, torch.float32, device, loras=loras))
         self.texts, self.latents = TensorCache(TEXT_BYTES), TensorCache(LATENT_BYTES)
         together = 1 if device.type == "cpu" else PICTURES_TOGETHER
         self.engine = Engine(self._predict, compiles=compiled, timeline=timeline_of(device), together=together)
 
     @classmethod
     def find(
-        cls, checkpoint: str | Path, dtype: torch.dtype, device: torch.device, *, compiled: bool = False
+        cls,
+        checkpoint: str | Path,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+        variant: str = "",
+        loras: Sequence[Lora] = (),
     ) -> "Checkpoint":
         """A folder in diffusers' layout, an original single file, or a hub id (`owner/name[@revision]`).
 
+        Configurations and the headers of the weights' files are read, which takes less than a second; weights are not.
+
         Raises:
-            PipelineError: none of these.
+            PipelineError: none of these, or not one that our own networks run.
         """
-        return cls(find(checkpoint), dtype, device, compiled=compiled)
+        loaded = cls(find(checkpoint, variant), dtype, device, compiled=compiled, loras=loras)
+        loaded.check()
+        return loaded
+
+    def check(self) -> None:
+        """Refuse what cannot be served, before any weights are read.
+
+        Raises:
+            PipelineError: names the file and the key that is in the way.
+        """
+        unet, vae = self._config(UNet.Config.parse, "unet"), self._config(VAE.Config.parse, "vae")
+        text, _ = self._config(CLIPTextEncoder.Config.parse, "text_encoder"), self._config(Schedule.parse, "scheduler")
+        if unet.in_channels != 2 * vae.latent_channels:
+            detail = f"its UNet takes {unet.in_channels} channels; one that edits takes {2 * vae.latent_channels}"
+            raise self._refusal(f"{detail}, latents and the picture's (in_channels)")
+        if unet.cross_attention_dim != text.hidden_size:
+            detail = f"its UNet reads texts of width {unet.cross_attention_dim} (cross_attention_dim)"
+            raise self._refusal(f"{detail}; its text encoder makes {text.hidden_size} (hidden_size)")
+        self.files.check()
+        for lora in self.loras:
+            _ = lora.changes
+
+    def _config(self, parse: Callable[[dict[str, Any]], T], part: str) -> T:
+        try:
+            return parse(self.files.settings(part))
+        except PipelineError as error:
+            raise self._refusal(error.detail) from error
+
+    def _refusal(self, detail: str) -> PipelineError:
+        path = str(self.files.path)
+        return PipelineError(detail if path in detail else f"{path}: {detail}", field="checkpoint")
 
     @cached_property
     def card(self) -> Card:
@@ -88,10 +138,6 @@ class Checkpoint:
     @cached_property
     def unet(self) -> UNet:
         network = self._network(UNet, "unet", self.dtype)
-        channels, latent = network.config.in_channels, self.vae.config.latent_channels
-        if channels != 2 * latent:
-            detail = f"its UNet takes {channels} channels; one that edits takes {2 * latent}, latents and the picture's"
-            raise PipelineError(f"{self.files.path}: {detail}", field="checkpoint")
         if self.compiled:
             network.compile(mode="reduce-overhead", fullgraph=True)
         return network
@@ -132,6 +178,8 @@ class Checkpoint:
 
     def _network(self, kind: type[Network], part: str, dtype: torch.dtype) -> Network:
         network = self.files.network(kind, part, dtype)
+        for lora in self.loras:
+            lora.merge(network)
         if self.device.type == "cpu":
             choose_kernels(network, dtype)
             return network

@@ -5,7 +5,7 @@ pipe.edit(Image.open("garden.jpg"), "make it look like winter", seed=7).save("wi
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -24,6 +24,7 @@ from pipeline.denoise import Denoising, advance
 from pipeline.engine import Taken, Ticket
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.fullsize import carry
+from pipeline.lora import Lora
 from pipeline.model import EditingModel
 from pipeline.networks.kernels import fastest_threads
 from pipeline.notes import Notes
@@ -85,9 +86,13 @@ class Pipeline:
         dtype: str | torch.dtype | None = None,
         *,
         compiled: bool = False,
+        device: str = "",
+        variant: str = "",
+        loras: Sequence[Lora] = (),
     ) -> "Pipeline":
         """Load a checkpoint: a folder in diffusers' layout, an original single file (.ckpt or .safetensors), or a hub
-        id (`owner/name[@revision]`), which is downloaded.
+        id (`owner/name[@revision]`), which is downloaded. `variant` says which of a folder's files of weights are
+        taken, such as fp16; `loras` are merged into them.
 
         Computes in fp32 unless another dtype is given, whatever the files hold; on the GPU where there is one.
         `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the first of each new
@@ -97,8 +102,8 @@ class Pipeline:
             PipelineError: no such checkpoint, model or dtype.
         """
         _check_model(model)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled)
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled, variant=variant, loras=loras)
         editing_model = _editing_model(loaded, model)
         previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), color_fields())
         loaded.engine.small = previews.pixels
@@ -291,7 +296,8 @@ class Pipeline:
 
     def receipt(self) -> dict[str, str]:
         """What an edit was computed with, enough to repeat it beside its parameters."""
-        return {
+        loras = {"lora": ", ".join(map(str, self.checkpoint.loras))} if self.checkpoint.loras else {}
+        return loras | {
             "checkpoint": self.card.name,
             "revision": self.card.revision,
             "dtype": name_of(self.checkpoint.dtype),

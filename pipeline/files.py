@@ -8,9 +8,22 @@ from typing import Any, Protocol
 
 from pipeline.catalogue import Card
 from pipeline.errors import PipelineError
-from pipeline.weights import Network, Tensors, build, original_configs, original_part, read_file, read_folder
+from pipeline.networks.unet import UNet
+from pipeline.weight_files import Tensors, choose, has_variant, read_file, read_folder
+from pipeline.weights import (
+    PARTS,
+    Network,
+    build,
+    diffusers_unet_config,
+    original_configs,
+    original_part,
+    with_original_names,
+)
 
 CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"  # every SD 1 model's
+TOKENIZER_FILES = ["vocab.json", "merges.txt", "*token*.json"]
+OWN_CLASSES = ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionPipeline", None)  # the UNet tells them apart
+SINGLE_FILES = (".safetensors", ".ckpt")
 
 
 class Files(Protocol):
@@ -31,6 +44,13 @@ class Files(Protocol):
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:
         """A network with its weights."""
 
+    def check(self) -> None:
+        """Open every file of weights and read its header, so that a broken one is refused at once.
+
+        Raises:
+            PipelineError
+        """
+
 
 @dataclasses.dataclass(frozen=True)
 class DiffusersFolder:
@@ -38,11 +58,15 @@ class DiffusersFolder:
 
     path: Path
     name: str | None = None  # the name of a folder without a card, in place of the folder's own: a hub id
+    variant: str = ""  # of the weights' files, such as fp16; parts that lack it have the plain ones
 
     def __post_init__(self) -> None:
-        if not (self.path / "model_index.json").is_file():
-            detail = f"{self.path} has no model_index.json, so it is no diffusers checkpoint"
-            raise PipelineError(detail, field="checkpoint")
+        index = self.path / "model_index.json"
+        if not index.is_file():
+            raise PipelineError(f"{self.path} {_why_no_checkpoint(self.path)}", field="checkpoint")
+        if (kind := read_json(index).get("_class_name")) not in OWN_CLASSES:
+            detail = f"is for a {kind}, which our own networks do not run; the `diffusers` editor may"
+            raise PipelineError(f"{index} {detail}", field="checkpoint")
 
     @property
     def card(self) -> Card:
@@ -56,15 +80,19 @@ class DiffusersFolder:
         return self.path / "tokenizer"
 
     def settings(self, part: str) -> dict[str, Any]:
-        path = self.path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
-        if not path.is_file():
-            raise PipelineError(f"{path} is missing", field="checkpoint")
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return settings
+        return part_settings(self.path, part)
 
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:
         config = kind.Config.parse(self.settings(part))
-        return build(kind, config, read_folder(self.path / part), dtype=dtype)
+        return build(kind, config, read_folder(self.path / part, self.variant), dtype=dtype)
+
+    def check(self) -> None:
+        folders = [self.path / part for part in PARTS.values()]
+        for folder in folders:
+            read_folder(folder, self.variant)
+        files = [path.name for folder in folders for path in folder.iterdir()]
+        if self.variant and not has_variant(files, self.variant):
+            raise PipelineError(f"{self.path} has no weights of the variant {self.variant}", field="checkpoint")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,22 +100,34 @@ class OriginalFile:
     """A .ckpt or .safetensors of the original Stable Diffusion 1 or InstructPix2Pix code, EMA copies chosen.
 
     Widths and depths are read off the tensors. The tokenizer, which is in no such file, is the folder `tokenizer`
-    beside it; without one, CLIP's from the hub.
+    beside it; without one, CLIP's from the hub. The file may hold the UNet alone, under the original names or
+    diffusers'. The other parts are then diffusers' folders beside it.
     """
 
     path: Path
+    name: str | None = None  # a hub id
 
     @property
     def card(self) -> Card:
-        return Card.read(self.path)
+        card = Card.read(self.path)
+        return dataclasses.replace(card, name=self.name, revision=self.path.parent.name) if self.name else card
 
     @cached_property
     def tensors(self) -> Tensors:
-        return read_file(self.path)
+        return with_original_names(read_file(self.path))
 
     @cached_property
     def configs(self) -> dict[str, dict[str, Any]]:
-        return original_configs(self.tensors)
+        try:
+            if self._diffusers_names:
+                return {"unet": diffusers_unet_config(self.tensors)}
+            return original_configs(self.tensors)
+        except PipelineError as error:
+            raise PipelineError(f"{self.path}: {error.detail}", field="checkpoint") from error
+
+    @property
+    def _diffusers_names(self) -> bool:
+        return "conv_in.weight" in self.tensors and "down_blocks.0.resnets.0.conv1.weight" in self.tensors
 
     @cached_property
     def tokenizer(self) -> Path:
@@ -95,36 +135,135 @@ class OriginalFile:
         if beside.is_dir():
             return beside
         try:
-            return download(CLIP_TOKENIZER, ["vocab.json", "merges.txt", "*token*.json"])
+            return download(CLIP_TOKENIZER, TOKENIZER_FILES)
         except PipelineError as error:
             detail = f"{self.path} needs CLIP's tokenizer: put its vocab.json and merges.txt into {beside} ({error})"
             raise PipelineError(detail, field="checkpoint") from error
 
     def settings(self, part: str) -> dict[str, Any]:
-        return self.configs[part]
+        if part in self.configs:
+            return self.configs[part]
+        try:
+            return part_settings(self.path.parent, part)
+        except PipelineError as error:
+            detail = f"{self.path} holds a UNet alone, so text_encoder, vae and scheduler must be beside it"
+            raise PipelineError(f"{detail}: {error.detail}", field="checkpoint") from error
 
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:
         config = kind.Config.parse(self.settings(part))
+        if part not in self.configs:
+            return build(kind, config, read_folder(self.path.parent / part), dtype=dtype)
+        if kind is UNet and self._diffusers_names:
+            return build(kind, config, self.tensors, dtype=dtype)
         return build(kind, config, original_part(self.tensors, kind), original=True, dtype=dtype)
 
+    def check(self) -> None:
+        for part in PARTS.values():
+            self.settings(part)
+            if part not in self.configs:
+                read_folder(self.path.parent / part)
 
-def find(checkpoint: str | Path) -> Files:
+
+def find(checkpoint: str | Path, variant: str = "") -> Files:
     """The files of a folder, an original single file, or a hub id, which is downloaded or found in the hub's cache.
+
+    A hub id is `owner/name[@revision]`, with `/file` behind it for one single file of several.
 
     Raises:
         PipelineError: none of these.
     """
     path = Path(checkpoint)
     if path.is_dir():
-        return DiffusersFolder(path)
+        return DiffusersFolder(path, variant=variant)
     if path.is_file():
         return OriginalFile(path)
-    folder = download(str(checkpoint), ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"])
-    return DiffusersFolder(folder, name=str(checkpoint))
+    return _from_hub(str(checkpoint), variant)
+
+
+def part_settings(folder: Path, part: str) -> dict[str, Any]:
+    """The configuration of a part of a folder in diffusers' layout."""
+    path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    if not path.is_file():
+        raise PipelineError(f"{path} is missing", field="checkpoint")
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PipelineError(f"{path} is no JSON: {error}", field="checkpoint") from error
+    if not isinstance(settings, dict):
+        raise PipelineError(f"{path} holds no JSON object", field="checkpoint")
+    return settings
+
+
+def _why_no_checkpoint(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return "is an empty folder: a checkpoint has a model_index.json and a folder for each part"
+    if (config := folder / "config.json").is_file() and (kind := read_json(config).get("_class_name")):
+        return f"holds a {kind} alone: a checkpoint has it in a folder `unet` beside the other parts"
+    if single := [name for name in names if name.endswith(SINGLE_FILES)]:
+        return f"has no model_index.json; if {single[0]} is the checkpoint, name that file"
+    return f"has no model_index.json, so it is no diffusers checkpoint; it holds {', '.join(names[:5])}"
+
+
+def _from_hub(checkpoint: str, variant: str) -> Files:
+    hub_id, _, file = checkpoint.rpartition("/") if checkpoint.endswith(SINGLE_FILES) else (checkpoint, "", "")
+    names = _names_on_hub(hub_id)
+    if not file and "model_index.json" in names:
+        return DiffusersFolder(download(hub_id, needed(names, variant)), name=hub_id, variant=variant)
+    if not file:
+        single = [name for name in names if name.endswith(SINGLE_FILES) and "/" not in name]
+        if len(single) != 1:
+            held = f"it holds {', '.join(single)}: write {hub_id}/FILE" if single else "it holds no single file either"
+            raise PipelineError(f"{hub_id} has no model_index.json, and {held}", field="checkpoint")
+        file = single[0]
+    return OriginalFile(download(hub_id, [file]) / file, name=hub_id)
+
+
+def needed(names: list[str], variant: str = "") -> list[str]:
+    """Those of a repository's files that our own networks need: configurations, the tokenizer, and one set of weights
+    for each part."""
+    wanted = {"model_index.json", "darkroom.json", "scheduler/scheduler_config.json"}
+    wanted |= {name for name in names if name.startswith("tokenizer/") and name.endswith((".json", ".txt"))}
+    for part in PARTS.values():
+        files = [name.removeprefix(part + "/") for name in names if name.startswith(part + "/")]
+        wanted |= {f"{part}/{name}" for name in ["config.json", *choose(files, variant)]}
+    return sorted(wanted & set(names))
+
+
+def _names_on_hub(hub_id: str) -> list[str]:
+    """The names of a repository's files; of those in the cache, where the hub cannot be reached."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    name, _, revision = hub_id.partition("@")
+    try:
+        return HfApi().list_repo_files(name, revision=revision or None)
+    except HFValidationError as error:
+        raise _not_found(hub_id, error) from error
+    except Exception as error:  # the hub's client has a dozen kinds
+        folder = _cached(hub_id)
+        if folder is None:
+            raise _not_found(hub_id, error) from error
+        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+
+def _cached(hub_id: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = hub_id.partition("@")
+    try:
+        index = ["model_index.json"]  # without patterns, the client misses the files that were never fetched
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=index, local_files_only=True))
+    except Exception:
+        return None
 
 
 def download(hub_id: str, patterns: list[str]) -> Path:
-    """The folder of a hub id (`owner/name[@revision]`) in the hub's cache, downloaded if it is not there yet."""
+    """The folder of a hub id (`owner/name[@revision]`) in the hub's cache. Missing files are fetched, with a bar."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -132,5 +271,10 @@ def download(hub_id: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        detail = f"{hub_id} is not a folder or file here and could not be fetched from the hub ({error})"
-        raise PipelineError(detail, field="checkpoint") from error
+        raise _not_found(hub_id, error) from error
+
+
+def _not_found(hub_id: str, error: Exception) -> PipelineError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    detail = f"{hub_id} is not a folder or file here and could not be fetched from the hub ({reason})"
+    return PipelineError(detail, field="checkpoint")

@@ -4,6 +4,7 @@ Notation of Ho et al. 2020 throughout: latents at step t are sqrt(a_t) x_0 + sqr
 cumulative product of 1 - beta.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,14 @@ Floats = NDArray[np.float64]
 
 ALL_BUT_NOTHING = 2.0**-24
 PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names: whether it is v
+ONLY = {  # settings of diffusers' schedulers that say what the network was trained on: the one value that is known
+    "clip_sample": False,  # latents are not confined to a range
+    "thresholding": False,
+    "timestep_type": "discrete",
+    "use_flow_sigmas": False,
+}
+LEARNED = ("learned", "learned_range")  # variances, which the network would predict beside the noise
+FLOWS = re.compile(r"FlowMatch|EDM|LCM|TCD|CMStochastic|Consistency|VQDiffusion")  # classes of another process
 
 
 @dataclass(frozen=True)
@@ -57,25 +66,21 @@ class Schedule:
         """The schedule in a checkpoint's scheduler_config.json; betas in fp32, as the networks were trained with.
 
         Raises:
-            PipelineError: a schedule that is neither linear nor scaled linear, or a prediction of something else.
+            PipelineError: a schedule that is neither linear, scaled linear nor listed; a prediction of something else;
+                a process other than the diffusion of noise.
         """
+        _refuse_other_processes(settings)
         prediction = settings.get("prediction_type", "epsilon")
         if prediction not in PREDICTIONS:
             raise PipelineError(
                 f"the scheduler's prediction_type {prediction!r} is not one of {', '.join(PREDICTIONS)}",
                 field="checkpoint",
             )
-        count = settings.get("num_train_timesteps", 1000)
-        first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)
-        match settings.get("beta_schedule", "scaled_linear"):
-            case "scaled_linear":
-                betas = torch.linspace(first**0.5, last**0.5, count, dtype=torch.float32) ** 2
-            case "linear":
-                betas = torch.linspace(first, last, count, dtype=torch.float32)
-            case other:
-                raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
-        alphas = torch.cumprod(1 - betas, dim=0).double().numpy()
+        alphas = torch.cumprod(1 - _betas(settings), dim=0).double().numpy()
         if settings.get("rescale_betas_zero_snr", False):
+            if not PREDICTIONS[prediction]:
+                detail = "rescale_betas_zero_snr cannot go with prediction_type epsilon: noise alone tells no picture"
+                raise PipelineError(f"the scheduler's {detail}", field="checkpoint")
             alphas = _ending_in_noise(alphas)
         return cls(alphas, settings.get("set_alpha_to_one", True), PREDICTIONS[prediction])
 
@@ -106,6 +111,32 @@ class Schedule:
     def _final(self, timesteps: Floats) -> float:
         """Where DDIM stops: clean, or the first training step's level if the schedule says so and is not there yet."""
         return 1.0 if self.clean_end or timesteps[-1] <= 0 else float(self.alphas[0])
+
+
+def _refuse_other_processes(settings: Mapping[str, Any]) -> None:
+    if FLOWS.search(kind := str(settings.get("_class_name", ""))):
+        raise PipelineError(f"the scheduler {kind} is of another process than the networks' own", field="checkpoint")
+    for name, known in ONLY.items():
+        if settings.get(name, known) not in (None, known):
+            detail = f"the scheduler's {name} {settings[name]!r} is not supported, only {known!r}"
+            raise PipelineError(detail, field="checkpoint")
+    if (variance := settings.get("variance_type")) in LEARNED:
+        raise PipelineError(f"the scheduler's variance_type {variance!r} is not supported", field="checkpoint")
+
+
+def _betas(settings: Mapping[str, Any]) -> torch.Tensor:
+    """The noise that each training step adds, in fp32."""
+    if (trained := settings.get("trained_betas")) is not None:
+        return torch.tensor(trained, dtype=torch.float32)
+    count = settings.get("num_train_timesteps", 1000)
+    first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)
+    match settings.get("beta_schedule", "scaled_linear"):
+        case "scaled_linear":
+            return torch.linspace(first**0.5, last**0.5, count, dtype=torch.float32) ** 2
+        case "linear":
+            return torch.linspace(first, last, count, dtype=torch.float32)
+        case other:
+            raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
 
 
 def _ending_in_noise(alphas: Floats) -> Floats:

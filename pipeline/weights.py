@@ -1,28 +1,24 @@
-"""Weights from files into the networks: the one place that knows other people's names.
+"""Weights into the networks: the one place that knows other people's names.
 
 Two layouts are read: diffusers' folders and the single file of the original Stable Diffusion code. Tables of
 substitutions turn either one's names into ours; what is then missing or left over is said by name.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
 from pipeline.networks.clip import CLIPTextEncoder
 from pipeline.networks.unet import ATTENDING, UNet, UNetConfig
 from pipeline.networks.vae import VAE, VAEConfig
+from pipeline.weight_files import Tensors
 
-Tensors = Mapping[str, Callable[[], Tensor]]  # each is read when called, so that few are in memory twice
 Rules = list[tuple[str, str]]  # (pattern, replacement), applied in order
 Network = TypeVar("Network", CLIPTextEncoder, VAE, UNet)
 
@@ -161,6 +157,16 @@ ORIGINAL_PREFIXES = {
     VAE: "first_stage_model.",
     UNet: "model.diffusion_model.",
 }
+PARTS: dict[type[nn.Module], str] = {CLIPTextEncoder: "text_encoder", VAE: "vae", UNet: "unet"}  # their folders
+OTHER_KINDS = {  # what a single file holds, by a name in it
+    r"conditioner\.embedders\.|model\.diffusion_model\.label_emb\.": "Stable Diffusion XL",
+    r"cond_stage_model\.model\.": "Stable Diffusion 2",
+    r"(model\.diffusion_model\.)?joint_blocks\.": "Stable Diffusion 3",
+    r"(model\.diffusion_model\.)?double_blocks\.": "FLUX",
+    r"transformer_blocks\.": "a diffusion transformer, such as FLUX or Qwen-Image",
+    r"lora_|(unet|transformer|text_encoder)\..*lora": "a LoRA and no model (it goes into `lora`)",
+    r"control_model\.|controlnet_": "a ControlNet",
+}
 ORIGINAL_SCHEDULE = {
     "beta_schedule": "scaled_linear",
     "beta_start": 0.00085,
@@ -195,49 +201,6 @@ def translate(name: str, rules: Rules) -> str:
     return name
 
 
-def read_folder(folder: Path) -> Tensors:
-    """The tensors of one network's folder: safetensors in one file or shards, else a pickle of plain tensors.
-
-    Raises:
-        PipelineError: there is none.
-    """
-    for index in sorted(folder.glob("*.safetensors.index.json")):
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return {name: partial(_one_tensor, folder / shard, name) for name, shard in shards.items()}
-    files = sorted(folder.glob("*.safetensors"), key=lambda path: len(path.name)) + sorted(folder.glob("*.bin"))
-    if not files:
-        raise PipelineError(f"{folder} holds no weights (*.safetensors or *.bin)", field="checkpoint")
-    return read_file(files[0])
-
-
-def read_file(path: Path) -> Tensors:
-    """The tensors of a .safetensors file, or of a .ckpt or .bin pickle that holds nothing but tensors.
-
-    Raises:
-        PipelineError: the file is broken, or a pickle that would run code.
-    """
-    try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise PipelineError(f"{path} cannot be read: {error}", field="checkpoint") from error
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    with safe_open(path, framework="pt") as file:
-        return {name: partial(_one_tensor, path, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
-
-
-def _read_pickle(path: Path) -> Tensors:
-    contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    contents = contents.get("state_dict", contents)
-    return {name: partial(contents.__getitem__, name) for name, value in contents.items() if isinstance(value, Tensor)}
-
-
-def _one_tensor(path: Path, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as file:
-        return file.get_tensor(name)
-
-
 def from_module(module: nn.Module) -> Tensors:
     """The tensors of another library's module. A network loaded with them shares its memory."""
     return {name: partial(_itself, tensor) for name, tensor in module.state_dict().items()}
@@ -269,27 +232,57 @@ def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
 
 
 def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
-    """The parts' settings of an original single file, in diffusers' words, widths and depths as its tensors have them.
+    """The settings of the parts in an original single file, in diffusers' words, with its tensors' widths and depths.
 
-    What no shape tells, such as the number of heads, is the same in every Stable Diffusion 1 model.
+    What no shape tells, such as the number of heads, is the same in every Stable Diffusion 1 model. A file may hold the
+    UNet alone.
 
     Raises:
-        PipelineError: the file has not the tensors of one.
+        PipelineError: the file has not the tensors of such a model; it names what it is, if that is known.
     """
+    for pattern, kind in OTHER_KINDS.items():
+        if name := next((name for name in tensors if re.match(pattern, name)), None):
+            raise PipelineError(f"it holds {kind} ({name}), which our own networks do not run", field="checkpoint")
     shapes = {kind: _Shapes(original_part(tensors, kind)) for kind in ORIGINAL_PREFIXES}
-    nothing = "the file is no original Stable Diffusion 1 checkpoint"
-    for kind, prefix in ORIGINAL_PREFIXES.items():
-        if not shapes[kind].tensors:
-            raise PipelineError(f"{nothing}: no name in it begins with {prefix}", field="checkpoint")
+    if not shapes[UNet].tensors:
+        known = f"no name in it begins with {ORIGINAL_PREFIXES[UNet]}"
+        raise PipelineError(f"it is no original Stable Diffusion 1 checkpoint: {known}", field="checkpoint")
+    readers = {UNet: _original_unet_config, VAE: _original_vae_config, CLIPTextEncoder: _original_clip_config}
     try:
-        return {
-            "unet": _original_unet_config(shapes[UNet]),
-            "vae": _original_vae_config(shapes[VAE]),
-            "text_encoder": _original_clip_config(shapes[CLIPTextEncoder]),
-            "scheduler": ORIGINAL_SCHEDULE,
-        }
+        configs = {PARTS[kind]: read(shapes[kind]) for kind, read in readers.items() if shapes[kind].tensors}
     except (KeyError, IndexError) as error:
-        raise PipelineError(f"{nothing}: its tensors are not those of one ({error})", field="checkpoint") from error
+        detail = f"it is no original Stable Diffusion 1 checkpoint: its tensors are not those of one ({error})"
+        raise PipelineError(detail, field="checkpoint") from error
+    return configs | {"scheduler": ORIGINAL_SCHEDULE}
+
+
+def with_original_names(tensors: Tensors) -> Tensors:
+    """The tensors of a file that may hold the UNet alone without its prefix, the prefix put before."""
+    if "input_blocks.0.0.weight" in tensors:
+        return {ORIGINAL_PREFIXES[UNet] + name: read for name, read in tensors.items()}
+    return tensors
+
+
+def diffusers_unet_config(tensors: Tensors) -> dict[str, Any]:
+    """The settings of a Stable Diffusion 1 UNet that is alone in a file, under diffusers' names.
+
+    Raises:
+        PipelineError: it is another one.
+    """
+    shapes = _Shapes(tensors)
+    levels = range(shapes.count(r"down_blocks\.(\d+)\."))
+    try:
+        return _unet_config(
+            shapes["conv_in.weight"][1],
+            shapes["conv_out.weight"][0],
+            [shapes[f"down_blocks.{i}.resnets.0.conv1.weight"][0] for i in levels],
+            shapes.count(r"down_blocks\.0\.resnets\.(\d+)\."),
+            [f"down_blocks.{i}.attentions.0.norm.weight" in shapes for i in levels],
+            shapes["mid_block.attentions.0.proj_in.weight"],
+            shapes["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"][1],
+        )
+    except KeyError as error:
+        raise PipelineError(f"it is no UNet of Stable Diffusion 1: {error} is missing", field="checkpoint") from error
 
 
 @dataclass(frozen=True)
@@ -316,16 +309,30 @@ def _original_unet_config(shapes: _Shapes) -> dict[str, Any]:
             levels.append([])
         else:
             levels[-1].append(block)
-    attending = [f"input_blocks.{blocks[0]}.1.norm.weight" in shapes for blocks in levels]
-    text = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    return _unet_config(
+        shapes["input_blocks.0.0.weight"][1],
+        shapes["out.2.weight"][0],
+        [shapes[f"input_blocks.{blocks[0]}.0.out_layers.3.weight"][0] for blocks in levels],
+        len(levels[0]),
+        [f"input_blocks.{blocks[0]}.1.norm.weight" in shapes for blocks in levels],
+        shapes["middle_block.1.proj_in.weight"],
+        shapes["middle_block.1.transformer_blocks.0.attn2.to_k.weight"][1],
+    )
+
+
+def _unet_config(
+    inputs: int, outputs: int, widths: list[int], layers: int, attending: list[bool], proj_in: torch.Size, text: int
+) -> dict[str, Any]:
+    if len(proj_in) == 2:
+        raise PipelineError("it is a UNet of Stable Diffusion 2: give it as a folder", field="checkpoint")
     return {
-        "in_channels": shapes["input_blocks.0.0.weight"][1],
-        "out_channels": shapes["out.2.weight"][0],
-        "block_out_channels": [shapes[f"input_blocks.{blocks[0]}.0.out_layers.3.weight"][0] for blocks in levels],
-        "layers_per_block": len(levels[0]),
+        "in_channels": inputs,
+        "out_channels": outputs,
+        "block_out_channels": widths,
+        "layers_per_block": layers,
         "down_block_types": ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in attending],
         "up_block_types": ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(attending)],
-        "cross_attention_dim": shapes[text][1],
+        "cross_attention_dim": text,
         "attention_head_dim": 8,
     }
 

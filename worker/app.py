@@ -23,6 +23,7 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.version import version
 from jobs.wakeups import QUEUE, TASK, celery_app
+from pipeline.errors import PipelineError
 from worker.certificates import CredentialsError
 from worker.credentials import load_signer
 from worker.editors.editor import load_editors
@@ -136,6 +137,7 @@ def load_context(settings: Settings) -> WorkerContext:
     Raises:
         CredentialsError: outputs must be signed, but the signer cannot be loaded.
         ClusterRefused: Redis is a cluster.
+        PipelineError: a checkpoint cannot be served.
     """
     signer = load_signer(settings)
     editors = load_editors(settings)
@@ -203,7 +205,7 @@ def main() -> None:
     traces.set_up("worker")
     try:
         context = load_context(settings)
-    except (CredentialsError, ClusterRefused) as error:
+    except (CredentialsError, ClusterRefused, PipelineError) as error:
         raise SystemExit(str(error)) from error
     worker = Worker(context, settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)

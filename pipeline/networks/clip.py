@@ -33,7 +33,7 @@ class CLIPConfig(NetworkConfig):
     hidden_act: str = "quick_gelu"
     layer_norm_eps: float = 1e-5
 
-    only: ClassVar = {"attention_bias": True}
+    only: ClassVar = {"attention_bias": True, "model_type": "clip_text_model"}
 
     def __post_init__(self) -> None:
         if self.hidden_act not in ACTIVATIONS:

@@ -53,6 +53,7 @@ class Attend(nn.Module):
     """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017) in heads, over tokens (B, n, C), with a kernel of choice."""
 
     kernel: AttentionKernel = staticmethod(scaled_dot_product_attention)
+    upcast = False  # compute in fp32, whatever the dtype of what comes in
 
     def __init__(self, heads: int, width: int, across: bool = False) -> None:
         super().__init__()
@@ -60,7 +61,10 @@ class Attend(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         query, key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (query, key, value))
-        out = self.kernel(query, key, value)  # (B, heads, n, C / heads)
+        if self.upcast and query.dtype != torch.float32:
+            out = scaled_dot_product_attention(query.float(), key.float(), value.float()).to(query.dtype)
+        else:
+            out = self.kernel(query, key, value)  # (B, heads, n, C / heads)
         return out.transpose(1, 2).flatten(-2)
 
 

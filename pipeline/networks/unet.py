@@ -49,20 +49,24 @@ class UNetConfig(NetworkConfig):
     addition_embed_type: str | None = None
     addition_embed_type_num_heads: int = 64
     resnet_time_scale_shift: str = "default"
+    upcast_attention: bool = False  # a narrow dtype is too narrow for the scores of its attention
 
     only: ClassVar = {
         "act_fn": "silu",
         "attention_type": "default",
         "center_input_sample": False,
         "class_embed_type": None,
+        "class_embeddings_concat": False,
         "conv_in_kernel": 3,
         "conv_out_kernel": 3,
         "cross_attention_norm": None,
         "downsample_padding": 1,
         "dual_cross_attention": False,
         "encoder_hid_dim": None,
+        "encoder_hid_dim_type": None,
         "mid_block_scale_factor": 1,
         "mid_block_type": "UNetMidBlock2DCrossAttn",
+        "num_class_embeds": None,
         "resnet_out_scale_factor": 1.0,
         "resnet_skip_time_act": False,
         "reverse_transformer_layers_per_block": None,
@@ -77,6 +81,9 @@ class UNetConfig(NetworkConfig):
         for kind in (*self.down_block_types, *self.up_block_types):
             if kind not in PLAIN + ATTENDING:
                 raise PipelineError(f"UNet: block type {kind!r} is not supported", field="checkpoint")
+        for name in ("cross_attention_dim", "layers_per_block"):
+            if not isinstance(value := getattr(self, name), int):
+                raise PipelineError(f"UNet: {name} {value!r} is not supported, only one number", field="checkpoint")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise PipelineError(f"UNet: {name} {getattr(self, name)!r} is not supported", field="checkpoint")
@@ -140,6 +147,9 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(Up(config, i) for i in reversed(range(config.levels)))
         self.norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], config.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, Attend):
+                module.upcast = config.upcast_attention
 
     @property
     def dtype(self) -> torch.dtype:

@@ -6,10 +6,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
+from pipeline.errors import PipelineError
 from pipeline.networks.config import NetworkConfig
 from pipeline.networks.kernels import Attend, Linear
 
 EPS = 1e-6  # of every group norm
+BLOCKS = ("DownEncoderBlock2D", "UpDecoderBlock2D")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,15 @@ class VAEConfig(NetworkConfig):
     use_post_quant_conv: bool = True
     scaling_factor: float = 0.18215
     force_upcast: bool = False  # float16 is too narrow for its activations
+    down_block_types: tuple[str, ...] = ()
+    up_block_types: tuple[str, ...] = ()
 
-    only: ClassVar = {"act_fn": "silu", "shift_factor": 0.0, "latents_mean": 0.0}
+    only: ClassVar = {"act_fn": "silu", "shift_factor": 0.0, "latents_mean": None, "latents_std": None}
+
+    def __post_init__(self) -> None:
+        for kind in (*self.down_block_types, *self.up_block_types):
+            if kind not in BLOCKS:
+                raise PipelineError(f"VAE: block type {kind!r} is not supported", field="checkpoint")
 
     @property
     def factor(self) -> int:

@@ -23,7 +23,8 @@ from pipeline.networks.vae import VAE, VAEConfig
 from pipeline.pictures import to_picture, to_tensor
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule, Spacing
-from pipeline.weights import build, read_folder
+from pipeline.weight_files import read_folder
+from pipeline.weights import build
 
 SCHEDULERS = {
     "euler-a": EulerAncestralDiscreteScheduler,

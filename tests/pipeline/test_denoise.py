@@ -10,7 +10,8 @@ from pipeline.guidance import three_way
 from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.samplers import SAMPLERS
 from pipeline.schedule import Schedule
-from pipeline.weights import build, read_folder
+from pipeline.weight_files import read_folder
+from pipeline.weights import build
 
 FOLDER = Path(__file__).parents[2] / "checkpoints" / "micro" / "unet"
 SCHEDULE = Schedule.parse({})

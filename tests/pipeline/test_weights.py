@@ -12,7 +12,8 @@ from pipeline.errors import PipelineError
 from pipeline.networks.clip import CLIPConfig, CLIPTextEncoder
 from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.networks.vae import VAE, VAEConfig
-from pipeline.weights import build, from_module, original_part, read_file, read_folder
+from pipeline.weight_files import read_file, read_folder
+from pipeline.weights import build, from_module, original_part
 
 SD = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 
