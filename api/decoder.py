@@ -70,7 +70,6 @@ LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, RuntimeError)
 BROKEN = "cannot be read: it is broken or cut off"
 TOO_COSTLY = "cannot be read: it takes too much time or memory"
-SMALLEST_SIDE = 16
 STRIP = 256  #: rows
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
 MAX_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
@@ -186,8 +185,6 @@ def _check_shape(size: tuple[int, int], most: int, max_side: int) -> None:
         raise Refused(f"must have at most {most} pixels; it has {width} x {height}")
     if max(size) > max_side:
         raise Refused(f"must have sides of at most {max_side} pixels; it has {width} x {height}")
-    if min(size) < SMALLEST_SIDE:
-        raise Refused(f"must have sides of at least {SMALLEST_SIDE} pixels; it has {width} x {height}")
     if max(size) > LONGEST_SHAPE * min(size):
         raise Refused(f"must be at most {LONGEST_SHAPE} times as long as it is wide; it has {width} x {height}")
 
