@@ -1,4 +1,7 @@
-"""The site in a real browser: Playwright's own runner, on the Chromium that the system has."""
+"""The site in a real browser: Playwright's own runner, on the Chromium that the system has.
+
+The headless shell comes first: it is the same browser without windows, and takes a third less of the processor.
+"""
 
 import os
 import shutil
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from web.build import WEB, SiteError, find_node, install
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
@@ -21,7 +24,7 @@ def find_chromium() -> str:
     if not found and MAC.exists():
         found = str(MAC)
     if not found:
-        raise SiteError("There is no Chromium here: apt install chromium, or name one with CHROME_PATH.")
+        raise SiteError("There is no Chromium here: apt install chromium-headless-shell (or chromium), or name one with CHROME_PATH.")
     return found
 
 
