@@ -245,9 +245,16 @@ class JobCalls(Resource):
         answer = yield from self.send("POST", self._path("/render"), json=wanted, lasting=True)  # it is made once
         render = Render.of(answer.json())
         if path is not None:
-            picture = yield from self.send("GET", render.path, params={"proxy": 1})
-            Path(path).write_bytes(picture.content)
+            Path(path).write_bytes((yield from self._rendered(render)))
         return render
+
+    @call
+    def rendered(self, render: Render) -> CallSteps[bytes]:
+        """The bytes of one of its renders."""
+        return (yield from self._rendered(render))
+
+    def _rendered(self, render: Render) -> CallSteps[bytes]:
+        return (yield from self.send("GET", render.path, params={"proxy": 1})).content
 
     @call
     def delete(self) -> CallSteps[None]:

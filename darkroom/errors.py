@@ -89,8 +89,10 @@ def refusal(answer: httpx.Response) -> DarkroomError:
     except (ValueError, KeyError, TypeError):
         sentence = f"{answer.request.url} answered {status} {answer.reason_phrase}, which is no Darkroom."
         return DarkroomError(sentence, status)
-    fields = [f"{error['field']}: {error['detail']}" for error in problem.get("errors") or []]
-    missing = [text for text in fields if text not in sentence]
+    errors = problem.get("errors") or []
+    missing = [
+        f"{error['field']}: {error['detail']}" for error in errors if error["detail"].rstrip(".") not in sentence
+    ]
     return kind("; ".join([sentence.rstrip("."), *missing]) + ".", status, problem)
 
 

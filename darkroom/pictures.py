@@ -32,20 +32,21 @@ def read_picture(image: Picture) -> tuple[str, bytes]:
         return "image", bytes(image)
     if isinstance(image, str | PathLike):
         try:
-            return _as_text(Path(image).name), Path(image).read_bytes()
+            return as_text(Path(image).name), Path(image).read_bytes()
         except OSError as error:
             raise DarkroomError(f"Cannot read {image}: {error.strerror}.") from error
     if hasattr(image, "read"):
         content = image.read()
         if not isinstance(content, bytes):
             raise DarkroomError("image: the file must be open for bytes, as by open(path, 'rb').")
-        return _as_text(Path(str(getattr(image, "name", "image"))).name), content
+        return as_text(Path(str(getattr(image, "name", "image"))).name), content
     if hasattr(image, "save"):
         return "image.png", _as_png(image)
     raise DarkroomError(f"image: must be a path, bytes, an open file or a Pillow image, not {type(image).__name__}.")
 
 
-def _as_text(name: str) -> str:
+def as_text(name: str) -> str:
+    """A file's name with question marks in place of bytes that are no text."""
     return name.encode("utf-8", "replace").decode()
 
 

@@ -24,7 +24,7 @@ def find_chromium() -> str:
     if not found and MAC.exists():
         found = str(MAC)
     if not found:
-        raise SiteError("There is no Chromium here: apt install chromium-headless-shell (or chromium), or name one with CHROME_PATH.")
+        raise SiteError("There is no Chromium here: apt install chromium-headless-shell, or name one with CHROME_PATH.")
     return found
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from darkroom.cli import options
 from darkroom.cli.admin import app as admin_app
 from darkroom.cli.batch import batch
 from darkroom.cli.credentials import app as credentials_app
+from darkroom.cli.edit import edit, save_and_show, submit
 from darkroom.cli.keys import app as keys_app
-from darkroom.cli.options import INTERRUPTED, PATH, as_json, edit_arguments, errors_are_sentences, job_id, with_client
-from darkroom.cli.pictures import check_place, ending_of, format_of, save
-from darkroom.cli.progress import JobProgress, describe, plain_console, print_json
+from darkroom.cli.options import INTERRUPTED, PATH, as_json, errors_are_sentences, job_id, with_client
+from darkroom.cli.pictures import check_place, file_name, format_of, is_stream, save, write, write_new
+from darkroom.cli.progress import JobProgress, describe, plain_console, print_json, seconds, show_job
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
 from darkroom.errors import DarkroomError
@@ -39,12 +41,32 @@ EPILOG = (
 )
 
 
-@click.group("darkroom", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands whose wrong usage is JSON on stdout, too, where that is asked for."""
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
+        """Run a command; does not return."""
+        words = sys.argv[1:] if args is None else list(args)
+        if "--json" not in words:
+            return super().main(words, *others, **options)
+        try:
+            status = super().main(words, *others, **{**options, "standalone_mode": False})
+        except click.ClickException as error:
+            print_json({"error": {"detail": error.format_message(), "exit_status": error.exit_code}})
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group("darkroom", cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(darkroom.__version__, message="darkroom %(version)s")
 def app() -> None:
     """Edit photos by instruction."""
 
 
+app.add_command(edit)
+app.add_command(submit)
 app.add_command(batch)
 app.add_command(credentials_app)
 app.add_command(keys_app)
@@ -77,34 +99,6 @@ def write_any_letters() -> None:
 
 
 @app.command()
-@edit_arguments
-@options.output
-@as_json
-@with_client
-def edit(client: Client, photo: Path, instruction: str, output: Path | None, as_json: bool, **parameters: Any) -> None:
-    """Edit a PHOTO as the INSTRUCTION says: send it, show how it goes, save the edited picture.
-
-    PHOTO is a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file. Ctrl-C asks whether to cancel the job."""
-    if output:
-        check_place(output)
-        parameters["format"] = parameters["format"] or format_of(output)
-    job = client.jobs.create(photo, instruction, **parameters)
-    with interruptible(job), JobProgress(plain_console(stderr=True)) as show:
-        job.wait(on_change=show)
-    save_and_show(job, output, as_json)
-
-
-@app.command()
-@edit_arguments
-@as_json
-@with_client
-def submit(client: Client, photo: Path, instruction: str, as_json: bool, **parameters: Any) -> None:
-    """Send a PHOTO and print the job's id at once."""
-    job = client.jobs.create(photo, instruction, **parameters)
-    show_job(job, as_json, text=job.id)
-
-
-@app.command()
 @job_id
 @as_json
 @with_client
@@ -116,17 +110,23 @@ def status(client: Client, job_id: str, as_json: bool) -> None:
 @app.command()
 @job_id
 @click.option("--output", "-o", type=PATH, help="Save the edited picture here.")
+@options.force
 @click.option("--timeout", type=click.FloatRange(0), help="Seconds to wait at most.")
 @as_json
 @with_client
-def wait(client: Client, job_id: str, output: Path | None, timeout: float | None, as_json: bool) -> None:
+def wait(client: Client, job_id: str, output: Path | None, force: bool, timeout: float | None, as_json: bool) -> None:
     """Follow a job to its end. Ctrl-C only stops following."""
+    if output:
+        check_place(output, force)
     job = client.jobs.get(job_id)
     with JobProgress(plain_console(stderr=True)) as show:
         job.wait(on_change=show, timeout=timeout)
     if output and job.status == "succeeded":
-        save(job, output)
-    show_job(job, as_json)
+        save(job, output, force)
+    if as_json or job.status == "succeeded":
+        show_job(job, as_json)
+    if as_json:
+        sys.exit(exit_status(job))
     job.check()
 
 
@@ -151,28 +151,39 @@ def watch(client: Client, job_id: str, as_json: bool) -> None:
 @app.command()
 @job_id
 @options.output
+@options.force
 @as_json
 @with_client
-def download(client: Client, job_id: str, output: Path | None, as_json: bool) -> None:
+def download(client: Client, job_id: str, output: Path | None, force: bool, as_json: bool) -> None:
     """Save a job's edited picture, waiting for it where need be."""
     if output:
-        check_place(output)
-    save_and_show(client.jobs.get(job_id), output, as_json)
+        check_place(output, force)
+    save_and_show(client.jobs.get(job_id), output, force, as_json)
 
 
 @app.command()
 @job_id
 @click.option("--strength", type=float, required=True, help="0 is the photo, 1 the edit.")
-@click.option("--output", "-o", type=PATH, help="Where to save; rendered.png here if absent.")
+@options.output
+@options.force
 @as_json
 @with_client
-def render(client: Client, job_id: str, strength: float, output: Path | None, as_json: bool) -> None:
+def render(client: Client, job_id: str, strength: float, output: Path | None, force: bool, as_json: bool) -> None:
     """Save a finished job's picture in another strength. The model does not run again."""
+    named = output is not None and not (is_stream(output) or output.is_dir())
     if output:
-        check_place(output)
+        check_place(output, force)
     job = client.jobs.get(job_id)
-    path = output or Path("rendered").with_suffix(ending_of(job.content_type))
-    made = job.render(strength, path=path, format=format_of(output) if output else None)
+    made = job.render(strength, format=format_of(output) if output and named else None)
+    picture = job.rendered(made)
+    if is_stream(output):
+        sys.stdout.buffer.write(picture)
+        return None
+    if output and named:
+        path = write(picture, output, force)
+    else:
+        own = Path(file_name(job))
+        path = write_new(picture, (output or Path()) / own.with_stem(f"{own.stem}-{round(100 * strength)}-percent"))
     if as_json:
         return print_json({**made.json, "saved": str(path)})
     return click.echo(f"Saved {path}")
@@ -207,22 +218,58 @@ def cancel(client: Client, job_id: str, as_json: bool) -> None:
 
 @app.command("list")
 @click.option("--status", help="Only jobs in this state.")
-@click.option("--limit", type=int, help="How many at most.")
+@click.option("--search", metavar="WORDS", help="Only jobs with this in their instruction or photo's name.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
 @click.option("--after", help="Go on from here: `next` of the page before.")
 @as_json
 @with_client
-def list_jobs(client: Client, status: str | None, limit: int | None, after: str | None, as_json: bool) -> None:
-    """List jobs, newest first."""
-    page = client.jobs.list(status, limit, after)
+def list_jobs(
+    client: Client, status: str | None, search: str | None, limit: int, after: str | None, as_json: bool
+) -> None:
+    """List jobs, newest first: when each was sent, how long it took, where it stands."""
+    if search:
+        jobs: Sequence[Job] = list(islice((job for job in client.jobs.iterate(status) if says(job, search)), limit))
+        answer = {"object": "list", "data": [job.json for job in jobs]}
+        more = None
+    else:
+        page = client.jobs.list(status, limit, after)
+        jobs, answer, more = page.data, page.json, page.next if page.has_more else None
     if as_json:
-        return print_json(page.json)
-    table = Table(Column("job", no_wrap=True, min_width=26), "status", "model", "instruction", box=None)
-    for job in page:
-        table.add_row(job.id, describe(job), job.model, str(job.params.get("prompt", "")))
-    plain_console().print(table)
-    if page.has_more:
-        click.echo(f"More: darkroom list --after {page.next}", err=True)
+        return print_json(answer)
+    console = plain_console()
+    if not console.is_terminal:
+        console.width = 1000  # whatever reads it takes whole lines
+    words = Column("instruction", no_wrap=True, overflow="ellipsis")
+    table = Table(Column("job", no_wrap=True, min_width=26), "sent", "took", "status", words, box=None)
+    for job in jobs:
+        took = seconds(job.timing.total_ms) if job.is_over else ""
+        table.add_row(job.id, when(job.created_at), took, describe(job), str(job.params.get("prompt", "")))
+    console.print(table)
+    if more:
+        click.echo(f"More: darkroom list --after {more}", err=True)
     return None
+
+
+def says(job: Job, words: str) -> bool:
+    """Whether a job's instruction, or the name of its photo, has these words."""
+    texts = (job.params.get("prompt"), job.metadata.get("photo"))
+    return any(words.casefold() in str(text).casefold() for text in texts)
+
+
+def exit_status(job: Job) -> int:
+    """The exit status that tells how a job has ended."""
+    try:
+        job.check()
+    except DarkroomError as error:
+        return error.exit_status
+    return 0
+
+
+def when(moment: str) -> str:
+    """A moment of today as its hour here, another with its day."""
+    here = datetime.fromisoformat(moment).astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M}"
 
 
 @app.command("models")
@@ -340,45 +387,3 @@ def range_of(parameter: Parameter) -> str:
     if parameter.minimum is None or parameter.maximum is None:
         return parameter.kind
     return f"{parameter.minimum} to {parameter.maximum}" + (" characters" if parameter.kind == "text" else "")
-
-
-@contextmanager
-def interruptible(job: Job) -> Iterator[None]:
-    """Ctrl-C in the block: on a terminal ask whether to leave the job running or to cancel it, else cancel it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if leaves(job):
-            click.echo(f"darkroom: Job {job.id} goes on; `darkroom wait {job.id}` follows it.", err=True)
-        else:
-            job.cancel()
-            click.echo(f"darkroom: Asked job {job.id} to stop.", err=True)
-        sys.exit(INTERRUPTED)
-
-
-def leaves(job: Job) -> bool:
-    """Whether whoever pressed Ctrl-C wants the job to go on; pressed again it means no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    try:
-        answer = click.prompt(f"Job {job.id}: leave it running, or cancel it? [l/c]", default="c", err=True)
-    except (KeyboardInterrupt, click.Abort):
-        return False
-    return str(answer).strip().lower().startswith("l")
-
-
-def save_and_show(job: Job, output: Path | None, as_json: bool) -> None:
-    """Save a job's pictures, and say where."""
-    job.wait()
-    names = [str(path) for path in save(job, output)]
-    show_job(job, as_json, text="\n".join(f"Saved {name}" for name in names), saved=names[0], all_saved=names)
-
-
-def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str | list[str]) -> None:
-    """A job on stdout, as JSON or in words; its warnings on stderr."""
-    if as_json:
-        print_json({**job.json, **extra})
-        return
-    click.echo(text or f"{job.id}  {describe(job)}  {job.error or job.status_text}")
-    for warning in job.warnings:
-        click.echo(f"darkroom: Warning: {warning.detail}", err=True)

@@ -21,12 +21,12 @@ from darkroom.batches import Batch, Line
 from darkroom.cli.options import PARAMETERS, PATH, as_json, combined, with_client
 from darkroom.cli.pictures import ending_of, write
 from darkroom.cli.progress import plain_console, print_json
+from darkroom.cli.sources import photos_in
 from darkroom.client import Client
 from darkroom.errors import DarkroomError, JobFailed
 
 STATE = ".darkroom-batch.json"
 SHEET = "contact-sheet.jpg"
-PHOTOS = frozenset(".jpg .jpeg .png .webp .heic .heif .avif .gif .tif .tiff .bmp".split())
 LOOK = 1.0  #: seconds between two looks
 NOTED = 20  #: photos after which what was sent is written down
 KEPT_SECONDS = 7 * 86_400
@@ -61,7 +61,7 @@ class State:
         """Write it down; a file that is there is replaced at once."""
         said = {"asked": self.asked, "sent": self.sent, "key": self.key, "batch": self.batch}
         new = self.path.with_suffix(".new")
-        write(json.dumps(said).encode(), new)
+        write(json.dumps(said).encode(), new, force=True)
         new.replace(self.path)
 
 
@@ -106,7 +106,9 @@ def batch(
     """Edit all photos in FOLDER as the INSTRUCTION says, and put the edits and a contact sheet into another folder.
 
     Ctrl-C only stops following: the same command goes on where it was, and sends nothing twice."""
-    photos = photos_in(folder, out)
+    if out.resolve() == folder.resolve():
+        raise DarkroomError("The edits need a folder of their own: name another one with -o.")
+    photos = photos_in(folder)
     out.mkdir(parents=True, exist_ok=True)
     parameters = {name: value for name, value in given.items() if value is not None}
     state = State(out, [photo.name for photo in photos], {"instruction": instruction, "parameters": parameters})
@@ -121,18 +123,8 @@ def batch(
         show.restart()
         over, lines = follow(client, state.batch, photos, out, show)
     if over.counts["completed"]:
-        write(client.batches.contact_sheet(over.id), out / SHEET)
+        write(client.batches.contact_sheet(over.id), out / SHEET, force=True)
     report(over, lines, photos, out, as_json)
-
-
-def photos_in(folder: Path, out: Path) -> list[Path]:
-    """The photos directly in a folder, by name."""
-    if out.resolve() == folder.resolve():
-        raise DarkroomError("The edits need a folder of their own: name another one with -o.")
-    photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTOS and path.is_file())
-    if not photos:
-        raise DarkroomError(f"There are no photos in {folder} ({', '.join(sorted(PHOTOS))}).")
-    return photos
 
 
 def send(client: Client, photos: list[Path], state: State, show: BatchProgress) -> None:
@@ -174,7 +166,7 @@ def fetch(client: Client, line: Line, photos: list[Path], out: Path) -> None:
     job = client.jobs.get(str(line.job))
     place = out / (name + ending_of(job.content_type))
     new = place.with_name(f".{place.name}.new")
-    write(job.result(), new)
+    write(job.result(), new, force=True)
     new.replace(place)
 
 

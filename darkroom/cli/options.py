@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from darkroom.cli.progress import print_json
 from darkroom.client import Client
 from darkroom.errors import DarkroomError
 
@@ -21,7 +22,14 @@ INTERRUPTED = 130  # the usual exit status after Ctrl-C
 PATH = click.Path(path_type=Path)
 
 job_id = click.argument("job_id", metavar="JOB")
-output = click.option("--output", "-o", type=PATH, help="Where to save; edited.png here if absent.")
+output = click.option(
+    "--output",
+    "-o",
+    type=PATH,
+    help="A file or folder to save to, or - for standard output; if absent, a new file here, named after photo and "
+    "instruction.",
+)
+force = click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 url = click.option("--url", help="The service's address; else DARKROOM_URL, else a local one's.")
 data = click.option(
     "--data", type=PATH, default=".darkroom", show_default=True, help="The data folder of the local `darkroom up`."
@@ -96,11 +104,45 @@ def masked(command: Command) -> Command:
     return options
 
 
-edit_arguments = combined(click.argument("photo", type=PATH), click.argument("instruction"), *PARAMETERS, masked)
+def as_metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE pairs as the service takes them."""
+    if any(not name or not equals for name, equals, _ in (pair.partition("=") for pair in pairs)):
+        raise click.BadParameter("must be NAME=VALUE.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+edit_arguments = combined(
+    click.argument("photos", metavar="PHOTO...", nargs=-1, required=True),
+    click.argument("instruction"),
+    *PARAMETERS,
+    masked,
+    click.option("--webhook", help="An https address that is told when the job is over."),
+    click.option(
+        "--metadata",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=as_metadata,
+        help="Kept with the job and told back. Can be repeated.",
+    ),
+)
+
+
+def say_error(error: Exception, as_json: bool) -> None:
+    """Why a command could not do its work: a sentence on stderr, or with --json an object on stdout."""
+    if as_json:
+        print_json({"error": told_of(error)})
+    else:
+        click.echo(f"darkroom: {error}", err=True)
+
+
+def told_of(error: Exception) -> dict[str, Any]:
+    """An error as JSON: its sentence, the exit status, and the service's problem document, if one came."""
+    told = {"detail": str(error), "exit_status": getattr(error, "exit_status", 1)}
+    return told | ({"problem": problem} if (problem := getattr(error, "problem", None)) else {})
 
 
 def errors_are_sentences(command: Command) -> Command:
-    """Say on stderr, in a sentence, why a command could not do its work, and exit with the status of that kind."""
+    """Say why a command could not do its work, and exit with the status of that kind."""
 
     @wraps(command)
     def spoken(*args: Any, **kwargs: Any) -> Any:
@@ -115,7 +157,7 @@ def errors_are_sentences(command: Command) -> Command:
             click.echo(f"darkroom: {error.object!a} is no text in {sys.getfilesystemencoding()}.", err=True)
             sys.exit(WRONG_USAGE)
         except (DarkroomError, OSError) as error:
-            click.echo(f"darkroom: {error}", err=True)
+            say_error(error, kwargs.get("as_json", False))
             sys.exit(getattr(error, "exit_status", 1))
 
     return spoken

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
+from darkroom.cli.sources import STREAM
 from darkroom.client import Job
 from darkroom.errors import DarkroomError
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif"}
+LONGEST = 60  #: letters of an instruction in the name of a file
+
+
+class AlreadyThere(DarkroomError):
+    """A file would be overwritten."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already: name another place with -o, or add --force.")
 
 
 def format_of(output: Path) -> str:
@@ -18,20 +32,54 @@ def format_of(output: Path) -> str:
         raise DarkroomError(f"Cannot tell the format of {output}: end it with {', '.join(FORMATS)}.") from None
 
 
-def check_place(output: Path) -> None:
+def is_stream(output: Path | None) -> bool:
+    """Whether a picture goes to standard output."""
+    return str(output) == STREAM
+
+
+def check_place(output: Path, force: bool) -> None:
     """Refuse, before the work is done, a place where nothing can be saved."""
+    if is_stream(output) or output.is_dir():
+        return
     if not output.parent.is_dir():
         raise DarkroomError(f"Cannot write {output}: there is no folder {output.parent}.")
+    if output.exists() and not force:
+        raise AlreadyThere(output)
 
 
-def save(job: Job, path: Path | None) -> list[Path]:
-    """Write a job's pictures, by default as `edited` with the ending of their format; several with their numbers."""
-    if len(job.outputs) < 2:
-        picture = job.result()
-        return [write(picture, path or Path("edited").with_suffix(ending_of(job.content_type)))]
+def save(job: Job, output: Path | None, force: bool = False) -> list[Path]:
+    """Write a job's pictures, waited for; several with their numbers. Without a place, in files that are not there yet.
+
+    A folder as the place has them in files of such names.
+    """
     pictures = job.results()
-    path = path or Path("edited").with_suffix(ending_of(job.content_type))
-    return [write(one, path.with_stem(f"{path.stem}-{number}")) for number, one in enumerate(pictures, 1)]
+    if is_stream(output):
+        for picture in pictures:
+            sys.stdout.buffer.write(picture)
+        return []
+    if output is None or output.is_dir():
+        stem = (output or Path()) / file_name(job)
+        return [write_new(one, path) for one, path in zip(pictures, _numbered(stem, pictures), strict=True)]
+    return [write(one, path, force) for one, path in zip(pictures, _numbered(output, pictures), strict=True)]
+
+
+def _numbered(path: Path, pictures: Sequence[bytes]) -> list[Path]:
+    if len(pictures) == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(pictures) + 1)]
+
+
+def file_name(job: Job) -> str:
+    """A name for a job's picture, made of the photo's name and the instruction, as the site makes it."""
+    photo = job.metadata.get("photo") if isinstance(job.metadata, dict) else None
+    stem = slug(Path(photo).stem) if isinstance(photo, str) else ""
+    parts = filter(None, [stem, slug(str(job.params.get("prompt", "")))[:LONGEST]])
+    return ("-".join(parts) or job.id) + ending_of(job.content_type)
+
+
+def slug(text: str) -> str:
+    """The letters and digits of a text in lower case, with hyphens in place of all else."""
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", text)).strip("-").lower()
 
 
 def ending_of(content_type: str) -> str:
@@ -39,10 +87,29 @@ def ending_of(content_type: str) -> str:
     return {"image/jpeg": ".jpg", "": ".png"}.get(content_type, "." + content_type.split("/")[-1])
 
 
-def write(picture: bytes, path: Path) -> Path:
-    """Save a picture."""
+def write_new(picture: bytes, path: Path) -> Path:
+    """Save a picture under this name, or with a number behind it where such a file is there already."""
+    stem = path.stem
+    for number in count(2):
+        try:
+            return write(picture, path)
+        except AlreadyThere:
+            path = path.with_name(f"{stem}-{number}{path.suffix}")
+    raise AssertionError
+
+
+def write(picture: bytes, path: Path, force: bool = False) -> Path:
+    """Save a picture.
+
+    Raises:
+        AlreadyThere: there is such a file, and it is not to be replaced.
+        DarkroomError: it cannot be written.
+    """
     try:
-        path.write_bytes(picture)
+        with path.open("wb" if force else "xb") as file:
+            file.write(picture)
+    except FileExistsError as error:
+        raise AlreadyThere(path) from error
     except OSError as error:
         raise DarkroomError(f"Cannot write {path}: {error.strerror}.") from error
     return path

@@ -7,17 +7,19 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from darkroom.client import JobCalls
+from darkroom.client import Job, JobCalls
 
 
 class JobProgress:
-    """Call it with the job each time that it has changed."""
+    """Call it with the job each time that it has changed; `name` tells it from others."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, name: str = "") -> None:
         self.console = console
+        self._name = f"{name}: " if name else ""
         self.states: list[str] = []  # that were seen, in order
         self._quarter = 0
         columns = (
@@ -40,15 +42,42 @@ class JobProgress:
         if not self.states or self.states[-1] != job.status:
             self.states.append(job.status)
             if not self.console.is_terminal:
-                self.console.print(f"  {describe(job)}")
+                self.console.print(f"  {self._name}{describe(job)}")
         elif not self.console.is_terminal:
             self._print_quarters(job)
-        self._bar.update(self._task, description=describe(job), completed=job.step or 0, total=job.steps)
+        self._bar.update(self._task, description=self._name + describe(job), completed=job.step or 0, total=job.steps)
 
     def _print_quarters(self, job: JobCalls) -> None:
         if job.step and job.steps and (quarter := 4 * job.step // job.steps) > self._quarter:
             self._quarter = quarter
-            self.console.print(f"  {describe(job)}")
+            self.console.print(f"  {self._name}{describe(job)}")
+
+
+def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str | list[str]) -> None:
+    """A job on stdout, as JSON or in words; its warnings on stderr."""
+    if as_json:
+        print_json({**job.json, **extra})
+        return
+    click.echo(text or sentence(job))
+    for warning in job.warnings:
+        click.echo(f"darkroom: Warning: {warning.detail}", err=True)
+
+
+def sentence(job: Job) -> str:
+    """Where a job stands, in a line."""
+    told = [job.id, describe(job)]
+    if job.is_over:
+        told += [f"after {seconds(job.timing.total_ms)}", job.error or ""]
+    elif job.status == "queued":
+        told.append(job.status_text)
+    return "  ".join(filter(None, told))
+
+
+def seconds(milliseconds: float | None) -> str:
+    """A time in seconds, as short as it can be told."""
+    if milliseconds is None:
+        return ""
+    return f"{milliseconds / 1000:.1f} s" if milliseconds < 99_500 else f"{milliseconds / 1000:.0f} s"
 
 
 def plain_console(stderr: bool = False) -> Console:

@@ -1,20 +1,20 @@
-"""A job's picture in the terminal while it emerges: two pixels to a character, in 24-bit color."""
+"""A job's picture in the terminal while it emerges."""
 
 from __future__ import annotations
 
-import io
+import os
 
-from rich.color import Color
 from rich.console import Console, Group
 from rich.live import Live
-from rich.style import Style
 from rich.text import Text
 
-from darkroom.cli.progress import describe
+from darkroom.cli.graphics import Draw, half_blocks, protocol_of, size_in
+from darkroom.cli.progress import sentence
 from darkroom.client import Job
 from darkroom.events import Event
 
-WIDEST = 64  # characters
+WIDEST = 64  #: characters
+HIGHEST = 24  #: lines
 
 
 class JobViewer:
@@ -22,30 +22,56 @@ class JobViewer:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.shows_pictures = console.is_terminal and console.color_system == "truecolor"
-        self._picture = Text()
 
     def follow(self, job: Job) -> None:
         """Show what happens until the job is over."""
+        draw = protocol_of(os.environ)
         if not self.console.is_terminal:
+            self._print(job)
+        elif draw:
+            self._draw(job, draw)
+        else:
+            self._paint(job)
+
+    def _print(self, job: Job) -> None:
+        for event in job.events():
+            if event.type != "preview":  # its step has been told
+                self.console.print(words_of(event))
+
+    def _draw(self, job: Job, draw: Draw) -> None:
+        """Pictures at one place, and a line below it: the lines are made first, and the cursor waits above them."""
+        write, rows = self.console.file.write, min(HIGHEST, self.console.height - 2)
+        write("\n" * rows + f"\x1b[{rows}A")
+
+        def show(picture: bytes | None, words: str) -> None:
+            if picture:
+                write(draw(picture, *size_in(picture, min(WIDEST, self.console.width), rows)))
+            write(f"\x1b[{rows}B\r\x1b[K{words}\r\x1b[{rows}A")
+            self.console.file.flush()
+
+        try:
             for event in job.events():
-                self.console.print(sentence(event))
-            return
+                show(job.preview() if event.type == "preview" else None, words_of(event))
+            job.refresh()
+            show(job.result() if job.status == "succeeded" else None, sentence(job))
+        finally:
+            write(f"\x1b[{rows}B\n")
+
+    def _paint(self, job: Job) -> None:
+        colored, picture = self.console.color_system == "truecolor", Text()
+        width = min(WIDEST, self.console.width)
         with Live(console=self.console, refresh_per_second=8) as live:
             for event in job.events():
-                if event.type == "preview" and self.shows_pictures and (jpeg := job.preview()):
-                    self._picture = half_blocks(jpeg, self._width())
-                live.update(Group(self._picture, Text(sentence(event))))
+                if event.type == "preview" and colored and (jpeg := job.preview()):
+                    picture = half_blocks(jpeg, width)
+                live.update(Group(picture, Text(words_of(event))))
             job.refresh()
-            if job.status == "succeeded" and self.shows_pictures:
-                self._picture = half_blocks(job.result(), self._width())
-            live.update(Group(self._picture, Text(f"{describe(job)}  {job.error or job.status_text}")))
-
-    def _width(self) -> int:
-        return min(WIDEST, self.console.width)
+            if job.status == "succeeded" and colored:
+                picture = half_blocks(job.result(), width)
+            live.update(Group(picture, Text(sentence(job))))
 
 
-def sentence(event: Event) -> str:
+def words_of(event: Event) -> str:
     """An event in a few words."""
     match event.type:
         case "progress" | "preview":
@@ -54,20 +80,3 @@ def sentence(event: Event) -> str:
             return str(event.data["status"])
         case _:
             return event.type
-
-
-def half_blocks(picture: bytes, width: int) -> Text:
-    """A picture as lines of upper half blocks, each the color of one pixel on the color of the one below."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(picture)) as opened:
-        height = 2 * max(1, round(opened.height * width / opened.width / 2))
-        small = opened.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    colors = small.tobytes()
-    lines = Text(no_wrap=True)
-    for y in range(0, height, 2):
-        for x in range(width):
-            upper, lower = (Color.from_rgb(*colors[3 * at : 3 * at + 3]) for at in (y * width + x, (y + 1) * width + x))
-            lines.append("▀", Style(color=upper, bgcolor=lower))
-        lines.append("\n")
-    return lines

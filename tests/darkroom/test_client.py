@@ -31,10 +31,12 @@ def nowhere() -> str:
 
 @pytest.mark.parametrize("words", [["status", "x"], ["list"], ["wait", "x"]])
 def test_where_no_darkroom_is_it_says_how_to_start_one(nowhere: str, words: list[str]) -> None:
+    sentence = f"There is no Darkroom at {nowhere}; start one with `darkroom up`."
+    answer = darkroom(*words, "--url", nowhere)
+    assert (answer.exit_code, answer.stdout, answer.stderr) == (5, "", f"darkroom: {sentence}\n")
     answer = darkroom(*words, "--url", nowhere, "--json")
-    assert answer.exit_code == 5
-    assert answer.stdout == ""
-    assert answer.stderr == f"darkroom: There is no Darkroom at {nowhere}; start one with `darkroom up`.\n"
+    assert (answer.exit_code, answer.stderr) == (5, "")
+    assert json.loads(answer.stdout) == {"error": {"detail": sentence, "exit_status": 5}}
 
 
 def test_a_missing_photo_is_named(tmp_path: Path, nowhere: str) -> None:

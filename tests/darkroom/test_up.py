@@ -22,7 +22,7 @@ from darkroom.local.services import Keeper, Worker
 from darkroom.local.stack import Stack
 from jobs.settings import Settings
 from tests.darkroom.sleepers import group_is_gone
-from tests.local_stack import DARKROOM, DEAD_PROXY, OBEDIENT, PHOTO, Up
+from tests.local_stack import DARKROOM, DEAD_PROXY, OBEDIENT, Up
 from tests.waiting import eventually
 from tests.web_tier import as_environment
 
@@ -69,22 +69,6 @@ def test_the_command_line_finds_it_by_its_folder(up: Up, data: Path) -> None:
 def heed_ctrl_c() -> None:
     """A shell's background jobs, such as a build, ignore SIGINT, and all that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_ctrl_c_cancels_the_edit_that_it_interrupts(up: Up, data: Path) -> None:
-    command = [DARKROOM, "edit", str(PHOTO), "make it snowy", "--steps", "1000", "--size", "256x256"]
-    command += ["--data", str(data)]
-    edit = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
-    with Client(data=data) as client, edit:
-        assert eventually(lambda: client.jobs.list(status="running").data != [], 20)
-        edit.send_signal(signal.SIGINT)
-        assert edit.wait(10) == 130
-        assert edit.stderr
-        said = edit.stderr.read()
-        (job,) = client.jobs.list().data
-        assert f"Asked job {job.id} to stop." in said
-        job.wait()
-        assert job.status == "canceled"
 
 
 def test_a_second_one_on_the_folder_is_sent_to_the_first(up: Up, data: Path) -> None:

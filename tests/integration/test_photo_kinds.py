@@ -75,7 +75,8 @@ def test_a_picture_of_a_newer_kind_is_kept_upright(kind, way):
     assert off(fresh(ORIENTED[kind](WAYS[way - 1](tiles()), orientation(way))), tiles()) < 6
 
 
-SHAPES = [(1, 1), (1, 8), (3, 2), (16, 128), (128, 16), (17, 131), (333, 1111), (1500, 1000), (16, 16), (1999, 251), (1025, 1023)]
+SMALLEST = [(1, 1), (1, 8), (3, 2), (16, 16)]
+SHAPES = [*SMALLEST, (16, 128), (128, 16), (17, 131), (333, 1111), (1500, 1000), (1999, 251), (1025, 1023)]
 
 
 @pytest.mark.parametrize("size", SHAPES)
