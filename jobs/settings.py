@@ -91,7 +91,9 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="numeric precision of the networks. Default: float32"
     )
-    compile: bool = Field(False, description="compile the UNet, on a GPU into CUDA graphs; first steps take a minute")
+    compile: bool = Field(
+        False, description="compile the UNet, on a GPU into CUDA graphs; a worker's start takes minutes"
+    )
     torch_threads: Positive | None = Field(
         None,
         description="threads of one worker. Default: the fastest number, measured at its start; a core stays free",

@@ -9,26 +9,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.batch import ROWS
 from pipeline.cache import TensorCache
 from pipeline.catalogue import Card
+from pipeline.compiling import Compiler
 from pipeline.denoise import Denoising, Predictor
 from pipeline.device import timeline_of
 from pipeline.engine import Engine
 from pipeline.errors import PipelineError
 from pipeline.faults import free_memory
 from pipeline.files import Files, find
+from pipeline.guidance import text_only
 from pipeline.lora import Lora
 from pipeline.networks.clip import CLIPTextEncoder
 from pipeline.networks.kernels import choose_kernels
 from pipeline.networks.tokenizer import Tokenizer
 from pipeline.networks.unet import UNet
 from pipeline.networks.vae import VAE
+from pipeline.samplers import ddim
 from pipeline.schedule import Schedule
 from pipeline.weights import Network
 
 T = TypeVar("T")
 
 EDITS_WITHOUT = 20  # edits that need no fp32 copy, after which it is freed
+GRAPH_SIDES = 40, 56  # of latents; graphs made for a square would hold for squares alone
 TEXT_BYTES = 256 * 2**20  # prompts kept as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in fp32
 LATENT_BYTES = 64 * 2**20  # pictures kept as latents: 64 KiB each at 512 x 512
 PICTURES_TOGETHER = 4  # pictures encoded or decoded at once on a GPU; on a CPU that only takes more memory
@@ -55,6 +60,7 @@ class Checkpoint:
     ) -> None:
         self.files, self.dtype, self.device, self.compiled, self.loras = files, dtype, device, compiled, loras
         self.precise = Precise(lambda: Checkpoint(files, torch.float32, device, loras=loras))
+        self.compiler = Compiler()
         self.texts, self.latents = TensorCache(TEXT_BYTES), TensorCache(LATENT_BYTES)
         together = 1 if device.type == "cpu" else PICTURES_TOGETHER
         self.engine = Engine(self._predict, compiles=compiled, timeline=timeline_of(device), together=together)
@@ -139,12 +145,22 @@ class Checkpoint:
     def unet(self) -> UNet:
         network = self._network(UNet, "unet", self.dtype)
         if self.compiled:
-            network.compile(mode="reduce-overhead", fullgraph=True)
+            self.compiler.compile(network)
         return network
 
     @cached_property
     def _predictor(self) -> Predictor:
-        return Predictor(self.unet)
+        return Predictor(self.unet, ROWS if self.compiled else ())
+
+    @torch.inference_mode()
+    def build_graphs(self) -> None:
+        """Have the UNet compiled for every row count now, or the first edits that come together wait for it."""
+        unet = self.unet
+        x = torch.zeros(1, unet.config.out_channels, *GRAPH_SIDES, device=self.device)
+        text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=self.device))
+        edit = Denoising(x, x, text, text_only(1.0), ddim(self.schedule.levels(2)), torch.Generator())
+        for rows in ROWS:
+            self._predictor([edit] * rows)
 
     def _predict(self, edits: Sequence[Denoising]) -> Sequence[Tensor]:
         return self._predictor(edits)

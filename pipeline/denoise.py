@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pipeline.compiling import any_size
 from pipeline.device import upload
 from pipeline.guidance import Guidance, guide
 from pipeline.networks.unet import TextStates, UNet
@@ -78,8 +79,10 @@ class Predictor:
     What a batch shows the UNet at every step, its texts and pictures, is kept until another batch comes.
     """
 
-    def __init__(self, unet: UNet) -> None:
+    def __init__(self, unet: UNet, row_counts: Sequence[int] = ()) -> None:
+        """`row_counts`: the only numbers of rows that a compiled UNet has graphs for; rows are added up to the next."""
         self._unet = unet
+        self._row_counts = row_counts
         self._edits: Sequence[Denoising] = ()
         self._text: TextStates = {}
         self._pictures = torch.empty(0)
@@ -93,6 +96,9 @@ class Predictor:
             kinds = _inputs(edit)
             source += [first + kinds.index(branch.pictured) for branch in edit.guidance.branches]
             first += len(kinds)
+        if self._row_counts:
+            inputs = [inputs[row] for row in source] + [inputs[0]] * self._added(edits)
+            source = list(range(len(inputs)))
         numbers = [[edits[i].next_step.timestep for i, _ in inputs], *zip(*inputs, strict=True), source]
         packed = upload(torch.tensor([float(n) for column in numbers for n in column]), edits[0].x.device)
         timesteps, latents, pictures, rows = packed.split([len(column) for column in numbers])
@@ -101,13 +107,21 @@ class Predictor:
             x = x[latents.long()]
         x = torch.cat([x, self._pictures[pictures.long()]], dim=1)
         x = x.to(self._unet.dtype, memory_format=torch.channels_last)
-        noise = self._unet(x, timesteps, self._text, None if source == list(range(first)) else rows.long())
-        return noise.split([edit.rows for edit in edits])
+        if self._row_counts:
+            x = any_size(x)
+        noise = self._unet(x, timesteps, self._text, None if source == list(range(len(x))) else rows.long())
+        return noise[: sum(edit.rows for edit in edits)].split([edit.rows for edit in edits])
+
+    def _added(self, edits: Sequence[Denoising]) -> int:
+        """Rows that are computed for nothing."""
+        rows = sum(edit.rows for edit in edits)
+        return min((count for count in self._row_counts if count >= rows), default=rows) - rows
 
     def _show(self, edits: Sequence[Denoising]) -> None:
         same = len(edits) == len(self._edits) and all(a is b for a, b in zip(edits, self._edits, strict=True))
         if not same:
-            self._text = concat_texts([edit.text for edit in edits])
+            row: TextStates = {module: tuple(t[:1] for t in read) for module, read in edits[0].text.items()}
+            self._text = concat_texts([*(edit.text for edit in edits), *[row] * self._added(edits)])
             self._pictures = torch.cat([*(edit.picture for edit in edits), torch.zeros_like(edits[0].picture)])
             self._edits = tuple(edits)
 

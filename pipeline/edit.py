@@ -95,8 +95,8 @@ class Pipeline:
         taken, such as fp16; `loras` are merged into them.
 
         Computes in fp32 unless another dtype is given, whatever the files hold; on the GPU where there is one.
-        `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the first of each new
-        size takes up to a minute.
+        `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the first of each
+        number of rows takes minutes (`checkpoint.build_graphs` takes them all).
 
         Raises:
             PipelineError: no such checkpoint, model or dtype.

@@ -152,7 +152,7 @@ def load_context(settings: Settings) -> WorkerContext:
     name = f"{place()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
     pictures = PictureStore.connect(settings, timeout=S3_TIMEOUT, patience=S3_PATIENCE)
     registry = registry_of("worker", pictures)
-    engine = EngineMetrics(registry, editors.device, lambda: len(leases.held()))
+    engine = EngineMetrics(registry, editors.device, lambda: len(leases.held()), editors.graphs)
     editors.watch(engine.note)
     leases = Leases(
         store,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from worker.editors.editor import Device, Iteration
@@ -18,10 +18,17 @@ SMOOTHING = 0.05  #: weight of the last step in the mean that a worker reports
 class EngineMetrics(Collector):
     """What the device computes, and how much memory it has."""
 
-    def __init__(self, registry: CollectorRegistry, device: Callable[[], Device], held_jobs: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        device: Callable[[], Device],
+        held_jobs: Callable[[], int],
+        graphs: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.step_seconds: float | None = None  # the mean of the last steps
         self._device = device
         self._held_jobs = held_jobs
+        self._graphs = graphs
         self.steps = Histogram(
             "darkroom_engine_step_seconds",
             "Seconds of one denoising step of a batch.",
@@ -66,7 +73,8 @@ class EngineMetrics(Collector):
         step = None if self.step_seconds is None else round(self.step_seconds, 4)
         return {"device": device.name, "free_bytes": device.free_bytes, "step_seconds": step}
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily("darkroom_engine_compiled_graphs", "Graphs that were compiled.", self._graphs())
         yield GaugeMetricFamily("darkroom_worker_jobs", "Jobs that this worker holds.", self._held_jobs())
         device = self._device()
         memory = GaugeMetricFamily("darkroom_device_memory_bytes", "Memory of the device.", labels=("device", "kind"))

@@ -345,7 +345,7 @@ def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, 
 def test_a_worker_tells_how_it_is(store):
     """Its device and memory from the start, its step time once it has taken one."""
     registry = CollectorRegistry()
-    engine = EngineMetrics(registry, lambda: Device("cpu", 2**30, 2**31), lambda: 3)
+    engine = EngineMetrics(registry, lambda: Device("cpu", 2**30, 2**31), lambda: 3, lambda: 4)
     about = {"slots": 1, "checkpoint": {}}
     leases = Leases(store, "w", about, lease_seconds=30, engine_worked_at=lambda: 0.0, vitals=engine.vitals)
     leases.renew([])
@@ -361,6 +361,7 @@ def test_a_worker_tells_how_it_is(store):
     assert value("darkroom_engine_busy_seconds_total", {"work": "step"}) == 0.75
     assert value("darkroom_engine_busy_seconds_total", {"work": "call"}) == 1.5
     assert value("darkroom_worker_jobs") == 3
+    assert value("darkroom_engine_compiled_graphs_total") == 4
     assert value("darkroom_device_memory_bytes", {"device": "cpu", "kind": "free"}) == 2**30
 
 

@@ -52,6 +52,8 @@ def load(settings: Settings) -> Editors:
     engine = pipeline.checkpoint.engine
     engine.max_pass_seconds = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
+    if settings.compile:
+        build_graphs(pipeline)
     warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
     make_others_later(editors)
 
@@ -66,6 +68,7 @@ def load(settings: Settings) -> Editors:
         allowance=lambda: engine.allowance,
         watch=watch,
         device=lambda: describe(pipeline),
+        graphs=lambda: pipeline.checkpoint.compiler.graphs,
     )
 
 
@@ -77,6 +80,13 @@ def make_others_later(editors: PipelineEditors) -> None:
     later = threading.Timer(FIRST_JOBS_SECONDS, editors.make_all)
     later.daemon = True
     later.start()
+
+
+def build_graphs(pipeline: Pipeline) -> None:
+    """Compile before the worker is ready, because no step may take minutes later."""
+    began = time.monotonic()
+    pipeline.checkpoint.build_graphs()
+    log.info("compiled %s graphs in %.0f s", pipeline.checkpoint.compiler.graphs, time.monotonic() - began)
 
 
 def warm_up(pipeline: Pipeline, sizes: Sequence[str]) -> None:

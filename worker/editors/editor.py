@@ -129,7 +129,7 @@ class Editors:
     `worked_at` returns when the engine last finished any piece of work, by the monotonic clock. Where jobs share one
     device, this counts as progress of the jobs that wait for it. `allowance` returns how many seconds the present piece
     of work may take, if that is more than PATIENCE_SECONDS. `watch(observer)` has the observer called after each
-    iteration, and `device` returns the device; both are for operators.
+    iteration, `device` returns the device, and `graphs` how many graphs were compiled; these are for operators.
     """
 
     by_model: Mapping[str, Editor]
@@ -139,6 +139,7 @@ class Editors:
     allowance: Callable[[], float] = zero_seconds
     watch: Callable[[OnIteration], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
+    graphs: Callable[[], int] = lambda: 0
 
     def served(self) -> list[Definition]:
         """What the worker serves."""

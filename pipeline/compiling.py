@@ -1,0 +1,45 @@
+"""PyTorch's compiler, kept to one graph for each of a few row counts, whatever the size of the pictures.
+
+Left alone it makes a graph for each shape that comes, up to eight, and a worker stands still for a minute each time.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Backend = Callable[[torch.fx.GraphModule, Sequence[Tensor]], Callable[..., Any]]
+
+
+def inductor(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+    """PyTorch's own backend; on a GPU it records the kernels of a step as one CUDA graph."""
+    from torch._inductor import list_mode_options  # the compiler takes seconds to import
+    from torch._inductor.compile_fx import compile_fx
+
+    compiled: Callable[..., Any] = compile_fx(graph, inputs, config_patches=list_mode_options("reduce-overhead"))
+    return compiled
+
+
+class Compiler:
+    """Compiles networks. `graphs` counts what was made."""
+
+    def __init__(self, backend: Backend = inductor) -> None:
+        self.graphs = 0
+        self._backend = backend
+
+    def compile(self, network: nn.Module) -> None:
+        """Have a network compiled at its first call, and at those whose shapes no graph has."""
+        network.compile(backend=self._make, fullgraph=True)
+
+    def _make(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        self.graphs += 1
+        return self._backend(graph, inputs)
+
+
+def any_size(x: Tensor) -> Tensor:
+    """The same features (B, C, h, w), for a graph that holds for B rows of any height and width."""
+    torch._dynamo.mark_static(x, 0)
+    for side in (2, 3):
+        torch._dynamo.mark_dynamic(x, side)
+    return x
