@@ -1,6 +1,7 @@
 """Every command that README, CONTRIBUTING and Operating show works on a real stack, or stands below with the reason."""
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,13 @@ def test_it_works_as_told(one, service, folder):
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_page_of_the_command_line_shows_what_it_says(service):
+    cli = runpy.run_path(str(ROOT / "docs" / "cli.py"))
+    assert cli["lasting"](cli["page"](service.up.folder)) == cli["lasting"](
+        (ROOT / "docs" / "cli.md").read_text("utf-8")
+    )
 
 
 def test_the_service_is_still_well_after_all_that(service):
