@@ -40,11 +40,11 @@ class Step(Protocol):
     @property
     def steps(self) -> int: ...
 
-    def preview(self) -> Image.Image:
-        """The picture as it is predicted now, small."""
+    def preview(self) -> Image.Image | None:
+        """The picture as it is predicted now, small. None: the editor cannot tell how it looks."""
 
-    def noisy(self) -> Image.Image:
-        """What is being denoised, in the same size."""
+    def noisy(self) -> Image.Image | None:
+        """What is being denoised, in the same size; None where `preview` is."""
 
 
 class Editor(Protocol):
