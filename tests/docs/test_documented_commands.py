@@ -23,7 +23,11 @@ PROGRAM = re.compile(r"(\./dev|\.ci/run|\.venv/bin/\S+|darkroom|curl|docker|kube
 
 #: What begins like this is not run here, and why.
 CANNOT = {
-    "docker ": "there is no Docker engine; tests/deploy runs the compose file's processes",
+    "docker ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "sh docker/images.sh": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "sh docker/upgrade.sh": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "apt-get ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "syft ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
     "kubectl ": "there is no cluster; tests/deploy holds the manifests to their schemas",
     "git clone": "it is told without the address, and the project has none here",
     "pip install": "tests/package installs the wheel, and asks a service with it",

@@ -146,7 +146,11 @@ class Editors:
         return list(self.definitions) or [one for one in own.definitions(self.card) if one.id in self.by_model]
 
 
+#: Factories under the names that .env.example of the last release had, so that a copy of it still works.
+RENAMED = {"worker.torch_editors:load": "worker.editors.diffusion:load"}
+
+
 def load_editors(settings: Settings) -> Editors:
     """Call the factory that EDITORS names. Takes seconds to minutes."""
-    factory = pkgutil.resolve_name(settings.editors)
+    factory = pkgutil.resolve_name(RENAMED.get(settings.editors, settings.editors))
     return cast(Editors, factory(settings))
