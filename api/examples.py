@@ -303,6 +303,18 @@ QUEUE: Any = {
         "p90_error_seconds": 5.2,
         "median_seconds": 9.8,
     },
+    "models": [
+        {
+            "model": "pix2pix-full",
+            "queued": 3,
+            "running": 2,
+            "edits": 5,
+            "oldest_seconds": 1.5,
+            "estimated_wait_seconds": 12,
+            "workers": 1,
+            "slots": 32,
+        }
+    ],
 }
 SESSION: Any = {"tenant": "acme", "scopes": ["read", "submit"], "expires_at": AT}
 CALLER: Any = {"tenant": "acme", "scopes": ["read", "submit"], "keys_needed": True}

@@ -276,7 +276,7 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
     return JobView(
         id=job.id,
         status=job.status,
-        status_text=job.status.sentence,
+        status_text=sentence(job, service),
         model=job.model,
         params={**job.params, "format": job.format, "n": job.n},
         input=InputView(width=job.input.width, height=job.input.height, sha256=job.input.sha256),
@@ -302,6 +302,13 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
         finished_at=moment(job.finished_ms),
         expires_at=moment(job.expires_ms),
     )
+
+
+def sentence(job: Job, service: Services) -> str:
+    """The job's state in words, and of one that waits whether there is any worker for it."""
+    if job.status is Status.QUEUED and not service.models.is_served(job.model):
+        return f"Accepted; no worker serves {job.model} now, so it waits for one until its deadline."
+    return job.status.sentence
 
 
 def view_jobs(jobs: Sequence[Job], service: Services) -> list[JobView]:

@@ -50,6 +50,7 @@ class RecordMetrics(Collector):
             yield GaugeMetricFamily(
                 "darkroom_queue_wait_seconds", "Estimated time until all is done.", queue.estimated_wait_seconds
             )
+        yield from self._models()
         yield GaugeMetricFamily("darkroom_workers", "Workers alive.", queue.workers)
         yield GaugeMetricFamily("darkroom_slots", "Jobs that they can hold.", queue.slots)
         yield GaugeMetricFamily("darkroom_queue_paused", "Whether nothing is claimed.", queue.paused)
@@ -62,6 +63,18 @@ class RecordMetrics(Collector):
         backlogs = self.store.backlogs()
         for name, text in BACKLOGS.items():
             yield GaugeMetricFamily(f"darkroom_{name}", text, backlogs[name])
+
+    def _models(self) -> Families:
+        families = {
+            name: GaugeMetricFamily(f"darkroom_model_{name}", text, labels=("model",))
+            for name, text in OF_MODELS.items()
+        }
+        for model, queue in self.store.model_queues().items():
+            for name, family in families.items():
+                value = getattr(queue, "estimated_wait_seconds" if name == "wait_seconds" else name)
+                if value is not None:
+                    family.add_metric([model], value)
+        yield from families.values()
 
     def _memory(self) -> Families:
         used, limit = self.store.memory()
@@ -84,6 +97,13 @@ class TenantMetrics(Collector):
         yield family
 
 
+OF_MODELS = {
+    "edits": "Edits of the model that wait or run, for an autoscaler.",
+    "oldest_seconds": "Age of the model's next job.",
+    "wait_seconds": "Estimated time until all is done that waits for the same workers.",
+    "workers": "Workers alive that serve the model.",
+    "slots": "Jobs that these can hold.",
+}
 BACKLOGS = {
     "dead_letters": "Jobs that failed through no fault of their client, and are still kept.",
     "unwritten_ends": "Ended jobs of which the bucket does not know yet.",

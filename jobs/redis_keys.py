@@ -1,12 +1,19 @@
-"""Every Redis key, in one place. The Lua scripts get the same names as locals (see `scripts.py`).
+"""Every Redis key, in one place. The Lua scripts use the same names (see `scripts.py`).
 
     dk:job:{id}             hash    the record: the truth about one job
-    dk:queue                zset    queued jobs by the order in which they are claimed
+    dk:queue                zset    queued jobs by the order in which they are claimed; `:{model}` behind it for one
     dk:delayed              zset    queued jobs that must wait, by the time until which they do
     dk:parked               zset    queued jobs whose tenant has as many running as it may, as `tenant order id`
     dk:more:{status}        set     of queued or running jobs with several edits: all but the first, as `id:number`
-    dk:more:{tenant}:{status}  set  the same of one tenant's jobs
-    dk:turns                zset    `tenant priority` by the turn that its next job gets (see `lua/fair_share.lua`)
+    dk:more:{tenant}:{status}  set  the same of one tenant's jobs; or of a `model {model}`
+    dk:turns:{pool}         zset    `tenant priority` by the turn that its next job gets (see `lua/fair_share.lua`)
+    dk:turn:{pool}          string  the present turn
+    dk:served               zset    models by when a worker was last heard of that serves them
+    dk:worker-models        hash    the models that each worker serves, with spaces between
+    dk:pools                hash    the pool of each model (see `lua/models.lua`)
+    dk:pool-models          hash    the models of each pool
+    dk:uniform              string  where all workers serve the same models: their pool, and these models
+    dk:unsorted             string  while jobs may lack in the queues of their models: how far the search for them is
     dk:running              zset    running and canceling jobs by the end of their lease
     dk:deadlines            zset    jobs that are not over, by their deadline
     dk:expiry               zset    ended jobs by the time of their removal
@@ -45,7 +52,7 @@
     dk:batch-lease:{id}     string  the web process that feeds it at the moment
     dk:batches:{tenant}     zset    a tenant's batches by when they were made
     dk:open-batches         set     batches that are not over
-    dk:stats                hash    running means, for estimates, and the present turn
+    dk:stats                hash    running means, for estimates: of all, of a pool and of a model
     dk:promises             list    the last promised times until a job's end, each with what came of it
     dk:census               hash    how many jobs are queued and running, by `status model priority`
     dk:recount              hash    the census that a recount under way is making (see `lua/recount.lua`)
@@ -80,7 +87,14 @@ QUEUE = "dk:queue"
 DELAYED = "dk:delayed"
 PARKED = "dk:parked"
 MORE = "dk:more:"
-TURNS = "dk:turns"
+TURNS = "dk:turns:"
+TURN = "dk:turn:"
+SERVED = "dk:served"
+WORKER_MODELS = "dk:worker-models"
+POOLS = "dk:pools"
+POOL_MODELS = "dk:pool-models"
+UNIFORM = "dk:uniform"
+UNSORTED = "dk:unsorted"
 RUNNING = "dk:running"
 DEADLINES = "dk:deadlines"
 EXPIRY = "dk:expiry"
@@ -147,6 +161,6 @@ SIGNING_KEY = "dk:signing-key"
 OUTBOX_WAKE = "dk:outbox-wake"
 
 
-def lua_locals() -> str:
-    """The keys as Lua locals of the same names."""
-    return "\n".join(f"local {name} = '{value}'" for name, value in globals().items() if name.isupper())
+def all_keys() -> dict[str, str]:
+    """The keys by their names, by which the Lua scripts call them too."""
+    return {name: value for name, value in globals().items() if name.isupper()}

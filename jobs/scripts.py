@@ -13,6 +13,7 @@ from jobs import redis_keys
 from jobs.connections import IN_CLUSTER
 from jobs.errors import QueueFull, RecordsUnavailable, ScriptFailed
 from jobs.job import MAX_EDITS
+from jobs.models import built_in_ids
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,8 @@ ALIVE_MS = 15_000  #: a worker is alive if its last heartbeat is younger than th
 RECORD_FORMAT = 2  #: the newest format of a job's record; raise it when older workers would do the job wrong
 JOB_ENDPOINT = "default"  #: the endpoint that stands for webhooks named by jobs rather than registered
 
-#: Constants of the scripts. Their Lua locals have the same names.
-CONSTANTS = {
+#: Constants of the scripts, which have them by their names.
+CONSTANTS: dict[str, str | int] = {
     "ALIVE_MS": ALIVE_MS,
     "RECORD_FORMAT": RECORD_FORMAT,
     "MAX_EDITS": MAX_EDITS,
@@ -40,7 +41,7 @@ CONSTANTS = {
 }
 
 #: Every script begins with these parts. Each needs only those before it.
-SHARED_PARTS = "basics records counts fair_share prelude outbox estimate admission".split()
+SHARED_PARTS = "basics records models counts fair_share prelude outbox estimate admission".split()
 SCRIPTS = (
     "submit admit positions claim renew preview release finish fail canceled cancel delete reclaim expire recount "
     "repair end_written reserve_upload"
@@ -49,16 +50,16 @@ SCRIPTS = (
 
 @cache
 def script_source(name: str) -> str:
-    """The text of one script. All but `submit` run even when Redis is full, because they free memory or end jobs."""
+    """The text of one script. All but `submit` run even when Redis is full, because they free memory or end jobs.
+
+    The names of keys and constants are replaced by their values, because Lua allows no more than 200 locals.
+    """
     lua = files("jobs") / "lua"
     flags = "" if name == "submit" else " flags=allow-oom"
-    parts = [
-        redis_keys.lua_locals(),
-        *(f"local {name} = {value!r}" for name, value in CONSTANTS.items()),
-        *((lua / f"{part}.lua").read_text() for part in SHARED_PARTS),
-        (lua / f"{name}.lua").read_text(),
-    ]
-    return "\n".join([f"#!lua{flags}", *parts])
+    text = "\n".join((lua / f"{part}.lua").read_text() for part in (*SHARED_PARTS, name))
+    values: dict[str, str | int] = redis_keys.all_keys() | CONSTANTS | {"BUILT_IN": " ".join(built_in_ids())}
+    named = re.compile(rf"(?<!')\b({'|'.join(values)})\b(?!')")
+    return f"#!lua{flags}\n" + named.sub(lambda found: f"({values[found[0]]!r})", text)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs import redis_keys
 from jobs.cards import Card
+from jobs.errors import RecordsUnavailable
 from jobs.models import DEFAULT_MODEL, Definition, in_order, on_checkpoint
 from jobs.parameters import ParameterError
 from jobs.scripts import ALIVE_MS, reaching_redis
@@ -217,6 +218,14 @@ class ServedModels:
         if model is not None and model not in self.now().by_id:
             self.forget()
         return self.now().resolve(model, given)
+
+    def is_served(self, model: str) -> bool:
+        """Whether a worker serves it now; true also while that cannot be found out."""
+        try:
+            found = self.now().by_id.get(model)
+        except RecordsUnavailable:
+            return True
+        return found is not None and found.workers > 0
 
     def forget(self) -> None:
         """Look again at the next call."""

@@ -18,6 +18,11 @@ PREFIX = "dk:broker:"
 TASK = "darkroom.work"
 
 
+def queue_of(model: str) -> str:
+    """The queue of the wake-ups for a model's workers; those of an older version hear the one without a model."""
+    return f"{QUEUE}.{model}" if model else QUEUE
+
+
 def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
     """The Celery app of both tiers: no results, no events, no delays. It waits at most `timeout` s for the broker."""
     group = Group.of(settings.broker) if settings.broker.startswith(SCHEME) else None
@@ -61,7 +66,7 @@ def checked_tls(broker: str) -> dict[str, Any] | None:
 
 
 class Wakeups:
-    """Sends wake-ups, as many as would find both a queued job and a free slot."""
+    """Sends wake-ups to the workers of each model, as many as would find both a queued job and a free slot."""
 
     def __init__(self, app: Celery, store: JobStore, broker: Any) -> None:
         self._app = app
@@ -78,10 +83,12 @@ class Wakeups:
         """Send the missing wake-ups. A failure only costs time, because the keeper does the same every second."""
         try:
             with reaching_redis():
-                missing = self._store.wanted_wakeups() - self._broker.llen(PREFIX + QUEUE)
-            for _ in range(missing):
-                self._app.send_task(TASK, queue=QUEUE)
+                queues = {queue_of(model): number for model, number in self._store.wanted_wakeups().items()}
+                missing = {name: number - self._broker.llen(PREFIX + name) for name, number in queues.items()}
+            for name, number in missing.items():
+                for _ in range(number):
+                    self._app.send_task(TASK, queue=name)
         except Exception as error:  # whatever the broker's client raises: a lost wake-up must not fail an accepted job
             log.warning("no wake-up sent: %s", error)
             return 0
-        return int(max(0, missing))
+        return sum(max(0, number) for number in missing.values())

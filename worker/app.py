@@ -22,7 +22,7 @@ from jobs.served_models import publish
 from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.version import version
-from jobs.wakeups import QUEUE, TASK, celery_app
+from jobs.wakeups import TASK, celery_app, queue_of
 from pipeline.errors import PipelineError
 from worker.certificates import CredentialsError
 from worker.credentials import load_signer
@@ -192,7 +192,8 @@ def serve(app: Celery, worker: Worker, slots: int) -> None:
     in_background(worker.render)
     in_background(worker.publish)
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={QUEUE}", *quiet])
+    queues = ",".join(map(queue_of, ["", *worker.context.models]))
+    app.worker_main(["--quiet", "worker", "--pool=threads", f"--concurrency={slots}", f"--queues={queues}", *quiet])
 
 
 def _leave_logging_alone(**_: Any) -> None:

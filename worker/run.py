@@ -65,6 +65,11 @@ class WorkerContext:
     started_ms: int = 0
     room: Room = field(default_factory=Room)  #: for the photos of the jobs in hand, which are decoded meanwhile
 
+    @property
+    def models(self) -> list[str]:
+        """The models of which jobs are claimed; none: the six."""
+        return [one.id for one in self.definitions]
+
     def claim(self, token: str) -> Job | None:
         """Claim the next job for this worker. The same token gets the same job again."""
         return self.store.claim(
@@ -74,6 +79,7 @@ class WorkerContext:
             slots=self.slots,
             max_crashes=self.max_crashes,
             max_running=self.max_running,
+            models=self.models,
         )
 
 

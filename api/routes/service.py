@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
@@ -29,6 +30,19 @@ class PromisesView(BaseModel):
     median_seconds: float
 
 
+class ModelQueueView(BaseModel):
+    """The jobs of one model, and the workers and slots that are for them; they may be for other models too."""
+
+    model: str
+    queued: int
+    running: int
+    edits: int
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+    workers: int
+    slots: int
+
+
 class QueueState(BaseModel):
     """The queue now; seconds are null where nothing was measured yet."""
 
@@ -41,6 +55,7 @@ class QueueState(BaseModel):
     slots: int
     paused: bool
     promises: PromisesView | None
+    models: list[ModelQueueView]
 
 
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
@@ -66,7 +81,9 @@ def read_queue(_: Reader, service: Service) -> QueueState:
     """How long the queue is, and how long a job that arrives now would wait."""
     promises = service.store.eta_accuracy()
     told = PromisesView(**asdict(promises)) if promises else None
-    return QueueState(**asdict(service.store.queue()), promises=told)
+    queues = [asdict(one) for one in service.store.model_queues().values()]
+    models = [ModelQueueView(**{name: one[name] for name in ModelQueueView.model_fields}) for one in queues]
+    return QueueState(**asdict(service.store.queue()), promises=told, models=models)
 
 
 class Scale(BaseModel):
@@ -78,9 +95,14 @@ class Scale(BaseModel):
 @router.get(
     "/v1/queue/scale", summary="Read how many jobs need workers", tags=["queue"], responses=answers({"jobs": 5})
 )
-def read_scale(_: Reader, service: Service) -> Scale:
+def read_scale(
+    _: Reader, service: Service, model: Annotated[str | None, Query(description="count this model's jobs alone")] = None
+) -> Scale:
     """How many jobs there are for workers: those that wait and those that run, for an autoscaler."""
-    return Scale(jobs=service.store.queue().edits)
+    if model is None:
+        return Scale(jobs=service.store.queue().edits)
+    found = service.store.model_queues().get(model)
+    return Scale(jobs=found.edits if found else 0)
 
 
 class NotReady(Unavailable):

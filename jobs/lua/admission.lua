@@ -1,13 +1,24 @@
 -- Whether one more job of a tenant, of so many edits, may wait: limits are edits of the tenant (unless an operator gave it
--- a limit of its own), edits in all, and ms of estimated wait.
+-- a limit of its own), and for the model's pool edits in all and ms of estimated wait.
 -- Returns nil, or why not and the ms after which asking again makes sense.
-local function refusal(tenant, most_own, most, longest_ms, edits)
+local function refusal(tenant, most_own, most, longest_ms, edits, model)
   most_own = tonumber(redis.call('HGET', LIMITS .. tenant, 'queued') or most_own)
   local interval = tonumber(redis.call('HGET', STATS, 'interval_ms') or 1000)
-  local queued, wait = waiting() + more('queued'), estimate(waiting(), 0, edits)
   if memory_used() > 0.8 then return 'memory', 30000 end
-  if queued + edits > most then return 'queue', interval * most / 10 end
-  if wait and wait > longest_ms then return 'wait', wait - 0.9 * longest_ms end
+  if model then
+    local backlog = backlog_of(pool_of(model))
+    local wait = estimate(model, backlog.jobs, 0, edits)
+    if backlog.jobs + backlog.more + edits > most then return 'queue', interval * most / 10 end
+    if wait and wait > longest_ms then return 'wait', wait - 0.9 * longest_ms end
+  end
   local own = redis.call('ZCARD', INDEX .. tenant .. ':queued') + more(tenant .. ':queued')
   if own + edits > most_own then return 'tenant', interval * most_own / 10 end
+end
+
+-- Any model of the pool that stands for all, before a request says which it means: that of the only pool there is. Nil
+-- where there are several, for a full one must not keep jobs from the others.
+local function usual_model()
+  local pools = redis.call('HVALS', POOL_MODELS)
+  if #pools > 1 then return nil end
+  return (pools[1] or BUILT_IN):match('%S+')
 end

@@ -40,11 +40,12 @@ end
 
 -- A job of several edits counts as so many against every limit: beside the indexes, which have each job once, sets hold a
 -- member for each of its edits beyond the first. Returns how many members were not where they belong.
-local function place_more(id, tenant, status, edits)
+local function place_more(id, tenant, model, status, edits)
   local members, changes = {}, 0
   for i = 1, edits - 1 do members[i] = id .. ':' .. i end
   if #members == 0 then return 0 end
-  for _, place in ipairs({'queued', 'running', tenant .. ':queued', tenant .. ':running'}) do
+  for _, place in ipairs({'queued', 'running', tenant .. ':queued', tenant .. ':running',
+    'model ' .. model .. ':queued', 'model ' .. model .. ':running'}) do
     local is_here = ACTIVE[status] == place:match('%a+$')
     changes = changes + redis.call(is_here and 'SADD' or 'SREM', MORE .. place, unpack(members))
   end
@@ -55,7 +56,7 @@ end
 -- counted moves in the new census as well, and another one is counted there by its move.
 local function count_move(id, tenant, from, to)
   local model, priority, counted, edits = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority', 'counted', 'n'))
-  place_more(id, tenant, to, edits_in(edits))
+  place_more(id, tenant, model, to, edits_in(edits))
   local kind, round = model .. ' ' .. priority, redis.call('HGET', STATS, 'recount')
   if from then add(CENSUS, from, kind, -1) end
   add(CENSUS, to, kind, 1)

@@ -1,38 +1,74 @@
--- How long it takes, from what was measured: the mean time between the results of two edits while there is work, over all
--- workers, and the mean time that one step of a job takes from its claim to its end.
+-- How long it takes, from what was measured: the mean time between the results of two edits of a pool while there is work,
+-- over all its workers, and the mean time that one step of a job of the model takes from its claim to its end.
 
-local function fleet()
+-- The living workers that serve a model, and the slots of those that claim; all workers, where no model is named. One of
+-- an older version does not say what it serves: the six.
+local function fleet(model)
   local workers, slots = 0, 0
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')) do
-    workers = workers + 1
-    if redis.call('SISMEMBER', DRAINING, worker) == 0 then
-      slots = slots + tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
+  local alive = redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')
+  local served = #alive > 0 and redis.call('HMGET', WORKER_MODELS, unpack(alive)) or {}
+  for i, worker in ipairs(alive) do
+    if not model or has_word(served[i] or BUILT_IN, model) then
+      workers = workers + 1
+      if redis.call('SISMEMBER', DRAINING, worker) == 0 then
+        slots = slots + tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
+      end
     end
   end
   return workers, slots
+end
+
+-- How many jobs of these models wait, or run.
+local function jobs_of(models, status)
+  local kinds, jobs = {}, 0
+  for _, model in ipairs(models) do
+    local kind = status .. ' ' .. model
+    kinds[#kinds + 1] = kind .. ' low'
+    kinds[#kinds + 1] = kind .. ' normal'
+    kinds[#kinds + 1] = kind .. ' high'
+  end
+  for _, number in ipairs(redis.call('HMGET', CENSUS, unpack(kinds))) do jobs = jobs + (tonumber(number) or 0) end
+  return math.max(0, jobs)
+end
+
+-- Of a pool: its jobs that wait, and the edits that those have beyond the first of each.
+local backlogs = {}
+
+local function backlog_of(pool, models)
+  if not backlogs[pool] then
+    local edits = 0
+    if more('queued') > 0 then
+      for _, model in ipairs(models) do edits = edits + more('model ' .. model .. ':queued') end
+    end
+    backlogs[pool] = {jobs = jobs_of(models, 'queued'), more = edits}
+  end
+  return backlogs[pool]
 end
 
 local function waiting()
   return redis.call('ZCARD', QUEUE) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', PARKED)
 end
 
--- One look at the fleet is enough for all the jobs that a call estimates.
-local pace
+-- One look at the fleet is enough for all the jobs of a model that a call estimates.
+local paces = {}
 
-local function look_at_fleet()
-  local interval, step = unpack(redis.call('HMGET', STATS, 'interval_ms', 'step_ms'))
-  local workers, slots = fleet()
-  local known = interval and workers > 0 and redis.call('EXISTS', PAUSED) == 0
-  local queued = waiting()
-  local edits = queued > 0 and 1 + more('queued') / queued or 1
-  return {known = known, edits = edits, interval = tonumber(interval), step = tonumber(step or 0),
-    free = math.max(0, slots - redis.call('ZCARD', RUNNING))}
+local function look_at_fleet(model)
+  local pool, models = pool_of(model)
+  local interval, any, step, any_step = unpack(redis.call('HMGET', STATS, 'interval_ms ' .. pool, 'interval_ms',
+    'step_ms ' .. model, 'step_ms'))
+  local workers, slots = fleet(model)
+  local known = (interval or any) and workers > 0 and redis.call('EXISTS', PAUSED) == 0
+  local backlog = backlog_of(pool, models)
+  local edits = backlog.jobs > 0 and 1 + backlog.more / backlog.jobs or 1
+  return {known = known, edits = edits, interval = tonumber(interval or any), step = tonumber(step or any_step or 0),
+    free = math.max(0, slots - jobs_of(models, 'running'))}
 end
 
--- Milliseconds until a job of so many edits with so many others before it and so many steps is done; nil: nothing was measured
--- yet. Those before it are taken to have as many edits as those that wait have on average.
-local function estimate(ahead, steps, edits)
-  pace = pace or look_at_fleet()
+-- Milliseconds until a job of the model, of so many edits with so many others before it and so many steps, is done; nil:
+-- nothing was measured yet. Those before it are taken to have as many edits as those that wait have on average.
+local function estimate(model, ahead, steps, edits)
+  paces[model] = paces[model] or look_at_fleet(model)
+  local pace = paces[model]
   return pace.known and math.max(0, ahead * pace.edits + edits - pace.free) * pace.interval + steps * pace.step or nil
 end
 
@@ -44,17 +80,35 @@ local function steps_of(id)
   return steps_in(get(id, 'params'))
 end
 
--- Jobs claimed before this one if nothing else arrives; one that must wait comes after all that need not.
-local in_queue
-
-local function position(id)
-  local rank = redis.call('ZRANK', QUEUE, id)
-  if not rank then in_queue = in_queue or redis.call('ZCARD', QUEUE) end
-  return rank or in_queue
+-- Those of another queue that come before a job: of the same order, those with the lesser id.
+local function ahead_in(queue, order, id)
+  local ahead = redis.call('ZCOUNT', queue, '-inf', '(' .. order)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', queue, order, order, 'LIMIT', 0, MAX_LOOKS)) do
+    if other < id then ahead = ahead + 1 end
+  end
+  return ahead
 end
 
-local function record_eta(id)
-  local ms = estimate(position(id), steps_of(id), edits_of(id))
+-- Jobs of the pool that are claimed before this one if nothing else arrives; one that must wait comes after all that need
+-- not.
+local function position(id, model)
+  local _, models = pool_of(model)
+  if are_all(models) then return redis.call('ZRANK', QUEUE, id) or length_of(QUEUE) end
+  local own = queue_of(model)
+  local place, order = redis.call('ZRANK', own, id), nil
+  local sum = place or length_of(own)
+  for _, other in ipairs(models) do
+    local queue = queue_of(other)
+    if queue ~= own and length_of(queue) > 0 then
+      order = place and (order or redis.call('ZSCORE', own, id))
+      sum = sum + (place and ahead_in(queue, order, id) or length_of(queue))
+    end
+  end
+  return sum
+end
+
+local function record_eta(id, model)
+  local ms = estimate(model, position(id, model), steps_of(id), edits_of(id))
   if ms then redis.call('HSET', JOB .. id, 'promised_ms', math.floor(ms)) end
 end
 
@@ -72,9 +126,14 @@ local function running_mean(name, value)
 end
 
 local function update_means(id)
-  local at, claimed = now(), tonumber(get(id, 'claimed_ms'))
-  running_mean('interval_ms', (at - math.max(tonumber(redis.call('HGET', STATS, 'last_ms') or 0), claimed)) / edits_of(id))
-  running_mean('step_ms', (at - claimed) / math.max(1, steps_of(id)))
-  redis.call('HSET', STATS, 'last_ms', at)
+  local at, claimed, model = now(), tonumber(get(id, 'claimed_ms')), get(id, 'model')
+  local pool, edits = pool_of(model), edits_of(id)
+  for _, of in ipairs({'', ' ' .. pool}) do
+    local last = tonumber(redis.call('HGET', STATS, 'last_ms' .. of) or 0)
+    running_mean('interval_ms' .. of, (at - math.max(last, claimed)) / edits)
+    redis.call('HSET', STATS, 'last_ms' .. of, at)
+  end
+  local step = (at - claimed) / math.max(1, steps_of(id))
+  for _, of in ipairs({'', ' ' .. model}) do running_mean('step_ms' .. of, step) end
   record_eta_accuracy(id, at - tonumber(get(id, 'created_ms')))
 end

@@ -48,10 +48,15 @@ for _ = 1, MAX_LOOKS do
 end
 redis.call('HSET', STATS, 'recalled', after)
 
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000, 'LIMIT', 0, MAX_LOOKS)) do
+watch_for_older()
+drop_unserved()
+local silent = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', at - 60000, 'LIMIT', 0, MAX_LOOKS)
+if #silent > 0 then form_pools() end
+for _, worker in ipairs(silent) do
   if is_share_used(2) then break end
   redis.call('ZREM', WORKERS, worker)
   redis.call('HDEL', WORKER_INFO, worker)
+  redis.call('HDEL', WORKER_MODELS, worker)
   redis.call('SREM', DRAINING, worker)
   redis.call('HDEL', ALONE, worker)
   redis.call('DEL', HELD_JOBS .. worker)

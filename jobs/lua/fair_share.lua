@@ -1,4 +1,4 @@
--- A fair share between tenants, within each priority: start-time fair queueing, in one sorted set.
+-- A fair share between tenants, within each priority: start-time fair queueing, over all models of a pool.
 --
 -- A job's place is a moment on a clock of turns: each job of a tenant stands one turn behind that tenant's job before it,
 -- but none before the present turn, which is that of the job claimed last. So a tenant that comes with its first job
@@ -6,29 +6,59 @@
 -- exactly who goes before. A job of several edits takes as many turns. Turns count as seconds against the head start of a
 -- priority.
 
-local TURN = 1000000
+local take_virtual_start, give_virtual_start_back, advance_virtual_time
 
-local function virtual_time()
-  local turn = tonumber(redis.call('HGET', STATS, 'turn') or 0)
-  if turn == 0 or redis.call('ZCARD', QUEUE) == 0 then turn = math.max(turn, now_us()) end
-  return turn
-end
+do  -- Lua allows 200 locals, so that what others do not need stays in here
+  local ONE_TURN = 1000000
+  local CLOCK_SECONDS = 8 * 86400  -- an unused clock is kept for longer than any job waits
 
-local function take_virtual_start(tenant, priority, edits)
-  local line = tenant .. ' ' .. priority
-  local turn = math.max(virtual_time(), tonumber(redis.call('ZSCORE', TURNS, line) or 0))
-  redis.call('ZADD', TURNS, turn + TURN * edits, line)
-  return turn
-end
+  -- The present turn of a pool; until its first claim, that of the one clock of older versions.
+  local function present_turn(pool)
+    return tonumber(redis.call('GET', TURN .. pool) or redis.call('HGET', STATS, 'turn') or 0)
+  end
 
--- A job that leaves the queue without having run leaves its turn to the tenant's next one.
-local function give_virtual_start_back(tenant, priority, edits)
-  local line = tenant .. ' ' .. priority
-  if redis.call('ZSCORE', TURNS, line) then redis.call('ZINCRBY', TURNS, -TURN * edits, line) end
-end
+  local function virtual_time(pool, models)
+    local turn = present_turn(pool)
+    if turn > 0 then
+      for _, model in ipairs(models) do
+        if length_of(queue_of(model)) > 0 then return turn end
+      end
+    end
+    return math.max(turn, now_us())
+  end
 
-local function advance_virtual_time(id)
-  local turn = math.max(tonumber(redis.call('HGET', STATS, 'turn') or 0), tonumber(get(id, 'turn') or 0))
-  redis.call('HSET', STATS, 'turn', turn)
-  redis.call('ZREMRANGEBYSCORE', TURNS, '-inf', turn)
+  function take_virtual_start(tenant, priority, edits, model)
+    local pool, models = pool_of(model)
+    local line, lines = tenant .. ' ' .. priority, TURNS .. pool
+    local turn = math.max(virtual_time(pool, models), tonumber(redis.call('ZSCORE', lines, line) or 0))
+    redis.call('ZADD', lines, turn + ONE_TURN * edits, line)
+    redis.call('EXPIRE', lines, CLOCK_SECONDS)
+    return turn
+  end
+
+  -- A job that leaves the queue without having run leaves its turn to the tenant's next one.
+  function give_virtual_start_back(tenant, priority, edits, model)
+    local line, lines = tenant .. ' ' .. priority, TURNS .. pool_of(model)
+    if redis.call('ZSCORE', lines, line) then redis.call('ZINCRBY', lines, -ONE_TURN * edits, line) end
+  end
+
+  -- The first turn that waits for other workers of the pool: a job that is claimed before it moves the clock no further, or
+  -- whoever comes next would stand behind all that wait there.
+  local function first_turn_elsewhere(models, claimable)
+    local first = math.huge
+    for _, model in ipairs(models) do
+      local id = not has_word(claimable, model) and redis.call('ZRANGE', queue_of(model), 0, 0)[1]
+      if id then first = math.min(first, tonumber(get(id, 'turn') or '') or math.huge) end
+    end
+    return first
+  end
+
+  -- `claimable`: the models of the worker that claims the job.
+  function advance_virtual_time(id, model, claimable)
+    local pool, models = pool_of(model)
+    local turn = math.min(tonumber(get(id, 'turn') or 0), first_turn_elsewhere(models, claimable))
+    turn = math.max(present_turn(pool), turn)
+    redis.call('SET', TURN .. pool, string.format('%.0f', turn), 'EX', CLOCK_SECONDS)
+    redis.call('ZREMRANGEBYSCORE', TURNS .. pool, '-inf', turn)
+  end
 end

@@ -47,7 +47,7 @@ local function unpark(member)
   local id = member:match('%S+$')
   local status, order = unpack(redis.call('HMGET', JOB .. id, 'status', 'order'))
   redis.call('ZREM', PARKED, member)
-  if status == 'queued' then redis.call('ZADD', QUEUE, order, id) end
+  if status == 'queued' then put_in_queue(id, order, get(id, 'model')) end
 end
 
 local function unpark_one(tenant)
@@ -72,7 +72,7 @@ local function requeue(id, outcome, not_before)
   if not_before > at then
     redis.call('ZADD', DELAYED, not_before, id)
   else
-    redis.call('ZADD', QUEUE, get(id, 'order'), id)
+    put_in_queue(id, get(id, 'order'), get(id, 'model'))
   end
   move(id, tenant, 'running', 'queued')
   emit(id, tenant, 'status', {status = 'queued', reason = outcome})
@@ -80,20 +80,23 @@ end
 
 -- The one way in which a job ends; `fields` are names and values for its record.
 local function end_job(id, status, outcome, fields)
-  local tenant, from, at = get(id, 'tenant'), get(id, 'status'), now()
-  local expires = at + tonumber(get(id, 'retention_seconds')) * 1000
+  local tenant, from, model, priority, retention, created, edits = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'status',
+    'model', 'priority', 'retention_seconds', 'created_ms', 'n'))
+  local at = now()
+  local expires = at + tonumber(retention) * 1000
   end_attempt(id, outcome, at)
   if #fields > 0 then redis.call('HSET', JOB .. id, unpack(fields)) end
   redis.call('HSET', JOB .. id, 'finished_ms', at, 'expires_ms', expires)
   detach_from_worker(id)
-  for _, key in ipairs({QUEUE, DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
+  take_off_queue(id, model)
+  for _, key in ipairs({DELAYED, DEADLINES}) do redis.call('ZREM', key, id) end
   redis.call('ZREM', PARKED, parked_member_of(id))
-  if from == 'queued' then give_virtual_start_back(tenant, get(id, 'priority'), edits_of(id)) end
+  if from == 'queued' then give_virtual_start_back(tenant, priority, edits_in(edits), model) end
   redis.call('ZADD', EXPIRY, expires, id)
   redis.call('ZADD', ENDED, at, id)
   move(id, tenant, from, status)
-  count('ended', status, get(id, 'model'))
-  observe('total', at - tonumber(get(id, 'created_ms')))
+  count('ended', status, model)
+  observe('total', at - tonumber(created))
   local warnings = decode(get(id, 'warnings'), {})
   emit(id, tenant, 'done', {status = status, warnings = #warnings > 0 and warnings or nil})
   notify(id, tenant, 'job.completed')

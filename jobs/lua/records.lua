@@ -81,16 +81,17 @@ local function repair_record(id)
   return texts.status, texts, numbers
 end
 
-local GLANCE = {'status', 'tenant', 'priority', 'alone', 'order', 'deadline_ms', 'crashes', 'record'}
+local GLANCE = {'status', 'tenant', 'model', 'priority', 'alone', 'order', 'deadline_ms', 'crashes', 'record'}
 
 -- The same of the fields that tell whether a job may be claimed, for those that are looked at and left. The record is repaired
 -- only where one of them is wrong.
 local function glance(id)
-  local status, tenant, priority, alone, order, deadline, crashes, record = unpack(redis.call('HMGET', JOB .. id, unpack(GLANCE)))
+  local status, tenant, model, priority, alone, order, deadline, crashes, record =
+    unpack(redis.call('HMGET', JOB .. id, unpack(GLANCE)))
   order, deadline, crashes = tonumber(order or ''), tonumber(deadline or ''), tonumber(crashes or '')
-  if not (STATUSES[status] and tenant and priority and order and deadline and crashes and tonumber(record or 1)) then
+  if not (STATUSES[status] and tenant and model and priority and order and deadline and crashes and tonumber(record or 1)) then
     return repair_record(id)
   end
-  return status, {tenant = tenant, priority = priority, alone = alone or nil},
+  return status, {tenant = tenant, model = model, priority = priority, alone = alone or nil},
     {order = order, deadline_ms = deadline, crashes = crashes, record = tonumber(record or 1)}
 end

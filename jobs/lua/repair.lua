@@ -22,20 +22,21 @@ local function repair(id)
   end
   add(INDEX .. tenant .. ':' .. status, 0, id)
   redis.call('SADD', TENANTS, tenant)
-  changes = changes + place_more(id, tenant, status, edits_in(numbers.n))
+  changes = changes + place_more(id, tenant, job.model, status, edits_in(numbers.n))
 
   if status == 'queued' then
     drop_from({RUNNING, EXPIRY}, id)
     if not redis.call('ZSCORE', DELAYED, id) and not redis.call('ZSCORE', PARKED, parked) then
-      add(QUEUE, get(id, 'order'), id)
+      add(QUEUE, numbers.order, id)
+      add(queue_of(job.model), numbers.order, id)
     end
   elseif status == 'running' or status == 'canceling' then
-    drop_from({QUEUE, DELAYED, EXPIRY}, id)
+    drop_from({QUEUE, queue_of(job.model), DELAYED, EXPIRY}, id)
     drop_from({PARKED}, parked)
     add(RUNNING, now() + lease, id)
     changes = changes + redis.call('SADD', HELD_JOBS .. job.worker, id)
   else
-    drop_from({QUEUE, DELAYED, RUNNING, DEADLINES}, id)
+    drop_from({QUEUE, queue_of(job.model), DELAYED, RUNNING, DEADLINES}, id)
     drop_from({PARKED}, parked)
     add(EXPIRY, get(id, 'expires_ms'), id)
     if not get(id, 'booked') then add(ENDED, get(id, 'finished_ms'), id) end

@@ -14,10 +14,10 @@ local asked = {}
 for i = 12, #ARGV, 2 do asked[ARGV[i]] = ARGV[i + 1] end
 local edits = tonumber(asked.n or 1)
 assert(edits and edits >= 1 and edits <= MAX_EDITS, 'a job of no edits, or too many')
-local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), edits)
+for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
+local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), edits, asked.model)
 if why then return {why, math.floor(ms)} end
 -- Whatever can throw comes before the first write: a script that stops half-way leaves what it has written.
-for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
 assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
 local deadline, keep = at + number(4) * 1000, once and number(8)
 head_start = head_start * 1000
@@ -28,14 +28,14 @@ if once then
   redis.call('HSET', once, 'job', id, 'fingerprint', ARGV[7])
   redis.call('EXPIRE', once, keep)
 end
-local turn = take_virtual_start(tenant, asked.priority, edits)
+local turn = take_virtual_start(tenant, asked.priority, edits, asked.model)
 local order = turn - head_start
 redis.call('HSET', JOB .. id, 'deadline_ms', deadline, 'turn', turn, 'order', order, 'once', once or '')
-redis.call('ZADD', QUEUE, order, id)
+put_in_queue(id, order, asked.model)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 redis.call('SADD', TENANTS, tenant)
-record_eta(id)
+record_eta(id, asked.model)
 move(id, tenant, nil, 'queued')
 count('submitted', asked.model, asked.priority)
 emit(id, tenant, 'status', {status = 'queued'})

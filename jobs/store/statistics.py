@@ -9,10 +9,6 @@ from jobs import redis_keys
 from jobs.scripts import ALIVE_MS, reaching_redis
 from jobs.store.base import StoreBase
 
-NO_WAKE_UPS = (
-    0.85  #: share of Redis' memory above which no wake-up is sent, because Celery's workers do not survive a full Redis
-)
-
 
 @dataclass(frozen=True)
 class EtaAccuracy:
@@ -108,12 +104,6 @@ class Statistics(StoreBase):
         with reaching_redis():
             said = self.redis.hgetall(redis_keys.COUNTS)
         return {tuple(name.split()): int(number) for name, number in said.items()}
-
-    def wanted_wakeups(self) -> int:
-        """How many wake-ups would each find a job and a free slot. None are wanted when Redis is nearly full."""
-        view = self.queue()
-        wanted = 0 if view.paused else min(view.queued, view.slots - view.running)
-        return wanted if wanted > 0 and self.memory_used() < NO_WAKE_UPS else 0
 
     def memory(self) -> tuple[int, int]:
         """The bytes that Redis uses, and its limit; 0 without a limit."""

@@ -9,6 +9,7 @@ from uuid import uuid4
 from jobs import redis_keys
 from jobs.errors import JobError
 from jobs.job import Frames, Job, Output, Picture
+from jobs.models import built_in_ids
 from jobs.scripts import RECORD_FORMAT, UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase
 
@@ -38,14 +39,16 @@ class Work(StoreBase):
         slots: int = 1,
         max_crashes: int = 3,
         max_running: int = 10**9,
+        models: Sequence[str] = (),
     ) -> Job | None:
         """Claim the next job for a worker. The same token always gets the same job and fence.
 
         Returns None if there is no job for a worker with these slots and jobs. A job whose next crash would be its last
-        (`max_crashes`) gets a worker to itself. At most `max_running` jobs of one tenant run at a time.
+        (`max_crashes`) gets a worker to itself. At most `max_running` jobs of one tenant run at a time. Only jobs of
+        `models` are claimed; by default, of the six of this project.
         """
         random_bits, alone_from = uuid4().hex[:16], max(1, max_crashes - 1)
-        limits = (slots, RECORD_FORMAT, alone_from, max_running)
+        limits = (slots, RECORD_FORMAT, alone_from, max_running, " ".join(models or built_in_ids()))
         pairs = UNFINISHED
         while pairs == UNFINISHED:
             pairs = self._run("claim", token, worker, lease_seconds * 1000, random_bits, *limits)
@@ -56,13 +59,14 @@ class Work(StoreBase):
     ) -> list[Answer]:
         """Report that the worker is alive, and the progress of its jobs. Returns for each job whether to go on.
 
-        `about` is what the worker says of itself, such as its `slots` and the card of its `checkpoint`.
+        `about` is what the worker says of itself, such as its `slots`, its `models`, and the card of its `checkpoint`.
         """
         answers: list[Answer] = []
+        models = " ".join(one["id"] for one in about.get("models", ()))
         while True:
             rest = jobs[len(answers) :]
             flat = (part for r in rest for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
-            answers += self._run("renew", lease_seconds * 1000, worker, json.dumps(about), *flat)
+            answers += self._run("renew", lease_seconds * 1000, worker, json.dumps(about), models, *flat)
             if len(answers) == len(jobs):
                 return answers
 
@@ -109,5 +113,6 @@ class Work(StoreBase):
         with reaching_redis():
             self.redis.zrem(redis_keys.WORKERS, worker)
             self.redis.hdel(redis_keys.WORKER_INFO, worker)
+            self.redis.hdel(redis_keys.WORKER_MODELS, worker)
             self.redis.srem(redis_keys.DRAINING, worker)
             self.redis.hdel(redis_keys.ALONE, worker)

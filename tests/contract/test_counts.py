@@ -14,6 +14,7 @@ from jobs.store import JobStore
 from tests.jobs_of import A_PICTURE, WORKER, a_job
 
 BROKE = JobError("internal-error", "It broke", "Somehow.")
+MODELS = ("a", "b", "pix2pix-full")
 UNUSABLE = JobError("invalid-input", "It cannot be used", "Too wide.")
 
 
@@ -24,7 +25,7 @@ def submit(store: JobStore, **changes) -> Job:
 
 
 def claim(store: JobStore) -> Job:
-    job = store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000)
+    job = store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000, models=MODELS)
     assert job is not None
     return job
 
@@ -89,7 +90,7 @@ def test_the_census_is_what_a_count_would_find_after_any_transitions(store, seed
             case 0 | 1 | 2:
                 jobs.append(submit(store, model=dice.choice("ab"), priority=dice.choice(list(Priority))))
             case 3 | 4:
-                if job := store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000):
+                if job := store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000, models=MODELS):
                     held.append(job)
             case 5 if jobs:
                 store.cancel(dice.choice(jobs).id, "default")
@@ -127,7 +128,7 @@ def test_a_recount_in_portions_is_right_whatever_jobs_do_meanwhile(store, seed):
                 case 0:
                     jobs.append(submit(store, model=dice.choice("ab")))
                 case 1:
-                    if job := store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000):
+                    if job := store.claim(WORKER, lease_seconds=30, token=uuid4().hex, slots=1000, models=MODELS):
                         held.append(job)
                 case 2:
                     store.cancel(dice.choice(jobs).id, "default")

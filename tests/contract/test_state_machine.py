@@ -30,7 +30,8 @@ WORKERS = st.sampled_from(["w1", "w2"])
 TENANTS = st.sampled_from(["a", "b"])
 REPLIES = st.sampled_from([1, 1, 1, 2])  # how often a call is made until its reply arrives
 MORE = {f"{redis_keys.MORE}{place}": place for place in ("queued", "running", "a:queued", "a:running", "b:running")}
-INDEXES = (redis_keys.QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY, *MORE)
+MODEL_QUEUE = redis_keys.QUEUE + ":pix2pix-full"
+INDEXES = (redis_keys.QUEUE, MODEL_QUEUE, redis_keys.RUNNING, redis_keys.DEADLINES, redis_keys.EXPIRY, *MORE)
 ERROR = JobError("internal-error", "It broke", "Somehow.")
 SOON, FAR = 1, 9e14  # times in milliseconds, long past and far ahead
 
@@ -258,6 +259,7 @@ class Life(RuleBasedStateMachine):
             pipe.xrange(redis_keys.EVENTS + job.id)
         for index in (
             redis_keys.QUEUE,
+            MODEL_QUEUE,
             redis_keys.DELAYED,
             redis_keys.RUNNING,
             redis_keys.DEADLINES,
@@ -271,7 +273,7 @@ class Life(RuleBasedStateMachine):
         for key in MORE:
             pipe.smembers(key)
         *answers, first, second = (told := pipe.execute())[: -len(MORE)]
-        *records, queue, delayed, running, deadlines, expiry, parked, census = answers
+        *records, queue, of_model, delayed, running, deadlines, expiry, parked, census = answers
 
         for job, record, events in zip(jobs, records[::2], records[1::2], strict=True):
             status, fence, crashes, version = record
@@ -281,7 +283,7 @@ class Life(RuleBasedStateMachine):
             assert [entry["type"] for _, entry in events].count("done") == job.status.is_over
         queued = {where: {job.id for job in jobs if job.where == where} for where in ("queue", "delayed", "parked")}
         active = {job.id for job in jobs if job.status in ACTIVE}
-        assert queue == [job.id for job in self.oracle.queue()]
+        assert queue == of_model == [job.id for job in self.oracle.queue()]
         assert (set(delayed), {name.split()[-1] for name in parked}) == (queued["delayed"], queued["parked"])
         assert set(running) == active
         assert set(deadlines) == {job.id for job in jobs if not job.status.is_over}

@@ -35,7 +35,7 @@ def test_a_paused_queue_accepts_and_hands_out_nothing(client, jpeg, store):
     assert client.post("/v1/admin/queue/pause").json()["paused"] is True
     submit(client, jpeg)
     assert claim(store) is None
-    assert store.wanted_wakeups() == 0, "nobody is woken for nothing"
+    assert not store.wanted_wakeups(), "nobody is woken for nothing"
     queue = client.get("/v1/queue").json()
     assert (queue["paused"], queue["queued"], queue["estimated_wait_seconds"]) == (True, 1, None)
     assert store.fail(running, BROKE), "what runs goes on to its end"

@@ -1,0 +1,158 @@
+"""The queue of each model: how many of its jobs wait and run, and for which workers. Changes nothing."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs import redis_keys
+from jobs.models import built_in_ids
+from jobs.scripts import ALIVE_MS, reaching_redis
+from jobs.store.base import StoreBase
+
+FULL = 0.85  #: share of Redis' memory above which no wake-up is sent, for Celery's workers do not survive a full Redis
+
+
+@dataclass(frozen=True)
+class ModelQueue:
+    """The jobs of one model, the living workers that serve it, and the slots of those that claim.
+
+    Models of one `pool` share their workers: `free` are the slots that no job of any of them has, and
+    `estimated_wait_seconds` is until all of their jobs are done. None: nothing was measured yet, or no worker lives.
+    """
+
+    model: str
+    pool: str
+    queued: int
+    running: int
+    edits: int
+    oldest_seconds: float
+    estimated_wait_seconds: int | None
+    workers: int
+    slots: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The living workers: the models of each, and the slots of those that claim.
+
+    `silent` are those of an older version, which do not say what they serve: the six.
+    """
+
+    models: Mapping[str, Sequence[str]]
+    slots: Mapping[str, int]
+    silent: frozenset[str]
+
+    def of(self, model: str) -> list[str]:
+        """The workers that serve a model."""
+        return [worker for worker, models in self.models.items() if model in models]
+
+
+class Queues(StoreBase):
+    """The jobs of each model, beside the workers that are for them."""
+
+    def fleet(self) -> Fleet:
+        """The workers that live now."""
+        with reaching_redis():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.zrange(redis_keys.WORKERS, 0, -1, withscores=True)
+            pipe.hgetall(redis_keys.WORKER_MODELS)
+            pipe.hgetall(redis_keys.WORKER_INFO)
+            pipe.smembers(redis_keys.DRAINING)
+            pipe.time()
+            heard, models, told, draining, (seconds, micros) = pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        alive = [worker for worker, at in heard if at >= now - ALIVE_MS]
+        serves = {worker: models[worker].split() if worker in models else built_in_ids() for worker in alive}
+        claiming = [worker for worker in alive if worker in told and worker not in draining]
+        slots = {worker: json.loads(told[worker]).get("slots", 0) for worker in claiming}
+        return Fleet(serves, slots, frozenset(set(alive) - set(models)))
+
+    def model_queues(self, fleet: Fleet | None = None) -> dict[str, ModelQueue]:
+        """The queue of each model that has jobs or workers, by its id."""
+        fleet = fleet or self.fleet()
+        with reaching_redis():
+            pipe = self.redis.pipeline(transaction=False)
+            for key in (redis_keys.CENSUS, redis_keys.POOLS, redis_keys.STATS):
+                pipe.hgetall(key)
+            pipe.exists(redis_keys.PAUSED)
+            census, pools, stats, paused = pipe.execute()
+        jobs: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for kind, number in census.items():
+            status, model, _ = kind.split()
+            jobs[model][status] += max(0, int(number))
+        known = sorted({*jobs, *(model for models in fleet.models.values() for model in models)})
+        more, oldest = self._details(known)
+        pool_of = {model: pools.get(model, "built-in" if model in built_in_ids() else model) for model in known}
+        edits = {model: jobs[model].total() + more[model] for model in known}
+        running = _sums(pool_of, {model: jobs[model]["running"] for model in known})
+        beside = _sums(pool_of, edits)
+        found = {}
+        for model, pool in pool_of.items():
+            workers = fleet.of(model)
+            slots = sum(fleet.slots.get(worker, 0) for worker in workers)
+            interval = stats.get(f"interval_ms {pool}") or stats.get("interval_ms")
+            wait = round(beside[pool] * float(interval) / 1000) if interval and workers and not paused else None
+            found[model] = ModelQueue(
+                model,
+                pool,
+                jobs[model]["queued"],
+                jobs[model]["running"],
+                edits[model],
+                oldest[model],
+                wait,
+                len(workers),
+                slots,
+                max(0, slots - running[pool]) if not paused else 0,
+            )
+        return found
+
+    def _details(self, models: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:
+        """By model, its edits beyond each job's first, and the age in seconds of its job that is next."""
+        more: dict[str, int] = {}
+        oldest: dict[str, float] = {}
+        with reaching_redis():
+            pipe: Any = self.redis.pipeline(transaction=False)
+            for model in models:
+                pipe.scard(f"{redis_keys.MORE}model {model}:queued")
+                pipe.scard(f"{redis_keys.MORE}model {model}:running")
+                pipe.zrange(f"{redis_keys.QUEUE}:{model}", 0, 0)
+            pipe.time()
+            *answers, (seconds, micros) = pipe.execute()
+            for first in answers[2::3]:
+                pipe.hget(redis_keys.JOB + (first[0] if first else ""), "created_ms")
+            created = pipe.execute()
+        now = seconds + micros / 1e6
+        for place, model in enumerate(models):
+            more[model] = answers[3 * place] + answers[3 * place + 1]
+            oldest[model] = max(0.0, now - int(created[place]) / 1000) if created[place] else 0.0
+        return more, oldest
+
+    def wanted_wakeups(self) -> dict[str, int]:
+        """How many wake-ups would find a job of the model and a free slot; "" stands for workers of older versions.
+
+        None are wanted when Redis is nearly full. Models of one pool may each want the same slots.
+        """
+        fleet = self.fleet()
+        wanted: Counter[str] = Counter()
+        for one in self.model_queues(fleet).values():
+            number = min(one.queued, one.free)
+            if number:
+                of_older = fleet.silent.issuperset(fleet.of(one.model))
+                wanted["" if of_older else one.model] += number
+        if not wanted:
+            return {}
+        with reaching_redis():
+            memory = self.redis.info("memory")
+        limit = int(memory.get("maxmemory") or 0)
+        return dict(wanted) if not limit or int(memory["used_memory"]) / limit < FULL else {}
+
+
+def _sums(pool_of: Mapping[str, str], numbers: Mapping[str, int]) -> Counter[str]:
+    """Of each pool, the sum of its models' numbers."""
+    sums: Counter[str] = Counter()
+    for model, pool in pool_of.items():
+        sums[pool] += numbers[model]
+    return sums
