@@ -122,7 +122,7 @@ class Checkpoint:
     @cached_property
     def library(self) -> "Library":
         """Diffusers' and transformers' modules."""
-        _quiet_libraries()
+        quiet_libraries()
         from pipeline.library import Library  # diffusers takes seconds to import, and prints while it does
 
         return Library.load(self.files, self.device, text_encoder=self.text_encoder, vae=self.vae, unet=self.unet)
@@ -245,7 +245,7 @@ class Precise:
         self._loaded = None
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Keep the libraries' loading bars and hints off the terminal; their errors are still raised."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -187,18 +187,8 @@ class Pipeline:
                 edited = self._edit_with_library(ticket, picture, params, report, notes)
             else:
                 edited = self._edit(self.editing_model, ticket, picture, params, report, notes, wants)
-        with FULL_SIZE:
-            upright = as_rgb(photo)
-            whole, inside = padded(upright)
-            if params["resolution"] == "own":
-                edited = carry(whole, picture, edited).crop(inside)
-            else:
-                across, down = edited.width / whole.width, edited.height / whole.height
-                left, top, right, bottom = inside
-                edited = edited.crop(
-                    (round(left * across), round(top * down), round(right * across), round(bottom * down))
-                )
-            return blend(upright, edited, params["strength"], mask)
+        upright = as_rgb(photo)
+        return blend(upright, to_photo(upright, picture, edited, params["resolution"]), params["strength"], mask)
 
     def _warn_of_truncation(self, name: str, text: str | None, notes: Notes) -> None:
         tokenizer = self.checkpoint.tokenizer
@@ -313,6 +303,22 @@ class Pipeline:
         if params["seed"] is None:
             params["seed"] = secrets.randbelow(2**63)
         return params
+
+
+def to_photo(photo: Image.Image, picture: Image.Image, edited: Image.Image, resolution: str) -> Image.Image:
+    """An edit of `picture`, which is the photo padded and in a model's size, as an edit of the upright RGB photo.
+
+    Its size is the photo's own with the resolution `own`, else the model's.
+    """
+    with FULL_SIZE:
+        whole, inside = padded(photo)
+        if resolution == "own":
+            if picture.size != edited.size:
+                picture = picture.resize(edited.size, Image.Resampling.LANCZOS)
+            return carry(whole, picture, edited).crop(inside)
+        across, down = edited.width / whole.width, edited.height / whole.height
+        left, top, right, bottom = inside
+        return edited.crop((round(left * across), round(top * down), round(right * across), round(bottom * down)))
 
 
 def _check_model(model: str) -> None:

@@ -55,6 +55,7 @@ class Backup:
         sealed = self._fernet.encrypt(json.dumps(found).encode()).decode()
         self._pictures.put_document(OWN_FOLDER, NAME, {"sealed": sealed})
         self._saved, self._saved_at = found, time.monotonic()
+        log.info("the backup is written: %s keys of Redis", len(found))
         return True
 
     def restore(self) -> int:

@@ -26,8 +26,10 @@ class Frames:
         if self.steps and progress.step <= self.steps[-1]:  # the edit was repeated from its start
             self.steps, self._pairs = [], []
         if is_kept(progress.step, progress.steps):
-            self._pairs.append((progress.preview(), progress.noisy()))
-            self.steps.append(progress.step)
+            preview, noisy = progress.preview(), progress.noisy()
+            if preview and noisy:
+                self._pairs.append((preview, noisy))
+                self.steps.append(progress.step)
 
     def sprite(self) -> tuple[bytes, tuple[int, int]]:
         """All pairs side by side as a JPEG, predictions above, noise below; and its width and height."""

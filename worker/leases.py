@@ -131,8 +131,8 @@ class Lease:
             due = progress.step in self._wanted
         elif due := self._progressed - self._previewed > PREVIEW_SECONDS:
             self._previewed = self._progressed
-        if due:
-            self.preview = _jpeg(progress.preview()), _jpeg(progress.noisy())
+        if due and (preview := progress.preview()) and (noisy := progress.noisy()):
+            self.preview = _jpeg(preview), _jpeg(noisy)
 
     @property
     def is_progressing(self) -> bool:

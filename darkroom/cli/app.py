@@ -27,7 +27,7 @@ from darkroom.cli.credentials import app as credentials_app
 from darkroom.cli.edit import edit, save_and_show, submit
 from darkroom.cli.keys import app as keys_app
 from darkroom.cli.options import INTERRUPTED, PATH, as_json, errors_are_sentences, job_id, with_client
-from darkroom.cli.pictures import check_place, file_name, format_of, is_stream, save, write, write_new
+from darkroom.cli.pictures import check_place, file_name, format_of, is_stream, write, write_new
 from darkroom.cli.progress import JobProgress, describe, plain_console, print_json, seconds, show_job
 from darkroom.cli.webhooks import app as webhooks_app
 from darkroom.client import Client, Job
@@ -122,8 +122,8 @@ def wait(client: Client, job_id: str, output: Path | None, force: bool, timeout:
     with JobProgress(plain_console(stderr=True)) as show:
         job.wait(on_change=show, timeout=timeout)
     if output and job.status == "succeeded":
-        save(job, output, force)
-    if as_json or job.status == "succeeded":
+        save_and_show(job, output, force, as_json)
+    elif as_json or job.status == "succeeded":
         show_job(job, as_json)
     if as_json:
         sys.exit(exit_status(job))

@@ -84,7 +84,9 @@ def choose(words: Sequence[str], output: Path | None) -> list[Source]:
 
 
 def send(client: Client, source: Source, instruction: str, parameters: dict[str, Any]) -> Job:
-    """Submit one photo; the job keeps its file's name, as one that the site sends does."""
+    """Submit one photo; the job keeps its file's name, as one that the site sends does. An edit is waited for."""
+    if isinstance(source.picture, str) and source.picture.startswith("job:"):
+        client.jobs.get(source.picture.removeprefix("job:")).wait()
     named = {"photo": source.name} if source.name else {}
     metadata = (named | (parameters["metadata"] or {})) or None
     return client.jobs.create(source.picture, instruction, **{**parameters, "metadata": metadata})

@@ -1,6 +1,7 @@
 """Every command that README, CONTRIBUTING and Operating show works on a real stack, or stands below with the reason."""
 
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,11 @@ PROGRAM = re.compile(r"(\./dev|\.ci/run|\.venv/bin/\S+|darkroom|curl|docker|kube
 
 #: What begins like this is not run here, and why.
 CANNOT = {
-    "docker ": "there is no Docker engine; tests/deploy runs the compose file's processes",
+    "docker ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "sh docker/images.sh": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "sh docker/upgrade.sh": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "apt-get ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
+    "syft ": "needs a Docker engine, as `./dev test tests/deploy/engine --slow` does",
     "kubectl ": "there is no cluster; tests/deploy holds the manifests to their schemas",
     "git clone": "it is told without the address, and the project has none here",
     "pip install": "tests/package installs the wheel, and asks a service with it",
@@ -156,6 +161,13 @@ def test_it_works_as_told(one, service, folder):
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_page_of_the_command_line_shows_what_it_says(service):
+    cli = runpy.run_path(str(ROOT / "docs" / "cli.py"))
+    assert cli["lasting"](cli["page"](service.up.folder)) == cli["lasting"](
+        (ROOT / "docs" / "cli.md").read_text("utf-8")
+    )
 
 
 def test_the_service_is_still_well_after_all_that(service):

@@ -40,11 +40,11 @@ class Step(Protocol):
     @property
     def steps(self) -> int: ...
 
-    def preview(self) -> Image.Image:
-        """The picture as it is predicted now, small."""
+    def preview(self) -> Image.Image | None:
+        """The picture as it is predicted now, small. None: the editor cannot tell how it looks."""
 
-    def noisy(self) -> Image.Image:
-        """What is being denoised, in the same size."""
+    def noisy(self) -> Image.Image | None:
+        """What is being denoised, in the same size; None where `preview` is."""
 
 
 class Editor(Protocol):
@@ -146,7 +146,11 @@ class Editors:
         return list(self.definitions) or [one for one in own.definitions(self.card) if one.id in self.by_model]
 
 
+#: Factories under the names that .env.example of the last release had, so that a copy of it still works.
+RENAMED = {"worker.torch_editors:load": "worker.editors.diffusion:load"}
+
+
 def load_editors(settings: Settings) -> Editors:
     """Call the factory that EDITORS names. Takes seconds to minutes."""
-    factory = pkgutil.resolve_name(settings.editors)
+    factory = pkgutil.resolve_name(RENAMED.get(settings.editors, settings.editors))
     return cast(Editors, factory(settings))
