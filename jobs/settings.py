@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         "", description="a models file, TOML: what this worker serves (docs/models.md). Default: the six on CHECKPOINT"
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None, description="numeric precision of the networks. Default: float32"
+        None, description="numeric precision of the networks. Default: float32 on a CPU, float16 on a GPU"
     )
     compile: bool = Field(
         False, description="compile the UNet, on a GPU into CUDA graphs; a worker's start takes minutes"

@@ -94,16 +94,17 @@ class Pipeline:
         id (`owner/name[@revision]`), which is downloaded. `variant` says which of a folder's files of weights are
         taken, such as fp16; `loras` are merged into them.
 
-        Computes in fp32 unless another dtype is given, whatever the files hold; on the GPU where there is one.
-        `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the first of each
-        number of rows takes minutes (`checkpoint.build_graphs` takes them all).
+        Without a device it computes on the GPU where there is one; without a dtype in fp16 there, else in fp32, whatever
+        the files hold. `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and the
+        first of each number of rows takes minutes (`checkpoint.build_graphs` takes them all).
 
         Raises:
             PipelineError: no such checkpoint, model or dtype.
         """
         _check_model(model)
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        loaded = Checkpoint.find(checkpoint, _dtype(dtype), device, compiled=compiled, variant=variant, loras=loras)
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        precision = _dtype(dtype, place)
+        loaded = Checkpoint.find(checkpoint, precision, place, compiled=compiled, variant=variant, loras=loras)
         editing_model = _editing_model(loaded, model)
         previews = PreviewMap.read(loaded.files.path) or PreviewMap.fit(_encoder(loaded), color_fields())
         loaded.engine.small = previews.pixels
@@ -345,12 +346,15 @@ def _encoder(checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
     return encode
 
 
-def _dtype(name: str | torch.dtype | None) -> torch.dtype:
+def _dtype(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The dtype that is asked for; else fp16 on a GPU, where an edit that overflows is repeated in fp32, and fp32."""
     if isinstance(name, torch.dtype):
         return name
-    if (name or "float32") not in DTYPES:
+    if name is None:
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
         raise PipelineError(f"must be one of {', '.join(DTYPES)}", field="dtype")
-    return DTYPES[name or "float32"]
+    return DTYPES[name]
 
 
 def name_of(dtype: torch.dtype) -> str:

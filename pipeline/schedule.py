@@ -103,6 +103,11 @@ class Schedule:
         final = self._final(timesteps)
         return Levels(timesteps.clip(min=0), self.alpha_at(timesteps), final, temperature == 1, self.velocity)
 
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether the noisiest step holds nothing of the picture: then only a sampler made for it starts well."""
+        return bool(self.alphas[-1] <= ALL_BUT_NOTHING)
+
     def alpha_at(self, timesteps: Floats) -> Floats:
         """a_t between training steps, by the ratio of noise to signal, which is 0 one step before the first."""
         ratio = np.append(0, np.sqrt((1 - self.alphas) / self.alphas))

@@ -27,7 +27,7 @@ class Frames:
             self.steps, self._pairs = [], []
         if is_kept(progress.step, progress.steps):
             preview, noisy = progress.preview(), progress.noisy()
-            if preview and noisy:
+            if preview is not None and noisy is not None:
                 self._pairs.append((preview, noisy))
                 self.steps.append(progress.step)
 

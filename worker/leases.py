@@ -131,17 +131,18 @@ class Lease:
             due = progress.step in self._wanted
         elif due := self._progressed - self._previewed > PREVIEW_SECONDS:
             self._previewed = self._progressed
-        if due and (preview := progress.preview()) and (noisy := progress.noisy()):
-            self.preview = _jpeg(preview), _jpeg(noisy)
+        if due:
+            preview, noisy = progress.preview(), progress.noisy()
+            self.preview = None if preview is None or noisy is None else (_jpeg(preview), _jpeg(noisy))
 
     @property
     def is_progressing(self) -> bool:
         """Whether the last progress is recent enough to renew the lease."""
+        allowance = self._engine_allowance() if self._in_engine else 0.0  # first: work that ends now takes it back
         mean_step = (self._progressed - self._phase_began) / self.step if self.step else 0.0
-        patience, progressed = max(self._patience, PATIENCE_STEPS * mean_step), self._progressed
+        patience, progressed = max(self._patience, PATIENCE_STEPS * mean_step, allowance), self._progressed
         if self._in_engine:
             progressed = max(progressed, self._engine_worked_at())
-            patience = max(patience, self._engine_allowance())
         return time.monotonic() - progressed < patience
 
     def renewal(self) -> Renewal:

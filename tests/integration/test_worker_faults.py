@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from jobs.job import Status
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory, PipelineError
@@ -128,6 +129,31 @@ def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
         assert not lease.is_progressing, "outside of the engine only patience counts"
 
 
+def test_a_long_step_that_ends_while_it_is_looked_at_was_no_hang(client, store):
+    """The engine takes its allowance back and says when it worked, between any two looks at it."""
+    submit(client, PHOTO, steps=2)
+    engine = {"worked_at": 0.0, "allowance": 30.0}
+
+    def look(name):
+        seen = engine[name]
+        engine.update(worked_at=time.monotonic(), allowance=0.0)
+        return seen
+
+    leases = Leases(
+        store,
+        "w",
+        {"slots": 1, "checkpoint": {}},
+        lease_seconds=30,
+        engine_worked_at=lambda: look("worked_at"),
+        engine_allowance=lambda: look("allowance"),
+        patience=0.05,
+    )
+    with leases.holding(store.claim("w", lease_seconds=30, token="t"), time.monotonic()) as lease:
+        lease.enter_phase(engine=True)
+        time.sleep(0.1)
+        assert lease.is_progressing
+
+
 def test_a_preview_that_breaks_costs_no_job(client, context, store):
     class Blind(Step):
         def edit(self, photo, prompt, *, on_step, **params):
@@ -171,7 +197,7 @@ def test_frames_of_an_edit_that_began_once_more_are_those_of_its_second_way():
             self.step, self.steps = step, 3
 
         def preview(self):
-            return None
+            return Image.new("RGB", (1, 1))
 
         noisy = preview
 
@@ -179,3 +205,17 @@ def test_frames_of_an_edit_that_began_once_more_are_those_of_its_second_way():
     for step in (1, 2, 3, 1, 2, 3):
         frames.note(Way(step))
     assert frames.steps == [1, 2, 3]
+
+
+def test_an_editor_that_cannot_tell_how_an_edit_looks_keeps_no_frames():
+    class Unseen(Step):
+        step, steps = 1, 1
+
+        def preview(self):
+            return None
+
+        noisy = preview
+
+    frames = Frames()
+    frames.note(Unseen())
+    assert frames.steps == []

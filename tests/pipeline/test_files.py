@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import huggingface_hub.constants
@@ -6,6 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from pipeline.catalogue import Card, resolve
+from pipeline.checkpoint import Checkpoint
 from pipeline.edit import Pipeline
 from pipeline.errors import PipelineError
 from pipeline.files import DiffusersFolder, OriginalFile
@@ -80,3 +83,18 @@ def test_without_a_tokenizer_it_says_where_to_put_one(single, monkeypatch):
     shutil.rmtree(path.parent / "tokenizer")
     with pytest.raises(PipelineError, match=r"put its vocab\.json and merges\.txt into .*tokenizer"):
         Pipeline.load(path)
+
+
+def test_a_checkpoint_that_gives_no_defaults_gets_the_fast_sampler_where_its_schedule_allows(folder, micro, tmp_path):
+    def defaults(path):
+        return Checkpoint.find(path, torch.float32, torch.device("cpu")).card.defaults
+
+    assert defaults(folder) == {"pix2pix-full": {"sampler": "dpm++2m", "steps": 20}}
+    resolved = resolve("pix2pix-full", {"prompt": "x"}, Card(defaults=defaults(folder)))
+    assert (resolved["steps"], resolved["sampler"]) == (20, "dpm++2m")
+    assert defaults(micro)["pix2pix-full"] != defaults(folder)["pix2pix-full"]
+    noisy = shutil.copytree(folder, tmp_path / "noisy")
+    path = noisy / "scheduler" / "scheduler_config.json"
+    zero_snr = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | zero_snr))
+    assert defaults(noisy) == {}
