@@ -95,8 +95,8 @@ class Pipeline:
         taken, such as fp16; `loras` are merged into them.
 
         Without a device it computes on the GPU where there is one; without a dtype in fp16 there, else in fp32,
-        whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster, and
-        the first of each number of rows takes minutes (`checkpoint.build_graphs` takes them all).
+        whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster,
+        and the first of each number of rows takes minutes (`checkpoint.build_graphs` takes them all).
 
         Raises:
             PipelineError: no such checkpoint, model or dtype.
