@@ -1,4 +1,4 @@
-"""Batches: many edits asked for at once, done when nothing more urgent waits."""
+"""Batches: many edits in one request, done when nothing more urgent waits."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ class BatchCalls(Resource):
 
     @call
     def cancel(self, batch_id: str) -> CallSteps[Batch]:
-        """Ask a batch to stop; what is done stays done."""
+        """Cancel a batch. Edits that are done stay."""
         return Batch.of((yield from self.send("POST", batch_path(batch_id) + "/cancel")).json())
 
     @stream
     def lines(self, batch_id: str) -> StreamSteps[Line]:
-        """All lines of a batch, in their order, asked for page by page."""
+        """All lines of a batch, in order, fetched page by page."""
         after: int | None = None
         while True:
             asked = {"limit": PAGE} | ({} if after is None else {"after": after})
@@ -94,7 +94,7 @@ class BatchCalls(Resource):
 
     @call
     def contact_sheet(self, batch_id: str) -> CallSteps[bytes]:
-        """The pictures of a batch that is over, small, on one: a JPEG."""
+        """The contact sheet of a batch that is over: its pictures, small, on one JPEG."""
         return (yield from self.send("GET", batch_path(batch_id) + "/contact-sheet")).content
 
 
@@ -107,5 +107,5 @@ class AsyncBatches(BatchCalls, Async):
 
 
 def batch_path(batch_id: str) -> str:
-    """A batch's address; no id leads elsewhere."""
+    """A batch's path. The id is quoted, so that it cannot change the path."""
     return f"/v1/batches/{quote(batch_id, safe='')}"

@@ -1,4 +1,4 @@
-"""What the service answers, typed; `json` is the whole answer, also what a newer service says beyond these fields.
+"""The service's answers as types; `json` is the whole answer, with fields that only a newer service has.
 
 Times are ISO 8601.
 """
@@ -26,7 +26,7 @@ class Answer:
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:
-        """The object in an answer; what an older service does not say is None."""
+        """Read the object from an answer; a field that an older service lacks is None."""
         fields = [one for one in dataclasses.fields(cls) if one.name != "json"]
         return cls(**{one.name: _read(answer.get(one.name), one.metadata.get("kind")) for one in fields}, json=answer)
 
@@ -39,7 +39,7 @@ def _read(value: Any, kind: type[Answer] | None) -> Any:
 
 @dataclass(frozen=True)
 class Output(Answer):
-    """An edited picture: where it is until `expires_at`, its size in pixels and bytes, and its digest."""
+    """An edited picture: its address until `expires_at`, its size in pixels and bytes, and its digest."""
 
     url: str
     content_type: str
@@ -52,7 +52,7 @@ class Output(Answer):
 
 @dataclass(frozen=True)
 class EachOutput(Output):
-    """One of a job's edited pictures, its seed, and where it is for as long as its job."""
+    """One of a job's edited pictures: its seed, and its path, which is valid as long as the job is kept."""
 
     seed: int
     path: str
@@ -60,7 +60,7 @@ class EachOutput(Output):
 
 @dataclass(frozen=True)
 class Render(Output):
-    """An output of a job, the one of this number, in another strength. `path` is where it is for as long as its job."""
+    """A job's output, the one of this number, in another strength. `path` is valid as long as the job is kept."""
 
     output: int
     strength: float
@@ -81,7 +81,7 @@ class Timing(Answer):
 
 @dataclass(frozen=True)
 class JobWarning(Answer):
-    """Why a picture may not be what was asked for: a `code` such as `prompt-truncated`, and a `detail` to read."""
+    """Why a picture may differ from the request: a `code` such as `prompt-truncated`, and a `detail` to read."""
 
     code: str
     detail: str
@@ -89,7 +89,7 @@ class JobWarning(Answer):
 
 @dataclass(frozen=True)
 class Webhook(Answer):
-    """An endpoint that is told of jobs. `secret` is there only where it was just made."""
+    """An endpoint that gets messages about jobs. `secret` is present only when it has just been made."""
 
     id: str
     url: str | None
@@ -134,7 +134,7 @@ class CredentialsCheck(Answer):
 
 @dataclass(frozen=True)
 class Upload(Answer):
-    """Where to put one picture: post `fields`, then the picture as `file`; `image` names it in a job."""
+    """Where to upload one picture: post `fields`, then the picture as `file`; `image` names it in a job."""
 
     id: str
     image: str
@@ -145,7 +145,7 @@ class Upload(Answer):
 
 @dataclass(frozen=True)
 class Key(Answer):
-    """An API key; its secret, `key`, is there only where it was just made."""
+    """An API key; its secret, `key`, is present only when it has just been made."""
 
     id: str
     tenant: str
@@ -206,7 +206,7 @@ class Models(Answer):
 
 @dataclass(frozen=True)
 class Queue(Answer):
-    """How many jobs wait and run, how many edits those are in all, and for how many workers."""
+    """How many jobs wait and run, how many edits they have, and how many workers there are."""
 
     queued: int
     running: int
@@ -239,7 +239,7 @@ class OperatedQueue(Queue):
 
 @dataclass(frozen=True)
 class Worker(Answer):
-    """A worker: whether it lives, how many jobs it holds, and what it runs on."""
+    """A worker: whether it is alive, how many jobs it holds, and its checkpoint and device."""
 
     name: str
     alive: bool
@@ -260,7 +260,7 @@ class Worker(Answer):
 
 @dataclass(frozen=True)
 class BrokenRecord(Answer):
-    """A job whose record is not whole, what is wrong with it, and what becomes of it."""
+    """A job with a damaged record, what is wrong with it, and what happens to it."""
 
     id: str
     tenant: str | None
@@ -295,7 +295,7 @@ class Redriven(Answer):
 
 @dataclass(frozen=True)
 class Limits(Answer):
-    """What a tenant is allowed instead of what the settings say for all; None is as they say."""
+    """A tenant's own limits; None: the settings' limit holds."""
 
     queued: int | None
     running: int | None
@@ -325,7 +325,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some of a list, over which it iterates; `next` is where the rest begins."""
+    """A page of a list; iterate over it. `next` is the `after` of the following page."""
 
     data: list[T]
     has_more: bool

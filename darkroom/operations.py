@@ -1,4 +1,4 @@
-"""Running the service: what its operators see and do, with an admin's key or on the machine that it is on."""
+"""What operators see and do, with an admin key or on the service's own machine."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from darkroom.models import BrokenRecord, DeadLetter, Limits, OperatedQueue, Red
 
 
 class OperationCalls(Resource):
-    """The queue, the workers, the dead letters and the tenants, of everybody."""
+    """The queue, the workers, the dead letters and the tenants."""
 
     @call
     def queue(self) -> CallSteps[OperatedQueue]:
-        """What waits and runs, by model and priority, and what else has piled up."""
+        """How many jobs wait and run, by model and priority, and how many webhooks, dead letters and others wait."""
         return OperatedQueue.of((yield from self.send("GET", "/v1/admin/queue")).json())
 
     @call
     def pause(self) -> CallSteps[OperatedQueue]:
-        """Have nothing claimed until `resume`; what runs goes on, and what comes is accepted. Returns the queue."""
+        """Let workers claim nothing until `resume`; running jobs go on, new ones are accepted. Returns the queue."""
         return OperatedQueue.of((yield from self.send("POST", "/v1/admin/queue/pause")).json())
 
     @call
     def resume(self) -> CallSteps[OperatedQueue]:
-        """Have jobs claimed again. Returns the queue."""
+        """Let workers claim jobs again. Returns the queue."""
         return OperatedQueue.of((yield from self.send("POST", "/v1/admin/queue/resume")).json())
 
     @call
@@ -44,13 +44,13 @@ class OperationCalls(Resource):
 
     @call
     def drain(self, worker: str, *, undo: bool = False) -> CallSteps[Worker]:
-        """Have a worker claim no more, or again. Returns the worker."""
+        """Let a worker claim no more jobs, or let it claim again. Returns the worker."""
         path = f"/v1/admin/workers/{quote(worker, safe='')}/drain"
         return Worker.of((yield from self.send("DELETE" if undo else "POST", path)).json()["data"][0])
 
     @call
     def broken_records(self) -> CallSteps[Sequence[BrokenRecord]]:
-        """Jobs whose records are not whole, what is wrong with each, and what becomes of it."""
+        """Jobs with damaged records, what is wrong with each, and what happens to it."""
         return [BrokenRecord.of(one) for one in (yield from self.send_for_all("/v1/admin/broken-records"))]
 
     @call
@@ -83,7 +83,7 @@ class OperationCalls(Resource):
         reads_per_minute: int | None = None,
         writes_per_minute: int | None = None,
     ) -> CallSteps[Limits]:
-        """Allow a tenant this instead of what the settings say for all; what is not named is as they say.
+        """Set a tenant's limits. What is not named is as the settings say.
 
         `queued` and `running` are jobs, `reads_per_minute` and `writes_per_minute` requests of each of its keys.
         """
@@ -93,7 +93,7 @@ class OperationCalls(Resource):
 
     @call
     def unlimit(self, tenant: str) -> CallSteps[None]:
-        """Allow a tenant what the settings say for all."""
+        """Remove a tenant's limits, so that the settings' limits hold."""
         yield from self.send("DELETE", limits_path(tenant))
 
 

@@ -1,4 +1,4 @@
-"""For those who receive webhooks: whether a message is the service's, by Standard Webhooks.
+"""For receivers of webhooks: check that a message comes from the service (Standard Webhooks).
 
 event = verify(request.body, request.headers, secret="whsec_...")
 """
@@ -19,7 +19,7 @@ TOLERANCE_SECONDS = 300
 
 
 class InvalidSignature(DarkroomError):
-    """The message is not the service's, or too old: answer 400 and forget it."""
+    """The message does not come from the service, or is too old: answer 400 and ignore it."""
 
 
 def verify(
@@ -61,7 +61,7 @@ def _holds(secret: str, content: bytes, signatures: Iterable[str]) -> bool:
 
 
 def _holds_public(jwks: Mapping[str, Any] | None, content: bytes, signatures: Iterable[str]) -> bool:
-    from cryptography import exceptions  # only for those who check by public key
+    from cryptography import exceptions  # needed only for checks by public key
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     for jwk in (jwks or {}).get("keys", ()):

@@ -1,7 +1,7 @@
 """Who may call: API keys and the site's sessions, of which only SHA-256 digests are kept.
 
-A key is `dk_<id>_<secret>`: an id to look it up by, 32 random bytes in hex, and their CRC-32, so that whoever scans for
-leaked secrets can tell a key from look-alikes. A fast digest is right for so many random bits. The secret is shown
+A key is `dk_<id>_<secret>`: an id to look it up by, 32 random bytes in hex, and their CRC-32, so that scanners
+for leaked secrets can tell a key from look-alikes. A fast digest is right for so many random bits. The secret is shown
 once, when the key is made.
 """
 
@@ -23,12 +23,12 @@ from jobs.scripts import reaching_redis
 KEY_PATTERN = re.compile(r"dk_([0-9a-f]{16})_([0-9a-f]{64})([0-9a-f]{8})")
 TENANT = r"[a-z0-9][a-z0-9-]{0,39}"
 COUNT_PAGE = 1000  #: keys
-LOCAL_TENANT = "default"  #: the one tenant of a service without keys, and the one of ADMIN_KEY
-NO_DIGEST = hashlib.sha256(b"").hexdigest()  # what the secret of an unknown id is compared with; no secret has it
+LOCAL_TENANT = "default"  #: the tenant of a service without keys, and of ADMIN_KEY
+NO_DIGEST = hashlib.sha256(b"").hexdigest()  # no secret has this digest; an unknown id's secret is compared with it
 
 
 class Scope(StrEnum):
-    """What a key is good for."""
+    """What a key permits."""
 
     SUBMIT = "submit"  # make, cancel, retry and delete jobs
     READ = "read"  # everything that changes nothing
@@ -37,7 +37,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Key:
-    """A key without its secret."""
+    """A key, without its secret."""
 
     id: str
     tenant: str
@@ -47,13 +47,13 @@ class Key:
 
     @classmethod
     def from_record(cls, key_id: str, record: dict[str, str]) -> Self:
-        """The key that a record holds."""
+        """Read a key from its record."""
         scopes = frozenset(map(Scope, record["scopes"].split()))
         return cls(key_id, record["tenant"], scopes, record["name"], int(record["created_ms"]))
 
 
 class ApiKeys:
-    """All keys and sessions. The admin key of the settings is none of them: it exists as long as it is set.
+    """All keys and sessions, except the admin key of the settings, which is valid as long as it is set.
 
     Raises:
         RecordsUnavailable: from any method, when Redis does not answer in time.
@@ -64,7 +64,7 @@ class ApiKeys:
         self._admin_digest = digest_of(admin_key) if admin_key else None
 
     def make(self, tenant: str, scopes: frozenset[Scope], name: str = "") -> tuple[Key, str]:
-        """A new key, and the text that its owner sends: this is the only time that it is known."""
+        """Make a key. Returns it, and the text that its owner sends, which is known only now."""
         key = Key(secrets.token_hex(8), tenant, scopes, name, time.time_ns() // 1_000_000)
         secret = secrets.token_hex(32)
         record = {
@@ -93,7 +93,7 @@ class ApiKeys:
         return Key.from_record(parts[1], record) if right else None
 
     def page(self, limit: int, after: str | None = None) -> tuple[list[Key], str | None]:
-        """Some keys that are not revoked, oldest first, and what to ask `after` for the rest; None: that is all."""
+        """A page of the valid keys, oldest first, and the `after` of the next page; None: this was the last."""
         with reaching_redis():
             ids, following = page_of(self.redis, redis_keys.KEYS, limit=limit, after=after)
             pipe = self.redis.pipeline(transaction=False)
@@ -112,7 +112,7 @@ class ApiKeys:
         return found
 
     def revoke(self, key_id: str) -> bool:
-        """End a key, and its sessions with it, at once. False: there is no such key."""
+        """Revoke a key and its sessions, at once. False: there is no such key."""
         pipe = self.redis.pipeline()
         pipe.delete(redis_keys.KEY + key_id)
         pipe.zrem(redis_keys.KEYS, key_id)
@@ -120,14 +120,14 @@ class ApiKeys:
             return bool(pipe.execute()[0])
 
     def open_session(self, key: Key, seconds: int) -> str:
-        """A secret that stands for the key for a while."""
+        """Open a session. Returns a secret that stands for the key until the session ends."""
         token = secrets.token_hex(32)
         with reaching_redis():
             self.redis.set(redis_keys.SESSION + digest_of(token), key.id, ex=seconds)
         return token
 
     def session(self, token: str) -> Key | None:
-        """The key that a session stands for; None once that is revoked, or the session is over."""
+        """The key of a session; None if the key is revoked or the session has ended."""
         with reaching_redis():
             key_id = self.redis.get(redis_keys.SESSION + digest_of(token))
         if self._admin_digest and key_id == self._admin().id:

@@ -1,4 +1,4 @@
-"""Batches: many edits that are asked for at once, fed to the queue little by little, and told of together.
+"""Batches: many edits in one request, which are submitted little by little and reported together.
 
 What is asked for lies in the bucket as `_batches/{tenant}/{batch}/lines.jsonl`, one request a line; what became of each
 line is in Redis. Every step of feeding is safe to repeat, because each line's job has an idempotency key of its own.
@@ -39,7 +39,7 @@ class BatchStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """One edit of a batch: its owner's name for it, its job once there is one, and why it has no picture."""
+    """One edit of a batch: its owner's name for it, its job once there is one, and the reason if it has no picture."""
 
     name: str
     status: LineStatus = "waiting"
@@ -61,14 +61,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch. After `expires_ms` nothing more of it is begun; its record is kept until `forgotten_ms`."""
+    """A batch. After `expires_ms` no more of its edits are submitted; its record is kept until `forgotten_ms`."""
 
     id: str
     tenant: str
     total: int
     expires_ms: int
     forgotten_ms: int
-    columns: int = 0  #: of its contact sheet; 0: it gets none
+    columns: int = 0  #: pictures on its contact sheet; 0: no sheet
     priority: str = "low"
     webhook: str = ""
     metadata: str = "{}"
@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def folder(self) -> str:
-        """Where in the bucket its documents are."""
+        """The folder of its documents in the bucket."""
         return f"_batches/{self.tenant}/{self.id}"
 
     @classmethod
@@ -111,12 +111,12 @@ class BatchStore:
         self.redis = client
         self.pictures = pictures
 
-    # ---- for whoever asks
+    # ---- for the web tier's routes
 
     def create(
         self, batch: Batch, requests: Sequence[Mapping[str, Any]], once: tuple[str, str] | None = None
     ) -> str | None:
-        """Take on a batch; each request has a `name` and the fields of a submission as `request`.
+        """Create a batch; each request has a `name` and the fields of a submission as `request`.
 
         `once`: an idempotency key and a digest of all that is asked for. Returns the batch's id, which is an earlier
         one's if the key was used before; None if that was for something else.
@@ -130,7 +130,9 @@ class BatchStore:
             if once and not self.redis.set(
                 self._once(batch.tenant, once[0]), f"{batch.id} {once[1]}", nx=True, ex=86_400
             ):
-                return self._known(batch.tenant, *once)  # another request with this key was faster; ours is forgotten
+                return self._known(
+                    batch.tenant, *once
+                )  # another request with this key was faster; this one's records are dropped
             with self.redis.pipeline() as pipe:
                 pipe.zadd(redis_keys.BATCHES + batch.tenant, {batch.id: batch.created_ms})
                 pipe.pexpireat(redis_keys.BATCHES + batch.tenant, batch.forgotten_ms, gt=True)
@@ -155,13 +157,13 @@ class BatchStore:
         return f"{redis_keys.ONCE}{tenant}:batch:{key}"
 
     def _known(self, tenant: str, key: str, fingerprint: str) -> str | None:
-        """The batch that a key stands for, None if it was used for another request, empty if it is new."""
+        """The batch of an idempotency key; None if the key was used for another request, "" if it is new."""
         with reaching_redis():
             batch, _, asked = (self.redis.get(self._once(tenant, key)) or "").partition(" ")
         return batch if asked == fingerprint or not batch else None
 
     def get(self, batch_id: str, tenant: str | None = None) -> Batch | None:
-        """A tenant's batch, or anybody's; an absent one and a foreign one look the same."""
+        """A tenant's batch, or any tenant's; None if it is absent or another tenant's."""
         if not is_id(batch_id):
             return None
         with reaching_redis():
@@ -169,32 +171,32 @@ class BatchStore:
         return Batch.from_record(record) if record and tenant in (None, record["tenant"]) else None
 
     def page(self, tenant: str, *, limit: int, after: str | None) -> tuple[list[Batch], str | None]:
-        """A tenant's batches, newest first, and the place of the next page."""
+        """A page of a tenant's batches, newest first, and where the next page begins."""
         with reaching_redis():
             ids, place = page_of(self.redis, redis_keys.BATCHES + tenant, limit=limit, after=after, newest_first=True)
         return [batch for one in ids if (batch := self.get(one, tenant))], place
 
     def lines(self, batch: Batch, start: int, count: int) -> dict[int, Line]:
-        """Some lines by their number, from 0 on."""
+        """Some lines by number, counted from 0."""
         numbers = range(start, min(start + count, batch.total))
         with reaching_redis():
             texts = self.redis.hmget(redis_keys.BATCH_LINES + batch.id, [*numbers]) if numbers else []
         return {number: Line.from_text(text) for number, text in zip(numbers, texts, strict=True) if text}
 
     def cancel(self, batch: Batch) -> None:
-        """Ask for its end. What is done stays done."""
-        with reaching_redis():  # beside its status: the end, which may come just now, is not to be undone
+        """Cancel a batch. Edits that are done stay."""
+        with reaching_redis():  # a field of its own, so that an end that comes at this moment is not undone
             self.redis.hset(redis_keys.BATCH + batch.id, "cancel_asked", 1)
 
     def sheet(self, batch: Batch) -> bytes:
-        """Its contact sheet, JPEG.
+        """The contact sheet, a JPEG.
 
         Raises:
             NoSuchPicture: there is none.
         """
         return self.pictures.read(f"{batch.folder}/sheet.jpg")
 
-    # ---- for whoever feeds
+    # ---- for the feeder
 
     def refuse_more_than(self, most: int, tenant: str) -> None:
         """
@@ -210,7 +212,7 @@ class BatchStore:
             raise TooManyBatches(detail, retry_after=60)
 
     def room(self, tenant: str, most: int) -> int:
-        """How many jobs of the tenant's may wait at a time: `most`, unless an operator gave it a limit of its own."""
+        """How many jobs of the tenant may wait at a time: `most`, unless an operator has set a limit for it."""
         with reaching_redis():
             return int(self.redis.hget(redis_keys.LIMITS + tenant, "queued") or most)
 
@@ -220,12 +222,12 @@ class BatchStore:
             return sorted(self.redis.smembers(redis_keys.OPEN_BATCHES))
 
     def forget(self, batch_id: str) -> None:
-        """Take a batch whose record is gone, or that is over, out of what is fed."""
+        """Remove a batch that is over, or whose record is gone, from the open ones."""
         with reaching_redis():
             self.redis.srem(redis_keys.OPEN_BATCHES, batch_id)
 
     def lease(self, batch_id: str, holder: str) -> bool:
-        """Whether the batch is the holder's to feed for the next seconds. Two that feed it only do double work."""
+        """Lease the batch to one feeder for some seconds; False: another has it. Two at once only do double work."""
         name = redis_keys.BATCH_LEASE + batch_id
         with reaching_redis():
             if self.redis.set(name, holder, nx=True, px=LEASE_MS):
@@ -239,11 +241,11 @@ class BatchStore:
                 self.redis.delete(redis_keys.BATCH_LEASE + batch_id)
 
     def requests(self, batch: Batch) -> list[bytes]:
-        """What is asked for, a JSON object for each line."""
+        """Its requests, a JSON object a line."""
         return self.pictures.read(f"{batch.folder}/lines.jsonl").splitlines()
 
     def note(self, batch: Batch, lines: Mapping[int, Line]) -> None:
-        """Write what became of some lines, and how many are over now."""
+        """Record the results of some lines, and how many lines are over."""
         counts = {"completed": batch.completed, "failed": batch.failed}
         with reaching_redis(), self.redis.pipeline() as pipe:
             if lines:
@@ -264,7 +266,7 @@ class BatchStore:
         self.pictures.put_sheet(batch.folder, jpeg)
 
     def end(self, batch: Batch, status: BatchStatus, at_ms: int) -> Batch:
-        """It is over."""
+        """Record that the batch is over."""
         ended = replace(batch, status=status, ended_ms=at_ms)
         with reaching_redis(), self.redis.pipeline() as pipe:
             facts = {"status": status, "ended_ms": at_ms, "completed": batch.completed, "failed": batch.failed}

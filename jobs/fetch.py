@@ -37,8 +37,8 @@ Resolve = Callable[[str, int], Awaitable[Iterable[str]]]
 ON_BEHALF_OF: ContextVar[str] = ContextVar("the tenant for whom an address is asked", default="")
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-#: Not for us, although some versions of `ipaddress` call them global: protocol assignments, relays and translators
-#: behind which any address may stand (6to4, Teredo), multicast, documentation, and the host agent of Azure.
+#: Refused, although some versions of `ipaddress` call them global: protocol assignments, relays and translators that
+#: lead to any address (6to4, Teredo), multicast, documentation, and the host agent of Azure.
 DENIED = [
     ip_network(text)
     for text in (
@@ -49,7 +49,7 @@ DENIED = [
 
 
 class FetchError(Exception):
-    """The request was refused or got no answer. Only our logs get the text, because it could reveal our network."""
+    """The request was refused or got no answer. The text goes to our logs only, because it could reveal our network."""
 
 
 def is_public(address: Address) -> bool:

@@ -1,4 +1,4 @@
-"""Files that clients keep here for some days, to name them in later requests. Nobody has checked what is in them.
+"""Files that clients upload and name in later requests, for some days. Their content is not checked.
 
 The bytes lie in the bucket as `_files/{tenant}/{file}`; what is known of them is in Redis.
 """
@@ -21,7 +21,7 @@ LONGEST_SECONDS = 7 * 86_400  #: that a file is kept; the bucket itself removes 
 
 @dataclass(frozen=True)
 class File:
-    """What is known of a file; `name`, `content_type` and `metadata` are what its owner said."""
+    """A file's description; `name`, `content_type` and `metadata` are as its owner gave them."""
 
     id: str
     tenant: str
@@ -89,7 +89,7 @@ class FileStore:
             raise TooManyFiles(f"At most {most} files of yours may be kept at a time (MAX_FILES).", retry_after=3600)
 
     def get(self, file_id: str, tenant: str) -> File | None:
-        """A tenant's file; an absent one, a foreign one and one whose time is over look the same."""
+        """A tenant's file; None if it is absent, another tenant's, or expired."""
         if not is_id(file_id):
             return None
         with reaching_redis():
@@ -107,13 +107,13 @@ class FileStore:
         return self._pictures.read_file(tenant, file_id)
 
     def page(self, tenant: str, *, limit: int, after: str | None) -> tuple[list[File], str | None]:
-        """A tenant's files, newest first, and the place of the next page."""
+        """A page of a tenant's files, newest first, and where the next page begins."""
         with reaching_redis():
             ids, place = page_of(self.redis, redis_keys.FILES + tenant, limit=limit, after=after, newest_first=True)
         return self._found(ids, tenant), place
 
     def delete(self, file_id: str, tenant: str) -> bool:
-        """Remove a file. False: the tenant has no such one."""
+        """Remove a file. False: the tenant has no such file."""
         if self.get(file_id, tenant) is None:
             return False
         with reaching_redis(), self.redis.pipeline() as pipe:
@@ -124,14 +124,14 @@ class FileStore:
         return True
 
     def known(self, ids: list[str]) -> set[str]:
-        """Those of the ids that are files'."""
+        """Those of these ids that belong to files."""
         with reaching_redis(), self.redis.pipeline(transaction=False) as pipe:
             for file_id in ids:
                 pipe.exists(redis_keys.FILE + file_id)
             return {file_id for file_id, there in zip(ids, pipe.execute(), strict=True) if there}
 
     def _found(self, ids: list[str], tenant: str) -> list[File]:
-        """The files with these ids; those whose time is over leave the tenant's list."""
+        """The files with these ids. Expired ones are removed from the tenant's list."""
         with reaching_redis(), self.redis.pipeline(transaction=False) as pipe:
             for file_id in ids:
                 pipe.hgetall(redis_keys.FILE + file_id)

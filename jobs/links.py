@@ -1,7 +1,7 @@
-"""Links to one job that work without a key, for whoever was given one, until they end.
+"""Links to one job that work without an API key until they expire.
 
-A browser's EventSource, an <img>, and some clients of other services send no `Authorization`. The signature's key is
-made of the picture store's secret: every process has that, and who knows it can read all pictures anyway.
+A browser's EventSource, an <img>, and some clients of other services send no `Authorization`. The signing key is
+derived from the picture store's secret, which every process has and which already opens all pictures.
 """
 
 import base64
@@ -18,18 +18,18 @@ ACCESS = re.compile(r"(?P<tenant>[a-z0-9-]{1,40})\.(?P<ends>\d{1,12})\.[A-Za-z0-
 
 
 class Links:
-    """Makes and reads the text that lets a link in."""
+    """Makes and checks the `access` text of links."""
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.s3_secret_access_key.get_secret_value().encode()
         self._key = hmac.digest(secret, b"links to jobs", hashlib.sha256)
 
     def access(self, tenant: str, job_id: str) -> str:
-        """What lets a link to this job of the tenant's in, for one to two steps from now."""
+        """The text that makes a link to this job valid for one to two steps from now."""
         return self._signed(tenant, job_id, (int(time.time()) // STEP_SECONDS + 2) * STEP_SECONDS)
 
     def tenant(self, access: str, job_id: str) -> str | None:
-        """Whose job a link opens; None: it does not open this one, or no longer."""
+        """The tenant whose job a link opens; None: it is for another job, or has expired."""
         read = ACCESS.fullmatch(access)
         if not read or int(read["ends"]) < time.time():
             return None

@@ -1,4 +1,4 @@
-"""What our processes say, as text or as JSON, with the ids of the request, the job and the tenant that it is about."""
+"""Logging, as text or as JSON, with the ids of the request, the job and the tenant that a line is about."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ _subject: ContextVar[dict[str, str] | None] = ContextVar("subject", default=None
 
 @contextmanager
 def about(**ids: str | None) -> Iterator[None]:
-    """What is logged within names these ids, beside those of what is around it."""
+    """Add these ids to all lines that are logged in this block."""
     token = _subject.set({**subject(), **{name: value for name, value in ids.items() if value}})
     try:
         yield
@@ -28,14 +28,14 @@ def about(**ids: str | None) -> Iterator[None]:
 
 
 def note(**ids: str) -> None:
-    """Name these ids, too, until the `about` around this ends, in whatever thread."""
+    """Add these ids, too, until the surrounding `about` ends, in any of its threads."""
     known = _subject.get()
     if known is not None:
         known.update(ids)
 
 
 def subject() -> Mapping[str, str]:
-    """The ids that are named now."""
+    """The ids that lines have now."""
     return _subject.get() or {}
 
 
@@ -53,7 +53,7 @@ def set_up(form: str) -> None:
 
 
 def formatter(form: str) -> logging.Formatter:
-    """What makes lines of records."""
+    """The formatter of such lines."""
     return JsonFormatter(FIELDS, rename_fields=NAMES, datefmt=TIME) if form == "json" else logging.Formatter(TEXT)
 
 

@@ -1,4 +1,4 @@
-"""What whoever runs the service does to it: look at workers, pause and resume, drain, prune, dead letters, tenants."""
+"""What an operator does: look at workers, pause and resume, drain, prune, handle dead letters and tenants."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from jobs.store.base import readable_jobs
 
 MOST_PRUNED = 10_000  #: in one request
 LOOKED_AT_ONCE = 1000  #: records in one request
-ASKED_AT_ONCE = 10  #: of them in one call of a script
+ASKED_AT_ONCE = 10  #: records in one call of a script
 
 
 @dataclass(frozen=True)
 class WorkerView:
-    """A worker: when it was last heard of, how many jobs it holds, and what it says of itself."""
+    """A worker: when it last renewed its record, how many jobs it holds, and what it says about itself."""
 
     name: str
     alive: bool
@@ -31,7 +31,7 @@ class WorkerView:
 
 @dataclass(frozen=True)
 class BrokenRecord:
-    """A job whose record is not whole: the fields that it lacks, those that hold no number, and what cannot be read."""
+    """A damaged record of a job: the fields that are missing, that hold no number, and that cannot be read."""
 
     id: str
     tenant: str | None
@@ -43,7 +43,7 @@ class BrokenRecord:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What an operator allows one tenant; None: what the settings say for all."""
+    """One tenant's limits; None: the settings' limit for all tenants."""
 
     queued: int | None = None
     running: int | None = None
@@ -53,7 +53,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class TenantView:
-    """A tenant's edits that wait and run, and the jobs of it that are kept; and what it is allowed."""
+    """A tenant's waiting and running edits, its stored jobs, and its limits."""
 
     tenant: str
     queued: int
@@ -63,7 +63,7 @@ class TenantView:
 
 
 class Operator:
-    """Sees and changes what belongs to no tenant.
+    """Reads and changes what belongs to no tenant.
 
     Raises:
         RecordsUnavailable: from any method, when Redis does not answer in time.
@@ -78,12 +78,12 @@ class Operator:
     # ---- the queue
 
     def pause(self) -> None:
-        """Have nothing claimed until `resume`. What runs goes on; what comes is accepted."""
+        """Let workers claim nothing until `resume`. Running jobs go on, and new ones are accepted."""
         with reaching_redis():
             self.redis.set(redis_keys.PAUSED, self._now_ms(), nx=True)
 
     def resume(self) -> None:
-        """Have jobs claimed again."""
+        """Let workers claim jobs again."""
         with reaching_redis():
             self.redis.delete(redis_keys.PAUSED)
 
@@ -105,7 +105,7 @@ class Operator:
     # ---- workers
 
     def workers(self) -> list[WorkerView]:
-        """All workers heard of in the last minute, by name."""
+        """All workers that renewed their record in the last minute, by name."""
         with reaching_redis():
             seen = dict(self.redis.zrange(redis_keys.WORKERS, 0, -1, withscores=True))
             said = self.redis.hmget(redis_keys.WORKER_INFO, list(seen)) if seen else []
@@ -121,7 +121,7 @@ class Operator:
         )
 
     def drain(self, worker: str, *, undo: bool = False) -> bool:
-        """Have a worker claim no more; what it holds it finishes. False: there is no such worker."""
+        """Let a worker finish the jobs that it holds and claim no more. False: there is no such worker."""
         with reaching_redis():
             if self.redis.zscore(redis_keys.WORKERS, worker) is None:
                 return False
@@ -131,7 +131,7 @@ class Operator:
     # ---- records
 
     def broken_records(self, after: int = 0) -> tuple[list[BrokenRecord], int]:
-        """Those of some thousand records that are not whole, and what to ask `after` for the rest; 0: that is all."""
+        """The damaged ones of some thousand records, and the `after` of the next page; 0: this was the last."""
         with reaching_redis("broken"):
             cursor, names = self.redis.scan(after, match=redis_keys.JOB + "*", count=LOOKED_AT_ONCE)
             ids = [name.removeprefix(redis_keys.JOB) for name in names]
@@ -147,7 +147,7 @@ class Operator:
     # ---- dead letters
 
     def dead_letters(self, limit: int, after: str | None = None) -> tuple[list[Job], str | None]:
-        """Jobs that failed through no fault of their client, newest first, and what to ask `after` for the rest."""
+        """Jobs that failed through no fault of their client, newest first, and the `after` of the next page."""
         with reaching_redis():
             ids, following = page_of(self.redis, redis_keys.DEAD, limit=limit, after=after, newest_first=True)
             pipe = self.redis.pipeline(transaction=False)
@@ -164,7 +164,7 @@ class Operator:
         return self._job(job_id) if known else None
 
     def forget_dead_letter(self, job_id: str) -> None:
-        """It was dealt with."""
+        """Remove a dead letter from the list."""
         with reaching_redis():
             self.redis.zrem(redis_keys.DEAD, job_id)
 
@@ -173,7 +173,7 @@ class Operator:
     def tenants(
         self, limit: int, after: str | None = None, known: Iterable[str] = ()
     ) -> tuple[list[TenantView], str | None]:
-        """Some tenants that ever submitted or are known from elsewhere, by name, and what to ask `after` for more."""
+        """A page of tenants by name, all that have submitted or are `known`, and the `after` of the next page."""
         with reaching_redis():
             all_names = {*known, *self.redis.sscan_iter(redis_keys.TENANTS, count=LOOKED_AT_ONCE)}
             behind = sorted(name for name in all_names if after is None or name > after)
@@ -194,7 +194,7 @@ class Operator:
         return page, names[-1] if len(behind) > limit else None
 
     def limit(self, tenant: str, limits: Allowed) -> None:
-        """Allow a tenant this from now on, known or not yet; without any limit, what the settings say for all."""
+        """Set a tenant's limits, also before its first job. Without any, the settings' limits hold."""
         given = {name: number for name, number in asdict(limits).items() if number is not None}
         with reaching_redis():
             pipe = self.redis.pipeline()
@@ -219,7 +219,7 @@ def _limits(record: Mapping[str, str]) -> Allowed:
 
 
 def broken_record(job_id: str, record: Mapping[str, str], absent: str, no_numbers: str) -> BrokenRecord:
-    """What is wrong with a record, if anything is."""
+    """What is damaged in a record; None if nothing is."""
     fields = tuple(absent.split()), tuple(no_numbers.split())
     unreadable = None
     try:
@@ -231,5 +231,5 @@ def broken_record(job_id: str, record: Mapping[str, str], absent: str, no_number
     return BrokenRecord(job_id, record.get("tenant"), record.get("status"), *fields, unreadable)
 
 
-#: What repairing puts into a record, as far as reading one asks for it.
+#: The fields that a repair adds, with a value that can be read.
 STAND_INS = {"id": "", "tenant": "default", "model": "unknown", "priority": "normal", "status": "failed"}

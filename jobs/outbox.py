@@ -177,7 +177,7 @@ class Outbox:
         return [endpoint for one in ids if (endpoint := self.endpoint(one, tenant))]
 
     def endpoint(self, endpoint: str, tenant: str) -> Endpoint | None:
-        """An endpoint of a tenant. None: there is none, or it is another tenant's. `default` always exists."""
+        """An endpoint of a tenant. None if it does not exist or belongs to another tenant. `default` always exists."""
         if endpoint == JOB_ENDPOINT:
             with reaching_redis():
                 self.redis.hsetnx(redis_keys.ENDPOINT + _key(JOB_ENDPOINT, tenant), "secret", new_secret())
@@ -203,7 +203,7 @@ class Outbox:
         return Delivery.from_record(_record(self._run("test_endpoint", new_id(), endpoint.tenant, endpoint.id)))
 
     def tell_of_batch(self, batch: Batch) -> None:
-        """Send the address that a batch names the message of its end, once."""
+        """Queue the message of a batch's end for the address that the batch names, once."""
         counts = {"total": batch.total, "completed": batch.completed, "failed": batch.failed}
         args = (batch.id, batch.tenant, batch.webhook, batch.status, batch.metadata, json.dumps(counts))
         self._run("tell_of_batch", *args)
@@ -242,8 +242,8 @@ class Outbox:
         Args:
             outcome: delivered, failed or gone.
             again_ms: when to try again. None: never.
-            pause_ms: how long the receiver asks to be left alone.
-            rest_ms: how long a receiver is left alone that has failed often in a row.
+            pause_ms: how long the receiver asks us to wait.
+            rest_ms: how long to wait for a receiver that has failed often in a row.
         """
         said = json.dumps(asdict(attempt))
         again = "" if again_ms is None else again_ms

@@ -2,12 +2,12 @@
 
 {tenant}/{job}/input.*             what is edited
 {tenant}/{job}/mask.png            where it is to be edited, if not everywhere
-{tenant}/{job}/input.credentials   the content credentials that it came with, if it did
+{tenant}/{job}/input.credentials   the input's content credentials, if it has any
 {tenant}/{job}/job.json            the accepted job, written before its record
-{tenant}/{job}/{fence}/output.*    a result; only the one that the record names counts
+{tenant}/{job}/{fence}/output.*    the result of one attempt; the record names the one that counts
 {tenant}/{job}/{fence}/whole.*     the edit at strength 1, where the result is at another
 {tenant}/{job}/{fence}/render-*    the result in another strength, made later
-{tenant}/{job}/{fence}/steps.jpg   small pictures of its way there
+{tenant}/{job}/{fence}/steps.jpg   small pictures of the steps
 {tenant}/{job}/end.json            the job is over
 
 What clients upload before they submit lies beside them for a day, as `_uploads/{tenant}/{upload}`; files of theirs that
@@ -52,15 +52,15 @@ UPLOADS = "_uploads"
 FILES = "_files"
 BATCHES = "_batches"
 OWN_FOLDER = "_darkroom"
-LIFECYCLE_RULE = "darkroom"  #: the name of ours among those of the bucket
+LIFECYCLE_RULE = "darkroom"  #: the id of our lifecycle rule
 HEADERS = {
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
 }
 UPLOAD_SECONDS = 86_400  #: how long an upload is kept, used or not
-AWAY = 2.0  #: seconds after a failure for which no new work is begun; then somebody tries again
+AWAY = 2.0  #: after a failure no new work begins for this many seconds; then one call tries again
 MOST_TRIES = 4
-PASSING = ("RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")  #: refusals that are not for good
+PASSING = ("RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")  #: error codes that a retry may cure
 
 
 class NoSuchPicture(LookupError):
@@ -68,7 +68,7 @@ class NoSuchPicture(LookupError):
 
 
 class Refused(StorageUnavailable):
-    """The storage does not want to; asking again at once would not help."""
+    """The storage refused the call, and would refuse it again."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Folder:
 
     @property
     def newest(self) -> float:
-        """When the last of them was written."""
+        """When the newest object was written."""
         return max(self.objects.values())
 
     def has(self, name: str) -> bool:
@@ -95,7 +95,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class PresignedUpload:
-    """A presigned POST: where to, and the fields that go before the file."""
+    """A presigned POST: its address, and the form's fields that precede the file."""
 
     url: str
     fields: Mapping[str, str]
@@ -103,7 +103,7 @@ class PresignedUpload:
 
 @contextmanager
 def reaching_s3() -> Iterator[None]:
-    """Only "no such key" becomes NoSuchPicture; every other failure is the storage's."""
+    """Turn "no such key" into NoSuchPicture, and every other failure into StorageUnavailable."""
     try:
         yield
     except ClientError as error:
@@ -117,7 +117,7 @@ def reaching_s3() -> Iterator[None]:
 
 
 def is_answer(error: StorageUnavailable) -> bool:
-    """Whether the storage is there and refused this one call (4xx), rather than being away or broken for all."""
+    """Whether the storage works and refused only this call (4xx)."""
     cause = error.__cause__
     return isinstance(cause, ClientError) and cause.response["ResponseMetadata"]["HTTPStatusCode"] < 500
 
@@ -127,7 +127,7 @@ class PictureStore:
 
     Raises:
         StorageUnavailable: from any method, when S3 does not answer in time.
-        NoSuchPicture: from the reading ones.
+        NoSuchPicture: from the methods that read.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class PictureStore:
         prefix: str = "",
         encryption: Mapping[str, str] | None = None,
     ) -> None:
-        """`prefix` goes before every key; `encryption` is what each write says of how the storage is to encrypt it."""
+        """`prefix` precedes every key. `encryption` has the arguments of a write that choose the encryption."""
         self._s3 = client
         self._signer = signer
         self.bucket = bucket
@@ -154,7 +154,7 @@ class PictureStore:
     def connect(cls, settings: Settings, *, timeout: float, patience: float = 0.5) -> Self:
         """A store on the settings' bucket; connecting and each answer may take `timeout` seconds.
 
-        What failed sooner than `patience` seconds after it was begun is tried again.
+        A call that fails within `patience` seconds is tried again.
         """
 
         own_key = settings.s3_credentials == "key"  # else boto3 finds a role, a web identity, a profile
@@ -173,7 +173,7 @@ class PictureStore:
                     read_timeout=timeout,
                     retries={"total_max_attempts": 1},
                     max_pool_connections=50,
-                    proxies={} if endpoint and is_loopback(endpoint) else None,  # None: those of the environment
+                    proxies={} if endpoint and is_loopback(endpoint) else None,  # None: the proxies of the environment
                 ),
             )
             # Pictures are small: asking first whether they may be sent costs a round trip, or a silent second.
@@ -196,7 +196,7 @@ class PictureStore:
         return self._s3.meta.events
 
     def _call(self, request: Callable[[], T]) -> T:
-        """Make a call, and again after a failure that may pass, within the patience and the budget."""
+        """Make a call, and repeat it after a passing failure, within the patience and the budget."""
         started, tries = time.monotonic(), 0
         self._budget.earn()
         while True:
@@ -233,7 +233,7 @@ class PictureStore:
         what: dict[str, Any] = {"Body": data, "ContentType": content_type, "ContentMD5": digest, **self._encryption}
         try:
             self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=self._prefix + key, **what))
-        except NoSuchPicture as error:  # whoever answered so is no S3
+        except NoSuchPicture as error:  # this answer does not come from an S3 service
             raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
     def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
@@ -241,17 +241,17 @@ class PictureStore:
         return self._put_picture(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
 
     def put_mask(self, folder: str, data: bytes) -> str:
-        """Store where an input is to be edited, a PNG. Returns its key."""
+        """Store a mask, a PNG of where the input is to be edited. Returns its key."""
         key = f"{folder}/mask.png"
         self._put(key, data, "image/png")
         return key
 
     def copy_mask(self, key: str, folder: str) -> str:
-        """The same mask in another job's folder."""
+        """Copy the mask into another job's folder."""
         return self.put_mask(folder, self.read(key))
 
     def put_credentials(self, folder: str, data: bytes) -> str:
-        """Store the content credentials that an input came with. Returns their key."""
+        """Store an input's content credentials. Returns their key."""
         key = f"{folder}/input.credentials"
         self._put(key, data, "application/json")
         return key
@@ -268,7 +268,7 @@ class PictureStore:
         return picture
 
     def put_sprite(self, job: Job, jpeg: bytes, size: tuple[int, int]) -> Picture:
-        """Store the small pictures of a job's way, beside its result."""
+        """Store the small pictures of a job's steps, beside its result."""
         return self._put_picture(f"{job.folder}/{job.fence}/steps.jpg", jpeg, "image/jpeg", size)
 
     def _put_picture(self, key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
@@ -280,14 +280,14 @@ class PictureStore:
         self._put(f"{folder}/{name}", json.dumps(document).encode(), "application/json")
 
     def document(self, folder: str, name: str) -> dict[str, Any] | None:
-        """What was stored so; None: nothing was."""
+        """Read such a document; None if there is none."""
         try:
             return dict(json.loads(self.read(f"{folder}/{name}")))
         except NoSuchPicture:
             return None
 
     def copy_input(self, picture: Picture, folder: str) -> Picture:
-        """The same input in another job's folder."""
+        """Copy the input into another job's folder."""
         key = f"{folder}/input.{EXTENSIONS[picture.content_type]}"
         source: Any = {"Bucket": self.bucket, "Key": self._prefix + picture.key}
         where: Any = {"Bucket": self.bucket, "Key": self._prefix + key, **self._encryption}
@@ -295,15 +295,15 @@ class PictureStore:
         return dataclasses.replace(picture, key=key)
 
     def copy_credentials(self, key: str, folder: str) -> str:
-        """The same input's credentials in another job's folder."""
+        """Copy the input's credentials into another job's folder."""
         return self.put_credentials(folder, self.read(key))
 
     def read(self, key: str) -> bytes:
-        """A whole object."""
+        """Read a whole object."""
         return self._call(lambda: self._s3.get_object(Bucket=self.bucket, Key=self._prefix + key)["Body"].read())
 
     def read_picture(self, picture: Picture) -> bytes:
-        """A stored picture, as it was stored."""
+        """Read a stored picture."""
         data = self.read(picture.key)
         if hashlib.sha256(data).hexdigest() != picture.sha256:
             raise StorageUnavailable("The picture store (S3) gave another picture than it was given.")
@@ -336,7 +336,7 @@ class PictureStore:
         return PresignedUpload(post["url"], post["fields"])
 
     def read_upload(self, tenant: str, upload: str) -> bytes:
-        """What was uploaded."""
+        """Read an upload."""
         return self.read(f"{UPLOADS}/{tenant}/{upload}")
 
     def put_file(self, tenant: str, file: str, data: bytes, content_type: str) -> None:
@@ -344,7 +344,7 @@ class PictureStore:
         self._put(f"{FILES}/{tenant}/{file}", data, content_type)
 
     def read_file(self, tenant: str, file: str) -> bytes:
-        """What was stored so."""
+        """Read a client's file."""
         return self.read(f"{FILES}/{tenant}/{file}")
 
     def delete_file(self, tenant: str, file: str) -> None:
@@ -352,7 +352,7 @@ class PictureStore:
         self.delete(f"{FILES}/{tenant}/{file}")
 
     def put_lines(self, folder: str, lines: bytes) -> None:
-        """Store what a batch asks for."""
+        """Store the lines of a batch."""
         self._put(f"{folder}/lines.jsonl", lines, "application/jsonl")
 
     def put_sheet(self, folder: str, jpeg: bytes) -> None:
@@ -373,7 +373,7 @@ class PictureStore:
             after = page[-1]["Key"]
 
     def folders(self) -> "Iterator[Folder]":
-        """Every job's folder that there is, by tenant and id."""
+        """All jobs' folders, with their tenant and id."""
         for (tenant, job_id), entries in groupby(self._objects(), lambda entry: tuple(entry["Key"].split("/")[:2])):
             if not tenant.startswith("_"):
                 yield Folder(tenant, job_id, {entry["Key"]: entry["LastModified"].timestamp() for entry in entries})
@@ -387,7 +387,7 @@ class PictureStore:
             after = entries[-1]["Key"]
 
     def _listed(self, folder: str, after: str = "") -> "list[ObjectTypeDef]":
-        """A page of the objects below a folder, from the one behind `after` on."""
+        """A page of the objects below a folder, beginning behind `after`."""
         since = self._prefix + after if after else ""
         page = self._call(
             lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + folder, StartAfter=since)
@@ -395,7 +395,7 @@ class PictureStore:
         return [{**entry, "Key": entry["Key"].removeprefix(self._prefix)} for entry in page.get("Contents", [])]
 
     def limit_age(self, days: int) -> bool:
-        """Have the storage itself remove what is older, should everything else fail to; other rules stay as they are.
+        """Set a lifecycle rule that removes older objects if everything else fails to. Other rules stay as they are.
 
         Returns False, and changes nothing, where the bucket has others' rules and we have no prefix: a rule for the
         whole bucket would remove what is theirs.
@@ -425,14 +425,14 @@ class PictureStore:
         return list(found.get("Rules", []))
 
     def files(self) -> "Iterator[list[tuple[str, str, float]]]":
-        """Every client's file, some at a time: tenant, id, and when it was written (seconds since 1970)."""
+        """All clients' files, a page at a time: tenant, id, and when it was written (seconds since 1970)."""
         after = ""
         while page := self._below(FILES, after):
             after = page[-1]["Key"]
             yield [(*entry["Key"].split("/")[1:3], entry["LastModified"].timestamp()) for entry in page]  # type: ignore[misc]
 
     def batch_documents(self) -> "Iterator[list[tuple[str, float]]]":
-        """The keys of what is kept of batches, some at a time, and when each was written (seconds since 1970)."""
+        """The keys of all documents of batches, a page at a time, and when each was written (seconds since 1970)."""
         after = ""
         while page := self._below(BATCHES, after):
             after = page[-1]["Key"]
@@ -442,8 +442,8 @@ class PictureStore:
         return self._listed(f"{folder}/", key)
 
     def empty(self, folder: str) -> None:
-        """Remove everything in a job's folder; an empty one stays empty."""
-        self.delete(f"{folder}/job.json")  # first: without it, nothing that is left makes a job again
+        """Remove everything in a job's folder. An empty folder is no error."""
+        self.delete(f"{folder}/job.json")  # first: a rebuild makes no job of a folder without it
         for entry in self._listed(f"{folder}/"):
             self.delete(entry["Key"])
 
@@ -452,7 +452,7 @@ class PictureStore:
         self._call(lambda: self._s3.delete_object(Bucket=self.bucket, Key=self._prefix + key))
 
     def now(self) -> float:
-        """Seconds since 1970 by the storage's own clock, as `Folder` has them: ours may be wrong."""
+        """Seconds since 1970 by the storage's clock, as in `Folder`, because our own clock may be wrong."""
         answer = self._call(lambda: self._s3.head_bucket(Bucket=self.bucket))
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
 

@@ -1,6 +1,6 @@
 """A job as a *prediction*, the shape in which Replicate's clients read one, in answers and in webhooks.
 
-The names of the two sides meet here alone.
+Only this module knows the names of both sides.
 """
 
 import json
@@ -15,7 +15,7 @@ from jobs.pictures import EXTENSIONS
 
 PREFIX = "/replicate/v1"
 OWNER = "darkroom"
-MARK = "replicate"  #: in a job's metadata: it was asked for as a prediction, so its webhook is told of one
+MARK = "replicate"  #: in the metadata of a job that was requested as a prediction: its webhook gets one, too
 
 RENAMED = {
     "steps": "num_inference_steps",
@@ -61,7 +61,7 @@ def prediction(job: Mapping[str, Any], base: str, access: str) -> dict[str, Any]
 
 
 def status_of(job: Mapping[str, Any]) -> str:
-    """A prediction's status. One whose time was up counts as canceled there."""
+    """A prediction's status. A job whose deadline has passed counts as canceled there."""
     if job["status"] == "failed" and job["error"] and job["error"]["type"] == "deadline-exceeded":
         return "canceled"
     return STATUSES.get(job["status"], str(job["status"]))
@@ -115,18 +115,18 @@ def message(job: Job, status: str | None, step: int | None, steps: int | None, b
 
 
 def _noted(metadata: Mapping[str, Any], name: str) -> str | None:
-    """What was noted in the job's metadata when it was asked for; anybody may have written there."""
+    """What the dialect noted in the job's metadata, checked, because any client may write there."""
     noted = metadata[MARK].get(name) if is_prediction(metadata) else None
     return noted if isinstance(noted, str) else None
 
 
 def is_prediction(metadata: Mapping[str, Any]) -> bool:
-    """Whether a job was asked for as a prediction."""
+    """Whether a job was requested as a prediction."""
     return isinstance(metadata.get(MARK), dict)
 
 
 def _view(job: Job) -> dict[str, Any]:
-    """Of a job's view what a prediction needs; what came after the status that it has is left out."""
+    """The parts of a job's view that a prediction needs, as they were at this status."""
     over = job.status.is_over
     timing = {"total_ms": job.finished_ms - job.created_ms, **job.timing} if over and job.finished_ms else {}
     return {

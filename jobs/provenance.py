@@ -1,4 +1,4 @@
-"""Content credentials (C2PA), as far as both tiers share them. Nothing here loads the native library."""
+"""What both tiers share of content credentials (C2PA). Nothing here loads the native library."""
 
 import base64
 import hashlib
@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from PIL import Image
 
-PARAMETER_PREFIX = "org.darkroom."  #: what the names of our own parameters of an action begin with
-#: Of the names that IPTC has for where a picture comes from, those in which a trained model had a hand.
+PARAMETER_PREFIX = "org.darkroom."  #: the prefix of our own parameters of an action
+#: IPTC's digital source types of pictures that a trained model had a part in.
 AI_SOURCES = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 AI_EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-#: Of c2pa's contexts: nothing is fetched, no picture goes into a manifest, nobody's identity is looked up.
+#: Settings of c2pa: fetch nothing, put no thumbnail into a manifest, look up no identity.
 CONTEXT: dict[str, Any] = {
     "version": 1,
     "builder": {"thumbnail": {"enabled": False}},
@@ -24,7 +24,7 @@ CONTEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class InputCredentials:
-    """The credentials that an upload came with: c2pa's archive of them, and what of them may not be passed on.
+    """An upload's credentials: c2pa's archive of them, and the assertions that must not be passed on.
 
     `redactions` are the addresses (JUMBF URIs) of assertions with private data, which go when an output is signed.
     """

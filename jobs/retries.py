@@ -1,4 +1,4 @@
-"""When to ask again: after a random wait that grows, and only while retries are few beside what is asked anyway."""
+"""When to retry: after a random, growing wait, and only while retries are few beside first calls."""
 
 import random
 import threading
@@ -20,9 +20,9 @@ def full_jitter(tries: int, *, base: float, cap: float) -> float:
 
 
 class Budget:
-    """What one dependency may be asked again: once for every ten calls, and ten times in reserve.
+    """How many retries one dependency gets: one for every ten calls, and ten in reserve.
 
-    So a dependency that fails altogether gets a tenth more requests, not twice as many.
+    A dependency that fails altogether gets a tenth more requests, not twice as many.
     """
 
     def __init__(self, share: float = 0.1, reserve: float = 10.0) -> None:
@@ -31,12 +31,12 @@ class Budget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """A call is made for the first time."""
+        """Count a first call."""
         with self._lock:
             self._left = min(self._reserve, self._left + self._share)
 
     def spend(self) -> bool:
-        """Whether a call may be made again."""
+        """Take a retry from the budget; False: none is left."""
         with self._lock:
             if self._left < 1:
                 return False
@@ -48,7 +48,7 @@ class Budget:
 
 
 class RedisRetry(Retry):
-    """After a lost connection or a late answer, one more try, from the budget: our calls are safe to repeat."""
+    """One more try after a lost connection or a late answer, from the budget. Our calls are safe to repeat."""
 
     def __init__(self, budget: Budget | None = None) -> None:
         super().__init__(FullJitterBackoff(cap=0.2, base=0.05), 1)

@@ -1,6 +1,6 @@
 """Signatures of webhooks, by Standard Webhooks: `v1` (HMAC-SHA256, a shared secret) and `v1a` (Ed25519, a public key).
 
-What is signed is `id.timestamp.body`, so that neither an old message nor another's body passes for this one.
+The signed text is `id.timestamp.body`, so that no old message and no other body passes for this one.
 """
 
 import base64
@@ -14,7 +14,7 @@ PREFIX = "whsec_"
 
 
 def new_secret() -> str:
-    """A secret to share with one receiver: 32 random bytes."""
+    """A new secret to share with one receiver: 32 random bytes."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -25,7 +25,7 @@ def sign(secret: str, message: str, timestamp: int, body: bytes) -> str:
 
 
 def signed_content(message: str, timestamp: int, body: bytes) -> bytes:
-    """What both signatures are made of."""
+    """The text that both signatures sign."""
     return f"{message}.{timestamp}.".encode() + body
 
 

@@ -11,7 +11,7 @@ WINDOW_SECONDS = 60
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left of a bucket after a request, which `allowed` says whether it still fitted."""
+    """The state of a bucket after a request; `allowed` says whether the request fitted."""
 
     kind: str
     limit: int
@@ -40,9 +40,9 @@ class Throttle:
         self._script = client.register_script(script_source("throttle"))
 
     def take(self, caller: str, kind: str, per_minute: int, tenant: str = "") -> Allowance:
-        """Count one request of a caller; one that is not allowed costs nothing.
+        """Count one request of a caller. A refused request costs nothing.
 
-        `per_minute` holds unless an operator has given the caller's tenant another number.
+        `per_minute` is the limit, unless an operator has set another for the caller's tenant.
         """
         with reaching_redis("throttle"):
             allowed, remaining, full_ms, retry_ms, limit = self._script(

@@ -1,7 +1,7 @@
 """Traces by OpenTelemetry, from a client's request through the worker to its webhook.
 
-They are on where `OTEL_EXPORTER_OTLP_ENDPOINT` says where to send them (by OTLP over HTTP; the library reads its other
-variables, too). Otherwise nothing of that is imported, and a span costs a comparison.
+`OTEL_EXPORTER_OTLP_ENDPOINT` turns them on and says where to send them (OTLP over HTTP; the library reads its other
+variables, too). Without it the library is not imported, and a span costs one comparison.
 """
 
 import os
@@ -19,10 +19,10 @@ _tracer: Any = None
 
 
 def set_up(process: str) -> None:
-    """Send this process's spans, if anybody wants them.
+    """Send this process's spans, if traces are on.
 
     Raises:
-        SystemExit: somebody does, and the packages are missing.
+        SystemExit: they are on, and the packages are missing.
     """
     global _tracer
     if not os.environ.get(ENDPOINT):
@@ -46,9 +46,9 @@ def set_up(process: str) -> None:
 
 @contextmanager
 def span(name: str, parent: str | None = None, **attributes: str | int) -> Iterator[Any]:
-    """One piece of work: within the span around it, or as a part of what a W3C `traceparent` names.
+    """A span for one piece of work: a child of the surrounding span, or of the one that a W3C `traceparent` names.
 
-    Gives the library's span, or None while there are no traces.
+    Yields the library's span, or None where traces are off.
     """
     if _tracer is None:
         yield None
@@ -61,7 +61,7 @@ def span(name: str, parent: str | None = None, **attributes: str | int) -> Itera
 
 
 def traceparent() -> str | None:
-    """The present span's name for others (W3C Trace Context), None while there are no traces."""
+    """The current span as a W3C `traceparent`, for other processes; None where traces are off."""
     if _tracer is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -72,6 +72,6 @@ def traceparent() -> str | None:
 
 
 def flush() -> None:
-    """Send what is not sent yet: before a process ends without saying so."""
+    """Send all remaining spans, before a process ends by `os._exit`."""
     if _tracer is not None:
         _tracer.span_processor.force_flush(2000)

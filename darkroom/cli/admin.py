@@ -31,7 +31,7 @@ def app() -> None:
 
 @app.group("dead-letters")
 def dead() -> None:
-    """Jobs that broke their workers, or that we broke: look at them, run them again."""
+    """Jobs that failed through no fault of their client: look at them, run them again."""
 
 
 app.add_command(keys_app)
@@ -41,7 +41,7 @@ app.add_command(keys_app)
 @as_json
 @with_client
 def show_queue(client: Client, as_json: bool) -> None:
-    """What waits and runs, and what else has piled up."""
+    """Show how many jobs wait and run, and how many webhooks, dead letters and others wait."""
     show(client.admin.queue(), as_json)
 
 
@@ -49,7 +49,7 @@ def show_queue(client: Client, as_json: bool) -> None:
 @as_json
 @with_client
 def pause(client: Client, as_json: bool) -> None:
-    """Have no job begun until `resume`. What runs goes on, and what comes is accepted."""
+    """Let no job begin until `resume`. Running jobs go on, and new ones are accepted."""
     show(client.admin.pause(), as_json)
 
 
@@ -57,7 +57,7 @@ def pause(client: Client, as_json: bool) -> None:
 @as_json
 @with_client
 def resume(client: Client, as_json: bool) -> None:
-    """Have jobs begun again."""
+    """Let jobs begin again."""
     show(client.admin.resume(), as_json)
 
 
@@ -91,7 +91,7 @@ def worker_row(worker: Worker) -> list[str]:
 @as_json
 @with_client
 def drain(client: Client, worker: str, undo: bool, as_json: bool) -> None:
-    """Have a worker begin no more jobs; once it holds none it can be stopped. WORKER is its name in `workers`."""
+    """Let a worker begin no more jobs. When it holds none it can be stopped. WORKER is its name in `workers`."""
     drained = client.admin.drain(worker, undo=undo)
     if as_json:
         return print_json(drained.json)
@@ -149,7 +149,7 @@ def limits_line(limits: dict[str, int | None]) -> str:
 @as_json
 @with_client
 def limit_tenant(client: Client, tenant: str, clear: bool, as_json: bool, **limits: int | None) -> None:
-    """Allow a tenant more or less than the settings do; what is not named is as they say. TENANT need not exist yet."""
+    """Set a tenant's limits. What is not named is as the settings say. TENANT need not exist yet."""
     if clear == any(number is not None for number in limits.values()):
         raise click.UsageError("Name limits, or say --clear.")
     if clear:
@@ -179,7 +179,7 @@ def list_dead_letters(client: Client, limit: int, as_json: bool) -> None:
 @as_json
 @with_client
 def show_dead_letter(client: Client, job_id: str, as_json: bool) -> None:
-    """Show a dead letter: what was asked for, what went wrong, each attempt."""
+    """Show a dead letter: the request, the error, and each attempt."""
     show(client.admin.dead_letter(job_id), as_json)
 
 
@@ -202,7 +202,7 @@ def retry_dead_letters(client: Client, job_ids: tuple[str, ...], every: bool, as
 
 
 def show(answer: Answer, as_json: bool) -> None:
-    """One thing, as JSON or a line for each of its fields."""
+    """Print one object, as JSON or with a line for each of its fields."""
     if as_json:
         return print_json(answer.json)
     grid = Table(show_header=False, box=None)
@@ -214,7 +214,7 @@ def show(answer: Answer, as_json: bool) -> None:
 
 
 def table(rows: Sequence[A], as_json: bool, columns: Iterable[str], cells: Callable[[A], list[str]]) -> None:
-    """Many things, as JSON or a line for each."""
+    """Print several objects, as JSON or with a line for each."""
     if as_json:
         return print_json({"data": [row.json for row in rows]})
     first, *others = columns

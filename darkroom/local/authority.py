@@ -1,4 +1,4 @@
-"""The certificate authority of one installation, for pictures whose operator has no certificate from elsewhere."""
+"""The certificate authority of one installation, for operators who have no certificate from another authority."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ROOT_DAYS = 3650
 LEAF_DAYS = 730
-RENEWED_DAYS = 365  #: after so many days `darkroom up` makes a fresh certificate from the same authority
-EARLIER = dt.timedelta(hours=1)  #: for clocks that are behind ours
+RENEWED_DAYS = 365  #: `darkroom up` makes a new certificate from the same authority after this many days
+EARLIER = dt.timedelta(hours=1)  #: the certificate is valid this much earlier, for clocks that are behind ours
 
 
 @dataclass(frozen=True)
 class Authority:
-    """Where an installation's certificates lie; the two keys can be read by their owner alone."""
+    """The certificates of an installation, in a folder; only their owner can read the two keys."""
 
     folder: Path
 
     @property
     def root(self) -> Path:
-        """The authority's own certificate: give it to whoever is to trust our pictures."""
+        """The authority's certificate: give it to whoever should trust our pictures."""
         return self.folder / "ca.pem"
 
     @property
@@ -44,7 +44,7 @@ class Authority:
 
     @property
     def certificate(self) -> Path:
-        """What signs pictures."""
+        """The certificate that signs pictures."""
         return self.folder / "cert.pem"
 
     @property
@@ -53,7 +53,7 @@ class Authority:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings by which the service finds all this."""
+        """The settings that tell the service where the certificates are."""
         return {
             "CREDENTIALS_CERT": str(self.certificate.absolute()),
             "CREDENTIALS_KEY": str(self.key.absolute()),
@@ -61,14 +61,14 @@ class Authority:
         }
 
     def prepare(self) -> None:
-        """Make what is missing, and a fresh certificate once the old one is a year old; costs nothing otherwise."""
+        """Make what is missing, and a new certificate when the old one is a year old."""
         files = (self.root, self.certificate, self.key)
         whole = all(file.exists() for file in files)
         if not whole or time.time() - self.certificate.stat().st_mtime > RENEWED_DAYS * 86_400:
             self.renew()
 
     def renew(self) -> None:
-        """Make a fresh certificate and its key, and before that the authority if there is none."""
+        """Make a new certificate and its key, and first the authority if there is none."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (self.root.exists() and self.root_key.exists()):
             self._found()
@@ -144,7 +144,7 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(file: Path, data: bytes, mode: int) -> None:
-    """Put the whole file in its place at once: a crash leaves the old one, or none."""
+    """Replace the file in one step, so that a crash leaves the old one, or none."""
     part = file.with_suffix(".part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as written:

@@ -14,7 +14,7 @@ from darkroom.client import ADDRESS_FILE
 
 SETTINGS_FILE = "settings.json"
 FREE_MEGABYTES = 200
-SECONDS_TO_END = 10  # within which whatever a killed `darkroom up` had started is gone
+SECONDS_TO_END = 10  # the servers of a killed `darkroom up` end within this time
 
 
 class DataFolderError(Exception):
@@ -37,7 +37,7 @@ class DataFolder:
 
     @property
     def settings(self) -> Path:
-        """What the last stack told its processes, secrets included."""
+        """The settings of the last stack's processes, with their secrets."""
         return self.path / SETTINGS_FILE
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class DataFolder:
             owner = os.pread(self.lock, 32, 0).decode().strip()
             if _is_alive(owner) or time.monotonic() > over:
                 raise DataFolderError(self._taken(owner))
-            time.sleep(0.1)  # its owner was killed, and its servers are on their way out
+            time.sleep(0.1)  # its owner was killed, and its servers are ending
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, str(os.getpid()).encode(), 0)
 

@@ -1,4 +1,4 @@
-"""Nothing that we start outlives us, not even a kill -9 of ours.
+"""Ends the processes of `darkroom up` when it is gone, even after a kill -9.
 
 A small program beside `darkroom up`, run by path with `python -I -S` so that it stays light (standard library only):
 
@@ -33,7 +33,7 @@ def watch() -> None:
 
 
 def end(group: int) -> None:
-    """SIGTERM for one process group, then SIGKILL for what is left of it."""
+    """Send SIGTERM to one process group, then SIGKILL to what is left of it."""
     try:
         os.killpg(group, signal.SIGTERM)
         patience = time.monotonic() + SECONDS_EACH
@@ -46,7 +46,7 @@ def end(group: int) -> None:
 
 
 def hold(pipe: int, command: list[str]) -> None:
-    """Become `command`, in this process group, listed with the watcher behind `pipe`."""
+    """Register this process group with the watcher behind `pipe`, then become `command`."""
     os.set_inheritable(pipe, False)
     os.write(pipe, b"+%d\n" % os.getpid())
     try:

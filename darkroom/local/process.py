@@ -1,4 +1,4 @@
-"""Child processes that are started, watched until ready, ended in good order, and never left behind."""
+"""Child processes: started, awaited until they are ready, and ended with all that they have started."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import httpx
 
 from darkroom.local import lifeline
 
-LOG_BYTES = 10 * 2**20  # a larger log is put aside at the next start; one such is kept
-STARTS = 3  # on ports that turn out to be taken
+LOG_BYTES = 10 * 2**20  # a larger log is renamed at the next start; one old log is kept
+STARTS = 3  # starts in a row on ports that turn out to be taken
 PORT_TAKEN = re.compile(r"address already in use|port \d+ .*not available", re.IGNORECASE)
 
 
@@ -28,17 +28,17 @@ class ProcessError(Exception):
 
 
 class PortTaken(ProcessError):
-    """It wanted a port that was free when it was chosen, and is another program's now."""
+    """Its port was free when it was chosen, but now another program has it."""
 
 
 @functools.cache
 def http_client() -> httpx.Client:
-    """The client that asks processes how they are: made once, because to read the list of authorities takes 25 ms."""
+    """The client for readiness checks: made once, because reading the list of authorities takes 25 ms."""
     return httpx.Client(timeout=2, trust_env=False)
 
 
 class Lifeline:
-    """The watcher that ends our children when we are gone, kill -9 included (see `lifeline.py`)."""
+    """The watcher that ends our children when we are gone, even after a kill -9 (see `lifeline.py`)."""
 
     def __init__(self, inherits: tuple[int, ...] = ()) -> None:
         """`inherits`: descriptors that stay open until all our children are gone (a lock on what they write)."""
@@ -47,12 +47,12 @@ class Lifeline:
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def command(self, command: list[str]) -> tuple[list[str], int]:
-        """Return `command` so wrapped that it lists itself with the watcher, and the descriptor it must inherit."""
+        """Wrap `command` so that it registers with the watcher. Also returns the descriptor that it must inherit."""
         pipe = self._pipe()
         return [*_program(), "hold", str(pipe.fileno()), *command], pipe.fileno()
 
     def forget(self, pid: int) -> None:
-        """Take a process that is over off the list, before its number can belong to somebody else."""
+        """Unregister a process that has ended, before another process can get its number."""
         self.pids.discard(pid)
         with contextlib.suppress(OSError):
             self._tell(b"-%d\n" % pid)
@@ -66,7 +66,7 @@ class Lifeline:
             self._tell(b"+%d\n" % pid)
 
     def close(self) -> None:
-        """End what is still listed, and the watcher."""
+        """End all registered processes, and the watcher."""
         if self._watcher and self._watcher.stdin:
             self._watcher.stdin.close()
             self._watcher.wait()
@@ -100,7 +100,7 @@ class Process(ABC):
     name: str
     patience = 60.0  # seconds that it may take to become ready
     grace = 5.0  # seconds between SIGTERM and SIGKILL
-    origin = ""  # where its program is from, in words, if that is not as usual
+    origin = ""  # where its program comes from, in words, if not from the usual place
 
     def __init__(self, folder: Path | str, lifeline: Lifeline | None = None) -> None:
         self.folder = Path(folder).absolute()
@@ -114,12 +114,12 @@ class Process(ABC):
         """The command line."""
 
     def environment(self) -> dict[str, str]:
-        """Variables set beside those inherited."""
+        """Variables that are added to the inherited ones."""
         return {}
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether it does its work now (asked often, so it must answer within a second or so)."""
+        """Whether it works now. This is asked often, so it must answer within about a second."""
 
     @property
     def log(self) -> Path:
@@ -127,14 +127,14 @@ class Process(ABC):
 
     @property
     def pid(self) -> int:
-        """Its process id, while it was started and not stopped."""
+        """Its process id between start and stop."""
         if self._child is None:
             raise ProcessError(f"{self.name} was not started.")
         return self._child.pid
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; after that its status, or minus the number of the signal that ended it."""
+        """None while it runs; then its exit status, or minus the number of the signal that ended it."""
         return self._child.poll() if self._child else None
 
     @property
@@ -189,7 +189,7 @@ class Process(ABC):
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL for what is left of its process group after the grace."""
+        """Send SIGTERM, and after the grace SIGKILL to what is left of its process group."""
         if self.running:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -197,16 +197,16 @@ class Process(ABC):
         self._reap()
 
     def kill(self) -> None:
-        """SIGKILL for its whole process group, as a crash would be."""
+        """Send SIGKILL to its whole process group, which is like a crash."""
         self._reap()
 
     def tail(self, lines: int = 15) -> str:
-        """The end of its log, with the log's place."""
+        """The end of its log, and the log's path."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join([*(f"  {line}" for line in text.splitlines()[-lines:]), f"  (from {self.log})"])
 
     def move(self) -> None:  # noqa: B027 - many have none
-        """Choose other ports, where it has any, before somebody is told of these."""
+        """Choose other ports, if it has any, before these are published."""
 
     def __enter__(self) -> Self:
         for _ in range(STARTS - 1):
@@ -227,7 +227,7 @@ class Process(ABC):
     def _reap(self) -> None:
         if self._child is None:
             return
-        self._signal(signal.SIGKILL)  # also for what a leader that is already gone has left in its group
+        self._signal(signal.SIGKILL)  # the group can have processes after its leader has ended
         self._child.wait()
         self.lifeline.forget(self._child.pid)
 

@@ -16,11 +16,11 @@ from darkroom.errors import DarkroomError
 
 PHOTO = "pagoda.jpg"
 INSTRUCTION = "make it sunset"
-SIZE = "256x256"  # that the model works at: a quarter of the usual work
+SIZE = "256x256"  # the model's working size: a quarter of the usual work
 
 
 class Sample(threading.Thread):
-    """The sample edit, beside the supervision of the processes that do it."""
+    """The sample edit, made while its processes are supervised."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Sample(threading.Thread):
         self.succeeded = False
 
     def run(self) -> None:
-        """Send, follow, save, and say so."""
+        """Send the photo, follow the job, save the picture, and print where."""
         photo = find_photo()
         if photo is None:
             self.console.print("There is no photo in examples/ here, so no sample edit (as with --no-sample).")
@@ -64,13 +64,13 @@ class Sample(threading.Thread):
 
 
 def find_photo() -> Path | None:
-    """A photo of the project's examples, if they are here (a wheel has none)."""
+    """One of the project's example photos; None in an installed wheel, which has none."""
     folders = [Path(__file__).parents[2] / "examples", Path("examples")]
     photos = [photo for folder in folders for photo in sorted(folder.glob("*.jpg"))]
     return next((photo for photo in photos if photo.name == PHOTO), photos[0] if photos else None)
 
 
 def shown(path: Path) -> Path:
-    """A path as one would type it here."""
+    """A path relative to the current folder, if it is below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

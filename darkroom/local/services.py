@@ -25,7 +25,7 @@ MARK = "Darkroom-Process"
 
 
 class Service(Process):
-    """One of our processes, told by its environment where the others are."""
+    """One of our processes; its environment tells it where the others are."""
 
     def __init__(self, folder: Path, lifeline: Lifeline, settings: dict[str, str], port: int) -> None:
         super().__init__(folder, lifeline)
@@ -43,7 +43,7 @@ class Service(Process):
         return self.running
 
     def send(self, path: str) -> dict[str, Any]:
-        """What the API answers to a GET, empty when that is no success."""
+        """The API's answer to a GET; empty if it is no success."""
         try:
             answer = http_client().get(self.url + path, headers=self._authorization())
         except httpx.HTTPError:
@@ -56,7 +56,7 @@ class Service(Process):
 
 
 class Api(Service):
-    """The web tier. A mark on its answers tells it from another server that has taken its port."""
+    """The web tier. A header of its answers tells it from another server on its port."""
 
     name = "api"
 
@@ -84,7 +84,7 @@ class Worker(Service):
     """A Celery worker with the pipeline in it."""
 
     name = "worker"
-    patience = 300.0  # it may have to fetch a checkpoint's files or read gigabytes from a slow disk
+    patience = 300.0  # it may have to download a checkpoint, or to read gigabytes from a slow disk
     grace = 10.0
 
     def command(self) -> list[str]:
@@ -102,7 +102,7 @@ class Worker(Service):
 
 
 class Keeper(Service):
-    """The process that tidies up after the others."""
+    """The keeper: it recovers jobs, delivers webhooks and removes old pictures."""
 
     name = "keeper"
 

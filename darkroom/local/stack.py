@@ -30,8 +30,14 @@ from darkroom.local.servers import REGION, SeaweedFS, Valkey, remembered
 from darkroom.local.services import Api, Keeper, Worker
 
 USUAL_PORT = 8000
-LIVED_SECONDS = 10.0  # what ends sooner than this after its start has ended "at once"
-PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0)  # before each new start of something that ends at once; then we give up
+LIVED_SECONDS = 10.0  # a process that ends sooner than this after its start has ended "at once"
+PAUSES = (
+    0.0,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+)  # pauses before each new start of a process that ends at once; after the last we give up
 GLANCE_SECONDS = 0.2
 INTERRUPTED = 130  # the usual exit status after Ctrl-C
 PROJECT = Path(darkroom.__file__).parent.parent
@@ -65,7 +71,7 @@ def up(
 
 
 def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
-    """Look after the processes while the sample edit runs, and after it unless `once`."""
+    """Supervise the processes during the sample edit, and afterwards unless `once`."""
     if sample:
         sample.start()
         while sample.is_alive():
@@ -83,7 +89,7 @@ class Stack:
     """The embedded servers and our three processes, in the order in which they are started."""
 
     def __init__(self, folder: DataFolder, port: int | None, say: Say, auth: bool = False) -> None:
-        """`port`: the API's, which must be free; None for the usual one, or any."""
+        """`port`: the API's, which must be free; None: the usual one, or any if that is taken."""
         self.folder = folder
         self.asked = port
         self.say = say
@@ -92,7 +98,7 @@ class Stack:
         self._choose()
 
     def _choose(self) -> None:
-        """Choose every port, and tell each of our processes where it finds the others."""
+        """Choose all ports, and tell each of our processes where the others are."""
         self.servers = embedded_servers(self.folder.path, self.lifeline)
         settings = settings_for(self.servers) | {"BACKUP_KEY": backup_key(self.folder.path)}
         settings |= credentials(self.folder.path)
@@ -117,7 +123,7 @@ class Stack:
             self.lifeline.close()
 
     def start(self) -> None:
-        """Start all of it and return when the first job could be taken."""
+        """Start everything, and return when a job can be accepted."""
         self.say(f"Darkroom {darkroom.__version__}, with its data and logs in {self.folder.path}")
         self._start_all(STARTS)
         self.folder.settings.touch(mode=0o600)
@@ -125,12 +131,12 @@ class Stack:
         self.folder.address.write_text(self.api.url + "\n", encoding="utf-8")
 
     def supervise(self) -> None:
-        """Start again whatever has ended."""
+        """Restart processes that have ended."""
         self.lifeline.renew()
         self.supervisor.check()
 
     def stop(self) -> None:
-        """End all of it: the worker first, so that it can give back what it holds, and the servers last."""
+        """End everything: the worker first, so that it can release its jobs, and the servers last."""
         self.say("Stopping (Ctrl-C again kills) …")
         self._stop()
 
@@ -140,7 +146,7 @@ class Stack:
 
     def _start_all(self, starts: int) -> None:
         try:
-            self._start(self.servers[:1])  # the records, which all the others ask for at once
+            self._start(self.servers[:1])  # the server of the records, which all others need at once
             self._start([*self.servers[1:], self.api, self.keeper, self.worker])
         except PortTaken as taken:
             if starts == 1:
@@ -161,7 +167,7 @@ class Stack:
 
 @dataclass
 class Life:
-    """When a process was last started, how many of its lives ended at once, and when it may have the next one."""
+    """When a process was last started, how often in a row it ended at once, and when it may be started again."""
 
     began: float
     short_lives: int = 0
@@ -170,7 +176,7 @@ class Life:
 
 
 class Supervisor:
-    """Starts again what has ended, with a growing pause if it ends at once.
+    """Restarts processes that have ended, with a growing pause if they end at once.
 
     What has never been ready is given up, in clear words; what has been comes back for as long as we live, for a job
     may break its worker at once, and another one after it."""
@@ -181,17 +187,17 @@ class Supervisor:
         self.lives: dict[str, Life] = {}
 
     def spawn(self, process: Process) -> None:
-        """Start a process that is looked after from now on."""
+        """Start a process and supervise it from now on."""
         process.spawn()
         self.lives.setdefault(process.name, Life(0)).began = time.monotonic()
 
     def wait_until_ready(self, process: Process) -> None:
-        """Return when it is ready for the first time; raises as `Process.start` does."""
+        """Wait until it is ready for the first time. Raises the same errors as `Process.start`."""
         process.wait_until_ready()
         self.lives[process.name].was_ready = True
 
     def check(self) -> None:
-        """Look at every process once; to be called a few times a second."""
+        """Check every process once. Call it a few times a second."""
         for process in self.processes:
             life = self.lives[process.name]
             if process.running:
@@ -217,7 +223,7 @@ class Supervisor:
 
 
 def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
-    """The servers that neither the environment nor .env names."""
+    """The servers that neither the environment nor .env replaces."""
     servers: list[Process] = []
     if not configured("REDIS_URL"):
         servers.append(Valkey(folder / "valkey", lifeline))
@@ -227,11 +233,11 @@ def embedded_servers(folder: Path, lifeline: Lifeline) -> list[Process]:
 
 
 def settings_for(servers: Sequence[Process]) -> dict[str, str]:
-    """The environment by which our processes find the embedded servers and the checkpoint."""
+    """The environment that tells our processes where the embedded servers and the checkpoint are."""
     settings = {
         "DARKROOM_MODE": configured("DARKROOM_MODE") or "local",
         "CHECKPOINT": checkpoint(),
-        "LEASE_SECONDS": configured("LEASE_SECONDS") or "15",  # nothing is far away here, so a dead worker shows soon
+        "LEASE_SECONDS": configured("LEASE_SECONDS") or "15",  # on one machine a dead worker can be noticed soon
     }
     for server in servers:
         match server:
@@ -249,17 +255,17 @@ def settings_for(servers: Sequence[Process]) -> dict[str, str]:
 
 
 def admin_key(folder: Path) -> str:
-    """The one that ADMIN_KEY names, else the data folder's own, where the command line finds it."""
+    """The admin key of ADMIN_KEY, else the data folder's, where the command line finds it."""
     return configured("ADMIN_KEY") or remembered(folder / KEY_FILE, lambda: secrets.token_urlsafe(32))
 
 
 def backup_key(folder: Path) -> str:
-    """The one that BACKUP_KEY names, else the data folder's own."""
+    """The backup key of BACKUP_KEY, else the data folder's."""
     return configured("BACKUP_KEY") or remembered(folder / "backup_key", lambda: secrets.token_urlsafe(32))
 
 
 def credentials(folder: Path) -> dict[str, str]:
-    """The settings by which outputs are signed: the operator's own, else those of the data folder's own authority."""
+    """The settings for signing outputs: the operator's, else those of the data folder's authority."""
     if configured("CREDENTIALS") == "off" or configured("CREDENTIALS_CERT") or not find_spec("c2pa"):
         return {}
     authority = Authority(folder / "credentials")
@@ -279,12 +285,12 @@ def rebuild_from_bucket(data: Path) -> int:
 
 
 def configured(name: str) -> str | None:
-    """A setting of the environment, or of .env here, as `jobs.settings` reads them: empty is as good as absent."""
+    """A setting of the environment, or of .env here, read as in `jobs.settings`: an empty one counts as absent."""
     return os.environ.get(name) or {key.upper(): value for key, value in dotenv_values(".env").items()}.get(name)
 
 
 def checkpoint() -> str:
-    """The one that CHECKPOINT names, here or in .env, else the micro one of the project; a folder's absolute path."""
+    """The checkpoint that CHECKPOINT names, else the project's micro one; a folder as its absolute path."""
     chosen = configured("CHECKPOINT") or "checkpoints/micro"
     for folder in (Path(chosen), PROJECT / chosen):
         if folder.is_dir():
@@ -295,7 +301,7 @@ def checkpoint() -> str:
 
 
 def choose_port(asked: int | None) -> int:
-    """The port asked for, which must be free; else the usual one, or any."""
+    """The requested port, which must be free; without one the usual port, or any if that is taken."""
     if asked is None:
         return USUAL_PORT if is_free(USUAL_PORT) else free_ports(1)[0]
     if not is_free(asked):
@@ -304,7 +310,7 @@ def choose_port(asked: int | None) -> int:
 
 
 def greeting(url: str, key_file: Path | None = None) -> str:
-    """Where it is, and what to try next."""
+    """The text that says where the service is and what to try next."""
     photo = find_photo()
     name = shown(photo) if photo else "photo.jpg"
     header = f" -H \"Authorization: Bearer $(cat '{shown(key_file)}')\"" if key_file else ""
@@ -317,7 +323,7 @@ def greeting(url: str, key_file: Path | None = None) -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end us as Ctrl-C does; Ctrl-C does even where a shell had it ignored."""
+    """SIGTERM and a closed terminal act like Ctrl-C. Ctrl-C acts also where a shell had it ignored."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -326,7 +332,7 @@ def interruptible() -> Iterator[None]:
         yield
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to outlive the terminal
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup we outlive the terminal
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
