@@ -1,4 +1,4 @@
-"""Decodes strangers' pictures where they can do no harm: in a small pool of processes that they may break.
+"""Decodes uploaded pictures in a small pool of processes, which a hostile picture may crash without harm.
 
 The web tier starts this module as a program. It has loaded Pillow's readers and nothing of ours, holds no secret
 and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the kernel
@@ -52,7 +52,7 @@ READERS = (  # loaded once, here
     TiffImagePlugin,
     WebPImagePlugin,
 )
-KINDS = "a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file"  #: what we take, in words
+KINDS = "a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file"  #: the accepted kinds, in words
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -65,14 +65,14 @@ SIGNATURES = {
 }
 AVIF_BRANDS = {b"avif", b"avis"}  #: of the files whose first box is `ftyp`
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-STILL = ("PNG", "WEBP", "AVIF")  #: further frames of these are an animation
+STILL = ("PNG", "WEBP", "AVIF")  #: in these formats further frames mean an animation
 LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, RuntimeError)
 BROKEN = "cannot be read: it is broken or cut off"
 TOO_COSTLY = "cannot be read: it takes too much time or memory"
 STRIP = 256  #: rows
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
-MAX_SCANS = 64  #: of a progressive JPEG; each costs as much as a whole picture, and ten are usual
+MAX_SCANS = 64  #: in a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
 MAX_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
 GRAY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
@@ -80,8 +80,8 @@ SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
 ORIENTATION = 0x0112
 UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
 ALIVE = b"+"
-KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: the ends of a process that somebody else wants, and no picture brings
-NICENESS = 5  #: niceness beyond the web tier's, whose answers to others come first
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: signals that come from outside; no picture causes them
+NICENESS = 5  #: added to the web tier's niceness, because its answers to other clients come first
 EXIT_ORPHANED = 3  #: the exit status of a child that finds the web tier gone
 
 
@@ -94,17 +94,17 @@ class Limits:
     pixels: int  #: that a fresh picture has at most, and an upload of another kind than JPEG
     seconds: float  #: of the processor
     memory: int  #: bytes of address space
-    as_mask: bool = False  #: it tells where another one is to be edited
+    as_mask: bool = False  #: the picture is a mask
 
     def impose(self) -> None:
-        """Bind this process; who goes beyond is ended by the kernel, or gets a MemoryError."""
+        """Set these limits for this process. Beyond them the kernel ends it, or it gets a MemoryError."""
         signal.setitimer(signal.ITIMER_PROF, self.seconds)
         if sys.platform == "linux":  # macOS has no such limit
             resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
 
 
 class Refused(Exception):
-    """The picture is not one that we take; the text says why, and goes on from "The picture "."""
+    """The picture is not accepted. The text says why, and continues the sentence "The picture "."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
     """A fresh picture of the first frame's pixels: upright, RGB, sRGB, of its own size up to `limits.pixels`.
 
     Raises:
-        Refused: not one of `KINDS`, broken, animated, or too large; what can be is decided before decoding.
+        Refused: not one of `KINDS`, broken, animated, or too large. Most of this is decided before decoding.
     """
     kind = kind_of(data)
     most = limits.max_pixels if kind == "JPEG" else min(limits.max_pixels, limits.pixels)
@@ -141,8 +141,8 @@ def decode(data: bytes, limits: Limits) -> Photo:
 
 
 def open_picture(data: bytes, kind: str) -> Image.Image:
-    """The picture, of which no more than its head is read yet."""
-    if kind == "HEIF":  # one thread, whose time and memory are counted; and nothing but the picture
+    """Open the picture; only its header is read."""
+    if kind == "HEIF":  # one thread, so that the limits count it, and no thumbnails or depth maps
         options = pi_heif.options
         options.DECODE_THREADS = 1
         options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
@@ -153,7 +153,7 @@ def open_picture(data: bytes, kind: str) -> Image.Image:
 
 
 def kind_of(data: bytes) -> str:
-    """The format that the first bytes tell.
+    """The format, by the first bytes.
 
     Raises:
         Refused
@@ -172,7 +172,7 @@ def kind_of(data: bytes) -> str:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """What an ISO media file says it can be read as; nothing for any other file."""
+    """The brands of an ISO media file; an empty set for any other file."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4]), 256)
@@ -190,7 +190,7 @@ def _check_shape(size: tuple[int, int], most: int, max_side: int) -> None:
 
 
 def _check_frames(image: Image.Image, data: bytes) -> None:
-    """The further frames of a JPEG or HEIC are depth and gain maps, which phones add; of a GIF the first is taken."""
+    """Refuse animations. Further frames of a JPEG or HEIC are depth and gain maps; of a GIF the first is used."""
     frames = getattr(image, "n_frames", 1) if image.format in STILL else 1
     if frames > 1:
         raise Refused(f"must be a still picture; it has {frames} frames")
@@ -201,7 +201,7 @@ def _check_frames(image: Image.Image, data: bytes) -> None:
 
 
 def _check_page(image: TiffImagePlugin.TiffImageFile) -> None:
-    """The first page of a camera's raw file is a small preview, which nobody means."""
+    """Refuse raw files of cameras, whose first page is only a small preview."""
     if image.tag_v2.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in image.tag_v2:
         raise Refused("must be a TIFF whose first page is the whole picture, not a preview as in raw files")
     if image.mode in ("I", "F"):
@@ -218,7 +218,7 @@ def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
 
 
 def _mask(image: Image.Image, most: int) -> Photo:
-    """A gray PNG of how opaque each pixel is; of how light, where all are opaque."""
+    """A gray PNG of each pixel's opacity, or of its lightness where all pixels are opaque."""
     pixels = _reduced(image, most)
     alpha = pixels.convert("RGBA").getchannel("A") if pixels.has_transparency_data else None
     gray = alpha if alpha and alpha.getextrema() != (255, 255) else _flat(pixels).convert("L")
@@ -229,7 +229,7 @@ def _mask(image: Image.Image, most: int) -> Photo:
 
 
 def _loaded(image: Image.Image, data: bytes, most: int) -> Image.Image:
-    """The picture with its pixels; of a JPEG that lacks its last bytes those that are there, if few are missing."""
+    """Load the pixels. A JPEG that lacks its last bytes is accepted if few pixels are missing."""
     _draft(image, most)
     try:
         image.load()
@@ -245,7 +245,7 @@ def _loaded(image: Image.Image, data: bytes, most: int) -> Image.Image:
 
 
 def _draft(image: Image.Image, most: int) -> None:
-    """Have a JPEG of more than twice so many pixels decoded at the fraction of its size that costs nothing."""
+    """Let libjpeg decode a JPEG of more than twice `most` pixels at a fraction of its size, which saves memory."""
     width, height = image.size
     part = 1
     while width * height > 2 * most * part * part:
@@ -255,7 +255,7 @@ def _draft(image: Image.Image, most: int) -> None:
 
 
 def _is_coarsely_whole(image: Image.Image, data: bytes) -> bool:
-    """Whether a JPEG that lacks its end has, all the same, every color and all but the last details.
+    """Whether a truncated JPEG has all colors and all but the finest details.
 
     The first scan has all channels, and a progressive one also has another scan behind one that has the finest details.
     """
@@ -267,7 +267,7 @@ def _is_coarsely_whole(image: Image.Image, data: bytes) -> bool:
 
 
 def _scans(data: bytes) -> list[tuple[int, int]]:
-    """Of each scan of a JPEG: how many channels it has, and the finest of the 64 frequencies."""
+    """For each scan of a JPEG: its number of channels, and the highest of its 64 frequencies."""
     at, scans = 2, []
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 2 + int.from_bytes(data[at + 2 : at + 4])  # over the segments, one of which may be a small JPEG
@@ -279,7 +279,7 @@ def _scans(data: bytes) -> list[tuple[int, int]]:
 
 
 def _go_on_where_it_ends(image: Image.Image) -> None:
-    """Where a JPEG has gray in place of its last pixels, have the row above them go on.
+    """Where a JPEG has gray in place of its last pixels, repeat the row above them.
 
     Raises:
         OSError: too many are missing.
@@ -295,13 +295,13 @@ def _go_on_where_it_ends(image: Image.Image) -> None:
 
 
 def _gray(image: Image.Image) -> Image.Image:
-    """Where all channels have the value that a decoder gives in place of data: 255 there, 0 elsewhere."""
+    """A mask: 255 where all channels have the value that a decoder gives in place of missing data, else 0."""
     masks = [band.point([255 * (level in GRAY) for level in range(256)]) for band in image.split()]
     return reduce(ImageChops.darker, masks)
 
 
 def _reduced(image: Image.Image, most: int) -> Image.Image:
-    """At most so many pixels; made in strips, for the way in between would take as much memory as the picture."""
+    """Reduce to at most `most` pixels, in strips, because Pillow's intermediate picture takes as much memory again."""
     width, height = image.size
     if width * height <= most:
         return image
@@ -316,7 +316,7 @@ def _reduced(image: Image.Image, most: int) -> Image.Image:
 
 def _flat(image: Image.Image) -> Image.Image:
     """The picture in 8 bits a channel, without a palette, laid on white where it is transparent."""
-    if image.mode.startswith("I"):  # 16 bits of gray; a transparent one is as rare as it is odd, and stays opaque
+    if image.mode.startswith("I"):  # 16 bits of gray; transparency, which is rare here, is ignored
         return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.has_transparency_data:
         layer = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -327,7 +327,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The colors as on a usual screen: their profile applied."""
+    """The picture in sRGB: its color profile is applied."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -335,7 +335,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             made = ImageCms.profileToProfile(image, source, target, outputMode="RGB", inPlace=in_place)
             return image if made is None else made
         except (ImageCms.PyCMSError, *UNREADABLE):
-            pass  # a broken profile, or one of other channels, says nothing about the colors
+            pass  # a broken profile, or one for other channels, is ignored
     return image.convert("RGB") if image.mode != "RGB" else image
 
 
@@ -343,12 +343,12 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     try:
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     except (*UNREADABLE, TypeError, LookupError):
-        turn = None  # broken metadata says nothing about the picture
+        turn = None  # broken metadata is ignored
     return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
 
 
 def _encoded(clean: Image.Image, kind: str) -> Photo:
-    """What has lost detail already becomes a JPEG, fifteen times quicker to write; the rest is exact."""
+    """Encode a lossy original as JPEG, which is fifteen times faster to write, and others as PNG, which is exact."""
     options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
     data = io.BytesIO()
     clean.save(data, kind, **options)
@@ -359,18 +359,18 @@ def _encoded(clean: Image.Image, kind: str) -> Photo:
 
 
 class Answer(Protocol):
-    """Answers a call in a process of its own, out of reach of the others; returns the exit status."""
+    """Answers a call in a forked process that holds no other connection; returns the exit status."""
 
     def __call__(self, call: socket.socket, *, others: socket.socket) -> int: ...
 
 
 def serve(calls: socket.socket, answer: Answer) -> int:
-    """Answer calls until the web tier is gone; returns the exit status."""
+    """Answer calls until the web tier exits; returns the exit status."""
     while True:
         _, handed, *_ = socket.recv_fds(calls, 1, 1)
         if not handed:
             return EXIT_ORPHANED
-        with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # who asked may be gone
+        with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # the caller may have hung up
             call.sendall(ALIVE)
             _fork(partial(answer, call, others=calls))
             status = os.waitstatus_to_exitcode(os.wait()[1])
@@ -379,7 +379,7 @@ def serve(calls: socket.socket, answer: Answer) -> int:
 
 
 def answer(call: socket.socket, *, others: socket.socket) -> int:
-    """Decode the one picture of a call, out of reach of the others; returns the exit status."""
+    """Decode the picture of one call; returns the exit status."""
     others.close()
     with call.makefile("rb") as asked:
         limits = Limits(**json.loads(asked.readline()))
@@ -391,7 +391,7 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
         told = [json.dumps(head).encode() + b"\n", photo.data]
     except Refused as error:
         told = [_refusal(str(error))]
-    signal.setitimer(signal.ITIMER_PROF, 0)  # half an answer would be none
+    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not cut the answer
     for part in told:
         call.sendall(part)
     return 0
@@ -402,14 +402,14 @@ def _refusal(why: str) -> bytes:
 
 
 def main(children: int) -> None:
-    """Keep so many children at work until the web tier is gone."""
+    """Keep this many children running until the web tier exits."""
     _warm_up()
     run(children, answer)
 
 
 def run(children: int, answer: Answer) -> None:
-    """Fork so many children that answer calls, and a fresh one for each that ends, until the web tier is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier, which ends us by leaving
+    """Fork this many children that answer calls, and replace each that ends, until the web tier exits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier; this program exits after it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
     gc.freeze()
@@ -433,10 +433,12 @@ def _fork(work: Callable[[], int]) -> None:
 
 
 def _warm_up() -> None:
-    """Decode once what we know, so that no child has to load what Pillow loads only then."""
+    """Decode one picture of each format, so that no child has to load what Pillow loads on first use."""
     limits = Limits(10_000, 100, 10_000, 1.0, 0)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for kind in sorted(set(SIGNATURES.values())):  # HEIC's and AVIF's encoders start threads, and we fork
+    for kind in sorted(
+        set(SIGNATURES.values())
+    ):  # not HEIC and AVIF: their encoders start threads, which a fork breaks
         data = io.BytesIO()
         Image.new("RGB", (16, 16)).save(data, kind, icc_profile=profile)
         decode(data.getvalue(), limits)

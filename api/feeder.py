@@ -34,11 +34,11 @@ from jobs.store.requests import IdempotencyKey
 
 log = logging.getLogger(__name__)
 
-LOOK = 15.0  #: seconds between two looks for batches that nobody feeds
-ROUND = 0.5  #: and between two rounds with those that this process feeds
-IN_QUEUE = 64  #: lines of a batch whose jobs are not over, at most; and half of what its tenant may have waiting
-NOTED = 16  #: submissions after which what was done is written down
-PAUSE = 2.0  #: seconds for which a batch rests when no job is accepted
+LOOK = 15.0  #: seconds between two looks for batches without a feeder
+ROUND = 0.5  #: seconds between two rounds of the batches that this process feeds
+IN_QUEUE = 64  #: most unfinished jobs of a batch; also at most half of the jobs that its tenant may have waiting
+NOTED = 16  #: submissions after which the progress is recorded
+PAUSE = 2.0  #: seconds that a batch waits when no job is accepted
 MOST_CELLS = 400  #: pictures of a contact sheet
 AS_LINE: dict[Status, LineStatus] = {
     Status.SUCCEEDED: "succeeded",
@@ -59,7 +59,7 @@ class Feeder:
         self._left = False
 
     async def run(self) -> None:
-        """Feed until canceled; then others may go on at once."""
+        """Feed until canceled, then release the leases, so that other processes can continue at once."""
         loop = asyncio.get_running_loop()
         self._stir = asyncio.Event()
         try:
@@ -75,11 +75,11 @@ class Feeder:
                     self.services.batches.release(batch_id, self._name)
 
     def leave(self) -> None:
-        """Begin nothing more, because this process is to end."""
+        """Begin nothing more, because this process is about to exit."""
         self._left = True
 
     def stir(self) -> None:
-        """Look now: there is something new. From the event loop."""
+        """Look now, because there is something new. Call it from the event loop."""
         self._stir.set()
 
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -119,20 +119,20 @@ class Feeding:
     loop: asyncio.AbstractEventLoop
     requests: list[bytes]
     lines: dict[int, Line]
-    waiting: list[int]  #: lines without a job, the next one last
+    waiting: list[int]  #: lines without a job yet; the next one is last
     running: dict[int, str] = field(default_factory=dict)  #: jobs that are not over, by line
     rests_until: float = 0.0
 
     @classmethod
     def of(cls, batch: Batch, services: Services, loop: asyncio.AbstractEventLoop) -> "Feeding":
-        """What is written down of a batch."""
+        """Load the recorded state of a batch."""
         lines = services.batches.lines(batch, 0, batch.total)
         waiting = [number for number, line in sorted(lines.items(), reverse=True) if line.status == "waiting"]
         running = {number: line.job for number, line in lines.items() if line.status == "running" and line.job}
         return cls(services, loop, services.batches.requests(batch), lines, waiting, running)
 
     def round(self, batch: Batch, keeps: Callable[[], bool], left: Callable[[], bool]) -> None:
-        """See what has ended, submit what there is room for, end what is over."""
+        """One round: record ended jobs, submit more lines, and end the batch if it is over."""
         over = batch.status is BatchStatus.CANCELING or time.time() * 1000 >= batch.expires_ms
         if over:
             self._stop(batch)
@@ -149,7 +149,7 @@ class Feeding:
         self.waiting.clear()
 
     def _harvest(self, batch: Batch) -> None:
-        """Note which jobs are over."""
+        """Record the jobs that are over."""
         numbers = [*self.running]
         ended: dict[int, Line] = {}
         for number, (status, error) in zip(numbers, self.services.batches.statuses(self.running.values()), strict=True):
@@ -187,10 +187,10 @@ class Feeding:
         self.services.wakeups.top_up()
 
     def _accepted(self, batch: Batch, number: int) -> Line:
-        """A line with its job, or with why it gets none.
+        """The line with its job, or with the reason why it has none.
 
         Raises:
-            TooManyJobs, Unavailable: not now.
+            TooManyJobs, Unavailable: the line can be submitted later.
         """
         line, caller = self.lines[number], Caller(batch.tenant, frozenset({Scope.SUBMIT, Scope.READ}), None)
         try:

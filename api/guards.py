@@ -1,4 +1,4 @@
-"""What stands before the routes: who may come in at all, and what every answer tells a browser."""
+"""Middleware before the routes: which host names are answered, and the security headers of every answer."""
 
 from collections.abc import Collection
 from ipaddress import IPv6Address, ip_address
@@ -21,9 +21,9 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:
-    """Headers that keep a browser from guessing, framing and running, and caches from keeping jobs.
+    """Headers that forbid browsers to guess types, frame pages and run foreign scripts, and caches to keep jobs.
 
-    Also sends what a route has put into `request.state.headers`, on whichever answer it leads to.
+    Also adds what a route has put into `request.state.headers`, to any answer, errors included.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -50,7 +50,7 @@ class SecurityHeaders:
 
 
 class KnownNames:
-    """Without keys, answers only under names that are this service's, whatever clients it serves.
+    """In a service without keys, answers only requests to the service's own host names.
 
     Any site can have a name of its own point to our address: then a browser takes us for that site, and lets its pages
     read what we answer. An address is no such name. Unless it is open to the network, only this machine is served.
@@ -99,7 +99,7 @@ def _is_local_client(scope: Scope) -> bool:
 
 
 def _name(scope: Scope) -> str:
-    """The name by which we were called, without the port."""
+    """The host name of the request, without the port."""
     host = Headers(scope=scope).get("host", "").lower()
     return host[1 : host.find("]")] if host.startswith("[") else host.split(":")[0]
 
@@ -113,5 +113,5 @@ def _is_address(name: str) -> bool:
 
 
 def own_origin(request: Request) -> str:
-    """The origin of pages that we serve ourselves, under the name by which we were called."""
+    """The origin of our own pages, under the host name of the request."""
     return f"{request.url.scheme}://{request.headers.get('host', '')}".lower()

@@ -1,4 +1,4 @@
-"""Reads the content credentials of strangers' pictures where they can do no harm: what reads them is native code.
+"""Reads the content credentials of uploads in processes of their own, because native code parses them.
 
 A program like `api.decoder`, whose children are bounded in the same way, and open no connection either: nothing that a
 manifest points to is fetched. It is started when the first picture with credentials comes.
@@ -24,7 +24,7 @@ from jobs.provenance import AI_SOURCES, CONTEXT, PARAMETER_PREFIX, InputCredenti
 
 MOST_BYTES = 2**20  #: of credentials that are kept of an input
 MOST_REDACTIONS = 100
-MOST_MANIFESTS = 32  #: that a report tells of, from the newest back
+MOST_MANIFESTS = 32  #: in a report, from the newest back
 MOST_ACTIONS = 32  #: of each
 LONGEST_TEXT = 200
 
@@ -34,7 +34,7 @@ KEPT = ("c2pa.actions", "c2pa.hash.", "c2pa.ingredient", "c2pa.soft-binding", "c
 
 
 def keep(data: bytes, content_type: str) -> InputCredentials | None:
-    """What of a picture's credentials an edit of it carries on; None: it has none, or none that can be carried."""
+    """The part of a picture's credentials that its edit carries on; None: it has none that can be carried."""
     context = c2pa.Context.from_dict(CONTEXT)
     with c2pa.Reader(content_type, io.BytesIO(data), context=context) as reader:
         manifests = json.loads(reader.detailed_json())["manifests"]
@@ -54,7 +54,7 @@ def keep(data: bytes, content_type: str) -> InputCredentials | None:
 
 
 def check(data: bytes, content_type: str, trust: dict[str, str], limits: Limits) -> dict[str, Any]:
-    """What a picture's credentials say, whether they are valid, and whether one of ours vouches for them."""
+    """A report of a picture's credentials: what they say, whether they are valid, and whether they are trusted."""
     report: dict[str, Any] = {"state": "none", "problems": [], "manifests": [], "pixels_sha256": _pixels(data, limits)}
     try:
         context = c2pa.Context.from_dict({**CONTEXT, "trust": trust})
@@ -71,7 +71,7 @@ def check(data: bytes, content_type: str, trust: dict[str, str], limits: Limits)
 
 
 def _pixels(data: bytes, limits: Limits) -> str | None:
-    """The digest of its pixels; None where they are none of the formats or sizes that we take."""
+    """The digest of the pixels; None if the picture's format or size is not accepted."""
     Image.MAX_IMAGE_PIXELS = limits.pixels // 2
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     try:
@@ -82,7 +82,7 @@ def _pixels(data: bytes, limits: Limits) -> str | None:
 
 
 def _problems(results: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """What is wrong with the newest manifest, and what has become wrong with those before it."""
+    """The problems of the newest manifest, and those that older ones have got since."""
     found = [*(results.get("activeManifest") or {}).get("failure", [])]
     for delta in results.get("ingredientDeltas") or []:
         found += delta["validationDeltas"]["failure"]
@@ -91,7 +91,7 @@ def _problems(results: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _history(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each manifest, from the newest to that of the picture it was made from, and so on."""
+    """The manifests, from the newest back through the pictures that it was made from."""
     label, seen = said.get("active_manifest"), set[Any]()
     while label in said["manifests"] and label not in seen and len(seen) < MOST_MANIFESTS:
         seen.add(label)
@@ -145,14 +145,14 @@ def _short(text: Any) -> str:
 
 
 def answer(call: socket.socket, *, others: socket.socket) -> int:
-    """Read the credentials of the one picture of a call; returns the exit status."""
+    """Read the credentials of the picture of one call; returns the exit status."""
     others.close()
     with call.makefile("rb") as asked:
         head = json.loads(asked.readline())
         limits = Limits(**head["limits"])
         limits.impose()
         data = asked.read()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no file and no connection more
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no further file or connection can be opened
     report: dict[str, Any] = {}
     try:
         if head["task"] == "check":
@@ -161,13 +161,13 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
             report = {"kept": kept.to_bytes().decode()}
     except (c2pa.C2paError, MemoryError, ValueError, LookupError, TypeError, AttributeError) as error:
         report = {"refused": f"cannot be read: {error}"[:LONGEST_TEXT]}
-    signal.setitimer(signal.ITIMER_PROF, 0)  # half an answer would be none
+    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not cut the answer
     call.sendall(json.dumps(report).encode())
     return 0
 
 
 def main(children: int) -> None:
-    """Keep so many children at work until the web tier is gone."""
+    """Keep this many children running until the web tier exits."""
     Image.init()  # loads what Pillow would look for in files that a child may not open
     run(children, answer)
 

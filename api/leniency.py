@@ -1,4 +1,4 @@
-"""What clients assume of any server: HEAD wherever GET is, and the same answer with a slash at the address's end."""
+"""What clients expect of any server: HEAD wherever there is GET, and the same answer with a trailing slash."""
 
 from anyio import CancelScope
 from starlette.datastructures import Headers
@@ -8,9 +8,9 @@ from api.site import is_page
 
 
 class Leniency:
-    """Hands HEAD on as GET and keeps the body back; takes the slash off an API's address.
+    """Passes HEAD on as GET and drops the body; removes a trailing slash from an API's path.
 
-    A redirect would do less: behind a proxy it names the wrong scheme, and clients drop their key on the way.
+    It does not redirect: behind a proxy a redirect names the wrong scheme, and clients drop their key.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -32,7 +32,7 @@ class Leniency:
 
 
 def route_of(scope: Scope) -> str | None:
-    """The pattern of the address that was answered, with the prefix at which its app is mounted."""
+    """The path pattern of the route that answered, with the prefix of its mounted app."""
     route = getattr(scope.get("route"), "path", None)
     return f"{scope.get('root_path', '')}{route}" if route else None
 
@@ -42,7 +42,7 @@ def _without_slash(path: str) -> str:
 
 
 async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """What GET answers, without its body. A stream of events, which would go on for long, ends after its headers."""
+    """The answer of GET without its body. A stream of events is ended after its headers."""
     with CancelScope() as answering:
 
         async def without_body(message: Message) -> None:

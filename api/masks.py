@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_SHAPES = 100
 MOST_CORNERS = 500
-LONGEST_SIDE = 2048  #: px of a mask that is drawn here; it is enlarged where the picture is
+LONGEST_SIDE = 2048  #: px; the longer side of a drawn mask, which is later enlarged to the picture's size
 ALIKE = 0.02  #: by how much a mask's proportions may differ from its picture's
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -52,7 +52,7 @@ def draw_shapes(shapes: Sequence[Shape], size: tuple[int, int]) -> bytes:
 
 
 def inverted(mask: bytes) -> bytes:
-    """A gray PNG of ours with black for white."""
+    """The inverse of a gray PNG."""
     data = io.BytesIO()
     ImageOps.invert(Image.open(io.BytesIO(mask)).convert("L")).save(data, "PNG")
     return data.getvalue()

@@ -19,8 +19,8 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CPU_SECONDS = 20.0  #: processor time for one picture
-CLOCK_SECONDS = 60.0  #: wall time after which a decoder is given up; the machine is busy, so the picture is not blamed
+CPU_SECONDS = 20.0  #: seconds of processor time for one picture
+CLOCK_SECONDS = 60.0  #: seconds that a decoder may take on a busy machine, for which the picture is not refused
 START_SECONDS = 10.0  #: a child must answer within this time, even if all were just killed
 #: A picture waits this long for a free decoder. A client that is refused has to send it all again, and waits no less;
 #: together with the wait for a thread it is the minute that clients and gateways usually allow.
@@ -46,7 +46,7 @@ class Decoders:
             self._running()
 
     def ask(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Have a child work on a picture. Returns the head of its answer, and what follows it.
+        """Let a child work on a picture. Returns the head of its answer, and the data behind it.
 
         Raises:
             Unavailable: no child was free in time, or the child was lost, which says nothing about the picture.
@@ -115,7 +115,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class Photos:
-    """Reads pictures, a few at a time."""
+    """Checks and re-encodes pictures, a few at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._limits = limits_of(settings)

@@ -1,4 +1,4 @@
-"""HTTP as the web tier takes it: uvicorn's own protocol, with bounds that a client on a bare socket cannot pass.
+"""HTTP for the web tier: uvicorn's own protocol, with limits on heads, times and unread answers.
 
 uvicorn is told of it by `--http api.protocol:BoundedHttp`.
 """
@@ -12,12 +12,12 @@ ONCE = {b"authorization", b"content-type", b"host", b"idempotency-key", b"last-e
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Ends a connection whose head is too large or ambiguous, whose request trickles, or that takes no answer."""
+    """Closes a connection whose head is too large or ambiguous, whose request is too slow, or that reads no answer."""
 
     head_bytes = 65_536
-    head_seconds = 10.0  #: from the connection, or a request's first byte, to the end of its headers
-    body_seconds = 300.0  #: from there to the end of its body
-    stalled_seconds = 60.0  #: for which a client may leave what it is sent unread
+    head_seconds = 10.0  #: seconds from the connection, or a request's first byte, to the end of its headers
+    body_seconds = 300.0  #: seconds from there to the end of its body
+    stalled_seconds = 60.0  #: seconds that a client may leave an answer unread
 
     _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
@@ -73,13 +73,15 @@ class BoundedHttp(HttpToolsProtocol):
         self._timer = None if seconds is None else self.loop.call_later(seconds, self._refuse, 408)
 
     def _refuse(self, status: int) -> None:
-        """Say what was wrong, unless an answer is on its way already, and hang up."""
+        """Answer with the error, unless an answer has begun already, and close the connection."""
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
             self.transport.abort()
             return
-        if self._seen if self._in_head else not cycle.response_complete:  # else nothing is asked, or all is said
+        if (
+            self._seen if self._in_head else not cycle.response_complete
+        ):  # otherwise no request is open, or its answer is complete
             self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()

@@ -1,4 +1,4 @@
-"""Requests that wait for jobs to change. One subscription per process wakes them; they then read what has happened."""
+"""Requests that wait for jobs to change. One Redis subscription per process wakes them, and they read the news."""
 
 import asyncio
 import json
@@ -18,11 +18,11 @@ from jobs.scripts import reaching_redis
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = 60.0  #: seconds after which a waiter looks for itself
+LONGEST_SLEEP = 60.0  #: seconds after which a waiting request looks without a wake-up
 MOST_READS = 16  #: of streams at a time
-PING = 10.0  #: seconds of silence after which Redis is asked whether the subscription still stands
+PING = 10.0  #: seconds of silence after which a ping checks the subscription
 MOST_READS = 16  #: of streams at a time
-BATCH = 50  #: events read at a time, so that a slow reader holds little
+BATCH = 50  #: events read at a time, so that a slow reader holds little memory
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Event:
 
 
 class Subscriptions:
-    """Wakes whoever waits for a job, or for any of a tenant's, and reads their event streams."""
+    """Wakes requests that wait for a job, or for any job of a tenant, and reads event streams."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
         options: dict[str, Any] = {"decode_responses": True, "socket_connect_timeout": timeout}
@@ -44,11 +44,11 @@ class Subscriptions:
         self._streams = connect_async(url, socket_timeout=timeout, **options)
         self._reads = asyncio.Semaphore(MOST_READS)
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self.leaving = False  #: this process is to end, so nobody is to wait any longer
+        self.leaving = False  #: this process is about to exit, so no request waits any longer
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator["Subscription"]:
-        """Notes every change of a job, or of a tenant's jobs, from now on; `topic` is the id of either."""
+        """Subscribe to the changes of a job, or of a tenant's jobs; `topic` is the id of either."""
         event = asyncio.Event()
         self._waiting[topic].add(event)
         try:
@@ -59,7 +59,7 @@ class Subscriptions:
                 del self._waiting[topic]
 
     async def listen(self) -> None:
-        """Pass wake-ups on until cancelled; a lost connection is made again, and all look what they have missed."""
+        """Pass wake-ups on until cancelled. After a lost connection, reconnect and wake all requests."""
         while True:
             with suppress(RedisError, OSError):
                 async with self._channel.pubsub() as channel:
@@ -69,7 +69,7 @@ class Subscriptions:
             await asyncio.sleep(1)
 
     async def _pass_on(self, channel: Any) -> None:
-        """Until the connection breaks, or a ping is not answered."""
+        """Pass wake-ups on until the connection breaks or a ping is not answered."""
         pinged = False
         while True:
             message = await channel.get_message(timeout=PING)
@@ -87,7 +87,7 @@ class Subscriptions:
                 event.set()
 
     async def read(self, stream: str, after: str) -> list[Event]:
-        """The next events of a stream behind an id.
+        """The next events of a stream after an id.
 
         Raises:
             RecordsUnavailable
@@ -98,7 +98,7 @@ class Subscriptions:
         return [Event(key, entry["type"], entry.get("job"), json.loads(entry["data"])) for key, entry in entries]
 
     async def bounds(self, stream: str) -> tuple[str, str]:
-        """The first id that a stream still has, `0-0` if it has dropped none, and its latest."""
+        """A stream's first id, `0-0` if it has dropped no event, and its latest id."""
         with reaching_redis():
             async with self._reads:
                 if not await self._streams.exists(stream):
@@ -108,7 +108,7 @@ class Subscriptions:
         return "0-0" if whole else facts["first-entry"][0], facts["last-generated-id"]
 
     def leave(self) -> None:
-        """Have all who wait answer now with what there is; clients ask again, of another process."""
+        """Let all waiting requests answer now; their clients ask again, and reach another process."""
         self.leaving = True
         self._wake(*self._waiting)
 
@@ -131,7 +131,7 @@ class ConnectionLimits:
 
     @contextmanager
     def hold(self, tenant: str) -> Iterator[None]:
-        """One seat, for as long as it is entered."""
+        """Count one open request while in this block."""
         if self.taken.total() >= self.in_all:
             raise TooManyStreams(f"At most {self.in_all} requests may wait or stream at a time.", retry_after=5)
         if self.taken[tenant] >= self.each:
@@ -141,17 +141,17 @@ class ConnectionLimits:
             yield
         finally:
             self.taken[tenant] -= 1
-            self.taken += Counter()  # forget who has none
+            self.taken += Counter()  # keep no count of 0
 
 
 class Subscription:
-    """One waiter's bell."""
+    """The subscription of one waiting request."""
 
     def __init__(self, event: asyncio.Event) -> None:
         self._event = event
 
     async def wait_for_change(self, seconds: float) -> None:
-        """Return when something has changed, or after a while."""
+        """Return when something has changed, or after at most this many seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), min(seconds, LONGEST_SLEEP))
         self._event.clear()

@@ -28,7 +28,7 @@ CURED = "cured"
 
 @dataclass(frozen=True)
 class Done:
-    """A finished step of nothing."""
+    """A step of the fake engine."""
 
     step: int
     steps: int
@@ -41,9 +41,9 @@ class Done:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one of a job's edits, as the ledger has it; its seed tells which one.
+    """One run of one of a job's edits, as in the ledger; the seed identifies the edit.
 
-    Times are seconds since 1970; `ended` is None if it never did.
+    Times are seconds since 1970; `ended` is None if the run never ended.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Run:
 
 
 def note(event: str, prompt: str, seed: int = 0) -> None:
-    """Append one line to the ledger, whole even when many processes write."""
+    """Append one line to the ledger in one write, so that lines of several processes do not mix."""
     said = {"event": event, "number": number_of(prompt), "seed": seed, "pid": os.getpid(), "at": time.time()}
     line = json.dumps(said) + "\n"
     ledger = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -86,13 +86,13 @@ def number_of(prompt: str) -> int:
 
 
 def answer(pixels: bytes, prompt: str, seed: int) -> Image.Image:
-    """The picture that the fake engine makes of these."""
+    """The fake engine's picture for these arguments."""
     digest = hashlib.sha256(pixels + f"{prompt} {seed}".encode()).digest()
     return Image.frombytes("RGB", (SIDE, SIDE), (digest * 6)[: 3 * SIDE * SIDE])
 
 
 class Fake:
-    """Takes its time and answers by a hash."""
+    """Waits, then answers with a picture made from a hash."""
 
     def edit(
         self, photo: Image.Image, prompt: str, *, on_step: Callable[[Done], None], seed: int, steps: int, **_others: Any
@@ -112,7 +112,7 @@ class Fake:
 
 
 def misbehave(manners: list[str]) -> None:
-    """As the prompt says; poison does no harm once somebody has mended what it breaks (`CURED` beside the ledger)."""
+    """Misbehave as the prompt says. Poison is harmless once the file `CURED` is beside the ledger."""
     if manners == ["hang"]:
         time.sleep(3600)
     if manners == ["poison"] and not Path(os.environ["CHAOS_LEDGER"]).with_name(CURED).exists():
@@ -125,7 +125,7 @@ def fake(_: Settings) -> Editors:
 
 
 class Failing:
-    """Takes its time, and then has no picture, whatever was asked for."""
+    """Waits, then fails, for every prompt."""
 
     def edit(self, _: Image.Image, prompt: str, **_others: Any) -> Image.Image:
         note("start", prompt)
@@ -143,7 +143,7 @@ def failing(_: Settings) -> Editors:
 
 @dataclass(frozen=True)
 class Watched:
-    """A real editor whose runs are written down."""
+    """A real editor whose runs are recorded in the ledger."""
 
     editor: Editor
 
@@ -160,12 +160,12 @@ class Watched:
 
 
 def real(settings: Settings) -> Editors:
-    """The pipeline of the project, its first model watched."""
+    """The project's pipeline, with its first model watched."""
     from worker.editors import diffusion  # loads torch
 
     return watched(diffusion.load(settings))
 
 
 def watched(editors: Editors) -> Editors:
-    """The first model of these alone, its runs written down."""
+    """Only the first of these models, with its runs recorded in the ledger."""
     return replace(editors, by_model={"pix2pix-full": Watched(editors.by_model["pix2pix-full"])}, definitions=())

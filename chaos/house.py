@@ -38,7 +38,9 @@ DEFAULT_CRASHES = Settings.model_fields["max_crashes"].default
 STEPS = 4
 SEED = 7
 PATIENCE = 300.0  #: seconds that a process may take to its start, on a machine that has much else to do
-NO_POISON = 1000  #: crashes that no job lives to see: the harness hits innocent jobs more often than the service allows
+NO_POISON = (
+    1000  #: a number of crashes that no job reaches: the harness hits innocent jobs more often than the service allows
+)
 PHOTO = Image.linear_gradient("L").resize((32, 24)).convert("RGB")
 
 
@@ -50,15 +52,15 @@ def png(image: Image.Image) -> bytes:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the service is set up."""
+    """The setup of the service."""
 
     workers: int = 2
     slots: int = 4
-    seconds: float = 0.2  #: that a fake edit takes
+    seconds: float = 0.2  #: seconds of a fake edit
     engine: str = "fake"
     without: str = ""  #: a guard of `chaos.altered`
-    disk_megabytes: int = 0  #: of Redis' and of S3's own small disk; 0: none of their own
-    web_by_proxy: bool = True  #: the web tier reaches Redis and S3 by proxies, which cost time
+    disk_megabytes: int = 0  #: megabytes of a small disk for Redis and for S3; 0: no disk of their own
+    web_by_proxy: bool = True  #: whether the web tier reaches Redis and S3 through proxies, which cost time
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
@@ -81,14 +83,14 @@ class Plan:
 
     @property
     def poison(self) -> str:
-        """For a report: whether a job that keeps crashing its workers ever fails."""
+        """For reports: whether a job that keeps crashing its workers ever fails."""
         if self.max_crashes >= NO_POISON:
             return f"off (MAX_CRASHES={self.max_crashes}, the service's default is {DEFAULT_CRASHES})"
         return f"after {self.max_crashes} crashes"
 
 
 class NamedWorker(Worker):
-    """One of several workers; ready when Redis has its heartbeat."""
+    """One of several workers. It is ready when Redis has its heartbeat."""
 
     def __init__(self, number: int, house: "House", settings: dict[str, str]) -> None:
         self.name = f"worker-{number}"
@@ -134,7 +136,7 @@ def right_picture(accepted: Accepted, edit: int = 0) -> bytes:
 
 
 class House:
-    """Real servers, web tier, keeper and workers; whatever of ours ends is started again."""
+    """Real servers, web tier, keeper and workers. Our processes are restarted when they end."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -165,7 +167,7 @@ class House:
         self._supervising = threading.Thread(target=self._supervise, daemon=True, name="supervisor")
 
     def _by(self, redis: Proxy, s3: Proxy) -> dict[str, str]:
-        """The settings of a process that reaches Redis and S3 by proxies."""
+        """The settings of a process that reaches Redis and S3 through proxies."""
         url = self.direct["REDIS_URL"].replace(f":{self.valkey.port}/", f":{redis.port}/")
         return {"REDIS_URL": url, "S3_ENDPOINT_URL": f"http://127.0.0.1:{s3.port}"}
 
@@ -218,7 +220,7 @@ class House:
     def _supervise(self) -> None:
         while not self._closing.wait(0.1):
             for life in self.supervisor.lives.values():
-                life.short_lives = 0  # here they die young, and not of themselves
+                life.short_lives = 0  # here the harness kills them, often soon after their start
             try:
                 self.supervisor.check()
             except (ProcessError, OSError) as error:
@@ -288,14 +290,14 @@ class House:
     # ---- faults
 
     def worker_of(self, pid: int) -> str | None:
-        """The name under which a worker of this process id says that it lives."""
+        """The name of the worker with this process id."""
         for name, text in self.redis.hgetall(redis_keys.WORKER_INFO).items():
             if json.loads(text)["pid"] == pid:
                 return str(name)
         return None
 
     def pids_heard(self) -> set[int]:
-        """The process ids of all workers that have ever said that they live."""
+        """The process ids of all workers that ever had a heartbeat."""
         return {json.loads(text)["pid"] for text in self.redis.hvals(redis_keys.WORKER_INFO)}
 
     def held_by(self, pid: int) -> int:
@@ -316,7 +318,7 @@ class House:
 
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that does nothing meanwhile, and knows nothing of it."""
+    """Stop a process (SIGSTOP) in this block, and continue it afterwards."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -326,7 +328,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def until(true: Callable[[], Any], seconds: float, every: float = 0.05) -> float | None:
-    """The seconds until something is true, or None."""
+    """Wait until something is true. Returns the seconds that took; None: it never was."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
         with contextlib.suppress(redis.RedisError, httpx.HTTPError):

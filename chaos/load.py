@@ -35,7 +35,7 @@ UPLOADS = 100  #: at a time
 
 @dataclass
 class Asked:
-    """The answers to many requests: counts by status, and seconds."""
+    """The answers to many requests: counts by status, and times in seconds."""
 
     statuses: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Asked:
                 self.unfriendly += 1
 
     def percentile(self, share: float) -> float:
-        """So many of the answers came within these milliseconds."""
+        """The milliseconds within which this share of the answers came."""
         ordered = sorted(self.seconds)
         return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1) if ordered else 0.0
 
@@ -68,7 +68,7 @@ class Client:
         self.asked, self.read = Asked(), Asked()
 
     def submit(self) -> None:
-        """One job; refusals are noted, and not tried again."""
+        """Submit one job. Refusals are counted, and not tried again."""
         number = next(self.house.numbers)
         prompt = f"job {number}"
         data = {"prompt": prompt, "seed": str(SEED), "steps": str(STEPS), "size": "256x256"}
@@ -101,7 +101,7 @@ def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response | None, fl
 
 
 def at_a_rate(pool: ThreadPoolExecutor, call: Callable[[], None], rate: float, seconds: float) -> None:
-    """Start so many calls a second for a while, whatever becomes of them."""
+    """Start this many calls a second for a while, without waiting for their answers."""
     started, made = time.monotonic(), 0
     while (now := time.monotonic() - started) < seconds:
         if now >= made / rate:
@@ -117,7 +117,7 @@ def ended(house: House) -> int:
 
 
 def calibrate(house: House) -> float:
-    """Jobs a second that the workers do while there is always enough to do."""
+    """Measure how many jobs a second the workers finish while the queue is never empty."""
     over, client = threading.Event(), Client(house)
 
     def keep_busy() -> None:
@@ -236,7 +236,7 @@ def waits(house: House, jobs: list[Accepted]) -> float:
 
 
 def hoard(_minutes: float, _seed: int) -> Report:
-    """Forty jobs, and two workers of which each could hold thirty-two."""
+    """Forty jobs for two workers that could hold thirty-two each: neither may hoard them."""
     rules, most = Rules(), 0
     with House(Plan(workers=2, slots=32, seconds=4.0, settings={"LEASE_SECONDS": "15"})) as house:
         house.redis.set(redis_keys.PAUSED, "0")
@@ -297,7 +297,7 @@ def stall(minutes: float, _seed: int) -> Report:
 
 
 class Uploads:
-    """A process that submits pictures which take a decoder as long as any may, at their times."""
+    """A process that submits pictures that take a decoder the longest time allowed."""
 
     def __init__(self, url: str, key: str) -> None:
         context = get_context("spawn")
@@ -320,7 +320,7 @@ class Uploads:
 
 
 def keep_uploading(url: str, key: str, over: Any, under_way: Any, answers: Any) -> None:
-    """The process: an upload begins as soon as less than a hundred are under way, but no more than 20 in a second."""
+    """The process: keep a hundred uploads under way, but begin at most 20 in a second."""
     picture, asked = png(Image.linear_gradient("L").resize((7800, 5000)).convert("RGB")), Asked()
     limits = httpx.Limits(max_connections=UPLOADS)
     headers = {"Authorization": f"Bearer {key}"}

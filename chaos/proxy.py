@@ -1,4 +1,4 @@
-"""A small TCP proxy that a test stands between the service and Redis or S3, and tells how to fail."""
+"""A small TCP proxy between the service and Redis or S3, which a test tells how to fail."""
 
 import asyncio
 import socket
@@ -13,13 +13,13 @@ CHUNK = 65_536
 
 
 class Mode(StrEnum):
-    """What becomes of the bytes."""
+    """What the proxy does with the bytes."""
 
     THROUGH = "through"
-    DROP_REPLIES = "drop replies"  # requests arrive and are done; nobody hears of it
-    DELAY = "delay"  # each reply comes `seconds` later
-    RESET = "reset"  # connections are cut, and new ones too
-    BLACK_HOLE = "black hole"  # nothing comes through, and nobody says so
+    DROP_REPLIES = "drop replies"  # requests are executed, but their replies are dropped
+    DELAY = "delay"  # each reply is delayed by `seconds`
+    RESET = "reset"  # open and new connections are closed
+    BLACK_HOLE = "black hole"  # all bytes are dropped, and connections stay open
     UNAVAILABLE = "unavailable"  # an HTTP 503 for every request
     TRUNCATE = "truncate"  # every reply, and every request above a few hundred bytes, is cut in half
 
@@ -47,7 +47,7 @@ class Proxy:
         ready.wait(10)
 
     def be(self, mode: Mode) -> None:
-        """Change the mode; a reset also cuts what is open."""
+        """Change the mode. RESET also closes open connections."""
         self.mode = mode
         if mode is Mode.RESET:
             self._loop.call_soon_threadsafe(self._cut)

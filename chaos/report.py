@@ -1,4 +1,4 @@
-"""Says what a run found, as JSON or as a table, and gives its exit status."""
+"""Prints the result of a run, as JSON or as a table, and returns its exit status."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ def finish(report: dict[str, Any], *, as_json: bool) -> int:
 
 
 def told(value: Any) -> str:
-    """One value, for people."""
+    """A value as readable text."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
     if isinstance(value, list):

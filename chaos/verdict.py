@@ -1,4 +1,4 @@
-"""What became of all jobs, told from the ledger, the records, the bucket and the webhook log; nobody is asked."""
+"""The outcome of all jobs, from the ledger, the records, the bucket and the webhook log, without asking the service."""
 
 import hashlib
 import re
@@ -12,14 +12,14 @@ from jobs import redis_keys
 from jobs.job import Job, Picture, Status
 from jobs.pictures import PictureStore
 
-CLOCK_SLACK = 0.05  #: seconds by which two clocks of one machine may seem to differ
+CLOCK_SLACK = 0.05  #: seconds by which timestamps of two processes may differ
 
 Attempt = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A process that was killed or frozen, from when until when; times are seconds since 1970."""
+    """A process that was killed or frozen in this interval; times are seconds since 1970."""
 
     pid: int
     since: float
@@ -28,7 +28,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a verdict is made from.
+    """The evidence for a verdict.
 
     `exact`: the pictures are the fake engine's, known to the byte. `heard`: for each job the webhook ids that were
     received. `hits`: all that was done to workers; None means that nobody kept count, so extra runs have no culprit.
@@ -46,7 +46,7 @@ class Evidence:
 
     @classmethod
     def of(cls, house: House, **also: Any) -> Self:
-        """What a house has to show."""
+        """Collect the evidence from a house."""
         runs = [run for run in house.runs() if run.number]  # 0: sent to see what is answered
         return cls(house.accepted, house.redis, house.pictures, runs, max_crashes=house.plan.max_crashes, **also)
 
