@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import statistics
 import subprocess
 import sys
@@ -321,43 +322,53 @@ def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_no_job(dock
 # ---- production
 
 
-def test_production_by_tls_comes_back_from_an_empty_redis(docker, images, tmp_path):
+@pytest.fixture
+def certificate(tmp_path) -> Path:
+    """A certificate of localhost, whose key only root may read."""
+    key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=localhost"]
+    request += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(request, check=True, capture_output=True)
+    key.chmod(0o400)
+    return certificate
+
+
+@pytest.fixture
+def production(docker, images, certificate, tmp_path) -> Iterator[Project]:
+    """All services in production mode, by TLS, with fresh secrets."""
     with project(docker, tmp_path / "darkroom-production") as stack:
-        tls = tmp_path / "tls"
-        tls.mkdir()
-        key, certificate = tls / "tls.key", tls / "tls.crt"
-        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=localhost"]
-        request += ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
-        subprocess.run(request, check=True, capture_output=True)
-        key.chmod(0o400)
         stack.scheme = "https"
         pictures = f"https://localhost:{stack.ports['proxy', 8081]}"
-        changes = {"PROXY_SITE": "tls", "TLS_FOLDER": str(tls), "PUBLIC_URL": stack.url}
+        addresses = {"PUBLIC_URL": stack.url, "S3_PUBLIC_ENDPOINT_URL": pictures}
         made = docker.run("sh", stack.folder / "docker" / "env.sh")
-        stack.configure(made, {**changes, "S3_PUBLIC_ENDPOINT_URL": pictures})
+        stack.configure(made, {"PROXY_SITE": "tls", "TLS_FOLDER": str(certificate.parent), **addresses})
         stack.up()
-        admin = stack.variables["ADMIN_KEY"]
-        environment = ["-e", "DARKROOM_URL=http://localhost:8000", "-e", f"DARKROOM_KEY={admin}"]
-        backups = backups_of(stack)
-        said = stack.compose("exec", "-T", *environment, "api", "darkroom", "keys", "create", "laptop")
-        (made_key,) = re.findall(r"dk_\w+", said)
-        http = httpx.Client(base_url=stack.url, verify=str(certificate), trust_env=False, timeout=60)
-        http.headers["Authorization"] = f"Bearer {admin}"
-        http.post("/v1/admin/queue/pause").raise_for_status()
-        http.headers["Authorization"] = f"Bearer {made_key}"
-        with PHOTO.open("rb") as photo:
-            job = http.post("/v1/jobs", files={"image": photo}, data=ASKED).json()["id"]
-        until(lambda: backups_of(stack) > backups, 30, "the key is saved")
-        stack.compose("rm", "--force", "--stop", "valkey")
-        docker.docker("volume", "rm", f"{stack.folder.name}_records")
-        stack.up("valkey")
-        assert http.get(f"/v1/jobs/{job}").status_code == 401, "the records are gone"
-        stack.compose("run", "--rm", "keeper", "darkroom", "rebuild-from-bucket")
-        answer = http.get(f"/v1/jobs/{job}", params={"wait": 60}).json()
-        assert answer["status"] == "succeeded"
-        picture = httpx.get(answer["output"]["url"], verify=str(certificate), trust_env=False)
-        assert picture.headers["content-type"] == "image/png"
-        assert answer["output"]["url"].startswith(pictures)
+        yield stack
+
+
+def test_production_by_tls_comes_back_from_an_empty_redis(production, certificate):
+    """The queue is paused, so that a job waits when the records are lost."""
+    admin, backups = production.variables["ADMIN_KEY"], backups_of(production)
+    environment = ["-e", "DARKROOM_URL=http://localhost:8000", "-e", f"DARKROOM_KEY={admin}"]
+    said = production.compose("exec", "-T", *environment, "api", "darkroom", "keys", "create", "laptop")
+    trusted = ssl.create_default_context(cafile=certificate)
+    http = httpx.Client(base_url=production.url, verify=trusted, trust_env=False, timeout=60)
+    http.post("/v1/admin/queue/pause", headers={"Authorization": f"Bearer {admin}"}).raise_for_status()
+    http.headers["Authorization"] = f"Bearer {re.findall(r'dk_[a-z0-9_]+', said)[0]}"
+    with PHOTO.open("rb") as photo:
+        job = http.post("/v1/jobs", files={"image": photo}, data=ASKED).json()["id"]
+    until(lambda: backups_of(production) > backups, 30, "the key is saved")
+
+    production.compose("rm", "--force", "--stop", "valkey")
+    production.engine.docker("volume", "rm", f"{production.folder.name}_records")
+    production.up("valkey")
+    assert http.get(f"/v1/jobs/{job}").status_code == 401, "the records are gone"
+    production.compose("run", "--rm", "keeper", "darkroom", "rebuild-from-bucket")
+    answer = http.get(f"/v1/jobs/{job}", params={"wait": 60}).json()
+    assert answer["status"] == "succeeded"
+    assert answer["output"]["url"].startswith(production.variables["S3_PUBLIC_ENDPOINT_URL"])
+    picture = httpx.get(answer["output"]["url"], verify=trusted, trust_env=False)
+    assert picture.headers["content-type"] == "image/png"
 
 
 def backups_of(stack: Project) -> int:
