@@ -7,6 +7,12 @@ set -eu
 cd -P -- "$(dirname -- "$0")/.."
 proxy_asks_again=6 # seconds; `valid=` in nginx/http.conf
 
+old=$(docker compose ps --quiet api)
+[ -n "$old" ] || {
+    echo "No web tier runs here: docker compose up --detach" >&2
+    exit 1
+}
+
 copies() { docker compose ps --quiet "$1" | wc -l; }
 start() { docker compose up --detach --no-build --no-deps --wait "$@"; }
 
@@ -14,7 +20,6 @@ for service in $(docker compose ps --services | grep -E '^(keeper|worker.*)$'); 
     start --scale "$service=$(copies "$service")" "$service"
 done
 
-old=$(docker compose ps --quiet api)
 start --no-recreate --scale "api=$(($(copies api) * 2))" api
 sleep $proxy_asks_again
 for container in $old; do
