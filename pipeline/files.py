@@ -235,20 +235,31 @@ def needed(names: list[str], variant: str = "") -> list[str]:
 
 
 def _names_on_hub(hub_id: str) -> list[str]:
-    """The names of a repository's files; of those in the cache, where the hub cannot be reached."""
+    return list(sizes_on_hub(hub_id))
+
+
+def sizes_on_hub(hub_id: str) -> dict[str, int]:
+    """The sizes in bytes of a repository's files by name; of those in the cache, where the hub cannot be reached.
+
+    Raises:
+        PipelineError: there is no such repository, or nothing of it in the cache.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.hf_api import RepoFile
 
     name, _, revision = hub_id.partition("@")
     try:
-        return HfApi().list_repo_files(name, revision=revision or None)
+        files = HfApi().list_repo_tree(name, recursive=True, revision=revision or None)
+        return {one.path: one.size for one in files if isinstance(one, RepoFile)}
     except HFValidationError as error:
         raise _not_found(hub_id, error) from error
     except Exception as error:  # the hub's client has a dozen kinds
         folder = _cached(hub_id)
         if folder is None:
             raise _not_found(hub_id, error) from error
-        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        here = (path for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.stat().st_size for path in here}
 
 
 def _cached(hub_id: str) -> Path | None:

@@ -12,9 +12,13 @@ import huggingface_hub.constants
 import pytest
 import torch
 
+from jobs.settings import Settings
 from pipeline.checkpoint import Checkpoint
 from pipeline.errors import PipelineError
 from pipeline.files import needed
+from tests import tiny_models
+from worker.editors.diffusers_editor import describe, load
+from worker.models_file import ModelEntry
 
 COMMIT = "5f3a" * 10
 CPU = torch.device("cpu")
@@ -136,3 +140,23 @@ def test_of_two_sets_of_weights_the_asked_for_is_needed():
     names = [f"{part}/{name}" for part in parts for name in spelled]
     assert needed(names) == sorted(f"{part}/model.safetensors" for part in parts)
     assert needed(names, "fp16") == sorted(f"{part}/model.fp16.safetensors" for part in parts)
+
+
+def test_the_diffusers_editor_reads_configurations_alone_until_it_loads(hub, tmp_path, monkeypatch):
+    kind = "StableDiffusionInstructPix2PixPipeline"
+    made = tiny_models.make(kind, tmp_path / "tiny")
+    for path in made.rglob("*"):
+        if path.is_file():
+            (hub.folder / path.relative_to(made)).parent.mkdir(parents=True, exist_ok=True)
+            (hub.folder / path.relative_to(made)).hardlink_to(path)
+    (hub.folder / "big.ckpt").write_bytes(b"not needed")
+    entry = ModelEntry(id="tiny", editor="diffusers", checkpoint="owner/narrow", revision=COMMIT)
+    described = describe(entry)
+    weights = {name for name in hub.files() if name.endswith(".safetensors")}
+    assert described.kind == kind
+    assert described.memory_bytes == sum((hub.folder / name).stat().st_size for name in weights)
+    assert not hub.fetched & weights
+    editor = load(entry, Settings())
+    assert weights <= hub.fetched
+    assert "big.ckpt" not in hub.fetched
+    assert editor.receipt()["revision"] == COMMIT

@@ -10,7 +10,8 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,10 +27,10 @@ from pipeline.catalogue import COMMON, THREE_WAY
 from pipeline.edit import DTYPES, to_photo
 from pipeline.errors import Fault, NotFinite, OutOfMemory, PipelineError
 from pipeline.faults import fault_of, free_memory
-from pipeline.files import download, read_json
+from pipeline.files import download, read_json, sizes_on_hub
 from pipeline.pictures import as_rgb, padded
 from pipeline.previews import PreviewMap, color_fields
-from pipeline.weight_files import count_values, read_folder
+from pipeline.weight_files import choose, count_values, read_folder
 from worker.editors.editor import Description
 from worker.models_file import ModelEntry
 
@@ -180,8 +181,8 @@ class Source:
         sample = read_json(unet).get("sample_size") if unet.is_file() and self.family.size == "given" else None
         return int(sample) * 8 if isinstance(sample, int) else self.family.side
 
-    def check(self) -> None:
-        """Refuse what cannot be loaded.
+    def check(self, *, fetched: bool = False) -> None:
+        """Refuse what cannot be loaded. A hub's weights are looked at once they are fetched.
 
         Raises:
             PipelineError
@@ -197,7 +198,7 @@ class Source:
             )
         if self.entry.offload != "none" and self.device.type == "cpu":
             raise PipelineError(f"offload {self.entry.offload} needs a GPU to offload from", field="offload")
-        if not self.entry.is_on_hub:
+        if fetched or not self.entry.is_on_hub:
             for part in self.parts:
                 read_folder(self.folder / part, self.entry.variant)
 
@@ -210,11 +211,30 @@ class Source:
                 raise PipelineError(f"{unet}: {detail}", field="checkpoint")
 
     def memory_bytes(self) -> int:
-        """What the weights take once they are loaded; of a hub's, whose weights are not here yet, 0."""
-        if self.entry.is_on_hub:
-            return 0
-        size = torch.finfo(self.dtype).bits // 8
-        return int(size) * sum(count_values(self.folder / part, self.entry.variant) for part in self.parts)
+        """What the weights take once they are loaded; of a hub's, which are not here yet, what their files take."""
+        if not self.entry.is_on_hub:
+            counts = (count_values(self.folder / part, self.entry.variant) for part in self.parts)
+            return int(torch.finfo(self.dtype).bits // 8) * sum(counts)
+        sizes = sizes_on_hub(self.hub_id)
+        return sum(sizes[name] for name in self.weights_among(sizes))
+
+    @property
+    def hub_id(self) -> str:
+        return f"{self.entry.checkpoint}@{self.entry.revision}"
+
+    def weights_among(self, names: Iterable[str]) -> list[str]:
+        """Those of a repository's files that hold the weights: of each part one set, in the variant asked for."""
+        folders: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            folder, _, file = name.rpartition("/")
+            folders[folder].append(file)
+        return [f"{part}/{file}" for part in self.parts for file in choose(folders[part], self.entry.variant)]
+
+    def fetch(self) -> None:
+        """Download what loading needs, with a bar: configurations, tokenizers and one set of weights for each part."""
+        names = sizes_on_hub(self.hub_id)
+        others = [f"{part}/*{suffix}" for part in self.index for suffix in (".json", ".txt", ".model", ".jinja")]
+        download(self.hub_id, ["model_index.json", *others, *self.weights_among(names)])
 
     @property
     def device(self) -> torch.device:
@@ -441,9 +461,11 @@ def load(entry: ModelEntry, _settings: Settings) -> DiffusersEditor:
 
     quiet_libraries()
     source = Source.find(entry)
-    source.check()
+    if entry.is_on_hub:
+        source.fetch()
+    source.check(fetched=True)
     try:
-        pipe = DiffusionPipeline.from_pretrained(entry.checkpoint, **_loading(source))
+        pipe = DiffusionPipeline.from_pretrained(source.folder, **_loading(source))
         for number, lora in enumerate(entry.lora):
             pipe.load_lora_weights(lora.path, adapter_name=str(number))
         if entry.lora:
@@ -462,9 +484,7 @@ def load(entry: ModelEntry, _settings: Settings) -> DiffusersEditor:
 
 def _loading(source: Source) -> dict[str, Any]:
     entry = source.entry
-    given: dict[str, Any] = {"dtype": source.dtype, "local_files_only": not entry.is_on_hub}
-    if entry.is_on_hub:
-        given["revision"] = entry.revision
+    given: dict[str, Any] = {"dtype": source.dtype, "local_files_only": True}
     if entry.variant:
         given["variant"] = entry.variant
     if "safety_checker" in source.index:
@@ -476,8 +496,7 @@ def _loading(source: Source) -> dict[str, Any]:
             import transformers
 
             kind = pictures_only(getattr(transformers, of[1]))
-            where = {"revision": entry.revision} if entry.is_on_hub else {}
-            given[part] = kind.from_pretrained(entry.checkpoint, subfolder=part, **where)
+            given[part] = kind.from_pretrained(source.folder / part)
     if entry.quantization:
         from diffusers.quantizers import PipelineQuantizationConfig
 
