@@ -59,7 +59,7 @@ class Subscriptions:
                 del self._waiting[topic]
 
     async def listen(self) -> None:
-        """Pass wake-ups on until cancelled. After a lost connection, reconnect and wake all requests."""
+        """Pass wake-ups on until canceled. After a lost connection, reconnect and wake all requests."""
         while True:
             with suppress(RedisError, OSError):
                 async with self._channel.pubsub() as channel:

@@ -105,7 +105,7 @@ def psnr(made: Tensor, pictures: Tensor) -> float:
 
 
 def edge_loss(made: Tensor, pictures: Tensor) -> Tensor:
-    """How far the differences between neighbouring pixels are off, on average."""
+    """How far the differences between neighboring pixels are off, on average."""
     return l1_loss(made.diff(dim=2), pictures.diff(dim=2)) + l1_loss(made.diff(dim=3), pictures.diff(dim=3))
 
 

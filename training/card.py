@@ -1,4 +1,4 @@
-"""The checkpoint's card: `card.md` with the figures of an evaluation, a training's log and the pictures' licences."""
+"""The checkpoint's card: `card.md` with the figures of an evaluation, a training's log and the pictures' licenses."""
 
 import argparse
 import hashlib

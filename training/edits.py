@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[Any]  # (H, W, 3) or (H, W) float32 in [0, 1]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 Apply = Callable[[Picture], Picture]
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -58,17 +58,17 @@ def _luma(image: Picture) -> Picture:
     return cv2.transform(image, LUMA[None])  # (H, W)
 
 
-def _grey(image: Picture) -> Picture:
+def _gray(image: Picture) -> Picture:
     return cv2.cvtColor(_luma(image), cv2.COLOR_GRAY2RGB)
 
 
-def _linear(image: Picture, matrix: Picture, offset: Colour = (0, 0, 0)) -> Picture:
+def _linear(image: Picture, matrix: Picture, offset: Color = (0, 0, 0)) -> Picture:
     """Each pixel times a 3x3 matrix, plus an offset."""
     return _clip(cv2.transform(image, np.column_stack([matrix, offset]).astype(np.float32)))
 
 
 def _saturation(amount: float) -> Picture:
-    """The matrix that keeps each pixel's luma and multiplies its distance from grey."""
+    """The matrix that keeps each pixel's luma and multiplies its distance from gray."""
     return amount * np.eye(3) + (1 - amount) * np.tile(LUMA, (3, 1))
 
 
@@ -83,13 +83,13 @@ def _smoothstep(low: float, high: float, x: Picture) -> Picture:
 
 
 def _mix(a: Picture, b: Picture, weight: Picture) -> Picture:
-    """`a` where the (H, W) weight is 0, `b` (a picture or a colour) where it is 1."""
+    """`a` where the (H, W) weight is 0, `b` (a picture or a color) where it is 1."""
     mixed: Picture = a + (b - a) * weight[..., None]
     return mixed
 
 
 def _bw(image: Picture) -> Picture:
-    return _clip(_grey(image))
+    return _clip(_gray(image))
 
 
 def _sepia(image: Picture) -> Picture:
@@ -117,11 +117,11 @@ def _cooler(image: Picture) -> Picture:
     return _linear(image, _scaled(0.65, 0.97, 1.15), (-0.02, 0.01, 0.07))
 
 
-def _tint(colour: Colour, image: Picture) -> Picture:
-    """As seen through a coloured glass: three quarters the colour's shades, one quarter the photo."""
-    shades = np.outer(colour, LUMA)
+def _tint(color: Color, image: Picture) -> Picture:
+    """As seen through a colored glass: three quarters the color's shades, one quarter the photo."""
+    shades = np.outer(color, LUMA)
     matrix = 0.25 * np.eye(3) + 0.72 * shades
-    red, green, blue = colour
+    red, green, blue = color
     return _linear(image, matrix, (0.1 * red, 0.1 * green, 0.1 * blue))
 
 
@@ -156,7 +156,7 @@ def _sunset(image: Picture) -> Picture:
 
 
 def _vintage(image: Picture) -> Picture:
-    """An old colour print: yellowed whites, greenish-blue blacks, little blue, darker at the borders."""
+    """An old color print: yellowed whites, greenish-blue blacks, little blue, darker at the borders."""
     print_ = _linear(image, _scaled(0.84, 0.74, 0.42) @ _saturation(0.7), (0.15, 0.16, 0.18))
     return print_ * (1 - 0.45 * _border(*image.shape[:2]))[..., None]
 
@@ -165,16 +165,16 @@ def _vintage(image: Picture) -> Picture:
 
 
 def _near_hue(hsv: Picture, hue: float, width: float) -> Picture:
-    """1 for colours within `width` degrees of a hue, 0 from 20 degrees farther on and for greys."""
+    """1 for colors within `width` degrees of a hue, 0 from 20 degrees farther on and for grays."""
     distance = np.abs((hsv[..., 0] - hue + 180) % 360 - 180)
-    colourful = _smoothstep(0.1, 0.3, hsv[..., 1])
-    return (1 - _smoothstep(width, width + 20, distance)) * colourful
+    colorful = _smoothstep(0.1, 0.3, hsv[..., 1])
+    return (1 - _smoothstep(width, width + 20, distance)) * colorful
 
 
 def _keep(hue: float, width: float, image: Picture) -> Picture:
-    """One hue stays as it is, everything else turns grey."""
+    """One hue stays as it is, everything else turns gray."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    return _clip(_mix(_grey(image), image, _near_hue(hsv, hue, width)))
+    return _clip(_mix(_gray(image), image, _near_hue(hsv, hue, width)))
 
 
 def _autumn(image: Picture) -> Picture:
@@ -254,7 +254,7 @@ def _pixelate(image: Picture) -> Picture:
 
 
 def _shade(smooth: Picture) -> Picture:
-    """0 in the dark parts of a luma, 1 in the light ones: parted half by the middle grey, half by what is around."""
+    """0 in the dark parts of a luma, 1 in the light ones: parted half by the middle gray, half by what is around."""
     return _smoothstep(-0.03, 0.03, smooth - (0.23 + 0.5 * _blurred(smooth, 14.0)))
 
 
@@ -286,8 +286,8 @@ def _neon(image: Picture) -> Picture:
     tubes = np.minimum(9 * _slopes(luma), 1)
     light = np.maximum(tubes, 1.3 * _blurred(tubes, 3.0))
     cyan, pink = np.array([0.1, 0.85, 1.0], np.float32), np.array([1.0, 0.25, 0.75], np.float32)
-    colour = _mix(cyan + np.zeros_like(image), pink, _smoothstep(0.25, 0.65, _blurred(luma, 6.0)))
-    return _clip(colour * light[..., None])
+    color = _mix(cyan + np.zeros_like(image), pink, _smoothstep(0.25, 0.65, _blurred(luma, 6.0)))
+    return _clip(color * light[..., None])
 
 
 def _emboss(image: Picture) -> Picture:
@@ -302,7 +302,7 @@ def _oil(image: Picture) -> Picture:
     return _clip(patches + 2.0 * _relief(_blurred(_luma(patches), 1.0))[..., None])
 
 
-def _watercolour(image: Picture) -> Picture:
+def _watercolor(image: Picture) -> Picture:
     """Thin washes on white paper, darker where a wash ends."""
     washes = _linear(_median(_blurred(image, 1.5), 5), 0.68 * _saturation(1.5), (0.32, 0.32, 0.31))
     ends = np.minimum(3.0 * _slopes(_blurred(_luma(image), 1.5)), 0.4)
@@ -359,7 +359,7 @@ def _frame(image: Picture) -> Picture:
 
 # --- all of them -----------------------------------------------------------------------------------------------------
 
-TINTS: dict[str, Colour] = {
+TINTS: dict[str, Color] = {
     "red": (1.15, 0.2, 0.2),
     "green": (0.2, 1.05, 0.3),
     "blue": (0.15, 0.4, 1.2),
@@ -379,7 +379,7 @@ FAMILIES: dict[str, Family] = {
         Family("darker", _darker),
         Family("warmer", _warmer),
         Family("cooler", _cooler),
-        *(Family(name, partial(_tint, colour)) for name, colour in TINTS.items()),
+        *(Family(name, partial(_tint, color)) for name, color in TINTS.items()),
         Family("more_contrast", _more_contrast),
         Family("less_contrast", _less_contrast),
         Family("vivid", _vivid),
@@ -399,7 +399,7 @@ FAMILIES: dict[str, Family] = {
         Family("neon", _neon),
         Family("emboss", _emboss),
         Family("oil", _oil),
-        Family("watercolour", _watercolour),
+        Family("watercolour", _watercolor),
         Family("vignette", _vignette),
         Family("frame", _frame),
         Family("grain", _grain, exact=False),

@@ -150,7 +150,7 @@ def _halve(conv: nn.Conv2d, signals: Tensor, kept: int) -> Tensor:
 
 def _start_decoder(vae: AutoencoderKL, pictures: Tensor) -> None:
     decoder, blocks = vae.decoder, vae.decoder.up_blocks
-    _see_neighbours(decoder.conv_in)
+    _see_neighbors(decoder.conv_in)
     x = decoder.mid_block(decoder.conv_in(vae.encode(pictures).latent_dist.mode()))
     for level, block in enumerate(blocks[:-1]):
         factor = 2 ** (len(blocks) - 2 - level)
@@ -170,7 +170,7 @@ def _start_decoder(vae: AutoencoderKL, pictures: Tensor) -> None:
     join_pairs(decoder.conv_out, pairs, [1.0] * 3)
 
 
-def _see_neighbours(conv: nn.Conv2d) -> None:
+def _see_neighbors(conv: nn.Conv2d) -> None:
     """Give each place its own latents and, as far as there is room, those above, below, left and right of it."""
     latents = conv.in_channels
     taps = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]

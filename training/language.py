@@ -1,7 +1,7 @@
 """The text encoder's training: which edits does a sentence ask for?
 
-Learnt before the UNet, from sentences alone, which cost a hundredth of a sample with pictures: so the UNet is told from
-its first step on what is wanted, and the many ways of saying a thing are told apart by far more examples than it could
+Learned before the UNet, from sentences alone, which cost a hundredth of a sample with pictures: the UNet knows from
+its first step what is wanted, and the many ways of saying a thing are told apart by far more examples than it could
 see.
 """
 

@@ -73,7 +73,7 @@ def card(recipe: Recipe, previews: dict[str, Any]) -> dict[str, Any]:
 
 
 def preview_map(samples: Samples, vae: AutoencoderKL) -> dict[str, Any]:
-    """Colours as a linear function of scaled latents, by least squares over 64 training crops."""
+    """Colors as a linear function of scaled latents, by least squares over 64 training crops."""
     pictures = samples.pictures(np.random.default_rng(1), 64, 128, 0.3)
     with torch.no_grad():
         latents = vae.encode(pictures).latent_dist.mode() * vae.config.scaling_factor

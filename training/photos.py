@@ -78,10 +78,10 @@ def train_crops(
 
 
 def held_out(folder: Path, size: int | tuple[int, int]) -> list[tuple[str, NDArray[np.float32]]]:
-    """The held-out photos by name, in the order of `held_out.txt`: the largest centred part, (height, width, 3)."""
+    """The held-out photos by name, in the order of `held_out.txt`: the largest centered part, (height, width, 3)."""
     height, width = (size, size) if isinstance(size, int) else size
     photos = ((name, _read(folder, name)) for name in held_out_names())
-    return [(name, _centre(photo, height, width)) for name, photo in photos if _fits(photo, height, width)]
+    return [(name, _center(photo, height, width)) for name, photo in photos if _fits(photo, height, width)]
 
 
 def trained_on(folder: Path) -> list[Source]:
@@ -91,7 +91,7 @@ def trained_on(folder: Path) -> list[Source]:
 
 
 def attribution(folder: Path) -> str:
-    """Markdown that names every picture that was trained on, with its author, its licence and where it is from."""
+    """Markdown that names every picture that was trained on, with its author, its license and where it is from."""
     pictures = trained_on(folder)
     packages = ", ".join(f"`{name}`" for name in sorted({picture.package for picture in pictures}))
     return "\n".join(
@@ -200,8 +200,8 @@ def _splits(folder: Path) -> list[tuple[Source, str]]:
 
 
 def _thumbnail(photo: Photo) -> NDArray[np.float32]:
-    """What two copies of a photo have in common: its centre, small, of mean 0 and length 1."""
-    small = _centre(photo, THUMBNAIL, THUMBNAIL).ravel()
+    """What two copies of a photo have in common: its center, small, of mean 0 and length 1."""
+    small = _center(photo, THUMBNAIL, THUMBNAIL).ravel()
     small -= small.mean()
     small /= np.linalg.norm(small)
     return small
@@ -264,7 +264,7 @@ def _crop(sizes: list[Photo], height: int, width: int, rng: np.random.Generator)
     return _resized(part[:, ::-1] if rng.random() < 0.5 else part, height, width)
 
 
-def _centre(photo: Photo, height: int, width: int) -> NDArray[np.float32]:
+def _center(photo: Photo, height: int, width: int) -> NDArray[np.float32]:
     scale = min(photo.shape[0] / height, photo.shape[1] / width)
     high, wide = round(height * scale), round(width * scale)
     top, left = (photo.shape[0] - high) // 2, (photo.shape[1] - wide) // 2

@@ -1,7 +1,7 @@
-"""Where the photos come from: Debian packages, by name, and the pictures in them, each with its author and licence.
+"""Where the photos come from: Debian packages, by name, and the pictures in them, each with its author and license.
 
 `sources.csv` lists every picture as its package states it (a README beside the pictures, `debian/copyright`, or the
-data set's own description). Only licences that let a model trained on a picture be passed on are in it. `held_out.txt`
+data set's own description). Only licenses that let a model trained on a picture be passed on are in it. `held_out.txt`
 names the photos that are for judging and never trained on.
 """
 
@@ -32,7 +32,7 @@ class Source:
         return self.name in held_out_names()
 
     def credit(self) -> str:
-        """The line of Markdown that gives the author what the licence asks for."""
+        """The line of Markdown that gives the author what the license asks for."""
         return f"[{self.title}]({self.source}), {self.author}, {_linked(self.licence)}"
 
 
@@ -41,7 +41,7 @@ def sources() -> tuple[Source, ...]:
     """Every picture, those for training and those held out.
 
     Raises:
-        ValueError: a picture without an author, a source or a free licence; or a held-out name that no picture has.
+        ValueError: a picture without an author, a source or a free license; or a held-out name that no picture has.
     """
     with (HERE / "sources.csv").open(newline="", encoding="utf-8") as file:
         found = tuple(Source(**row) for row in csv.DictReader(file))

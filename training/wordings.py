@@ -228,7 +228,7 @@ def _polite(sentence: str, rng: Random) -> str:
 
 
 def _mistyped(sentence: str, rng: Random) -> str:
-    """Two neighbouring letters swapped, or one left out."""
+    """Two neighboring letters swapped, or one left out."""
     place = int(rng.integers(1, max(2, len(sentence) - 1)))
     before, pair, after = sentence[:place], sentence[place : place + 2], sentence[place + 2 :]
     return before + (pair[::-1] if rng.random() < 0.5 else pair[1:]) + after

@@ -107,7 +107,7 @@ def test_a_preview_asked_for_later_is_still_of_its_own_step(sunset):
 
 
 def test_an_exception_from_on_step_ends_the_edit_at_that_step(base, photo):
-    class Cancelled(Exception):
+    class Canceled(Exception):
         pass
 
     steps = []
@@ -115,9 +115,9 @@ def test_an_exception_from_on_step_ends_the_edit_at_that_step(base, photo):
     def stop_at_two(progress):
         steps.append(progress.step)
         if progress.step == 2:
-            raise Cancelled
+            raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         base.edit(photo, "make it sunset", seed=1, steps=50, size="256x256", on_step=stop_at_two)
     assert steps == [1, 2]
 

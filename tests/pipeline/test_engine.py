@@ -60,8 +60,8 @@ jobs = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(jobs)
-def test_each_edit_is_what_it_would_have_been_alone_and_cancelled_ones_touch_nobody(jobs):
-    class Cancelled(Exception):
+def test_each_edit_is_what_it_would_have_been_alone_and_canceled_ones_touch_nobody(jobs):
+    class Canceled(Exception):
         pass
 
     def make(numbered):
@@ -69,11 +69,11 @@ def test_each_edit_is_what_it_would_have_been_alone_and_cancelled_ones_touch_nob
 
         def on_step(step):
             if cancel and step == steps // 2:
-                raise Cancelled
+                raise Canceled
 
         try:
             return fly(engine, edit(seed, steps, sampler, scales), priority, on_step)
-        except Cancelled:
+        except Canceled:
             return None
 
     engine = Engine(predict)
@@ -169,7 +169,7 @@ def test_a_new_short_edit_starts_at_once_beside_a_long_one():
     engine.close()
 
 
-def test_a_cancelled_edits_rows_are_gone_at_the_next_step():
+def test_a_canceled_edits_rows_are_gone_at_the_next_step():
     batches = []
 
     def watched(edits):
@@ -289,7 +289,7 @@ def test_batches_grow_as_long_as_that_pays(seconds_a_row, best):
 
 @pytest.mark.parametrize("most_steps", [9, pytest.param(60, marks=pytest.mark.slow)])
 def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alone(base, photo, most_steps):
-    """The real networks: models, samplers, scales, steps and seeds all differ, and every sixth is cancelled."""
+    """The real networks: models, samplers, scales, steps and seeds all differ, and every sixth is canceled."""
     models = [base.with_model(model).editing_model for model in MODELS if model != "pix2pix-base"]
     small = photo.resize((64, 64), Image.Resampling.LANCZOS)
     engine = base.checkpoint.engine

@@ -253,7 +253,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_an_edit_that_is_cancelled_while_it_waits_leaves_at_once(full):
+def test_an_edit_that_is_canceled_while_it_waits_leaves_at_once(full):
     go, busy, canceled = threading.Event(), threading.Event(), threading.Event()
 
     def check():

@@ -58,13 +58,13 @@ def test_each_edit_is_told_from_each_other_on_some_photo():
                 assert apart > APART, f"{name} and {other} are {apart:.3f} apart"
 
 
-def test_black_and_white_has_no_colour_and_inverting_twice_gives_the_photo_back(photo: Picture):
-    grey = FAMILIES["bw"].apply(photo)
-    assert np.ptp(grey, axis=2).max() < 1e-6
+def test_black_and_white_has_no_color_and_inverting_twice_gives_the_photo_back(photo: Picture):
+    gray = FAMILIES["bw"].apply(photo)
+    assert np.ptp(gray, axis=2).max() < 1e-6
     np.testing.assert_allclose(compose(["invert", "invert"])(photo), photo, atol=1e-6)
 
 
-def test_keeping_the_reds_leaves_a_red_pixel_and_greys_a_blue_one():
+def test_keeping_the_reds_leaves_a_red_pixel_and_grays_a_blue_one():
     red, blue = ([0.8, 0.1, 0.1], [0.1, 0.1, 0.8])
     photo = np.array([[red, blue]] * 8, np.float32)
     kept = FAMILIES["keep_reds"].apply(photo)

@@ -69,9 +69,9 @@ def test_a_mistake_is_named(photo: Picture):
 
 
 def test_a_photo_does_not_count_where_the_family_changes_nothing_in_it(photo: Picture):
-    """Of a grey photo nobody can tell whether its colors were removed."""
-    grey = FAMILIES["bw"].apply(photo)
-    families = judged_by(KnownEditor(), grey)["families"]
+    """Of a gray photo nobody can tell whether its colors were removed."""
+    gray = FAMILIES["bw"].apply(photo)
+    families = judged_by(KnownEditor(), gray)["families"]
     assert families["bw"]["counted"] == families["vivid"]["counted"] == 0
     assert families["night"]["counted"] == 1
 

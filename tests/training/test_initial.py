@@ -29,7 +29,7 @@ def pictures():
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: f"{network['latent_channels']} channels")
-def test_an_autoencoder_starts_with_white_latents_and_a_recognisable_picture(network, pictures):
+def test_an_autoencoder_starts_with_white_latents_and_a_recognizable_picture(network, pictures):
     torch.manual_seed(0)
     vae = build_autoencoder(network)
     start_autoencoder(vae, pictures)
@@ -37,7 +37,7 @@ def test_an_autoencoder_starts_with_white_latents_and_a_recognisable_picture(net
         latents = vae.encode(pictures).latent_dist.mode()
         made = vae.decode(latents).sample
     assert latents.std((0, 2, 3)).sub(1).abs().max() < 0.1
-    assert 10 * torch.log10(4 / (made - pictures).square().mean()) > 19  # dB; grey alone has about 11
+    assert 10 * torch.log10(4 / (made - pictures).square().mean()) > 19  # dB; gray alone has about 11
 
 
 def test_a_unet_starts_by_answering_with_the_picture():

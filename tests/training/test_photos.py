@@ -1,4 +1,4 @@
-"""No picture without its licence, and none on both sides of the line between training and judging."""
+"""No picture without its license, and none on both sides of the line between training and judging."""
 
 import csv
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from training.sources import FREE, HERE, held_out_names, sources
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture of its own colours for every source, as if fetched; one is a held-out picture, paler."""
+    """A picture of its own colors for every source, as if fetched; one is a held-out picture, paler."""
     folder = tmp_path_factory.mktemp("photos")
     (folder / "pictures").mkdir()
     rng = np.random.default_rng(0)

@@ -173,7 +173,7 @@ def test_each_kind_of_condition_is_dropped_as_often_as_the_recipe_says():
         assert share.mean() == pytest.approx(0.05, abs=0.005)
 
 
-def test_what_keeps_one_color_is_learnt_where_there_is_more_of_it(samples):
+def test_what_keeps_one_color_is_learned_where_there_is_more_of_it(samples):
     rng, size, keep = np.random.default_rng(0), (48, 48), FAMILIES["keep_reds"].apply
 
     def left(crop):
