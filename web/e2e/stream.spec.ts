@@ -147,6 +147,42 @@ test("the list has search, filters and choosing several; what waits in a paused 
   expect(deleted).toBe(0);
 });
 
+test("what the service will not do is told, and the edit stays: to cancel, to try again, to delete", async ({ page }) => {
+  const over = { ...JOB, id: ID.replace(/1$/, "2"), status: "canceled", cancellation: { step: 2, ms: 9 } };
+  await page.clock.install();
+  await stub(page, [JOB, over]);
+  const no = { status: 409, json: { title: "No", detail: "Not today." } };
+  await page.route(/\/v1\/jobs\/\w+(\/(cancel|retry))?$/, (route) => (route.request().method() === "GET" ? route.fallback() : route.fulfill(no)));
+  const told = page.getByRole("region", { name: "Notices" }).getByRole("alert");
+  await open(page, `/jobs/${ID}`);
+  await page.getByRole("button", { name: "Cancel", exact: true }).click();
+  await expect(told.last()).toHaveText("It could not be canceled: Not today.");
+  await page.locator(`[data-job="${over.id}"]`).getByRole("link").click();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(told.last()).toHaveText("It could not be tried again: Not today.");
+  await page.getByRole("button", { name: "More to do with this edit" }).click();
+  await page.getByRole("menuitem", { name: "Delete" }).click();
+  await expect(page.locator(`[data-job="${over.id}"]`)).toHaveCount(0);
+  await page.clock.fastForward(10_000);
+  await expect(told.last()).toHaveText("Not deleted: Not today.");
+  await expect(page.locator(`[data-job="${over.id}"]`)).toHaveCount(1);
+});
+
+test("keys of one letter can be switched off, and stay so", async ({ page }) => {
+  await stub(page, [JOB]);
+  await open(page, "/");
+  await page.keyboard.press("j");
+  await expect(page).toHaveURL(new RegExp(ID));
+  await page.goto("/details");
+  await page.getByRole("switch", { name: /^Keys of one character/ }).uncheck();
+  await open(page, "/");
+  await expect(page.locator("[data-job]")).toHaveCount(1);
+  await page.keyboard.press("j");
+  await page.keyboard.press("/");
+  await expect(page).not.toHaveURL(/jobs/);
+  await expect(page.getByLabel("What should change?")).not.toBeFocused();
+});
+
 declare global {
   interface Window {
     say: (type: string, data: object) => void;
