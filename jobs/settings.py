@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     models: str = Field(
         "", description="a models file, TOML: what this worker serves (docs/models.md). Default: the six on CHECKPOINT"
     )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="what computes: cpu, cuda, cuda:N or mps. auto: the first GPU, or the CPU",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="numeric precision of the networks. Default: float32 on a CPU, float16 on a GPU"
     )

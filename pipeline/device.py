@@ -11,6 +11,8 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from pipeline.errors import PipelineError
+
 
 class Mark(Protocol):
     """A point in the device's queue."""
@@ -76,6 +78,38 @@ class EventTimeline:
 
 def timeline_of(device: torch.device) -> Timeline:
     return EventTimeline(device) if device.type in ("cuda", "mps") else CPUTimeline()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: `auto` (the first GPU, or the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        PipelineError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise PipelineError(f"{name} must be auto, cpu, cuda, cuda:N or mps", field="device") from None
+    if device.type == "cuda" and torch.cuda.is_available():
+        count, device = torch.cuda.device_count(), torch.device("cuda", device.index or 0)
+        if device.index >= count:
+            raise PipelineError(f"there is no {name}, only {count} GPUs", field="device")
+    elif device.type == "cuda":
+        raise PipelineError(f"there is no {name}: PyTorch finds no GPU", field="device")
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise PipelineError(f"there is no {name}: PyTorch does not find it", field="device")
+    return device
+
+
+def tune(device: torch.device, *, exact: bool) -> None:
+    """Have CUDA choose its fastest convolutions and, unless `exact`, multiply float32 with the precision of TF32."""
+    if device.type != "cuda":
+        return
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = not exact
+    torch.set_float32_matmul_precision("highest" if exact else "high")
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:

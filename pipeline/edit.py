@@ -21,6 +21,7 @@ from pipeline.blending import blend
 from pipeline.catalogue import DEFAULT_MODEL, MODELS, Card, ParameterError, resolve
 from pipeline.checkpoint import Checkpoint
 from pipeline.denoise import Denoising, advance
+from pipeline.device import choose_device
 from pipeline.engine import Taken, Ticket
 from pipeline.errors import NotFinite, PipelineError
 from pipeline.fullsize import carry
@@ -94,7 +95,7 @@ class Pipeline:
         id (`owner/name[@revision]`), which is downloaded. `variant` says which of a folder's files of weights are
         taken, such as fp16; `loras` are merged into them.
 
-        Without a device it computes on the GPU where there is one; without a dtype in fp16 there, else in fp32,
+        `device` is auto, cpu, cuda, cuda:N or mps; without one it computes on the GPU where there is one; without a dtype in fp16 there, else in fp32,
         whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster,
         and the first of each number of rows takes minutes (`checkpoint.build_graphs` takes them all).
 
@@ -102,7 +103,7 @@ class Pipeline:
             PipelineError: no such checkpoint, model or dtype.
         """
         _check_model(model)
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = choose_device(device or "auto")
         precision = _dtype(dtype, place)
         loaded = Checkpoint.find(checkpoint, precision, place, compiled=compiled, variant=variant, loras=loras)
         editing_model = _editing_model(loaded, model)

@@ -326,9 +326,10 @@ def doctor(url: str | None, data: Path, as_json: bool) -> None:
 @click.option("--once", is_flag=True, help="End after the sample edit.")
 @click.option("--no-sample", is_flag=True, help="Send no sample edit.")
 @click.option("--auth", is_flag=True, help="Ask for keys; the first is in the data folder.")
+@click.option("--gpus", metavar="N|all", help="Start a worker for each of so many GPUs.")
 @as_json
 @errors_are_sentences
-def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, as_json: bool) -> None:
+def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, gpus: str | None, as_json: bool) -> None:
     """Start a whole Darkroom on this machine and serve until Ctrl-C.
 
     REDIS_URL, S3_ENDPOINT_URL (with S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_BUCKET) and CHECKPOINT replace the parts
@@ -339,7 +340,7 @@ def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, as
     from darkroom.local.process import ProcessError
 
     try:
-        sys.exit(stack.up(data, port=port, sample=not no_sample, once=once, auth=auth, as_json=as_json))
+        sys.exit(stack.up(data, port=port, sample=not no_sample, once=once, auth=auth, as_json=as_json, gpus=gpus))
     except (DataFolderError, ProcessError) as error:
         raise DarkroomError(str(error)) from error
 

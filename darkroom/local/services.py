@@ -87,6 +87,21 @@ class Worker(Service):
     patience = 300.0  # it may have to download a checkpoint, or to read gigabytes from a slow disk
     grace = 10.0
 
+    def __init__(
+        self,
+        folder: Path,
+        lifeline: Lifeline,
+        settings: dict[str, str],
+        port: int,
+        device: str | None = None,
+        number: int = 1,
+    ) -> None:
+        """`device`: its GPU, where there is a worker for each, of which it is the `number`-th. None: DEVICE says."""
+        super().__init__(folder, lifeline, settings | ({"DEVICE": device} if device else {}), port)
+        self.number = number
+        if device:
+            self.name = f"worker-{number - 1}"
+
     def command(self) -> list[str]:
         return [sys.executable, "-m", "worker.app"]
 
@@ -98,7 +113,7 @@ class Worker(Service):
         return {**super().environment(), **chosen}
 
     def ready(self) -> bool:
-        return bool(self.send("/v1/queue").get("workers"))
+        return int(self.send("/v1/queue").get("workers") or 0) >= self.number
 
 
 class Keeper(Service):

@@ -23,6 +23,7 @@ from darkroom.cli.progress import plain_console, print_json
 from darkroom.client import KEY_FILE
 from darkroom.local.authority import Authority
 from darkroom.local.data_folder import SETTINGS_FILE, DataFolder
+from darkroom.local.gpus import devices
 from darkroom.local.ports import free_ports, is_free
 from darkroom.local.process import STARTS, Lifeline, PortTaken, Process, ProcessError
 from darkroom.local.sample import Sample, find_photo, shown
@@ -53,13 +54,14 @@ def up(
     once: bool = False,
     auth: bool = False,
     as_json: bool = False,
+    gpus: str | None = None,
 ) -> int:
     """Start everything, send the sample edit, serve until Ctrl-C (or the sample's end); return the exit status.
 
-    `auth`: ask for keys, and make an admin key in the data folder.
+    `auth`: ask for keys, and make an admin key in the data folder. `gpus`: a worker for each of so many, or `all`.
     Raises DataFolderError or ProcessError, with a sentence, when it cannot start or go on."""
     console = plain_console(stderr=as_json)
-    with DataFolder(data) as folder, interruptible(), Stack(folder, port, console.print, auth) as stack:
+    with DataFolder(data) as folder, interruptible(), Stack(folder, port, console.print, auth, gpus) as stack:
         try:
             stack.start()
             report = print_json if as_json else (lambda _: None)
@@ -88,8 +90,11 @@ def serve(stack: Stack, sample: Sample | None, once: bool) -> int:
 class Stack:
     """The embedded servers and our three processes, in the order in which they are started."""
 
-    def __init__(self, folder: DataFolder, port: int | None, say: Say, auth: bool = False) -> None:
-        """`port`: the API's, which must be free; None: the usual one, or any if that is taken."""
+    def __init__(
+        self, folder: DataFolder, port: int | None, say: Say, auth: bool = False, gpus: str | None = None
+    ) -> None:
+        """`port`: the API's, which must be free; None: the usual one, or any if that is taken. `gpus`: as `devices` takes it."""
+        self.devices: Sequence[str | None] = devices(gpus) if gpus is not None else [None]
         self.folder = folder
         self.asked = port
         self.say = say
@@ -108,8 +113,10 @@ class Stack:
         logs, port = self.folder.path / "logs", choose_port(self.asked)
         self.api = Api(logs, self.lifeline, settings, port)
         self.keeper = Keeper(logs, self.lifeline, settings, port)
-        self.worker = Worker(logs, self.lifeline, settings, port)
-        self.supervisor = Supervisor([*self.servers, self.api, self.keeper, self.worker], self.say)
+        self.workers = [
+            Worker(logs, self.lifeline, settings, port, device, number) for number, device in enumerate(self.devices, 1)
+        ]
+        self.supervisor = Supervisor([*self.servers, self.api, self.keeper, *self.workers], self.say)
 
     def __enter__(self) -> Stack:
         return self
@@ -141,13 +148,13 @@ class Stack:
         self._stop()
 
     def _stop(self) -> None:
-        for process in (self.worker, self.keeper, self.api, *reversed(self.servers)):
+        for process in (*self.workers, self.keeper, self.api, *reversed(self.servers)):
             process.stop()
 
     def _start_all(self, starts: int) -> None:
         try:
             self._start(self.servers[:1])  # the server of the records, which all others need at once
-            self._start([*self.servers[1:], self.api, self.keeper, self.worker])
+            self._start([*self.servers[1:], self.api, self.keeper, *self.workers])
         except PortTaken as taken:
             if starts == 1:
                 raise

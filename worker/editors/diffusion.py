@@ -12,7 +12,7 @@ from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
-from pipeline.device import free_bytes
+from pipeline.device import choose_device, free_bytes, tune
 from pipeline.edit import Pipeline
 from worker.editors import own
 from worker.editors.editor import Device, Editor, Editors, OnIteration
@@ -45,8 +45,12 @@ class PipelineEditors(dict[str, Editor]):
 
 def load(settings: Settings) -> Editors:
     """Load the checkpoint and choose the number of threads. The other models are loaded later."""
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # batches of many sizes break memory up
     set_threads(settings.torch_threads or 1)
-    pipeline = Pipeline.load(settings.checkpoint, dtype=settings.dtype, compiled=settings.compile)
+    tune(choose_device(settings.device), exact=settings.dtype == "float32")
+    pipeline = Pipeline.load(
+        settings.checkpoint, dtype=settings.dtype, compiled=settings.compile, device=settings.device
+    )
     if settings.torch_threads is None:
         set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
     engine = pipeline.checkpoint.engine
