@@ -53,7 +53,7 @@ def faulty(settings: Settings) -> Editors:
     pipeline: Any = editors.by_model["pix2pix-full"]
     engine = pipeline.checkpoint.engine
     sizes, predict = engine._sizes, engine._predict
-    sizes.rows = lambda edit: sizes._ceiling.get(edit.x.shape, ROWS[-1])  # together from the first step on
+    sizes.rows = lambda edit: sizes._ceiling.get(edit.form, ROWS[-1])  # together from the first step on
     pipeline_engine.BATCH_WINDOW_SECONDS = 1.0  # seconds that a pass waits for edits, so that eight of them are in one
     pipeline_engine.choose = calls_first
     engine._compiles = True  # the first step of a shape may take its time

@@ -11,7 +11,7 @@ TRIALS = 3  # measurements of each batch size before the best is chosen
 PROBATION = 500  # batches that must fit in memory before a size that did not fit is tried again
 MAX_RELATIVE_TIME = 0.98  # a larger batch must cut the time per row to this, because its edits wait for each other
 
-Size = tuple[int, ...]
+Size = tuple[int, ...]  # `form` of an edit: whole steps or not, and the shape of the latents
 
 
 class BatchSizes:
@@ -31,7 +31,7 @@ class BatchSizes:
 
     def rows(self, edit: Denoising) -> int:
         """The most rows to compute together for pictures of this edit's size."""
-        measured, ceiling = self._seconds[edit.x.shape], self._ceiling.get(edit.x.shape, ROWS[-1])
+        measured, ceiling = self._seconds[edit.form], self._ceiling.get(edit.form, ROWS[-1])
         best = ROWS[0]
         for rows in ROWS:
             if rows > ceiling or (rows > best and rows * min(measured[best]) > self.max_pass_seconds):
@@ -47,21 +47,24 @@ class BatchSizes:
         """Record how long a batch took, for the largest size of `ROWS` that it filled."""
         rows = sum(edit.rows for edit in edits)
         filled = max((size for size in ROWS if size <= rows), default=ROWS[0])
-        times = self._seconds[edits[0].x.shape][filled]
+        times = self._seconds[edits[0].form][filled]
         times.append(seconds / rows)
         del times[:-TRIALS]
-        self._regain(edits[0].x.shape)
+        self._regain(edits[0].form)
 
     def expected(self, work: int) -> float | None:
         """Seconds for a pass over so many latent values, by the slowest rate measured. None: nothing was measured."""
         rates = [
-            min(times) / prod(size) for size, measured in self._seconds.items() for times in measured.values() if times
+            min(times) / prod(size[1:])
+            for size, measured in self._seconds.items()
+            for times in measured.values()
+            if times
         ]
         return work * max(rates) if rates else None
 
     def lower(self, edits: Sequence[Denoising]) -> None:
         """Stay below a batch that did not fit in memory, each time for twice as long."""
-        rows, size = sum(edit.rows for edit in edits), edits[0].x.shape
+        rows, size = sum(edit.rows for edit in edits), edits[0].form
         self._ceiling[size] = max((fewer for fewer in ROWS if fewer < rows), default=ROWS[0])
         self._probation[size] = 2 * self._probation[size] if size in self._probation else PROBATION
         self._fitted[size] = 0

@@ -12,6 +12,9 @@ from pipeline.guidance import Guidance, guide
 from pipeline.networks.unet import TextStates, UNet
 from pipeline.samplers import Step, Table, clean_of, following_of
 
+FAST_EVERY = 3  # of a fast edit, each so-many-th step is computed whole
+FAST_FROM = 10  # steps; edits with fewer are computed whole, because their steps differ too much
+
 
 @dataclass(eq=False)
 class Denoising:
@@ -28,6 +31,9 @@ class Denoising:
     generator: torch.Generator
     step: int = 0  # finished steps
     predicted: Tensor | None = None  # clean latents as of the last step
+    every: int = 1  # only each so-many-th step is computed whole, see `is_whole`
+    deep: Tensor | None = field(default=None, repr=False)  # features of the last whole step, (1, C', h, w)
+    residual: Tensor | None = field(default=None, repr=False)  # what guidance added to the first row then, as x
     fresh: Tensor | None = field(default=None, repr=False)  # noise drawn for the next step, kept if that fails
 
     @property
@@ -44,8 +50,23 @@ class Denoising:
 
     @property
     def rows(self) -> int:
-        """Rows that a step takes in the UNet."""
-        return len(self.guidance.branches)
+        """Rows that the next step takes in the UNet."""
+        return len(self.guidance.branches) if self.is_whole else 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the next step goes through all of the UNet, with all rows.
+
+        The other steps compute the first row alone, by the UNet's first and last layer, and take the rest from the
+        last whole step: the features between (DeepCache, Ma et al. 2023), and what guidance adds to the row
+        (FasterCache, Lv et al. 2024).
+        """
+        return self.step % self.every == 0
+
+    @property
+    def form(self) -> tuple[int, ...]:
+        """What edits must have in common to share their next step."""
+        return (self.is_whole, *self.x.shape)
 
     def draw(self) -> Tensor | None:
         """Fresh noise for the next step, on the CPU, the same however often the step is tried. None: it needs none."""
@@ -73,6 +94,11 @@ def predict(unet: UNet, edits: Sequence[Denoising]) -> Sequence[Tensor]:
     return Predictor(unet)(edits)
 
 
+def whole_every(effort: str, steps: int) -> int:
+    """How often a step is computed whole: `exact` always, `fast` where there are enough steps."""
+    return FAST_EVERY if effort == "fast" and steps >= FAST_FROM else 1
+
+
 class Predictor:
     """The noise in each branch of each edit, (rows, C, h, w) per edit, by one pass through a UNet.
 
@@ -85,10 +111,13 @@ class Predictor:
         self._row_counts = row_counts
         self._edits: Sequence[Denoising] = ()
         self._text: TextStates = {}
+        self._whole = True
         self._pictures = torch.empty(0)
 
     def __call__(self, edits: Sequence[Denoising]) -> Sequence[Tensor]:
         self._show(edits)
+        if not edits[0].is_whole:
+            return self._shallow(edits)
         # Each distinct input is an edit's latents beside its picture, or beside the zeros behind the last picture.
         inputs = [(i, i if pictured else len(edits)) for i, edit in enumerate(edits) for pictured in _inputs(edit)]
         first, source = 0, []
@@ -109,8 +138,29 @@ class Predictor:
         x = x.to(self._unet.dtype, memory_format=torch.channels_last)
         if self._row_counts:
             x = any_size(x)
-        noise = self._unet(x, timesteps, self._text, None if source == list(range(len(x))) else rows.long())
+        shared = None if source == list(range(len(x))) else rows.long()
+        if any(edit.every > 1 for edit in edits):
+            noise, deep = self._unet.keeping(x, timesteps, self._text, shared)
+            self._keep(edits, deep)
+        else:
+            noise = self._unet(x, timesteps, self._text, shared)
         return noise[: sum(edit.rows for edit in edits)].split([edit.rows for edit in edits])
+
+    def _shallow(self, edits: Sequence[Denoising]) -> Sequence[Tensor]:
+        timesteps = upload(torch.tensor([edit.next_step.timestep for edit in edits]), edits[0].x.device)
+        x = torch.cat([torch.cat([edit.x for edit in edits]), self._pictures[:-1]], dim=1)
+        x = x.to(self._unet.dtype, memory_format=torch.channels_last)
+        deep = torch.cat([edit.deep for edit in edits if edit.deep is not None])
+        return self._unet.shallow(x, timesteps, self._text, deep).split(1)
+
+    @staticmethod
+    def _keep(edits: Sequence[Denoising], deep: Tensor) -> None:
+        """Keep the features of each fast edit's first row."""
+        row = 0
+        for edit in edits:
+            if edit.every > 1:
+                edit.deep = deep[row : row + 1].clone(memory_format=torch.preserve_format)
+            row += edit.rows
 
     def _added(self, edits: Sequence[Denoising]) -> int:
         """Rows that are computed for nothing."""
@@ -118,10 +168,12 @@ class Predictor:
         return min((count for count in self._row_counts if count >= rows), default=rows) - rows
 
     def _show(self, edits: Sequence[Denoising]) -> None:
+        whole = edits[0].is_whole
         same = len(edits) == len(self._edits) and all(a is b for a, b in zip(edits, self._edits, strict=True))
-        if not same:
-            row: TextStates = {module: tuple(t[:1] for t in read) for module, read in edits[0].text.items()}
-            self._text = concat_texts([*(edit.text for edit in edits), *[row] * self._added(edits)])
+        if not same or whole != self._whole:
+            texts = [edit.text if whole else first_row(edit.text) for edit in edits]
+            self._text = concat_texts([*texts, *[first_row(texts[0])] * (self._added(edits) if whole else 0)])
+            self._whole = whole
             self._pictures = torch.cat([*(edit.picture for edit in edits), torch.zeros_like(edits[0].picture)])
             self._edits = tuple(edits)
 
@@ -145,7 +197,7 @@ def next_latents(edits: Sequence[Denoising], noises: Sequence[Tensor]) -> list[t
     steps, device, shape = [edit.next_step for edit in edits], edits[0].x.device, edits[0].x.shape
     fresh = [edit.draw() for edit in edits]
     drawn = [torch.zeros(shape) if noise is None else noise for noise in fresh] if any(s.fresh for s in steps) else []
-    rows = torch.tensor([edit.guidance.compared for edit in edits]).T + _offsets(noises)
+    rows = torch.tensor([edit.guidance.compared if edit.is_whole else (0, 0, 0) for edit in edits]).T + _offsets(noises)
     columns = torch.tensor([[*s.levels, *s.weights, *e.guidance.scales] for s, e in zip(steps, edits, strict=True)]).T
     packed = upload(torch.cat([rows.flatten().float(), columns.flatten(), *(n.flatten() for n in drawn)]), device)
     count = len(edits)
@@ -154,6 +206,12 @@ def next_latents(edits: Sequence[Denoising], noises: Sequence[Tensor]) -> list[t
     noise = torch.cat(list(noises)).float()
     third = noise[chosen[1]] if any(edit.rows > 2 for edit in edits) else None
     guided = guide(noise[chosen[0]], third, noise[chosen[2]], (first, second))
+    if edits[0].is_whole:
+        for number, edit in enumerate(edits):
+            if edit.every > 1:
+                edit.residual = (guided - noise[chosen[0]])[number : number + 1]
+    else:
+        guided = noise + torch.cat([edit.residual for edit in edits if edit.residual is not None])
     x = torch.cat([edit.x for edit in edits])
     predicted = clean_of(x, guided, signal, noise_level, velocity=steps[0].velocity)
     previous = None
@@ -168,6 +226,11 @@ def _offsets(noises: Sequence[Tensor]) -> Tensor:
     """Where each edit's rows begin."""
     counts = torch.tensor([len(noise) for noise in noises])
     return counts.cumsum(0) - counts
+
+
+def first_row(text: TextStates) -> TextStates:
+    """A prompt as its first row has it."""
+    return {module: tuple(read[:1] for read in states) for module, states in text.items()}
 
 
 def concat_texts(texts: Sequence[TextStates]) -> TextStates:

@@ -326,7 +326,7 @@ class Engine:
         """Seconds that an iteration may take, from the measured speed of its size or from the longest call."""
         if edits:
             expected = self._sizes.expected(sum(map(work_of, edits)))
-            shape = (edits[0].x.shape, sum(edit.rows for edit in edits))
+            shape = (edits[0].form, sum(edit.rows for edit in edits))
             compiles = self._compiles and shape not in self._shapes
             self._shapes.add(shape)
         else:
@@ -445,7 +445,7 @@ def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False,
         return [r for r in ordered if r is first or (r.key is not None and r.key == first.key)][:together]
     chosen, rows, capacity = [first], first.edit.rows, sizes.rows(first.edit)
     for request in ordered[1:]:
-        same = request.edit is not None and request.edit.x.shape == first.edit.x.shape
+        same = request.edit is not None and request.edit.form == first.edit.form
         if same and rows + request.edit.rows <= capacity:
             chosen.append(request)
             rows += request.edit.rows

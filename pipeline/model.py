@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.cache import TensorCache
 from pipeline.catalogue import Model, Parts
 from pipeline.checkpoint import Checkpoint
-from pipeline.denoise import Denoising, concat_texts
+from pipeline.denoise import Denoising, concat_texts, whole_every
 from pipeline.device import upload
 from pipeline.errors import NotFinite
 from pipeline.guidance import Guidance, text_only, three_way
@@ -80,7 +80,8 @@ class EditingModel:
         table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
         generator = torch.Generator().manual_seed(params["seed"])
         start = table.start(latents * self.scaling, generator)
-        return Denoising(start, latents, concat_texts(texts), guidance, table, generator)
+        every = whole_every(params.get("effort", "exact"), params["steps"])
+        return Denoising(start, latents, concat_texts(texts), guidance, table, generator, every=every)
 
     def finish(self, edit: Denoising) -> Image.Image:
         """Decode the picture of a finished edit. Raises as `decode` does."""

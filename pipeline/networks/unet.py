@@ -5,7 +5,7 @@ latents of the picture to edit.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -176,6 +176,35 @@ class UNet(nn.Module):
         Returns:
             (B, out_channels, h, w)
         """
+        return self.keeping(x, timesteps, text, source)[0]
+
+    def keeping(
+        self, x: Tensor, timesteps: Tensor, text: TextStates, source: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The noise in each row, and the features (B, C, h, w) before the last layer, which `shallow` takes."""
+        rows = self._begin(x, timesteps, text, source)
+        for level in self.down:
+            level(rows, text)
+        self.middle(rows, text)
+        for level in self.up[:-1]:
+            level(rows, text)
+        *deeper, last = range(len(self.up[-1].resnets))
+        self.up[-1](rows, text, deeper)
+        deep = rows.x
+        self.up[-1](rows, text, [last])
+        return self.conv_out(silu(self.norm_out(rows.x))), deep
+
+    def shallow(self, x: Tensor, timesteps: Tensor, text: TextStates, deep: Tensor) -> Tensor:
+        """The noise in each row by the first and the last layer alone, between them the features of an earlier step.
+
+        Neighboring steps differ little in these features (DeepCache, Ma et al. 2023).
+        """
+        rows = self._begin(x, timesteps, text, None)
+        rows.x = deep
+        self.up[-1](rows, text, [len(self.up[-1].resnets) - 1])
+        return self.conv_out(silu(self.norm_out(rows.x)))
+
+    def _begin(self, x: Tensor, timesteps: Tensor, text: TextStates, source: Tensor | None) -> "Rows":
         config = self.config
         time = sinusoids(timesteps, config.block_out_channels[0], config.flip_sin_to_cos, config.freq_shift)
         time = self.time(time.to(x.dtype))
@@ -185,12 +214,7 @@ class UNet(nn.Module):
             rows.expand()
             rows.time = rows.time + text[self.summary][0]
         rows.time = silu(rows.time)
-        for level in self.down:
-            level(rows, text)
-        self.middle(rows, text)
-        for level in self.up:
-            level(rows, text)
-        return self.conv_out(silu(self.norm_out(rows.x)))
+        return rows
 
 
 def sinusoids(timesteps: Tensor, width: int, cosine_first: bool = True, shift: float = 0) -> Tensor:
@@ -287,12 +311,13 @@ class Up(nn.Module):
         self.transformers = _transformers(config, level, config.cross_only[level], count if attending else 0)
         self.upsample = None if level == 0 else nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, rows: Rows, text: TextStates) -> None:
-        for resnet, transformer in zip_longest(self.resnets, self.transformers):
+    def forward(self, rows: Rows, text: TextStates, layers: Sequence[int] | None = None) -> None:
+        """`layers`: only these; default: all."""
+        for number in range(len(self.resnets)) if layers is None else layers:
             rows.pop_skip()
-            rows.x = resnet(rows.x, rows.time)
-            if transformer is not None:
-                rows.x = transformer(rows.x, text)
+            rows.x = self.resnets[number](rows.x, rows.time)
+            if self.transformers:
+                rows.x = self.transformers[number](rows.x, text)
         if self.upsample is not None:
             finer = interpolate(rows.x, size=rows.skips[-1].shape[-2:], mode="nearest")  # an odd side was rounded up
             rows.x = self.upsample(finer)

@@ -73,7 +73,7 @@ def test_what_the_engine_learns_is_the_devices_time_and_not_how_long_queueing_ta
     gpu.on_iteration = iterations.append
     fly_all(gpu, 4, 14)
     gpu.close()
-    for size, times in gpu._sizes._seconds[(1, 4, 4, 4)].items():
+    for size, times in gpu._sizes._seconds[(True, 1, 4, 4, 4)].items():
         true = [gpu.seconds(rows) / rows for rows in range(size, 2 * size, 3)]  # of batches that count as this size
         assert all(any(rate == pytest.approx(one, rel=0.01) for one in true) for rate in times)
     steps = [iteration for iteration in iterations if iteration.rows]

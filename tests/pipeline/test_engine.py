@@ -217,7 +217,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_split_and_stays_small():
         return predict(edits)
 
     engine = Engine(narrow)
-    engine._sizes.rows = lambda edit, rows=engine._sizes.rows: min(12, engine._sizes._ceiling.get(edit.x.shape, 12))
+    engine._sizes.rows = lambda edit, rows=engine._sizes.rows: min(12, engine._sizes._ceiling.get(edit.form, 12))
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(lambda seed: (together.wait(), fly(engine, edit(seed, 20)))[1], range(4)))
     engine.close()
