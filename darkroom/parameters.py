@@ -31,6 +31,7 @@ class Parameters(TypedDict, total=False):
     strength: float | None
     mask: Picture | Sequence[dict[str, Any]] | None
     sampler: str | None
+    effort: str | None
     format: str | None
     priority: str | None
     deadline_seconds: int | None

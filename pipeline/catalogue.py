@@ -58,6 +58,14 @@ COMMON = (
     Parameter("strength", "number", "How much of the edit is laid over the photo: 0 is the photo.", 0, 1, default=1.0),
 )
 SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
+EFFORT = Parameter(
+    "effort",
+    "choice",
+    "`exact` computes every step whole; `fast`, from 10 steps on, only every third, and takes the slow parts of the "
+    "others from it: the picture differs a little.",
+    choices=("exact", "fast"),
+    default="exact",
+)
 SQUARE_RESULT = Rule("size", tuple(SQUARES), "resolution", "model")  # a square size asks for a square result
 # The library turns image guidance off at this scale, as if the image scale were 1; any other has no effect.
 NO_IMAGE_GUIDANCE = Rule("cfg_scale", (1,), "image_cfg_scale", 1.0, only=True)
@@ -111,7 +119,11 @@ def _with_steps(steps: int) -> tuple[Parameter, ...]:
 
 
 def _catalogue(models: Iterable[Model]) -> dict[str, Model]:
-    return {model.id: model for model in models}
+    """The models by id. `effort` is for those whose loop is ours."""
+    return {
+        model.id: model if model.made_of.is_library else replace(model, parameters=(*model.parameters, EFFORT))
+        for model in models
+    }
 
 
 MODELS = _catalogue(

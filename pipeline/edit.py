@@ -137,6 +137,7 @@ class Pipeline:
         strength: float | None = None,
         mask: Image.Image | None = None,
         sampler: str | None = None,
+        effort: Literal["exact", "fast"] | None = None,
         priority: Literal["low", "normal", "high"] = "normal",
         on_step: OnStep | None = None,
         on_wait: Callable[[], None] = lambda: None,
@@ -173,6 +174,7 @@ class Pipeline:
             resolution=resolution,
             strength=strength,
             sampler=sampler,
+            effort=effort,
         )
         picture = fit(padded(as_rgb(photo))[0], params["size"])  # nothing of the photo's own size is kept meanwhile
         notes = notes or Notes()
@@ -212,6 +214,8 @@ class Pipeline:
         vae = id(editing_model.vae)
         ticket.run_with_others(editing_model.encode, picture, ("encode", vae, picture.size))
         edit = ticket.run(partial(editing_model.begin, picture, params))
+        if params["effort"] == "fast":
+            notes.receipt["effort"] = "fast" if edit.every > 1 else "exact: too few steps to be fast"
         for taken in ticket.denoise(edit, lambda step: wants(step, edit.steps)):
             report(taken)
         try:

@@ -52,6 +52,9 @@ PARAMETERS = (
     click.option("--resolution", help="own: the result has the photo's width and height; model: what the model made."),
     click.option("--strength", type=float, help="How much of the edit is laid over the photo: 0 to 1."),
     click.option("--sampler", help="How the steps are taken, where a model has the choice."),
+    click.option(
+        "--effort", help="exact, or fast: from 10 steps on two to three times as fast, nearly the same picture."
+    ),
     click.option("--format", type=click.Choice(("png", "jpeg", "webp", "avif")), help="What the edit is stored as."),
     click.option("--priority", type=click.Choice(("low", "normal", "high")), help="How urgent it is."),
 )

@@ -106,6 +106,19 @@ def test_a_preview_asked_for_later_is_still_of_its_own_step(sunset):
     assert len({p.tobytes() for p in previews}) == QUICK["steps"]
 
 
+def test_a_fast_edit_is_nearly_the_exact_one_and_its_receipt_says_so(base, photo):
+    """At ten steps, where it begins to be fast, it is least like the exact one."""
+    own, made, notes = base.with_model("pix2pix-full"), {}, {}
+    for effort, steps in (("exact", 10), ("fast", 10), ("fast", 9)):
+        notes[steps] = Notes()
+        given = {"steps": steps, "size": "256x256", "seed": 1, "effort": effort, "notes": notes[steps]}
+        made[effort, steps] = pixels(own.edit(photo, "make it sunset", **given))
+    error = np.square(made["exact", 10] - made["fast", 10]).mean()
+    assert 0 < error < 255**2 / 10**3, "30 dB"
+    assert notes[10].receipt == {"effort": "fast"}
+    assert "too few steps" in notes[9].receipt["effort"]
+
+
 def test_an_exception_from_on_step_ends_the_edit_at_that_step(base, photo):
     class Canceled(Exception):
         pass

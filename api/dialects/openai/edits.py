@@ -41,7 +41,7 @@ RENAMED = {
     "true_cfg_scale": "cfg_scale",
     "image_guidance_scale": "image_cfg_scale",
 }
-SAME = "prompt negative_prompt steps cfg_scale image_cfg_scale temperature sampler strength resolution".split()
+SAME = "prompt negative_prompt steps cfg_scale image_cfg_scale temperature sampler effort strength resolution".split()
 OWN = "image images mask url model n seed size quality background input_fidelity response_format stream".split()
 HEEDED = {*OWN, *SAME, *RENAMED, "partial_images"}
 FINER = {"low": 0.5, "high": 2.0}  #: times the model's usual number of steps, by quality

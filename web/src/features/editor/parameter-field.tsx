@@ -17,6 +17,7 @@ const NAMES: Record<string, [plain: string, paper?: string]> = {
   resolution: ["Result"],
   strength: ["Strength"],
   sampler: ["Sampler"],
+  effort: ["Effort"],
   negative_prompt: ["Stay away from", "Negative prompt"],
 };
 const CHOICES: Record<string, string> = {
@@ -27,6 +28,8 @@ const CHOICES: Record<string, string> = {
   model: "As the model made it",
   ddim: "DDIM",
   "dpm++2m": "DPM++ 2M",
+  exact: "Every step whole",
+  fast: "Every third step whole",
 };
 
 export type FieldProps = {

@@ -72,4 +72,9 @@ export const PARAMETERS: Explained[] = [
     title: "Sampler",
     what: "How the steps are taken. DDIM goes straight down the prediction; DPM++ 2M also looks at how the last one changed, and gets by with fewer steps.",
   },
+  {
+    name: "effort",
+    title: "Effort",
+    what: "Every step whole is the model as it is. Every third step whole takes the slow parts of the steps between from the last whole one: two to three times as fast from 10 steps on, and nearly the same picture.",
+  },
 ];
