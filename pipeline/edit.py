@@ -95,9 +95,10 @@ class Pipeline:
         id (`owner/name[@revision]`), which is downloaded. `variant` says which of a folder's files of weights are
         taken, such as fp16; `loras` are merged into them.
 
-        `device` is auto, cpu, cuda, cuda:N or mps; without one it computes on the GPU where there is one; without a dtype in fp16 there, else in fp32,
-        whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into CUDA graphs: steps get faster,
-        and the first of each number of rows takes minutes (`checkpoint.build_graphs` takes them all).
+        `device` is auto (the first GPU where there is one), cpu, cuda, cuda:N or mps. Without a dtype it computes in
+        fp16 on a GPU, else in fp32, whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into
+        CUDA graphs: steps get faster, and the first of each number of rows takes minutes (`checkpoint.build_graphs`
+        takes them all).
 
         Raises:
             PipelineError: no such checkpoint, model or dtype.

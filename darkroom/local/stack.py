@@ -93,7 +93,7 @@ class Stack:
     def __init__(
         self, folder: DataFolder, port: int | None, say: Say, auth: bool = False, gpus: str | None = None
     ) -> None:
-        """`port`: the API's, which must be free; None: the usual one, or any if that is taken. `gpus`: as `devices` takes it."""
+        """`port`: the API's, which must be free; None: the usual one, or any if it is taken. `gpus`: see `devices`."""
         self.devices: Sequence[str | None] = devices(gpus) if gpus is not None else [None]
         self.folder = folder
         self.asked = port
