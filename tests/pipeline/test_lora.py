@@ -69,6 +69,7 @@ def written(path, modules, spelling, only=None):
     """A LoRA of every layer in a file, and what each weight becomes by it, under our names."""
     generator, tensors, expected = torch.Generator().manual_seed(1), {}, {}
     for part in modules:
+        rules = diffusers_rules(network(modules, part))
         for layer, weight in matrices(modules, part):
             if only and not layer.endswith(only):
                 continue
@@ -80,7 +81,7 @@ def written(path, modules, spelling, only=None):
                 tensors[names[2]] = torch.tensor(ALPHA)
             factor = SCALE * (ALPHA / RANK if names[2] else 1)
             change = torch.einsum("ur,r...->u...", up.flatten(1), down)
-            ours = translate(layer + ".weight", diffusers_rules(network(modules, part)))
+            ours = translate(layer + ".weight", rules)
             expected[part, ours] = weight + factor * change
     save_file(tensors, path)
     return expected
