@@ -308,6 +308,8 @@ def sentence(job: Job, service: Services) -> str:
     """The job's state in words, and of one that waits whether there is any worker for it."""
     if job.status is Status.QUEUED and not service.models.is_served(job.model):
         return f"Accepted; no worker serves {job.model} now, so it waits for one until its deadline."
+    if job.status is Status.RUNNING and job.phase == "loading":
+        return f"A worker is loading {job.model}."
     return job.status.sentence
 
 

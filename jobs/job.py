@@ -175,6 +175,7 @@ class Job:
     attempts: tuple[Mapping[str, Any], ...] = ()
     step: int | None = None
     steps: int | None = None
+    phase: str | None = None  #: `loading` while a worker loads the model for it
     created_ms: int = 0
     deadline_ms: int = 0
     claimed_ms: int | None = None
@@ -228,6 +229,7 @@ class Job:
             priority=Priority(record["priority"]),
             status=Status(record["status"]),
             fence=record.get("fence", ""),
+            phase=record.get("phase") or None,
             webhook=record.get("webhook"),
             webhook_events=tuple(record.get("webhook_events", "").split()),
             input=Picture(**json.loads(record["input"])),

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
         description="what computes: cpu, cuda, cuda:N or mps. auto: the first GPU, or the CPU",
     )
+    model_memory: Positive | None = Field(
+        None, description="bytes that the models of MODELS may take at a time, weights alone. Default: no limit"
+    )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         None, description="numeric precision of the networks. Default: float32 on a CPU, float16 on a GPU"
     )

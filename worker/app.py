@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -30,7 +30,9 @@ from worker.editors.editor import load_editors
 from worker.engine_metrics import EngineMetrics
 from worker.health import place
 from worker.leases import Drained, Leases
+from worker.loaded_models import LoadedModels
 from worker.metrics import registry_of, serve_metrics
+from worker.models_file import ModelsFileError
 from worker.renders import Renderer
 from worker.run import WorkerContext, run_next
 
@@ -82,7 +84,7 @@ class Worker:
         """Publish what this worker serves, again at intervals, because Redis may lose it."""
         while not self.draining:
             try:
-                publish(self.context.store, self.context.definitions, self.context.started_ms)
+                publish(self.context.store, self.context.served, self.context.started_ms)
             except Unavailable as error:
                 log.warning("models not published: %s", error)
             time.sleep(PUBLISH_SECONDS)
@@ -146,7 +148,7 @@ def load_context(settings: Settings) -> WorkerContext:
     refuse_cluster(store.redis)
     about: dict[str, Any] = {"slots": settings.worker_slots, "checkpoint": asdict(editors.card), "pid": os.getpid()}
     about |= {"version": version(), "started_ms": time.time_ns() // 1_000_000}
-    about["models"] = [{"id": one.id, "digest": one.digest()} for one in definitions]
+    digests = {one.id: one.digest() for one in definitions}
     if signer:
         about["signer"] = {"name": signer.issuer, "expires_ms": round(signer.expires.timestamp() * 1000)}
     name = f"{place()}-{os.getpid()}.{secrets.token_hex(2)}"  # a restarted container has the same pid
@@ -162,8 +164,10 @@ def load_context(settings: Settings) -> WorkerContext:
         engine_worked_at=editors.worked_at,
         engine_allowance=editors.allowance,
         patience=settings.patience_seconds,
-        vitals=engine.vitals,
+        vitals=lambda: engine.vitals() | about_models(digests, editors.several),
     )
+    if editors.several:
+        registry.register(editors.several)
     serve_metrics(registry, settings.worker_metrics_port, settings)
     return WorkerContext(
         store,
@@ -176,9 +180,17 @@ def load_context(settings: Settings) -> WorkerContext:
         max_running=settings.max_running_jobs,
         signer=signer,
         must_sign=settings.credentials == "required",
+        several=editors.several,
         definitions=definitions,
         started_ms=about["started_ms"],
     )
+
+
+def about_models(digests: Mapping[str, str], several: LoadedModels | None) -> dict[str, Any]:
+    """The models that are served, by the digests of their definitions; and why others cannot be loaded."""
+    troubles = dict(several.troubles) if several else {}
+    models = [{"id": model, "digest": digest} for model, digest in digests.items() if model not in troubles]
+    return {"models": models, "troubles": troubles}
 
 
 def serve(app: Celery, worker: Worker, slots: int) -> None:
@@ -206,7 +218,7 @@ def main() -> None:
     traces.set_up("worker")
     try:
         context = load_context(settings)
-    except (CredentialsError, ClusterRefused, PipelineError) as error:
+    except (CredentialsError, ClusterRefused, PipelineError, ModelsFileError) as error:
         raise SystemExit(str(error)) from error
     worker = Worker(context, settings.worker_grace_seconds)
     log.info("ready: %s slots", settings.worker_slots)

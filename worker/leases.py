@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -68,6 +68,7 @@ class Lease:
         self._usual_patience = self._patience = patience
         self.step = 0
         self.steps = 0
+        self.is_loading = False  #: the job waits for its model, whose loading may take the process down
         self.stop: type[Stopped] | None = None
         self.preview: tuple[bytes, bytes] | None = None
         self.frames = Frames()
@@ -146,7 +147,8 @@ class Lease:
         return time.monotonic() - progressed < patience
 
     def renewal(self) -> Renewal:
-        return Renewal(self.job.id, self.job.fence, self.is_progressing, self.step, self.steps)
+        phase: Literal["", "loading"] = "loading" if self.is_loading else ""
+        return Renewal(self.job.id, self.job.fence, self.is_progressing, self.step, self.steps, phase)
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -4,8 +4,8 @@ import inspect
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import BoundedSemaphore
@@ -29,16 +29,13 @@ from worker.credentials import Edit, NotSigned, OutputSigner
 from worker.editors.editor import Editor
 from worker.encoding import encode, pixels_in
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
+from worker.loaded_models import LoadedModels, NotLoaded
 from worker.room import Room
 from worker.variations import OnStep, edit_all
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class NotLoaded(Exception):
-    """The checkpoint cannot be loaded as this model."""
 
 
 LOADING_SECONDS = 900.0  #: loading a model may take this long
@@ -61,6 +58,7 @@ class WorkerContext:
     max_running: int = 1000
     signer: OutputSigner | None = None  #: signs outputs; None: outputs are not signed
     must_sign: bool = False  #: a job fails if its output cannot be signed
+    several: LoadedModels | None = None  #: takes the place of `editors` where models are loaded by demand
     definitions: Sequence[Definition] = ()  #: of the models that this worker serves, as it publishes them
     started_ms: int = 0
     room: Room = field(default_factory=Room)  #: for the photos of the jobs in hand, which are decoded meanwhile
@@ -68,7 +66,13 @@ class WorkerContext:
     @property
     def models(self) -> list[str]:
         """The models of which jobs are claimed; none: the six."""
-        return [one.id for one in self.definitions]
+        return [one.id for one in self.served]
+
+    @property
+    def served(self) -> list[Definition]:
+        """The definitions of the models that are served: not those that could not be loaded."""
+        troubles = self.several.troubles if self.several else {}
+        return [one for one in self.definitions if one.id not in troubles]
 
     def claim(self, token: str) -> Job | None:
         """Claim the next job for this worker. The same token gets the same job again."""
@@ -136,7 +140,8 @@ def handle_error(context: WorkerContext, job: Job, error: Exception) -> None:
             context.leases.exit_process(EXIT_STUCK, "device-lost")
         case NotLoaded():
             release(context, job, "model-not-loaded", len(job.attempts))
-            context.leases.exit_process(EXIT_NOT_LOADED, "model-not-loaded")
+            if not context.several or not context.served:
+                context.leases.exit_process(EXIT_NOT_LOADED, "model-not-loaded")
         case NotSigned():
             release_after_fault(context, job, "not-signed")
         case NotFinite():
@@ -165,6 +170,7 @@ class Result:
     frames: Frames | None
     timing: Mapping[str, int]
     notes: Notes
+    computed: Mapping[str, Any]  #: the receipt of what computed them
 
 
 @dataclass(frozen=True)
@@ -191,21 +197,21 @@ def edit_job(context: WorkerContext, lease: Lease) -> Result:
         mask = (
             Image.open(io.BytesIO(context.pictures.read(job.mask)), formats=["PNG"]).convert("L") if job.mask else None
         )
-    loaded = time.monotonic()
-    lease.enter_phase(patience=LOADING_SECONDS)
-    editor = editor_for(context, job.model)
-    lease.enter_phase(engine=True)
-    retry_until_answered(lambda: context.leases.verify(lease), seconds=context.lease_seconds)
-    with traces.span("edit", model=job.model, steps=job.params["steps"]):
-        edits = edit_all(lease, partial(make_edit, editor, job, photo, mask, lease.wants))
+    with using(context, lease) as editor:
+        lease.enter_phase(engine=True)
+        loaded = time.monotonic()
+        retry_until_answered(lambda: context.leases.verify(lease), seconds=context.lease_seconds)
+        with traces.span("edit", model=job.model, steps=job.params.get("steps", 0)):
+            edits = edit_all(lease, partial(make_edit, editor, job, photo, mask, lease.wants))
+        computed = editor.receipt()
     ran = time.monotonic()
     with traces.span("store"):
-        outputs = [store_edit(context, lease, number, edit, fetched) for number, edit in enumerate(edits)]
+        outputs = [store_edit(context, lease, number, edit, fetched, computed) for number, edit in enumerate(edits)]
         frames = store_frames(context, lease)
     stored = time.monotonic()
     spans = {"load_ms": loaded - began, "run_ms": ran - loaded, "upload_ms": stored - ran}
     timing = {name: round(seconds * 1000) for name, seconds in spans.items()}
-    return Result(outputs, frames, timing, Notes.of_all([edit.notes for edit in edits]))
+    return Result(outputs, frames, timing, Notes.of_all([edit.notes for edit in edits]), computed)
 
 
 def make_edit(
@@ -235,7 +241,9 @@ def make_edit(
     return Edited(params["seed"], data, content_type, edited.size, pixels, kept, notes)
 
 
-def store_edit(context: WorkerContext, lease: Lease, number: int, edit: Edited, photo: bytes) -> Output:
+def store_edit(
+    context: WorkerContext, lease: Lease, number: int, edit: Edited, photo: bytes, computed: Mapping[str, Any]
+) -> Output:
     """Sign one of the job's edits and store it; the first is called `output`, the others have their number behind that.
 
     Raises:
@@ -243,7 +251,6 @@ def store_edit(context: WorkerContext, lease: Lease, number: int, edit: Edited, 
     """
     job, pictures = lease.job, context.pictures
     lease.enter_phase(patience=SIGNING_SECONDS)
-    computed = context.editors[job.model].receipt()
     told = edit_of(context, job, photo, computed, seed=edit.seed, strength=job.params.get("strength", 1.0))
     data, signed_by = sign(context, edit.data, edit.content_type, told, edit.notes)
     lease.enter_phase()
@@ -301,14 +308,43 @@ def input_credentials(context: WorkerContext, job: Job) -> InputCredentials | No
         return None
 
 
-def editor_for(context: WorkerContext, model: str) -> Editor:
+@contextmanager
+def using(context: WorkerContext, lease: Lease) -> Iterator[Editor]:
+    """The editor of the job's model, which is loaded first if it is not; it stays loaded until the end.
+
+    Raises:
+        NotLoaded: the model cannot be served, whatever the job asks for.
+        Stopped
+    """
+    model, several = lease.job.model, context.several
+    lease.enter_phase(patience=LOADING_SECONDS)
+    if several is None:
+        yield editor_for(context.editors, model)
+        return
+
+    def wait() -> None:
+        lease.is_loading = True
+        lease.wait_for_others()
+
+    def load() -> None:
+        lease.is_loading = True
+        lease.enter_phase(patience=LOADING_SECONDS)
+        with suppress(Unavailable):
+            context.leases.renew([lease])  # so that it is known even if loading takes the process down at once
+
+    with several.using(model, wait, load) as editor:
+        lease.is_loading = False
+        yield editor
+
+
+def editor_for(editors: Mapping[str, Editor], model: str) -> Editor:
     """The model's editor, which is loaded on its first use.
 
     Raises:
         NotLoaded: the checkpoint cannot serve this model, whatever the job asks for.
     """
     try:
-        return context.editors[model]
+        return editors[model]
     except KeyError:  # a model that this worker does not serve
         raise
     except Exception as error:
@@ -324,7 +360,7 @@ def store_frames(context: WorkerContext, lease: Lease) -> Frames | None:
 def succeed(context: WorkerContext, lease: Lease, result: Result) -> None:
     job, notes = lease.job, result.notes
     output = result.outputs[0]
-    receipt = {"seed": output.seed, **context.editors[job.model].receipt(), **output.receipt}
+    receipt = {"seed": output.seed, **result.computed, **output.receipt}
     if notes.warnings:
         receipt["warnings"] = notes.warnings
     answer = retry_until_answered(

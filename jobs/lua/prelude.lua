@@ -68,7 +68,7 @@ local function requeue(id, outcome, not_before)
   local tenant, at = get(id, 'tenant'), now()
   end_attempt(id, outcome, at)
   detach_from_worker(id)
-  redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker', 'alone')
+  redis.call('HDEL', JOB .. id, 'step', 'claimed_ms', 'worker', 'alone', 'phase')
   if not_before > at then
     redis.call('ZADD', DELAYED, not_before, id)
   else

@@ -1,11 +1,11 @@
 -- ARGV: lease in ms, worker, what the worker says of itself, the models that it serves with spaces
--- between, then for each job: id, fence, lease it (1) or not (0), step, steps
+-- between, then for each job: id, fence, lease it (1) or not (0), step, steps, phase
 -- Returns for each job: 'held', 'canceling', or 'lost' when the job is no longer the caller's; for the first of them only when
 -- all are more than one call may do, for each step may be told to many webhooks.
 local lease, worker, about, at = number(1), text(2), text(3), now()
 local models = text(4)
-assert(#ARGV % 5 == 4, 'five arguments for each job')
-for i = 5, #ARGV, 5 do number(i + 3); number(i + 4) end
+assert(#ARGV % 6 == 4, 'six arguments for each job')
+for i = 5, #ARGV, 6 do number(i + 3); number(i + 4) end
 
 redis.call('ZADD', WORKERS, at, worker)
 redis.call('HSET', WORKER_INFO, worker, about)
@@ -13,12 +13,16 @@ redis.call('SET', CHECKPOINT, about)
 note_served(worker, models)
 
 local answers = {}
-for i = 5, #ARGV, 5 do
+for i = 5, #ARGV, 6 do
   if is_share_used() then break end
-  local id, fence, vouched, step, steps = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local id, fence, vouched, step, steps, phase = unpack(ARGV, i, i + 5)
   local answer = check_fence(id, fence, 'renew')
   if answer ~= 'lost' then
     if vouched == '1' then redis.call('ZADD', RUNNING, 'XX', at + lease, id) end
+    if phase ~= (get(id, 'phase') or '') then
+      redis.call('HSET', JOB .. id, 'phase', phase)
+      emit(id, get(id, 'tenant'), 'status', {status = get(id, 'status'), phase = phase ~= '' and phase or nil})
+    end
     if step ~= '0' and step ~= get(id, 'step') then
       redis.call('HSET', JOB .. id, 'step', step, 'steps', steps)
       emit(id, get(id, 'tenant'), 'progress', {step = tonumber(step), steps = tonumber(steps)})

@@ -18,13 +18,17 @@ Answer = Literal["held", "canceling", "lost"]
 
 @dataclass(frozen=True)
 class Renewal:
-    """What a worker reports of a job that it holds. `vouched`: the job makes progress, so renew its lease."""
+    """What a worker reports of a job that it holds. `vouched`: the job makes progress, so renew its lease.
+
+    `phase`: `loading` while the job's model is being loaded, else nothing.
+    """
 
     id: str
     fence: str
     vouched: bool
     step: int
     steps: int
+    phase: Literal["", "loading"] = ""
 
 
 class Work(StoreBase):
@@ -65,7 +69,7 @@ class Work(StoreBase):
         models = " ".join(one["id"] for one in about.get("models", ()))
         while True:
             rest = jobs[len(answers) :]
-            flat = (part for r in rest for part in (r.id, r.fence, int(r.vouched), r.step, r.steps))
+            flat = (part for r in rest for part in (r.id, r.fence, int(r.vouched), r.step, r.steps, r.phase))
             answers += self._run("renew", lease_seconds * 1000, worker, json.dumps(about), models, *flat)
             if len(answers) == len(jobs):
                 return answers

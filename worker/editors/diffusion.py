@@ -4,18 +4,24 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
+from pipeline.checkpoint import Checkpoint
 from pipeline.device import choose_device, free_bytes, tune
-from pipeline.edit import Pipeline
+from pipeline.edit import DTYPES, Pipeline
+from pipeline.lora import Lora
+from pipeline.weight_files import count_values
+from pipeline.weights import PARTS
 from worker.editors import own
-from worker.editors.editor import Device, Editor, Editors, OnIteration
+from worker.editors.editor import Description, Device, Editor, Editors, OnIteration
+from worker.models_file import ModelEntry
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +51,9 @@ class PipelineEditors(dict[str, Editor]):
 
 def load(settings: Settings) -> Editors:
     """Load the checkpoint and choose the number of threads. The other models are loaded later."""
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # batches of many sizes break memory up
-    set_threads(settings.torch_threads or 1)
-    tune(choose_device(settings.device), exact=settings.dtype == "float32")
-    pipeline = Pipeline.load(
-        settings.checkpoint, dtype=settings.dtype, compiled=settings.compile, device=settings.device
-    )
-    if settings.torch_threads is None:
-        set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
+    pipeline = make_pipeline(settings, lambda: Pipeline.load(settings.checkpoint, **computed(settings)))
     engine = pipeline.checkpoint.engine
-    engine.max_pass_seconds = settings.patience_seconds / 2
     editors = PipelineEditors(pipeline)
-    if settings.compile:
-        build_graphs(pipeline)
-    warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
     make_others_later(editors)
 
     def watch(observer: OnIteration) -> None:
@@ -74,6 +69,66 @@ def load(settings: Settings) -> Editors:
         device=lambda: describe(pipeline),
         graphs=lambda: pipeline.checkpoint.compiler.graphs,
     )
+
+
+def make_pipeline(settings: Settings, make: Callable[[], Pipeline]) -> Pipeline:
+    """Load a pipeline, choose the number of threads, and warm it up."""
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # batches of many sizes break memory up
+    set_threads(settings.torch_threads or 1)
+    tune(choose_device(settings.device), exact=settings.dtype == "float32")
+    pipeline = make()
+    if settings.torch_threads is None:
+        set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
+    pipeline.checkpoint.engine.max_pass_seconds = settings.patience_seconds / 2
+    if settings.compile:
+        build_graphs(pipeline)
+    warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
+    return pipeline
+
+
+def computed(settings: Settings) -> dict[str, Any]:
+    """How a pipeline computes, by the settings."""
+    return {"dtype": settings.dtype, "compiled": settings.compile, "device": settings.device}
+
+
+def load_entry(entry: ModelEntry, settings: Settings) -> Pipeline:
+    """Load the weights of a models file's entry.
+
+    Raises:
+        PipelineError
+    """
+    given = computed(settings) | {"dtype": entry.dtype or settings.dtype}
+    given |= {"device": entry.device or settings.device, "variant": entry.variant, "loras": loras_of(entry)}
+    return make_pipeline(settings, lambda: Pipeline.load(located(entry), own.base_of(entry), **given))
+
+
+def describe_entry(entry: ModelEntry, settings: Settings) -> Description:
+    """What the checkpoint of a models file's entry is, by its configurations and the headers of its files.
+
+    Raises:
+        PipelineError: it is not one that this project's networks run.
+    """
+    device = choose_device(entry.device or settings.device)
+    dtype = DTYPES[entry.dtype or settings.dtype or ("float16" if device.type == "cuda" else "float32")]
+    checkpoint = Checkpoint.find(located(entry), dtype, device, variant=entry.variant, loras=loras_of(entry))
+    one = own.definition(MODELS[own.base_of(entry)], checkpoint.card)
+    facts = {**one.facts, "checkpoint": one.checkpoint, "revision": one.revision, "instructions": one.instructions}
+    path = checkpoint.files.path
+    if path.is_dir():
+        values = sum(count_values(path / part, entry.variant) for part in PARTS.values() if (path / part).is_dir())
+        memory = values * torch.finfo(dtype).bits // 8
+    else:
+        memory = path.stat().st_size
+    return Description("InstructPix2Pix", one.parameters, entry.memory or memory, one.sizes, facts)
+
+
+def located(entry: ModelEntry) -> str:
+    """The entry's checkpoint as the pipeline names it: a hub id with its revision behind it."""
+    return f"{entry.checkpoint}@{entry.revision}" if entry.is_on_hub else entry.checkpoint
+
+
+def loras_of(entry: ModelEntry) -> list[Lora]:
+    return [Lora(Path(one.path), one.scale) for one in entry.lora]
 
 
 def make_others_later(editors: PipelineEditors) -> None:

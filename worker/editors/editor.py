@@ -20,7 +20,7 @@ its first job, and returns `Editors`: one `Editor` for each model that it serves
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from PIL import Image
 
@@ -29,6 +29,9 @@ from jobs.parameters import Parameter
 from jobs.settings import Settings
 from pipeline.catalogue import Card
 from worker.editors import own
+
+if TYPE_CHECKING:
+    from worker.loaded_models import LoadedModels
 
 
 class Step(Protocol):
@@ -125,7 +128,8 @@ class Description:
 class Editors:
     """An editor for each model, and the card of the checkpoint that they serve.
 
-    `definitions` are published; where there are none, `by_model` has models of this project on that checkpoint.
+    `several` takes the place of `by_model` where models are loaded and unloaded by demand. `definitions` are
+    published; where there are none, `by_model` has models of this project on that checkpoint.
     `worked_at` returns when the engine last finished any piece of work, by the monotonic clock. Where jobs share one
     device, this counts as progress of the jobs that wait for it. `allowance` returns how many seconds the present piece
     of work may take, if that is more than PATIENCE_SECONDS. `watch(observer)` has the observer called after each
@@ -140,6 +144,7 @@ class Editors:
     watch: Callable[[OnIteration], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
     graphs: Callable[[], int] = lambda: 0
+    several: "LoadedModels | None" = None
 
     def served(self) -> list[Definition]:
         """What the worker serves."""
@@ -151,6 +156,7 @@ RENAMED = {"worker.torch_editors:load": "worker.editors.diffusion:load"}
 
 
 def load_editors(settings: Settings) -> Editors:
-    """Call the factory that EDITORS names. Takes seconds to minutes."""
-    factory = pkgutil.resolve_name(RENAMED.get(settings.editors, settings.editors))
+    """The editors of the file that MODELS names, or of the factory that EDITORS names. Takes seconds to minutes."""
+    named = "worker.editors.several:load" if settings.models else settings.editors
+    factory = pkgutil.resolve_name(RENAMED.get(named, named))
     return cast(Editors, factory(settings))

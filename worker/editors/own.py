@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jobs.cards import Card
 from jobs.models import Definition
-from pipeline.catalogue import MODELS, SAMPLER_NAMES, SQUARES, Model
+from pipeline.catalogue import DEFAULT_MODEL, MODELS, SAMPLER_NAMES, SQUARES, Model
+from worker.models_file import ModelEntry
 
 BUILT_IN = Path(__file__).parent.parent.parent / "jobs" / "built_in_models.json"
 
@@ -24,6 +25,11 @@ def definition(model: Model, card: Card | None = None) -> Definition:
     }
     plain = Definition(model.id, model.summary, model.parameters, model.rules, tuple(SQUARES), facts=facts)
     return plain.on(card) if card else plain
+
+
+def base_of(entry: ModelEntry) -> str:
+    """The model of the catalogue that an entry of a models file runs: that of its own name, or the usual one."""
+    return entry.id if entry.id in MODELS else DEFAULT_MODEL
 
 
 def definitions(card: Card) -> list[Definition]:

@@ -1,0 +1,222 @@
+"""The models of one worker, loaded when a job needs them and unloaded by demand, so that they fit into its memory."""
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.errors import OutOfMemory
+from worker.editors.editor import Editor
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2  #: a job that waits for its model looks this often whether it goes on
+SWAP_SECONDS = 5.0  #: so long may jobs of loaded models go before one that waits for another to be unloaded
+
+
+class NotLoaded(Exception):
+    """The model cannot be loaded, whatever the job asks for."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What is loaded at a time: the weights of one model, or of several that share them. Memory is in bytes.
+
+    `load()` returns a function that gives the editor of one of the models, and whatever `unload` gets.
+    """
+
+    models: tuple[str, ...]
+    memory: int
+    load: Callable[[], Callable[[str], Editor]]
+    unload: Callable[[], None] = lambda: None
+
+
+@dataclass
+class _Loaded:
+    editors: Callable[[str], Editor] | None = None  #: None while they are being loaded
+    users: int = 0
+    used_at: float = 0.0
+
+
+@dataclass(eq=False)
+class LoadedModels(Collector):
+    """The editors of several models, at most `budget` bytes of them loaded at a time (None: no limit).
+
+    The one that was not used for longest is unloaded first, and none that a job uses.
+    """
+
+    weights: Sequence[Weights]
+    budget: int | None = None
+    troubles: dict[str, str] = field(default_factory=dict)  #: why models that are withdrawn cannot be loaded
+    loads: int = 0
+    swaps: int = 0  #: loads for which another model had to go
+    _loaded: dict[int, _Loaded] = field(default_factory=dict)
+    _waiting: dict[object, float] = field(default_factory=dict)  #: jobs that wait for memory, by when they began
+    _change: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def models(self) -> list[str]:
+        """The models that can be served."""
+        return [model for one in self.weights for model in one.models if model not in self.troubles]
+
+    @property
+    def loaded(self) -> list[str]:
+        """The models that are loaded now."""
+        with self._change:
+            return [model for place, one in self._loaded.items() if one.editors for model in self.weights[place].models]
+
+    @contextmanager
+    def using(
+        self, model: str, on_wait: Callable[[], None] = lambda: None, on_load: Callable[[], None] = lambda: None
+    ) -> Iterator[Editor]:
+        """The model's editor, which stays loaded until the end.
+
+        `on_wait` is called at intervals while the model's memory is not free or another job loads it; `on_load` before
+        this one does. What they raise ends the wait.
+
+        Raises:
+            KeyError: the model is not one of this worker's.
+            NotLoaded
+        """
+        place = self._place_of(model)
+        one = self._enter(place, model, on_wait, on_load)
+        try:
+            yield self._editor(place, model)
+        finally:
+            with self._change:
+                one.users -= 1
+                one.used_at = time.monotonic()
+                self._change.notify_all()
+
+    def _editor(self, place: int, model: str) -> Editor:
+        editors = self._loaded[place].editors
+        if editors is None:
+            raise NotLoaded(f"{model} is not loaded")
+        return editors(model)
+
+    def _place_of(self, model: str) -> int:
+        return {name: place for place, one in enumerate(self.weights) for name in one.models}[model]
+
+    def _enter(self, place: int, model: str, on_wait: Callable[[], None], on_load: Callable[[], None]) -> _Loaded:
+        ticket, began = object(), time.monotonic()
+        try:
+            while True:
+                with self._change:
+                    if model in self.troubles:
+                        raise NotLoaded(self.troubles[model])
+                    one = self._loaded.get(place)
+                    if one and one.editors and not self._is_held_back(began):
+                        one.users += 1
+                        return one
+                    if one is None and self._make_room(place):
+                        self._loaded[place] = one = _Loaded(users=1, used_at=time.monotonic())
+                        break
+                    if one is None:
+                        self._waiting[ticket] = began
+                    self._change.wait(POLL_SECONDS)
+                on_wait()
+        finally:
+            self._waiting.pop(ticket, None)
+        self._load(place, one, on_load)
+        return one
+
+    def _is_held_back(self, began: float) -> bool:
+        """Whether a job that waits for memory has waited so long that newer jobs must let it go first."""
+        first = min(self._waiting.values(), default=began)
+        return first < began and time.monotonic() - first > SWAP_SECONDS
+
+    def _make_room(self, place: int) -> bool:
+        """Unload what is used by no job, the least recently used first, until these weights fit. False: not yet."""
+        others = {other: one for other, one in self._loaded.items() if other != place}
+        need = self.weights[place].memory
+        used = sum(self.weights[other].memory for other in others)
+        idle = sorted((one.used_at, other) for other, one in others.items() if one.editors and not one.users)
+        swapped = False
+        while self.budget is not None and others and used + need > self.budget:
+            if not idle:
+                return False
+            _, other = idle.pop(0)
+            used -= self.weights[other].memory
+            del others[other]
+            self._unload(other)
+            swapped = True
+        self.swaps += swapped
+        return True
+
+    def _unload(self, place: int) -> None:
+        log.info("unloading %s", ", ".join(self.weights[place].models))
+        del self._loaded[place]
+        try:
+            self.weights[place].unload()
+        except Exception:
+            log.exception("%s did not close", self.weights[place].models[0])
+        free_memory()
+
+    def _load(self, place: int, one: _Loaded, on_load: Callable[[], None]) -> None:
+        """Load what `one` stands for; other jobs go on meanwhile."""
+        names = ", ".join(self.weights[place].models)
+        try:
+            on_load()
+            began = time.monotonic()
+            editors = self._load_or_make_room(place)
+            log.info("loaded %s in %.1f s", names, time.monotonic() - began)
+        except BaseException as error:
+            with self._change:
+                del self._loaded[place]
+                if isinstance(error, NotLoaded):
+                    log.error("%s is withdrawn: %s", names, error)
+                    self.troubles |= dict.fromkeys(self.weights[place].models, str(error))
+                self._change.notify_all()
+            raise
+        with self._change:
+            one.editors = editors
+            self.loads += 1
+            self._change.notify_all()
+
+    def _load_or_make_room(self, place: int) -> Callable[[str], Editor]:
+        """Load; if the device has not enough memory for that, once more without the models that no job uses."""
+        try:
+            return self.weights[place].load()
+        except OutOfMemory:
+            with self._change:
+                for other in [other for other, one in self._loaded.items() if other != place and one.editors]:
+                    if not self._loaded[other].users:
+                        self._unload(other)
+        except Exception as error:
+            raise NotLoaded(_sentence(error)) from error
+        try:
+            return self.weights[place].load()
+        except Exception as error:
+            raise NotLoaded(_sentence(error)) from error
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily("darkroom_worker_model_loads", "Times that a model was loaded.", self.loads)
+        yield CounterMetricFamily(
+            "darkroom_worker_model_swaps", "Times that another model had to go for that.", self.swaps
+        )
+        family = GaugeMetricFamily("darkroom_worker_model_loaded", "Whether a model is loaded.", labels=("model",))
+        loaded = self.loaded
+        for one in self.weights:
+            for model in one.models:
+                family.add_metric([model], float(model in loaded))
+        yield family
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:300] if text else type(error).__name__
+
+
+def free_memory() -> None:
+    """Give back what nothing refers to any more, on the device too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
