@@ -81,7 +81,7 @@ def definition(file: Path, entry: ModelEntry, described: Description) -> Definit
     weights = entry.checkpoint if entry.is_on_hub else Path(entry.checkpoint).name
     return Definition(
         entry.id,
-        entry.summary or f"{described.kind} on {Path(entry.checkpoint).name or entry.editor}.",
+        entry.summary or str(facts.pop("summary", "")) or f"{described.kind} on {weights or entry.editor}.",
         parameters,
         rules,
         described.sizes,
