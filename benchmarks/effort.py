@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from benchmarks._machine import describe, keep_memory
-from pipeline.denoise import FAST_EVERY, Denoising, Predictor, next_latents
+from pipeline.denoise import Denoising, Predictor, next_latents, whole_every
 from pipeline.edit import Pipeline
 from pipeline.guidance import three_way
 from pipeline.networks.kernels import choose_kernels
@@ -96,14 +96,15 @@ def full_size(rounds: int, config: UNetConfig | None = None, side: int = 64) -> 
     choose_kernels(unet, torch.float32)
     picture, guidance = torch.randn(1, config.out_channels, side, side), three_way(7.5, 1.5)
     text = unet.read(torch.randn(3, 77, config.cross_attention_dim))
-    table = ddim(Schedule.parse({}).levels(FAST_EVERY * (rounds + 1)))
-    edit = Denoising(picture, picture, text, guidance, table, torch.Generator(), every=FAST_EVERY)
+    every = whole_every("fast", 50)
+    table = ddim(Schedule.parse({}).levels(every * (rounds + 1)))
+    edit = Denoising(picture, picture, text, guidance, table, torch.Generator(), every=every)
     predict, times = Predictor(unet), {True: [0.0], False: [0.0]}
     while not edit.finished:
         whole = edit.is_whole
         times[whole].append(step(predict, edit))
     whole, shallow = (statistics.median(times[kind][2:]) for kind in (True, False))
-    count = -(-50 // FAST_EVERY)
+    count = -(-50 // every)
     ratio = 50 * whole / (count * whole + (50 - count) * shallow)
     return {"steps": 50, "rows": 3, "side": 8 * side, "ratio": round(ratio, 2)} | {
         "seconds": [round(whole, 3), round(shallow, 3)]

@@ -61,8 +61,8 @@ SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("d
 EFFORT = Parameter(
     "effort",
     "choice",
-    "`exact` computes every step whole; `fast`, from 10 steps on, only every third, and takes the slow parts of the "
-    "others from it: the picture differs a little.",
+    "`exact` computes every step whole; `fast`, from 10 steps on, only every third (from 40 on every fifth), and "
+    "takes the slow parts of the others from it: the picture differs a little.",
     choices=("exact", "fast"),
     default="exact",
 )

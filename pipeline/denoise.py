@@ -12,8 +12,7 @@ from pipeline.guidance import Guidance, guide
 from pipeline.networks.unet import TextStates, UNet
 from pipeline.samplers import Step, Table, clean_of, following_of
 
-FAST_EVERY = 3  # of a fast edit, each so-many-th step is computed whole
-FAST_FROM = 10  # steps; edits with fewer are computed whole, because their steps differ too much
+FAST_EVERY = ((40, 5), (10, 3))  # from so many steps on, each so-many-th step of a fast edit is computed whole
 
 
 @dataclass(eq=False)
@@ -95,8 +94,8 @@ def predict(unet: UNet, edits: Sequence[Denoising]) -> Sequence[Tensor]:
 
 
 def whole_every(effort: str, steps: int) -> int:
-    """How often a step is computed whole: `exact` always, `fast` where there are enough steps."""
-    return FAST_EVERY if effort == "fast" and steps >= FAST_FROM else 1
+    """Each so-many-th step is computed whole: with few steps all of them, for then one differs much from the next."""
+    return next((every for least, every in FAST_EVERY if effort == "fast" and steps >= least), 1)
 
 
 class Predictor:

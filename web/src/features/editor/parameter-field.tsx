@@ -29,7 +29,7 @@ const CHOICES: Record<string, string> = {
   ddim: "DDIM",
   "dpm++2m": "DPM++ 2M",
   exact: "Every step whole",
-  fast: "Every third step whole",
+  fast: "Fewer steps whole",
 };
 
 export type FieldProps = {

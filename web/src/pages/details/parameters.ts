@@ -75,6 +75,6 @@ export const PARAMETERS: Explained[] = [
   {
     name: "effort",
     title: "Effort",
-    what: "Every step whole is the model as it is. Every third step whole takes the slow parts of the steps between from the last whole one: two to three times as fast from 10 steps on, and nearly the same picture.",
+    what: "Every step whole is the model as it is. Fewer steps whole: from 10 steps on every third, from 40 on every fifth; the others take their slow parts from the last whole one. Two to three times as fast, and nearly the same picture.",
   },
 ];
