@@ -144,6 +144,20 @@ class Request:
         self.outcomes.put((None, error))
 
 
+class ThreadClock:
+    """The processor time of the thread that makes it, for other threads to read; 0 where the system does not tell."""
+
+    def __init__(self) -> None:
+        of_thread = getattr(time, "pthread_getcpuclockid", None)
+        self._id = of_thread(threading.get_ident()) if of_thread else None
+
+    def seconds(self) -> float:
+        try:
+            return time.clock_gettime(self._id) if self._id is not None else 0.0
+        except OSError:  # the thread has ended
+            return 0.0
+
+
 @dataclass(frozen=True)
 class Iteration:
     """What the device did in one iteration: a call for one edit (0 rows), or a step of `edits` edits.
@@ -190,6 +204,10 @@ class Engine:
         self._thread: threading.Thread | None = None
         self.finished_at = time.monotonic()  # when the last piece of work ended
         self.allowance = 0.0  # seconds that the present iteration may take before the engine counts as stuck
+        self._processor: ThreadClock | None = None
+        self._began_seconds = 0.0  # of the thread's processor time, when the present iteration began
+        self._used_seconds = 0.0  # of it, as `worked_at` last saw them
+        self._computed_at = 0.0
         self.on_iteration: Callable[[Iteration], None] = lambda _: None
 
     @contextmanager
@@ -262,6 +280,18 @@ class Engine:
                 self._add(request)
         return result
 
+    def worked_at(self) -> float:
+        """When the engine last finished any work, or was seen to compute, by the monotonic clock.
+
+        An engine that other processes keep off the processor is slow, not stuck: it computes as long as it uses the
+        processor, and no more of its time than the allowance.
+        """
+        used = self._processor.seconds() - self._began_seconds if self._processor and self.allowance else 0.0
+        if self._used_seconds < used < self.allowance:
+            self._computed_at = time.monotonic()
+        self._used_seconds = used
+        return max(self.finished_at, self._computed_at)
+
     def _add(self, request: Request) -> None:
         self._pending.append(request)
         self._served.discard(request.ticket)
@@ -287,6 +317,7 @@ class Engine:
             self._changed.notify_all()
 
     def _serve(self) -> None:
+        self._processor = ThreadClock()
         while requests := self._next():
             try:
                 self._run_iteration(requests)
@@ -300,6 +331,7 @@ class Engine:
 
     def _run_iteration(self, requests: list[Request]) -> None:
         edits = [request.edit for request in requests if request.edit is not None]
+        self._began_seconds = time.thread_time()
         self.allowance = self._allowed_seconds(requests[0].ticket, edits)
         rows, capacity = sum(edit.rows for edit in edits), self._sizes.rows(edits[0]) if edits else 0
         began = self._timeline.mark()

@@ -19,6 +19,7 @@ from pipeline.engine import WARM_UP_SECONDS, Engine, EngineClosed
 from pipeline.errors import DeviceLost, NotFinite, OutOfMemory
 from pipeline.notes import Notes
 from tests.pipeline.test_engine import edit, fly, predict
+from tests.waiting import until
 
 MICRO = Path(__file__).parents[2] / "checkpoints" / "micro"
 QUICK = {"seed": 1, "steps": 2, "size": "256x256"}
@@ -276,4 +277,39 @@ def test_an_edit_that_is_canceled_while_it_waits_leaves_at_once(full):
             waiting.result(timeout=5)
         assert not go.is_set()
         go.set()
+    engine.close()
+
+
+def test_an_engine_that_is_kept_off_the_processor_is_slow_and_one_that_waits_or_spins_is_stuck():
+    """What counts is the processor time of its thread: beside much other work, ten times the time is nothing."""
+    engine, waits, go_on, over = Engine(predict), threading.Event(), threading.Event(), threading.Event()
+
+    def call():
+        while not go_on.is_set():
+            sum(range(1000))
+        go_on.clear()
+        waits.set()
+        go_on.wait(60)
+        waits.clear()
+        while not over.is_set():
+            sum(range(1000))
+
+    with engine.join(1) as ticket, ThreadPoolExecutor(1) as thread:
+        done = thread.submit(ticket.run, call)
+        until(lambda: engine.worked_at() > engine.finished_at, 60, "the engine is seen to compute")
+        go_on.set()
+        assert waits.wait(60)
+        until(lambda: engine.worked_at() == engine.worked_at(), 60, "it comes to rest")
+        resting = engine.worked_at()
+        time.sleep(0.05)
+        assert engine.worked_at() == resting, "it uses no processor"
+        engine.allowance = 1e-9
+        go_on.set()
+        until(lambda: not waits.is_set(), 60, "it computes again")
+        spinning = engine.worked_at()
+        time.sleep(0.05)
+        assert engine.worked_at() == spinning, "it has used what it was allowed"
+        over.set()
+        done.result(60)
+        assert engine.worked_at() == engine.finished_at > spinning
     engine.close()

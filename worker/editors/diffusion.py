@@ -63,7 +63,7 @@ def load(settings: Settings) -> Editors:
         editors,
         pipeline.card,
         definitions=own.definitions(pipeline.card),
-        worked_at=lambda: engine.finished_at,
+        worked_at=engine.worked_at,
         allowance=lambda: engine.allowance,
         watch=watch,
         device=lambda: describe(pipeline),

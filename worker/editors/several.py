@@ -142,7 +142,7 @@ class Engines:
             pipeline.checkpoint.engine.on_iteration = observer
 
     def worked_at(self) -> float:
-        times = [pipeline.checkpoint.engine.finished_at for pipeline in [*self.loaded.values()]]
+        times = [pipeline.checkpoint.engine.worked_at() for pipeline in [*self.loaded.values()]]
         if diffusers_editor := _imported("worker.editors.diffusers_editor"):
             times.append(diffusers_editor.worked_at())
         return max(times, default=0.0)
