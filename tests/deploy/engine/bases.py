@@ -8,9 +8,10 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from darkroom.local.servers import valkey_binary, weed_binary
@@ -117,5 +118,9 @@ def torch_mirror(files: Path, wheels: list[Path]) -> Iterator[None]:
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def copyfile(self, *files: Any) -> None:
+        with suppress(OSError):  # installers read a wheel's end alone at first, and hang up
+            super().copyfile(*files)
+
     def log_message(self, *_: object) -> None:
         """Say nothing."""
