@@ -7,12 +7,13 @@
 import runpy
 import sys
 
-from jobs import scripts
+from jobs import redis_keys, scripts
 
 GUARDS = {
     "fence": ("get(id, 'fence') ~= fence or ", ""),
     "reconciler": (
-        "local ids, taken = redis.call('ZRANGEBYSCORE', RUNNING, '-inf', now(), 'LIMIT', 0, MAX_LOOKS), {}",
+        f"local ids, taken = redis.call('ZRANGEBYSCORE', ({redis_keys.RUNNING!r}), '-inf', at, "
+        f"'LIMIT', 0, ({scripts.CONSTANTS['MAX_LOOKS']})), {{}}",
         "local ids, taken = {}, {}",
     ),
 }
