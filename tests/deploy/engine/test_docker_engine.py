@@ -1,4 +1,4 @@
-"""Our images and compose file on a real Docker engine. Slow: about a quarter of an hour, and as root.
+"""Our images and compose file on a real Docker engine. Slow: half an hour on two busy cores; as root.
 
 `apt install docker.io iptables slirp4netns mmdebstrap && ./dev test tests/deploy/engine --slow -n0 -s`; a machine with
 an engine needs no package. ENGINE_FOLDER names a folder that keeps what was built, for the next time.
