@@ -23,6 +23,7 @@ from pipeline.networks.kernels import Attend
 from pipeline.networks.unet import UNet
 from pipeline.networks.vae import VAE
 
+MICRO = Path(__file__).parents[1] / "checkpoints" / "micro"
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 KINDS: dict[str, Any] = {"text_encoder": CLIPTextEncoder, "vae": VAE, "unet": UNet}
 
@@ -120,13 +121,14 @@ def needs(settings: dict[str, dict[str, Any]], dtype: str, pixels: int, row_coun
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", nargs="?", type=Path, help="default: Stable Diffusion 1.5's configs")
-    parser.add_argument("--quick", action="store_true", help="three rows of small pictures alone")
+    parser.add_argument("--quick", action="store_true", help="three rows of small pictures, of the small checkpoint")
     parser.add_argument("--pixels", type=int, default=512, help="of a side (%(default)s)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     settings = {}
-    if arguments.checkpoint:
-        files = find(arguments.checkpoint)
+    checkpoint = arguments.checkpoint or (MICRO if arguments.quick else None)
+    if checkpoint:
+        files = find(checkpoint)
         settings = {part: dict(files.settings(part)) for part in KINDS}
     rows, pixels = ((3,), 128) if arguments.quick else (ROWS, arguments.pixels)
     entries = [needs(settings, dtype, pixels, tuple(rows)) for dtype in DTYPES]
