@@ -143,13 +143,15 @@ def test_an_idle_worker_begins_at_once(outside):
 
 
 def test_whoever_is_killed_comes_back_and_no_accepted_job_is_lost(stack, outside):
-    jobs, containers = [], [stack.containers(service)[0] for service in SERVICES]
-    for container in containers:
-        jobs += [outside.submit(ASKED | {"steps": "40"}) for _ in range(4)]
-        stack.engine.kill(container)
-        until(lambda container=container: is_up(stack, container), 120, "it is started again")
-        until(lambda: answers(outside), 120, "the service answers")
-    with Client(stack.url, key=outside.key) as client:
+    containers = [stack.containers(service)[0] for service in SERVICES]
+    with Client(stack.url, key=outside.key, max_retries=10) as client:  # whom a 503 tells when to come back
+        jobs = []
+        for container in containers:
+            asked = [client.jobs.create(PHOTO, "make it sepia", size="256x256", steps=40) for _ in range(4)]
+            jobs += [job.id for job in asked]
+            stack.engine.kill(container)
+            until(lambda container=container: is_up(stack, container), 120, "it is started again")
+            until(lambda: answers(outside), 120, "the service answers")
         assert not ended(client, jobs)
     for container in containers:
         until(lambda container=container: health(stack, container) == "healthy", 90, "its health check passes")
