@@ -12,6 +12,8 @@ from jobs.served_models import publish
 from jobs.settings import Settings
 from tests import tiny_models
 from tests.integration.conftest import encoded, submit
+from tests.local_stack import Up
+from tests.waiting import until
 from worker.editors.diffusers_editor import FAMILIES, describe, load
 from worker.editors.editor import Description
 from worker.leases import Leases
@@ -75,3 +77,29 @@ def test_a_pipeline_edits_through_the_queue(client, store, pictures, tmp_path, k
     assert done["status"] == "canceled"
     assert 0 < max(progress) < 100
     assert done["output"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_worker_with_a_models_file_serves_every_class(tmp_path):
+    """The whole service as processes, with the nine in one worker, which loads each when its job comes."""
+    entry = (
+        '[[model]]\nid = "{0}"\neditor = "diffusers"\ncheckpoint = "{0}"\nsizes = ["64x64"]\ndefaults = {{steps = 2}}\n'
+    )
+    for kind in FAMILIES:
+        tiny_models.make(kind, tmp_path / kind)
+    (tmp_path / "models.toml").write_text("".join(entry.format(kind) for kind in FAMILIES), encoding="utf-8")
+    with Up(tmp_path / "data", MODELS=str(tmp_path / "models.toml")) as up:
+
+        def served() -> set[str]:
+            return {one["id"] for one in up.http.get("/v1/models").json()["data"] if one["workers"]}
+
+        until(lambda: served() >= FAMILIES.keys(), 60, "all nine are listed")
+        jobs = {}
+        for kind in FAMILIES:
+            size = "auto" if FAMILIES[kind].size == "own" else "64x64"
+            jobs[kind] = up.submit(model=kind, size=size, steps="2")
+        for kind, job in jobs.items():
+            done = up.until_over(job, 900)
+            assert done["status"] == "succeeded", done
+            assert done["receipt"]["pipeline"] == kind

@@ -277,6 +277,7 @@ class Turns:
 
 
 TURNS = Turns()
+LOADING = threading.Lock()  # diffusers and transformers import their parts late, which two threads must not do at once
 
 
 def worked_at() -> float:
@@ -455,6 +456,11 @@ def load(entry: ModelEntry, _settings: Settings) -> DiffusersEditor:
     Raises:
         PipelineError: it cannot be loaded.
     """
+    with LOADING:
+        return _load(entry)
+
+
+def _load(entry: ModelEntry) -> DiffusersEditor:
     from diffusers import DiffusionPipeline
 
     from pipeline.checkpoint import quiet_libraries
