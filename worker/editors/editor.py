@@ -138,12 +138,12 @@ class Editors:
 
     by_model: Mapping[str, Editor]
     card: Card
-    definitions: Sequence[Definition] = ()
     worked_at: Callable[[], float] = zero_seconds
     allowance: Callable[[], float] = zero_seconds
     watch: Callable[[OnIteration], None] = lambda _: None
     device: Callable[[], Device] = lambda: Device("unknown")
     graphs: Callable[[], int] = lambda: 0
+    definitions: Sequence[Definition] = ()
     several: "LoadedModels | None" = None
 
     def served(self) -> list[Definition]:
