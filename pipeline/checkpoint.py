@@ -196,6 +196,10 @@ class Checkpoint:
         library = self.__dict__.get("library")
         return loaded + ([library.text_encoder, library.vae, library.unet] if library else [])
 
+    @torch.inference_mode(
+        False
+    )  # whoever asks first may be in it, and the compiler fails on weights that were made there
+    @torch.no_grad()
     def _network(self, kind: type[Network], part: str, dtype: torch.dtype) -> Network:
         network = self.files.network(kind, part, dtype)
         for lora in self.loras:

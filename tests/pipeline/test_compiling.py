@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.batch import ROWS
-from pipeline.checkpoint import GRAPH_SIDES
+from pipeline.checkpoint import GRAPH_SIDES, Checkpoint
 from pipeline.compiling import Compiler
 from pipeline.denoise import Denoising, Predictor
 from pipeline.guidance import three_way
@@ -52,3 +52,11 @@ def test_one_graph_for_each_row_count_serves_batches_of_all_sizes(row_counts):
             assert [len(noise) for noise in noises] == [one.rows for one in batch]
             torch.testing.assert_close(torch.cat(list(noises)), expected, atol=1e-4, rtol=1e-4)
     assert compiler.graphs == len(row_counts)
+
+
+@torch.inference_mode()
+def test_weights_are_usual_tensors_also_where_they_are_first_needed_in_an_edit():
+    """PyTorch's compiler takes weights that were made in inference mode for constants, and fails on them."""
+    checkpoint = Checkpoint.find("checkpoints/micro", torch.float32, torch.device("cpu"))
+    assert not any(weight.is_inference() for weight in checkpoint.unet.parameters())
+    checkpoint.close()

@@ -1,6 +1,6 @@
 """Makes a checkpoint of Stable Diffusion 1.5's real dimensions with random weights, 2 GB in fp16: a trial in full size.
 
-    python -m benchmarks.full_size_folder FOLDER
+    python -m benchmarks._full_size_folder FOLDER
 
 The folder is in diffusers' layout and has no card, as most checkpoints have none. Its pictures mean nothing, but its
 start, memory, steps and times are those of the real model. The tokenizer is the micro checkpoint's.
