@@ -170,7 +170,7 @@ def typed(story: Story, folder: Path, data: Path) -> Iterator[tuple[str, str]]:
 
 def lasting(text: str) -> str:
     """A page without what is another one each time: ids, times, and which steps were seen."""
-    text = re.sub(r"^  (\S+: )?(queued|running).*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^  (\S+: )?(queued|running|canceling).*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"\b\d+(\.\d)? s\b", "N s", re.sub(r"\b[0-9a-z]{26}\b", "ID", text))
 
 
