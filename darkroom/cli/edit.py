@@ -44,7 +44,7 @@ def edit(
     that it is to be canceled."""
     chosen = choose(photos, output)
     if output:
-        check_place(output, force)
+        check_place(output, force, parameters["n"] or 1)
         if not (is_stream(output) or output.is_dir()):
             parameters["format"] = parameters["format"] or format_of(output)
     if as_json and is_stream(output):

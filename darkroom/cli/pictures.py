@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -37,14 +36,16 @@ def is_stream(output: Path | None) -> bool:
     return str(output) == STREAM
 
 
-def check_place(output: Path, force: bool) -> None:
-    """Refuse, before the work is done, a place where nothing can be saved."""
+def check_place(output: Path, force: bool, count: int = 1) -> None:
+    """Refuse, before the work is done, a place where so many pictures cannot be saved."""
+    if is_stream(output) and count > 1:
+        raise DarkroomError(f"Standard output takes one picture, and there are {count}: name a file or folder with -o.")
     if is_stream(output) or output.is_dir():
         return
     if not output.parent.is_dir():
         raise DarkroomError(f"Cannot write {output}: there is no folder {output.parent}.")
-    if output.exists() and not force:
-        raise AlreadyThere(output)
+    if taken := next((path for path in _numbered(output, count) if path.exists() and not force), None):
+        raise AlreadyThere(taken)
 
 
 def save(job: Job, output: Path | None, force: bool = False) -> list[Path]:
@@ -53,20 +54,20 @@ def save(job: Job, output: Path | None, force: bool = False) -> list[Path]:
     A folder as the place has them in files of such names.
     """
     pictures = job.results()
-    if is_stream(output):
-        for picture in pictures:
-            sys.stdout.buffer.write(picture)
-        return []
     if output is None or output.is_dir():
-        stem = (output or Path()) / file_name(job)
-        return [write_new(one, path) for one, path in zip(pictures, _numbered(stem, pictures), strict=True)]
-    return [write(one, path, force) for one, path in zip(pictures, _numbered(output, pictures), strict=True)]
+        paths = _numbered((output or Path()) / file_name(job), len(pictures))
+        return [write_new(one, path) for one, path in zip(pictures, paths, strict=True)]
+    check_place(output, force, len(pictures))
+    if is_stream(output):
+        sys.stdout.buffer.write(pictures[0])
+        return []
+    return [write(one, path, force) for one, path in zip(pictures, _numbered(output, len(pictures)), strict=True)]
 
 
-def _numbered(path: Path, pictures: Sequence[bytes]) -> list[Path]:
-    if len(pictures) == 1:
+def _numbered(path: Path, count: int) -> list[Path]:
+    if count == 1:
         return [path]
-    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(pictures) + 1)]
+    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, count + 1)]
 
 
 def file_name(job: Job) -> str:

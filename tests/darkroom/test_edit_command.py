@@ -63,6 +63,16 @@ def test_an_edit_is_named_after_photo_and_instruction_and_never_overwrites(url, 
         assert darkroom("render", job, "--strength", "0.5").stdout == "Saved pagoda-make-it-gray-50-percent.png\n"
 
 
+def test_several_edits_of_a_photo_are_refused_a_place_before_they_are_made(darkroom):
+    Path("gray-2.png").write_bytes(b"mine")
+    taken = darkroom("edit", PAGODA, *GRAY, "-n", "2", "-o", "gray.png")
+    assert (taken.exit_code, "gray-2.png is there already" in taken.stderr) == (1, True)
+    mixed = darkroom("edit", PAGODA, *GRAY, "-n", "2", "-o", "-", "--format", "png")
+    assert (mixed.exit_code, "takes one picture" in mixed.stderr) == (1, True)
+    assert json.loads(darkroom("list", "--json").stdout)["data"] == []
+    assert [path.name for path in Path().iterdir()] == ["gray-2.png"]
+
+
 def test_several_photos_folders_and_edits_of_jobs_are_edited_in_one_command(darkroom, working, tmp_path):  # noqa: F811
     album, out = tmp_path / "album", tmp_path / "out"
     album.mkdir()
