@@ -10,7 +10,7 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -43,14 +43,23 @@ def gather(folder: Path) -> None:
     """
     if (folder / "index.json").exists() and _index(folder)["listed"] == _listed():
         return
+    fetch(sources(), folder)
+    rows = [{**asdict(picture), "split": split} for picture, split in _splits(folder)]
+    (folder / "index.json").write_text(json.dumps({"listed": _listed(), "pictures": rows}, indent=1), encoding="utf-8")
+
+
+def fetch(pictures: Sequence[Source], folder: Path) -> None:
+    """Fetch the packages of those pictures that the folder lacks, and write each picture into it.
+
+    Raises:
+        RuntimeError: apt-get or dpkg-deb is missing or fails.
+    """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    missing = [picture for picture in sources() if not _file(folder, picture.name).exists()]
+    missing = [picture for picture in pictures if not _file(folder, picture.name).exists()]
     for picture in track(missing, "Photos"):
         photo = _scaled(_bytes_of(picture, _unpacked(picture.package, folder)))
         photo.save(_file(folder, picture.name), quality=96, subsampling=0)
     shutil.rmtree(folder / "packages", ignore_errors=True)
-    rows = [{**asdict(picture), "split": split} for picture, split in _splits(folder)]
-    (folder / "index.json").write_text(json.dumps({"listed": _listed(), "pictures": rows}, indent=1), encoding="utf-8")
 
 
 def original(folder: Path, name: str) -> Image.Image:
@@ -80,8 +89,19 @@ def train_crops(
 def held_out(folder: Path, size: int | tuple[int, int]) -> list[tuple[str, NDArray[np.float32]]]:
     """The held-out photos by name, in the order of `held_out.txt`: the largest centered part, (height, width, 3)."""
     height, width = (size, size) if isinstance(size, int) else size
-    photos = ((name, _read(folder, name)) for name in held_out_names())
-    return [(name, _center(photo, height, width)) for name, photo in photos if _fits(photo, height, width)]
+    return centered(folder, held_out_names(), (height, width))
+
+
+def centered(folder: Path, names: Sequence[str], size: tuple[int, int]) -> list[tuple[str, NDArray[np.float32]]]:
+    """Those of the named photos that are large enough: the largest centered part, (height, width, 3) in [0, 1]."""
+    photos = ((name, _read(folder, name)) for name in names)
+    return [(name, _center(photo, *size)) for name, photo in photos if _fits(photo, *size)]
+
+
+def alike(folder: Path, name: str, others: Sequence[tuple[Path, str]]) -> list[str]:
+    """Those of other photos, each with its folder, that look like this one."""
+    mine = _thumbnail(_read(folder, name))
+    return [other for where, other in others if mine @ _thumbnail(_read(where, other)) > ALIKE]
 
 
 def trained_on(folder: Path) -> list[Source]:

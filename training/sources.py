@@ -43,16 +43,26 @@ def sources() -> tuple[Source, ...]:
     Raises:
         ValueError: a picture without an author, a source or a free license; or a held-out name that no picture has.
     """
-    with (HERE / "sources.csv").open(newline="", encoding="utf-8") as file:
-        found = tuple(Source(**row) for row in csv.DictReader(file))
-    for picture in found:
-        if not FREE.fullmatch(picture.licence):
-            raise ValueError(f"sources.csv: {picture.name} has licence {picture.licence!r}, which is not a free one")
-        if not (picture.author and picture.source):
-            raise ValueError(f"sources.csv: {picture.name} has no author or no source")
+    found = read(HERE / "sources.csv", FREE)
     unknown = set(held_out_names()) - {picture.name for picture in found}
     if unknown:
         raise ValueError(f"held_out.txt: no picture is called {', '.join(sorted(unknown))}")
+    return found
+
+
+def read(file: Path, free: re.Pattern[str]) -> tuple[Source, ...]:
+    """The pictures of a list.
+
+    Raises:
+        ValueError: a picture without an author, a source or a license that `free` matches.
+    """
+    with file.open(newline="", encoding="utf-8") as rows:
+        found = tuple(Source(**row) for row in csv.DictReader(rows))
+    for picture in found:
+        if not free.fullmatch(picture.licence):
+            raise ValueError(f"{file.name}: {picture.name} has licence {picture.licence!r}, which is not a free one")
+        if not (picture.author and picture.source):
+            raise ValueError(f"{file.name}: {picture.name} has no author or no source")
     return found
 
 
