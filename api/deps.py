@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from api.credentials import Credentials
 from api.guards import own_origin
@@ -30,8 +32,8 @@ from jobs.renders import Renders
 from jobs.served_models import ServedModels
 from jobs.settings import Settings
 from jobs.store import JobStore
-from jobs.store.requests import Limits
-from jobs.throttle import Throttle
+from jobs.store.requests import Known, Limits
+from jobs.throttle import Allowance, Counted, Throttle
 from jobs.wakeups import Wakeups
 
 STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded
@@ -151,18 +153,29 @@ class Needs:
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
-    def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
+    async def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
         """
         Raises:
             Unauthorized, Forbidden, TooManyRequests
         """
-        caller = _identify(request, service, bearer.credentials if bearer else None, cookie)
+        key = bearer.credentials if bearer else None
+        if service.settings.auth == "off":  # nothing is asked of Redis, so it costs no thread's turn
+            return self.allowed(request, service, key, cookie)
+        return await run_in_threadpool(self._counted, request, service, key, cookie)
+
+    def _counted(self, request: Request, service: Services, key: str | None, session: str | None) -> Caller:
+        caller = self.allowed(request, service, key, session)
+        if caller.key_id:
+            count(request, service, caller.key_id, caller.tenant)
+        return caller
+
+    def allowed(self, request: Request, service: Services, key: str | None, session: str | None) -> Caller:
+        """The caller, whose request is not counted yet."""
+        caller = _identify(request, service, key, session)
         logs.note(tenant=caller.tenant)
         for scope in self.scopes:
             if scope not in caller.scopes:
                 raise Forbidden(f"This needs a key with the scope `{scope}`.")
-        if caller.key_id:
-            count(request, service, caller.key_id, caller.tenant)
         return caller
 
 
@@ -227,9 +240,23 @@ def count(request: Request, service: Services, key_id: str, tenant: str) -> None
     Raises:
         TooManyRequests
     """
-    safe = request.method in SAFE_METHODS
-    per_minute = service.settings.reads_per_minute if safe else service.settings.writes_per_minute
-    allowance = service.throttle.take(key_id, "reads" if safe else "writes", per_minute, tenant)
+    counted = counted_as(request, service, key_id)
+    tell_allowance(request, service.throttle.take(counted.caller, counted.kind, counted.per_minute, tenant))
+
+
+def counted_as(request: Request, service: Services, key_id: str) -> Counted:
+    """What a request of this key counts as."""
+    if request.method in SAFE_METHODS:
+        return Counted(key_id, "reads", service.settings.reads_per_minute)
+    return Counted(key_id, "writes", service.settings.writes_per_minute)
+
+
+def tell_allowance(request: Request, allowance: Allowance) -> None:
+    """Tell in the answer's headers what is left of an allowance.
+
+    Raises:
+        TooManyRequests: nothing was.
+    """
     request.state.headers.update(allowance.headers())
     if not allowance.allowed:
         raise TooManyRequests(
@@ -243,11 +270,11 @@ class NeedsOperator(Needs):
     def __init__(self) -> None:
         super().__init__(Scope.ADMIN)
 
-    def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
+    async def __call__(self, request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Caller:
         if service.settings.auth == "off" and not service.settings.open_to_network:
             refuse_other_sites(request, *service.settings.allowed_origins)
             return NOBODY_ELSE
-        return super().__call__(request, service, bearer, cookie)
+        return await super().__call__(request, service, bearer, cookie)
 
 
 IdempotencyHeader = Annotated[
@@ -260,18 +287,44 @@ Admin = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 Operating = Annotated[Caller, Depends(NeedsOperator())]
 
 
-def admit(caller: Submitter, service: Service, idempotency_key: IdempotencyHeader = None) -> Caller:
-    """The caller, for whose job there is room: found out before its body is read.
+@dataclass(frozen=True)
+class Admission:
+    """The caller, for whose job there is room; `known`: what was already asked for with its idempotency key."""
 
-    Raises:
-        TooManyJobs, QueueFull, StorageUnavailable
-    """
-    service.store.admit(caller.tenant, service.limits, idempotency_key)
-    service.pictures.refuse_while_away()
-    return caller
+    caller: Caller
+    known: Known | None
 
 
-Admitted = Annotated[Caller, Depends(admit)]
+class Admits(Needs):
+    """A dependency: a submission that is let in, which is found out before its body is read."""
+
+    async def __call__(  # type: ignore[override]
+        self,
+        request: Request,
+        service: Service,
+        bearer: Bearer,
+        cookie: Cookie,
+        idempotency_key: IdempotencyHeader = None,
+    ) -> Admission:
+        """
+        Raises:
+            Unauthorized, Forbidden, TooManyRequests, TooManyJobs, QueueFull, StorageUnavailable
+        """
+        key = bearer.credentials if bearer else None
+        return await run_in_threadpool(self._admission, request, service, key, cookie, idempotency_key)
+
+    def _admission(
+        self, request: Request, service: Services, key: str | None, session: str | None, idempotency_key: str | None
+    ) -> Admission:
+        caller = self.allowed(request, service, key, session)
+        counted = counted_as(request, service, caller.key_id) if caller.key_id else None
+        tell = partial(tell_allowance, request)
+        known = service.store.admit(caller.tenant, service.limits, idempotency_key, counted, tell)
+        service.pictures.refuse_while_away()
+        return Admission(caller, known)
+
+
+Admitted = Annotated[Admission, Depends(Admits(Scope.SUBMIT))]
 
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
 

@@ -184,7 +184,7 @@ class Feeding:
             self.rests_until = time.monotonic() + PAUSE
         finally:
             self._note(batch, done)
-        self.services.wakeups.top_up()
+        self.services.wakeups.top_up_soon()
 
     def _accepted(self, batch: Batch, number: int) -> Line:
         """The line with its job, or with the reason why it has none.
@@ -196,6 +196,8 @@ class Feeding:
         try:
             submission = strict_json.validated(Submission, self._fields(batch, number))
             once = IdempotencyKey(f"batch:{batch.id}:{number}", "")  # a line is always the same request
+            if known := self.services.store.find_by_idempotency_key(batch.tenant, once):
+                return replace(line, status="running", job=known[0])  # a process that died has submitted it
             if url := submission.image_at("url"):
                 fetched = asyncio.run_coroutine_threadsafe(fetch_picture(url, caller, self.services), self.loop)
                 submission = submission.model_copy(update={"image": fetched.result()})

@@ -49,9 +49,10 @@ async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
             if message["type"] == "http.response.start":
                 await send(message)
                 if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
-                    await send({"type": "http.response.body", "body": b""})
                     answering.cancel()
             elif not answering.cancel_called and not message.get("more_body"):
                 await send({"type": "http.response.body", "body": b""})
 
         await app(scope, receive, without_body)
+    if answering.cancel_called:  # only now, so that the client's next request finds the stream's place free
+        await send({"type": "http.response.body", "body": b""})

@@ -1,5 +1,6 @@
 """How many requests a key may make: a token bucket for each key and kind of request, in Redis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -29,6 +30,33 @@ class Allowance:
         }
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Whose request counts against which allowance.
+
+    `per_minute` is the limit, unless an operator has set another for the caller's tenant.
+    """
+
+    caller: str
+    kind: str
+    per_minute: int
+
+    @property
+    def arguments(self) -> tuple[str, int]:
+        """The bucket's name and its size, as the scripts take them."""
+        return f"{self.caller}:{self.kind}", self.per_minute
+
+    @property
+    def limit_name(self) -> str:
+        """The name of the limit that an operator may have set."""
+        return f"{self.kind}_per_minute"
+
+    def allowance(self, answer: Sequence[int]) -> Allowance:
+        """What the scripts have answered."""
+        allowed, remaining, full_ms, retry_ms, limit = answer
+        return Allowance(self.kind, limit, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))
+
+
 class Throttle:
     """All buckets.
 
@@ -40,12 +68,7 @@ class Throttle:
         self._script = client.register_script(script_source("throttle"))
 
     def take(self, caller: str, kind: str, per_minute: int, tenant: str = "") -> Allowance:
-        """Count one request of a caller. A refused request costs nothing.
-
-        `per_minute` is the limit, unless an operator has set another for the caller's tenant.
-        """
+        """Count one request of a caller. A refused request costs nothing."""
+        counted = Counted(caller, kind, per_minute)
         with reaching_redis("throttle"):
-            allowed, remaining, full_ms, retry_ms, limit = self._script(
-                args=(f"{caller}:{kind}", per_minute, tenant, f"{kind}_per_minute")
-            )
-        return Allowance(kind, limit, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))
+            return counted.allowance(self._script(args=(*counted.arguments, tenant, counted.limit_name)))

@@ -2,6 +2,8 @@
 
 import logging
 import ssl
+import threading
+import time
 from typing import Any
 
 from celery import Celery
@@ -16,6 +18,7 @@ log = logging.getLogger(__name__)
 QUEUE = "wake-ups"
 PREFIX = "dk:broker:"
 TASK = "darkroom.work"
+PAUSE = 0.02  #: seconds between two looks whether wake-ups are missing
 
 
 def queue_of(model: str) -> str:
@@ -72,12 +75,33 @@ class Wakeups:
         self._app = app
         self._store = store
         self._broker = broker
+        self._lock = threading.Lock()
+        self._is_wanted = self._runs = False
 
     @classmethod
     def connect(cls, settings: Settings, store: JobStore, *, timeout: float) -> "Wakeups":
         """Wakeups over the settings' broker."""
         broker = connect(settings.broker, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout)
         return cls(celery_app(settings, timeout=timeout), store, broker)
+
+    def top_up_soon(self) -> None:
+        """Have the missing wake-ups sent by a thread that does it for all who ask meanwhile, at most every 20 ms."""
+        with self._lock:
+            self._is_wanted = True
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._go_on, name="wake-ups", daemon=True).start()
+
+    def _go_on(self) -> None:
+        while self._still_wanted():
+            self.top_up()
+            time.sleep(PAUSE)
+
+    def _still_wanted(self) -> bool:
+        with self._lock:
+            wanted, self._is_wanted = self._is_wanted, False
+            self._runs = wanted
+            return wanted
 
     def top_up(self) -> int:
         """Send the missing wake-ups. A failure only costs time, because the keeper does the same every second."""

@@ -4,9 +4,10 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
@@ -15,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from api import examples
 from api.conditions import is_known
 from api.decoder import Photo
-from api.deps import Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
+from api.deps import Admission, Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
 from api.masks import draw_shapes, fits, inverted
 from api.openapi import SUBMIT_BODY, answers, raises
 from api.routes.webhooks import check_webhook
@@ -38,7 +39,7 @@ from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.parameters import LARGEST_SEED, ParameterError
 from jobs.pictures import NoSuchPicture
-from jobs.store.requests import IdempotencyKey, QueuePosition
+from jobs.store.requests import IdempotencyKey, Known, QueuePosition
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @dataclass(frozen=True)
 class Acceptance:
-    """An accepted job. `replayed`: an earlier request with the same idempotency key made it."""
+    """An accepted job, and its position if that is known. `replayed`: an earlier request with this key made it."""
 
     job: Job
+    position: QueuePosition | None = None
     replayed: bool = False
 
     @property
@@ -70,12 +72,11 @@ class Acceptance:
     | raises(NotFound, InvalidPicture, FetchFailed, TooManyJobs, QueueFull, StorageUnavailable),
 )
 async def create_job(
-    caller: Admitted,
+    admitted: Admitted,
     submission: Submitted,
     service: Service,
     request: Request,
     response: Response,
-    after: BackgroundTasks,
     idempotency_key: IdempotencyHeader = None,
     prefer: Annotated[
         str | None, Header(description="`wait=N`: answer when the job is over, or after N seconds")
@@ -85,22 +86,30 @@ async def create_job(
 
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same job.
     """
-    wait = preferred_wait(prefer)
+    wait, caller = preferred_wait(prefer), admitted.caller
     idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
-    url = submission.image_at("url")
-    if url and not await run_in_threadpool(_is_known, idempotency, caller, service):
-        submission = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
-    accepted = await service.submitting.run(submit_job, caller, submission, idempotency, service)
+
+    def shown(submit: Callable[[], Acceptance]) -> tuple[Acceptance, JobView]:
+        accepted = submit()
+        return accepted, _show_accepted(accepted, service, response)
+
+    if admitted.known and idempotency:
+        replay = partial(_replay, admitted.known, idempotency, caller, service)
+        accepted, view = await run_in_threadpool(shown, replay)
+    else:
+        if url := submission.image_at("url"):
+            submission = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
+        submitting = partial(submit_job, caller, submission, idempotency, service)
+        accepted, view = await service.submitting.run(shown, submitting)
     response.headers.update(accepted.headers)
+    service.wakeups.top_up_soon()
     if not wait:
-        after.add_task(service.wakeups.top_up)  # if this wake-up is lost, the keeper sends another
-        return await run_in_threadpool(_show_accepted, accepted.job, service, response)
-    await run_in_threadpool(service.wakeups.top_up)
+        return view
     try:
         job, position = await _wait(service, request, caller, accepted.job.id, wait)
     except Exception as error:  # the job is accepted all the same, and `Prefer` may be ignored
         log.info("an accepted job is not waited for: %r", error)
-        return await run_in_threadpool(_show_accepted, accepted.job, service, response)
+        return view
     response.headers["Preference-Applied"] = f"wait={wait}"
     if job.status.is_over:
         response.status_code = 200
@@ -111,10 +120,6 @@ def preferred_wait(prefer: str | None) -> int:
     """The seconds of a `Prefer: wait=N` header, at most 60; 0 without one (RFC 7240)."""
     found = re.search(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", prefer or "", re.IGNORECASE)
     return min(60, int(found[1])) if found else 0
-
-
-def _is_known(idempotency: IdempotencyKey | None, caller: Caller, service: Services) -> bool:
-    return idempotency is not None and service.store.find_by_idempotency_key(caller.tenant, idempotency) is not None
 
 
 async def fetch_picture(url: str, caller: Caller, service: Services) -> bytes:
@@ -137,11 +142,11 @@ def submit_job(
 ) -> Acceptance:
     """A new job, or the one that its idempotency key stands for; whoever calls fetches what is at an address before.
 
+    Whoever calls has also looked for the key: a repeated request costs a picture here, and is found out at the end.
+
     Raises:
         InvalidRequest, TooManyJobs, Unavailable
     """
-    if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
-        return _replay(*known, caller, service)
     model, params = checked_parameters(submission, service)
     if submission.webhook:
         check_webhook("webhook", submission.webhook, service)
@@ -168,13 +173,22 @@ def submit_job(
         mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
-    return _accept(job, caller, service, idempotency)
+    return _accept(job, service, idempotency)
 
 
-def _replay(job_id: str, same: bool, caller: Caller, service: Services) -> Acceptance:
-    if not same:
-        raise invalid("Idempotency-Key", "was used for another request: take a new one")
-    return Acceptance(service.job(job_id, caller), replayed=True)
+def _replay(known: Known, idempotency: IdempotencyKey, caller: Caller, service: Services) -> Acceptance:
+    """The job of an earlier request with this key.
+
+    Raises:
+        InvalidRequest: that was another request.
+    """
+    if known.fingerprint != idempotency.fingerprint:
+        raise _is_taken()
+    return Acceptance(service.job(known.job_id, caller), replayed=True)
+
+
+def _is_taken() -> InvalidRequest:
+    return invalid("Idempotency-Key", "was used for another request: take a new one")
 
 
 def checked_parameters(submission: Submission, service: Services) -> tuple[str, dict[str, Any]]:
@@ -239,7 +253,7 @@ def _sent_before(picture: Elsewhere, caller: Caller, service: Services, field: s
         raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 
-def _accept(job: Job, caller: Caller, service: Services, idempotency: IdempotencyKey | None = None) -> Acceptance:
+def _accept(job: Job, service: Services, idempotency: IdempotencyKey | None = None) -> Acceptance:
     job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
     logs.note(job_id=job.id)
     document = {
@@ -254,23 +268,24 @@ def _accept(job: Job, caller: Caller, service: Services, idempotency: Idempotenc
     except (TooManyJobs, QueueFull):
         service.pictures.empty(job.folder)
         raise
-    if accepted != job.id:  # another request with this key was faster
+    if accepted is None or accepted.id != job.id:  # another request with this key was faster
         service.pictures.empty(job.folder)
-        return _replay(accepted or job.id, accepted is not None, caller, service)
+    if accepted is None:
+        raise _is_taken()
     try:
-        return Acceptance(service.job(job.id, caller))
+        return Acceptance(Job.from_record(accepted.record), accepted.position, replayed=accepted.id != job.id)
     except Exception:  # the job is accepted all the same
         log.warning("an accepted job cannot be read", exc_info=True)
         return Acceptance(replace(job, created_ms=born_ms(job.id)))
 
 
-def _show_accepted(job: Job, service: Services, response: Response) -> JobView:
-    """Show an accepted job, without position and ETag if these cannot be read: the job is accepted all the same."""
+def _show_accepted(accepted: Acceptance, service: Services, response: Response) -> JobView:
+    """Show an accepted job, without its ETag if that cannot be made: the job is accepted all the same."""
     try:
-        return _show(job, service.store.queue_positions([job]).get(job.id), service, response)
+        return _show(accepted.job, accepted.position, service, response)
     except Exception:
-        log.warning("the position of an accepted job cannot be read", exc_info=True)
-        return view_job(job, None, service)
+        log.warning("an accepted job cannot be shown as it is", exc_info=True)
+        return view_job(accepted.job, None, service)
 
 
 def _show(job: Job, position: QueuePosition | None, service: Services, response: Response) -> JobView:
@@ -376,11 +391,10 @@ def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Res
     | raises(TooManyJobs, QueueFull, StorageUnavailable, Conflict),
 )
 def retry_job(
-    caller: Admitted,
+    admitted: Admitted,
     job_id: JobId,
     service: Service,
     response: Response,
-    after: BackgroundTasks,
     idempotency_key: IdempotencyHeader = None,
 ) -> JobView:
     """Run a failed or canceled job again, as a new job that names this one as its parent.
@@ -388,15 +402,16 @@ def retry_job(
     With an `Idempotency-Key` the same request sent again, within a day, is answered with the same new job.
     """
     idempotency = IdempotencyKey(idempotency_key, f"retry {job_id}") if idempotency_key else None
-    accepted = _retry(job_id, caller, service, idempotency)
+    accepted = _retry(job_id, admitted, service, idempotency)
     response.headers.update(accepted.headers)
-    after.add_task(service.wakeups.top_up)
-    return _show_accepted(accepted.job, service, response)
+    service.wakeups.top_up_soon()
+    return _show_accepted(accepted, service, response)
 
 
-def _retry(job_id: str, caller: Caller, service: Services, idempotency: IdempotencyKey | None) -> Acceptance:
-    if idempotency and (known := service.store.find_by_idempotency_key(caller.tenant, idempotency)):
-        return _replay(*known, caller, service)
+def _retry(job_id: str, admitted: Admission, service: Services, idempotency: IdempotencyKey | None) -> Acceptance:
+    caller = admitted.caller
+    if admitted.known and idempotency:
+        return _replay(admitted.known, idempotency, caller, service)
     job = service.job(job_id, caller)
     if job.status not in (Status.FAILED, Status.CANCELED):
         raise Conflict(f"Only a failed or canceled job can be tried again; this one is {job.status}.")
@@ -435,7 +450,7 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
         mask=mask,
         credentials=credentials,
     )
-    return _accept(again, caller, service, idempotency)
+    return _accept(again, service, idempotency)
 
 
 @router.delete("/{job_id}", summary="Delete an ended job", status_code=204, responses=raises(Conflict))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -215,10 +215,10 @@ def pause_queue(caller: Operating, service: Service) -> OperatedQueue:
 
 
 @router.post("/queue/resume", summary="Resume the queue", responses=answers(examples.OPERATED_QUEUE))
-def resume_queue(caller: Operating, service: Service, after: BackgroundTasks) -> OperatedQueue:
+def resume_queue(caller: Operating, service: Service) -> OperatedQueue:
     """Have jobs claimed again."""
     service.operator.resume()
-    after.add_task(service.wakeups.top_up)
+    service.wakeups.top_up_soon()
     return read_operated_queue(caller, service)
 
 
@@ -345,9 +345,7 @@ def read_dead_letter(_: Operating, service: Service, job_id: JobId) -> DeadLette
     status_code=202,
     responses=answers(examples.REDRIVEN, 202) | raises(TooManyJobs, QueueFull, StorageUnavailable, Conflict),
 )
-def retry_dead_letter(
-    _: Operating, service: Service, job_id: JobId, response: Response, after: BackgroundTasks
-) -> Redriven:
+def retry_dead_letter(_: Operating, service: Service, job_id: JobId, response: Response) -> Redriven:
     """Run it again, as a new job of its tenant that names it as its parent; it is no dead letter then."""
     job = _find(service, job_id)
     accepted = run_again(job, Caller(job.tenant, frozenset(), None), service)
@@ -356,7 +354,7 @@ def retry_dead_letter(
         service.operator.forget_dead_letter(job.id)
     except Unavailable:  # the new job is accepted all the same
         log.warning("the dead letter %s is kept, though it runs again", job.id)
-    after.add_task(service.wakeups.top_up)
+    service.wakeups.top_up_soon()
     return Redriven(id=accepted.job.id, parent=job.id, tenant=job.tenant)
 
 

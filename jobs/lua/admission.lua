@@ -22,3 +22,10 @@ local function usual_model()
   if #pools > 1 then return nil end
   return (pools[1] or BUILT_IN):match('%S+')
 end
+
+-- The job that an idempotency key of the tenant stands for, and what was asked for with it; nil without a key or a job.
+local function earlier(tenant, key)
+  if key == '' then return nil end
+  local known, fingerprint = unpack(redis.call('HMGET', ONCE .. tenant .. ':' .. key, 'job', 'fingerprint'))
+  if known and redis.call('EXISTS', JOB .. known) == 1 then return known, fingerprint end
+end

@@ -1,21 +1,22 @@
 -- How long it takes, from what was measured: the mean time between the results of two edits of a pool while there is work,
 -- over all its workers, and the mean time that one step of a job of the model takes from its claim to its end.
 
--- The living workers that serve a model, and the slots of those that claim; all workers, where no model is named. One of
--- an older version does not say what it serves: the six.
+-- The living workers that serve a model, the slots of those that claim, and how many say what they serve; all workers, where
+-- no model is named. One of an older version does not say it: it serves the six.
 local function fleet(model)
-  local workers, slots = 0, 0
+  local workers, slots, speaking = 0, 0, 0
   local alive = redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')
   local served = #alive > 0 and redis.call('HMGET', WORKER_MODELS, unpack(alive)) or {}
   for i, worker in ipairs(alive) do
     if not model or has_word(served[i] or BUILT_IN, model) then
       workers = workers + 1
+      if served[i] then speaking = speaking + 1 end
       if redis.call('SISMEMBER', DRAINING, worker) == 0 then
         slots = slots + tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
       end
     end
   end
-  return workers, slots
+  return workers, slots, speaking
 end
 
 -- How many jobs of these models wait, or run.
@@ -107,9 +108,12 @@ local function position(id, model)
   return sum
 end
 
-local function record_eta(id, model)
-  local ms = estimate(model, position(id, model), steps_of(id), edits_of(id))
-  if ms then redis.call('HSET', JOB .. id, 'promised_ms', math.floor(ms)) end
+-- A queued job's position, and the ms until its end (-1: nothing was measured yet); nil when it is not queued.
+local function place_of(id)
+  local status, model, params, n = unpack(redis.call('HMGET', JOB .. id, 'status', 'model', 'params', 'n'))
+  if status ~= 'queued' then return nil end
+  local at = position(id, model or 'unknown')
+  return {at, math.floor(estimate(model or 'unknown', at, steps_in(params), edits_in(n)) or -1)}
 end
 
 -- The last thousand promises, each with what came of it.

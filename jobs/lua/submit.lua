@@ -1,15 +1,17 @@
 -- ARGV: id, tenant, head start in ms, deadline in seconds, ms of its acceptance or '' for now, idempotency key or '', its
 -- fingerprint, seconds to keep it, jobs of the tenant that may wait, jobs in all, ms of estimated wait,
 -- then field and value in turn
--- Returns 'accepted' and the id of the job (an earlier one if the key was used before), 'taken' when the key was used for
--- something else, or why the job is refused and the ms after which to ask again.
-local id, tenant, head_start, at = ARGV[1], ARGV[2], number(3), tonumber(ARGV[5]) or now()
-if redis.call('EXISTS', JOB .. id) == 1 then return {'accepted', id} end
-local once = ARGV[6] ~= '' and ONCE .. tenant .. ':' .. ARGV[6]
-local known = once and redis.call('HGET', once, 'job')
-if known and redis.call('EXISTS', JOB .. known) == 1 then
-  return redis.call('HGET', once, 'fingerprint') == ARGV[7] and {'accepted', known} or {'taken'}
+-- Returns 'accepted', the record of the job (an earlier one if the key was used before), and what place_of does; 'taken' when
+-- the key was used for something else; or why the job is refused and the ms after which to ask again.
+local function accepted(id)
+  return {'accepted', redis.call('HGETALL', JOB .. id), place_of(id) or false}
 end
+
+local id, tenant, head_start, at = ARGV[1], ARGV[2], number(3), tonumber(ARGV[5]) or now()
+if redis.call('EXISTS', JOB .. id) == 1 then return accepted(id) end
+local known, fingerprint = earlier(tenant, ARGV[6])
+if known then return fingerprint == ARGV[7] and accepted(known) or {'taken'} end
+local once = ARGV[6] ~= '' and ONCE .. tenant .. ':' .. ARGV[6]
 local asked = {}
 for i = 12, #ARGV, 2 do asked[ARGV[i]] = ARGV[i + 1] end
 local edits = tonumber(asked.n or 1)
@@ -35,8 +37,9 @@ put_in_queue(id, order, asked.model)
 redis.call('ZADD', DEADLINES, deadline, id)
 redis.call('ZADD', INDEX .. tenant, 0, id)
 redis.call('SADD', TENANTS, tenant)
-record_eta(id, asked.model)
 move(id, tenant, nil, 'queued')
 count('submitted', asked.model, asked.priority)
 emit(id, tenant, 'status', {status = 'queued'})
-return {'accepted', id}
+local answer = accepted(id)
+if answer[3][2] >= 0 then redis.call('HSET', JOB .. id, 'promised_ms', answer[3][2]) end
+return answer

@@ -38,12 +38,11 @@ class ModelQueue:
 class Fleet:
     """The living workers: the models of each, and the slots of those that claim.
 
-    `silent` are those of an older version, which do not say what they serve: the six.
+    Workers of an older version do not say what they serve: the six.
     """
 
     models: Mapping[str, Sequence[str]]
     slots: Mapping[str, int]
-    silent: frozenset[str]
 
     def of(self, model: str) -> list[str]:
         """The workers that serve a model."""
@@ -68,11 +67,11 @@ class Queues(StoreBase):
         serves = {worker: models[worker].split() if worker in models else built_in_ids() for worker in alive}
         claiming = [worker for worker in alive if worker in told and worker not in draining]
         slots = {worker: json.loads(told[worker]).get("slots", 0) for worker in claiming}
-        return Fleet(serves, slots, frozenset(set(alive) - set(models)))
+        return Fleet(serves, slots)
 
-    def model_queues(self, fleet: Fleet | None = None) -> dict[str, ModelQueue]:
+    def model_queues(self) -> dict[str, ModelQueue]:
         """The queue of each model that has jobs or workers, by its id."""
-        fleet = fleet or self.fleet()
+        fleet = self.fleet()
         with reaching_redis():
             pipe = self.redis.pipeline(transaction=False)
             for key in (redis_keys.CENSUS, redis_keys.POOLS, redis_keys.STATS):
@@ -135,19 +134,8 @@ class Queues(StoreBase):
 
         None are wanted when Redis is nearly full. Models of one pool may each want the same slots.
         """
-        fleet = self.fleet()
-        wanted: Counter[str] = Counter()
-        for one in self.model_queues(fleet).values():
-            number = min(one.queued, one.free)
-            if number:
-                of_older = fleet.silent.issuperset(fleet.of(one.model))
-                wanted["" if of_older else one.model] += number
-        if not wanted:
-            return {}
-        with reaching_redis():
-            memory = self.redis.info("memory")
-        limit = int(memory.get("maxmemory") or 0)
-        return dict(wanted) if not limit or int(memory["used_memory"]) / limit < FULL else {}
+        found = self._run("wanted", FULL)
+        return dict(zip(found[::2], found[1::2], strict=True))
 
 
 def _sums(pool_of: Mapping[str, str], numbers: Mapping[str, int]) -> Counter[str]:

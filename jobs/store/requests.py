@@ -1,16 +1,17 @@
 """What the web tier does for its clients: submit, read, cancel and delete jobs."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 from jobs import redis_keys
 from jobs.errors import QueueFull, TooManyJobs, TooManyUploads
 from jobs.job import Job, Status
 from jobs.scripts import UNFINISHED, reaching_redis
 from jobs.store.base import StoreBase, readable_jobs
+from jobs.throttle import Allowance, Counted
 
 ONCE_SECONDS = 86_400  #: how long an idempotency key is remembered
 PreviewKind = Literal["predicted", "noisy"]
@@ -59,20 +60,60 @@ class QueuePosition:
     position: int
     eta_seconds: int | None
 
+    @classmethod
+    def of(cls, place: tuple[int, int]) -> Self:
+        """What the scripts have answered: the position, and milliseconds or -1."""
+        at, ms = place
+        return cls(at, round(ms / 1000) if ms >= 0 else None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The job that an idempotency key stands for, and the fingerprint of the request that made it."""
+
+    job_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An accepted job's record, and its position if it is queued."""
+
+    record: Mapping[str, str]
+    position: QueuePosition | None
+
+    @property
+    def id(self) -> str:
+        return self.record["id"]
+
 
 class Requests(StoreBase):
     """Jobs as clients see them: each method acts for one tenant."""
 
-    def admit(self, tenant: str, limits: Limits, idempotency_key: str | None = None) -> None:
+    def admit(
+        self,
+        tenant: str,
+        limits: Limits,
+        idempotency_key: str | None = None,
+        counted: Counted | None = None,
+        tell: Callable[[Allowance], None] = lambda _: None,
+    ) -> Known | None:
         """Refuse a new job of the tenant if there is no room. A repeated request, with a known key, is never refused.
+
+        `counted`: take the request off this allowance first, and `tell` what is left of it; where nothing was, that is
+        all that is found out. Returns what is known of the idempotency key.
 
         Raises:
             TooManyJobs, QueueFull
         """
-        longest = round(limits.wait_seconds * 1000)
-        refused = self._run("admit", tenant, idempotency_key or "", limits.own, limits.all, longest)
+        bounds = (limits.own, limits.all, round(limits.wait_seconds * 1000))
+        taking = (*counted.arguments, counted.limit_name) if counted else ()
+        taken, known, fingerprint, *refused = self._run("admit", tenant, idempotency_key or "", *bounds, *taking)
+        if counted:
+            tell(counted.allowance(taken))
         if refused:
             limits.refuse(*refused)
+        return Known(known, fingerprint) if known else None
 
     def submit(
         self,
@@ -81,11 +122,11 @@ class Requests(StoreBase):
         limits: Limits = NO_LIMITS,
         *,
         at_ms: int | None = None,
-    ) -> str | None:
+    ) -> Accepted | None:
         """Accept a job. Submitting the same job again changes nothing.
 
-        Returns the job's id. If the idempotency key was used before, it is the id of that earlier job, or None if the
-        earlier request was a different one. `at_ms`: the time of the acceptance, if it was not now.
+        Returns the accepted job. If the idempotency key was used before, it is that earlier job, or None if the earlier
+        request was a different one. `at_ms`: the time of the acceptance, if it was not now.
 
         Raises:
             TooManyJobs: the tenant has as many waiting jobs as it may have.
@@ -95,9 +136,12 @@ class Requests(StoreBase):
         head = (job.id, job.tenant, job.priority.head_start_ms, job.deadline_seconds, at_ms or "")
         bounds = (limits.own, limits.all, round(limits.wait_seconds * 1000))
         answer, *rest = self._run("submit", *head, *key, *bounds, *fields)
-        if answer not in ("accepted", "taken"):
+        if answer == "taken":
+            return None
+        if answer != "accepted":
             limits.refuse(answer, *rest)
-        return rest[0] if answer == "accepted" else None
+        pairs, place = rest
+        return Accepted(dict(zip(pairs[::2], pairs[1::2], strict=True)), QueuePosition.of(place) if place else None)
 
     def reserve_upload(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
         """Count one more upload of a tenant, which may keep `most`.
@@ -152,11 +196,7 @@ class Requests(StoreBase):
         if not waiting:
             return {}
         found = zip(waiting, self._run("positions", *(job.id for job in waiting)), strict=True)
-        return {
-            job.id: QueuePosition(place[0], round(place[1] / 1000) if place[1] >= 0 else None)
-            for job, place in found
-            if place
-        }
+        return {job.id: QueuePosition.of(place) for job, place in found if place}
 
     def cancel(self, job_id: str, tenant: str) -> Status | None:
         """Ask a job to stop. Returns its status now. None: the tenant has no such job."""

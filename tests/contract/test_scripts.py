@@ -18,7 +18,7 @@ from jobs.renders import Renders, Wanted
 from jobs.store import JobStore
 from jobs.store.requests import IdempotencyKey, Limits
 from jobs.store.work import Renewal
-from jobs.throttle import Throttle
+from jobs.throttle import Counted, Throttle
 from tests.jobs_of import WORKER, a_job
 
 SCRIPTS = [*scripts.SCRIPTS, *outbox.SCRIPTS, "prune", "broken", "throttle", "render"]
@@ -102,6 +102,8 @@ def tell_story(jobs: JobStore) -> None:
         job = a_job(webhook="https://example.org/own", webhook_events=tuple(Event), **changes)
         jobs.admit("default", Limits(9, 9, 900), f"key {job.id}")
         jobs.submit(job, IdempotencyKey(f"key {job.id}", "its print"), Limits(9, 9, 900))
+        jobs.admit("default", Limits(9, 9, 900), f"key {job.id}", Counted("a caller", "writes", 60))
+        jobs.wanted_wakeups()
         return job
 
     def claim():

@@ -89,7 +89,7 @@ class Life(RuleBasedStateMachine):
         once = IdempotencyKey(key, "print") if key else None
         earlier = self.store.find_by_idempotency_key(tenant, once) if once else None
         for _ in range(times):
-            assert self.store.submit(job, once) == (earlier[0] if earlier else job.id)
+            assert self.store.submit(job, once).id == (earlier[0] if earlier else job.id)
         if not earlier:
             order = float(self.store.redis.hget(redis_keys.JOB + job.id, "order"))
             self.oracle.jobs[job.id] = Model(job.id, tenant, order, n)

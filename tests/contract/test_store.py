@@ -491,12 +491,12 @@ def test_a_redis_that_is_not_there_is_said_within_two_seconds():
 def test_a_tenant_may_have_so_many_jobs_waiting_and_another_is_not_touched(store):
     once, two = IdempotencyKey("key", "print"), Limits(own=2)
     first = a_job()
-    assert store.submit(first, once, two) == first.id
+    assert store.submit(first, once, two).id == first.id
     assert store.submit(a_job(), None, two)
     with pytest.raises(TooManyJobs):
         store.submit(a_job(), IdempotencyKey("refused", "print"), two)
     assert store.find_by_idempotency_key("default", IdempotencyKey("refused", "print")) is None
-    assert store.submit(a_job(), once, two) == first.id, "a repeated one is no other one"
+    assert store.submit(a_job(), once, two).id == first.id, "a repeated one is no other one"
     assert store.submit(a_job(tenant="acme"), None, two)
     claim(store)
     assert store.submit(a_job(), None, two), "a running one no longer waits"
