@@ -32,7 +32,7 @@ from jobs.renders import Renders
 from jobs.served_models import ServedModels
 from jobs.settings import Settings
 from jobs.store import JobStore
-from jobs.store.requests import Known, Limits
+from jobs.store.requests import Known, Limits, QueuePosition
 from jobs.throttle import Allowance, Counted, Throttle
 from jobs.wakeups import Wakeups
 
@@ -120,6 +120,14 @@ class Services:
             raise no_job()
         logs.note(job_id=job.id)
         return job
+
+    def job_and_position(self, job_id: str, caller: Caller) -> tuple[Job, QueuePosition | None]:
+        """As `job`, with its position if it is queued."""
+        found = self.store.read(job_id, caller.tenant) if is_id(job_id) else None
+        if found is None:
+            raise no_job()
+        logs.note(job_id=job_id)
+        return found
 
 
 def no_job() -> NotFound:

@@ -43,8 +43,8 @@ CONSTANTS: dict[str, str | int] = {
 #: Every script begins with these parts. Each needs only those before it.
 SHARED_PARTS = "basics records models counts fair_share prelude outbox estimate admission allowance".split()
 SCRIPTS = (
-    "submit admit positions wanted claim renew preview release finish fail canceled cancel delete reclaim expire "
-    "recount repair end_written reserve_upload"
+    "submit admit read positions wanted claim renew preview release finish fail canceled cancel delete reclaim "
+    "expire recount repair end_written reserve_upload"
 ).split()
 
 

@@ -330,11 +330,16 @@ async def read_job(
     if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
 ) -> JobView | Response:
     """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
-    job, position = await _wait(service, request, caller, job_id, wait, if_none_match)
-    etag = _etag(job, position, service)
-    if is_known(etag, if_none_match):
-        return Response(status_code=304, headers={"ETag": etag})
-    return await run_in_threadpool(_show, job, position, service, response)
+
+    def told(job: Job, position: QueuePosition | None) -> JobView | Response:
+        etag = _etag(job, position, service)
+        if is_known(etag, if_none_match):
+            return Response(status_code=304, headers={"ETag": etag})
+        return _show(job, position, service, response)
+
+    if wait:
+        return await run_in_threadpool(told, *await _wait(service, request, caller, job_id, wait, if_none_match))
+    return await run_in_threadpool(lambda: told(*service.job_and_position(job_id, caller)))
 
 
 async def _wait(
@@ -345,7 +350,7 @@ async def _wait(
     connection = service.connections.hold(caller.tenant) if seconds else nullcontext()
     with connection, service.subscriptions.subscribe(job_id) as subscription:
         while True:
-            job, position = await run_in_threadpool(_read, service, caller, job_id)
+            job, position = await run_in_threadpool(service.job_and_position, job_id, caller)
             left = ends - time.monotonic()
             late = left <= 0 or service.subscriptions.leaving
             if job.status.is_over or late or (known and not is_known(_etag(job, position, service), known)):
@@ -362,11 +367,6 @@ def _etag(job: Job, position: QueuePosition | None, service: Services) -> str:
     return f'"{job.version}-{position.position if position else ""}"'
 
 
-def _read(service: Services, caller: Caller, job_id: str) -> tuple[Job, QueuePosition | None]:
-    job = service.job(job_id, caller)
-    return job, service.store.queue_positions([job]).get(job.id)
-
-
 @router.post(
     "/{job_id}/cancel",
     summary="Cancel a job",
@@ -380,7 +380,7 @@ def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Res
         raise no_job()
     if status in (Status.SUCCEEDED, Status.FAILED):
         raise Conflict(f"The job is over: it {status}.")
-    return _show(*_read(service, caller, job_id), service, response)
+    return _show(*service.job_and_position(job_id, caller), service, response)
 
 
 @router.post(

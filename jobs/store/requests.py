@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 from jobs import redis_keys
 from jobs.errors import QueueFull, TooManyJobs, TooManyUploads
@@ -140,8 +140,7 @@ class Requests(StoreBase):
             return None
         if answer != "accepted":
             limits.refuse(answer, *rest)
-        pairs, place = rest
-        return Accepted(dict(zip(pairs[::2], pairs[1::2], strict=True)), QueuePosition.of(place) if place else None)
+        return Accepted(*_read(rest))
 
     def reserve_upload(self, tenant: str, upload: str, most: int, keep_seconds: int) -> None:
         """Count one more upload of a tenant, which may keep `most`.
@@ -166,6 +165,11 @@ class Requests(StoreBase):
         with reaching_redis():
             record = self.redis.hgetall(redis_keys.JOB + job_id)
         return Job.from_record(record) if record.get("tenant") == tenant else None
+
+    def read(self, job_id: str, tenant: str) -> tuple[Job, QueuePosition | None] | None:
+        """As `get`, with the job's position if it is queued."""
+        record, position = _read(self._run("read", job_id))
+        return (Job.from_record(record), position) if record.get("tenant") == tenant else None
 
     def find_by_pixels(self, pixels_sha256: str) -> str | None:
         """The id of the job whose output has these pixels. None: no kept output has them."""
@@ -215,3 +219,9 @@ class Requests(StoreBase):
         with reaching_redis():
             text = self.redis.hget(redis_keys.PREVIEW + job_id, kind)
         return bytes.fromhex(text) if text else None
+
+
+def _read(answer: Sequence[Any]) -> tuple[dict[str, str], QueuePosition | None]:
+    """A record and a position, as the scripts answer with them."""
+    pairs, place = answer
+    return dict(zip(pairs[::2], pairs[1::2], strict=True)), QueuePosition.of(place) if place else None

@@ -112,6 +112,7 @@ def tell_story(jobs: JobStore) -> None:
     jobs.renew(WORKER, {"slots": 8, "checkpoint": {}}, [], lease_seconds=30)
     waiting = submit()
     jobs.queue_positions([jobs.get(waiting.id, "default")])
+    jobs.read(waiting.id, "default")
     jobs.cancel(waiting.id, "default")
     for n in (1, 3, 1, 1, 1, 1):
         submit(n=n)

@@ -23,6 +23,7 @@ from pipeline.engine import Iteration, Taken
 from pipeline.errors import PipelineError
 from tests.conftest import ROOT
 from tests.integration.conftest import submit
+from tests.jobs_of import a_job
 from worker.app import Worker
 from worker.editors.editor import Device
 from worker.engine_metrics import EngineMetrics
@@ -313,10 +314,10 @@ def test_what_cannot_be_written_into_the_bucket_is_kept_for_later(client, store,
         away.ping()
 
 
-def test_wake_ups_are_as_many_as_find_work_and_a_free_slot(client, store, settings):
+def test_wake_ups_are_as_many_as_find_work_and_a_free_slot(store, settings):
     wakeups = Wakeups.connect(settings, store, timeout=1)
     for _ in range(5):
-        submit(client, PHOTO, steps=2)
+        store.submit(a_job())
     assert wakeups.top_up() == 0, "nobody is there to wake"
     store.renew("w", {"slots": 3, "checkpoint": {}}, [], lease_seconds=30)
     assert wakeups.top_up() == 3
