@@ -1,7 +1,8 @@
-"""Every command that README, CONTRIBUTING and Operating show works on a real stack, or stands below with the reason."""
+"""Every command of README, CONTRIBUTING and the operators' pages works on a real stack, or stands below with the reason."""
 
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.local_stack import OBEDIENT, Up
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/operating.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/one-machine.md", "docs/kubernetes.md", "docs/operating.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 INSIDE = re.compile(r"\$\((darkroom [^)]*)\)")
@@ -103,11 +104,12 @@ def test_what_is_told_of_dev_is_there():
 
 @dataclass(frozen=True)
 class Service:
-    """A running service, a finished job of it, and a key that may go."""
+    """A running service, a finished job of it, its worker, and a key that may go."""
 
     up: Up
     key: str
     job: str
+    worker: str
     spare: str
 
     def in_place(self, text: str) -> str:
@@ -118,6 +120,7 @@ class Service:
             "DARKROOM_KEY=...": f"DARKROOM_KEY={self.key}",
             "3f0a9c4be27d1586": self.spare,
             ".../v1/jobs/ID": f"{self.up.url}/v1/jobs/{self.job}",
+            "drain WORKER": f"drain {self.worker}",
         }
         for example, real in ours.items():
             text = text.replace(example, real)
@@ -130,8 +133,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with Up(folder, "--auth", **OBEDIENT) as up:
         job = up.submit(steps=2)
         up.until_over(job)
+        worker = up.http.get("/v1/admin/workers").json()["data"][0]["name"]
         spare = up.http.post("/v1/admin/keys", json={"name": "spare"}).json()["id"]
-        yield Service(up, (folder / "admin_key").read_text(encoding="utf-8").strip(), job, spare)
+        yield Service(up, (folder / "admin_key").read_text(encoding="utf-8").strip(), job, worker, spare)
 
 
 @pytest.fixture
@@ -139,6 +143,7 @@ def folder(service: Service, tmp_path: Path) -> Path:
     """A folder as the reader's: the checkout's files, the data folder, a photo, and curl's knowledge of the key."""
     for name in ("docker", "checkpoints", ".env.example"):
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / ".darkroom").symlink_to(service.up.folder)
     (tmp_path / "dev").symlink_to(ROOT / "dev")
