@@ -1,4 +1,4 @@
-"""Every command of README, CONTRIBUTING and the operators' pages works on a real stack, or stands below with the reason."""
+"""Each command of README, CONTRIBUTING and the operators' pages works on a real stack, or has a reason below."""
 
 import re
 import runpy
