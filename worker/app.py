@@ -189,7 +189,7 @@ def load_context(settings: Settings) -> WorkerContext:
 
 
 def about_models(digests: Mapping[str, str], several: LoadedModels | None) -> dict[str, Any]:
-    """The models that are served, by the digests of their definitions; and why others cannot be loaded."""
+    """The served models with the digests of their definitions, and why other models cannot be loaded."""
     troubles = dict(several.troubles) if several else {}
     models = [{"id": model, "digest": digest} for model, digest in digests.items() if model not in troubles]
     return {"models": models, "troubles": troubles}

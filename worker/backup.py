@@ -47,9 +47,7 @@ class Backup:
         """Write the backup if it has changed. False: it has not, or this Redis is not `instance`."""
         with reaching_redis():
             found = {name: value for name in self._names() if (value := self._value(name))}
-            same = (
-                self._redis.get(redis_keys.INSTANCE) == instance
-            )  # looked at last: it is lost with the rest, not before
+            same = self._redis.get(redis_keys.INSTANCE) == instance  # read last: it is lost with the rest, not before
         if not same or (found == self._saved and time.monotonic() - self._saved_at < REFRESH):
             return False
         sealed = self._fernet.encrypt(json.dumps(found).encode()).decode()

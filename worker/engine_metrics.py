@@ -56,7 +56,7 @@ class EngineMetrics(Collector):
         registry.register(self)
 
     def note(self, iteration: Iteration) -> None:
-        """The device has finished a turn."""
+        """Count one iteration of the device."""
         self.busy.labels("step" if iteration.rows else "call").inc(iteration.seconds)
         if not iteration.rows:
             return

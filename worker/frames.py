@@ -10,7 +10,7 @@ MAX_FRAMES = 24
 
 
 def is_kept(step: int, steps: int) -> bool:
-    """Whether this step's pictures are among the evenly spaced ones. The last step's always are."""
+    """Whether this step's pictures are among the evenly spaced ones. Those of the last step always are."""
     return (step * MAX_FRAMES) // steps > ((step - 1) * MAX_FRAMES) // steps
 
 

@@ -68,13 +68,13 @@ class Lease:
         self._usual_patience = self._patience = patience
         self.step = 0
         self.steps = 0
-        self.is_loading = False  #: the job waits for its model, whose loading may take the process down
+        self.is_loading = False  #: the job waits for its model; loading it may kill the process
         self.stop: type[Stopped] | None = None
         self.preview: tuple[bytes, bytes] | None = None
         self.frames = Frames()
         self._phase_began = self._progressed = time.monotonic()
         self._previewed = 0.0
-        self._wanted: set[int] | None = None  #: steps to make a preview of, where the editor asks beforehand
+        self._wanted: set[int] | None = None  #: the steps to make previews of, if the editor asks beforehand
 
     def enter_phase(self, *, engine: bool = False, patience: float | None = None) -> None:
         """Begin a phase with a patience of its own, in seconds.
@@ -109,16 +109,16 @@ class Lease:
             log.exception("job %s: no preview of step %s", self.job.id, self.step)
 
     def wait_for_others(self) -> None:
-        """The job cannot begin before others have ended, whose own progress is watched. Raises as `check` does."""
+        """Note that the job waits for other jobs, whose own progress is watched. Raises as `check` does."""
         self.note_progress()
         self.check()
 
     def note_progress(self) -> None:
-        """Some work on the job is done."""
+        """Note that some work on the job is done."""
         self._progressed = time.monotonic()
 
     def wants(self, step: int, steps: int) -> bool:
-        """Whether the pictures of a step will be looked at. Asked before the step, on a thread of the editor's."""
+        """Whether the pictures of a step will be looked at. A thread of the editor asks this before the step."""
         self._wanted = self._wanted or set()
         now = time.monotonic()
         if now - self._previewed > PREVIEW_SECONDS:
@@ -139,7 +139,7 @@ class Lease:
     @property
     def is_progressing(self) -> bool:
         """Whether the last progress is recent enough to renew the lease."""
-        allowance = self._engine_allowance() if self._in_engine else 0.0  # first: work that ends now takes it back
+        allowance = self._engine_allowance() if self._in_engine else 0.0  # read first: it ends with the work
         mean_step = (self._progressed - self._phase_began) / self.step if self.step else 0.0
         patience, progressed = max(self._patience, PATIENCE_STEPS * mean_step, allowance), self._progressed
         if self._in_engine:
@@ -258,7 +258,7 @@ class Leases:
         os._exit(EXIT_STUCK)
 
     def exit_process(self, status: int, reason: str) -> None:
-        """Give all held jobs back without counting a crash, and end the process, which can edit nothing any more."""
+        """Release all held jobs without counting a crash, and end the process because it cannot edit any more."""
         log.error("the process exits with status %s: %s", status, reason)
         self._stop_claiming()
         try:
@@ -271,7 +271,7 @@ class Leases:
         os._exit(status)
 
     def _stop_claiming(self) -> None:
-        """Otherwise this worker's other slots would claim the released jobs at once and crash with them."""
+        """Claim nothing more. Otherwise the other slots would claim the released jobs at once and crash with them."""
         with self._lock:
             self._exiting = True
         latest = time.monotonic() + LAST_CLAIM_SECONDS

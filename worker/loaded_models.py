@@ -1,4 +1,4 @@
-"""The models of one worker, loaded when a job needs them and unloaded by demand, so that they fit into its memory."""
+"""The models of one worker. Each is loaded when a job needs it; others are unloaded to make room in memory."""
 
 import gc
 import logging
@@ -17,8 +17,8 @@ from worker.editors.editor import Editor
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2  #: a job that waits for its model looks this often whether it goes on
-SWAP_SECONDS = 5.0  #: so long may jobs of loaded models go before one that waits for another to be unloaded
+POLL_SECONDS = 0.2  #: a job that waits for its model checks this often whether it should go on
+SWAP_SECONDS = 5.0  #: after a job has waited this long for memory, newer jobs of loaded models wait behind it
 
 
 class NotLoaded(Exception):
@@ -27,9 +27,9 @@ class NotLoaded(Exception):
 
 @dataclass(frozen=True)
 class Weights:
-    """What is loaded at a time: the weights of one model, or of several that share them. Memory is in bytes.
+    """Weights that are loaded together: those of one model, or of several models that share them. `memory` is in bytes.
 
-    `load()` returns a function that gives the editor of one of the models, and whatever `unload` gets.
+    `load()` returns a function from a model's name to its editor.
     """
 
     models: tuple[str, ...]
@@ -40,25 +40,25 @@ class Weights:
 
 @dataclass
 class _Loaded:
-    editors: Callable[[str], Editor] | None = None  #: None while they are being loaded
+    editors: Callable[[str], Editor] | None = None  #: None while the weights are being loaded
     users: int = 0
     used_at: float = 0.0
 
 
 @dataclass(eq=False)
 class LoadedModels(Collector):
-    """The editors of several models, at most `budget` bytes of them loaded at a time (None: no limit).
+    """The editors of several models, of which at most `budget` bytes are loaded at a time (None: no limit).
 
-    The one that was not used for longest is unloaded first, and none that a job uses.
+    The least recently used model is unloaded first. A model that a job uses is never unloaded.
     """
 
     weights: Sequence[Weights]
     budget: int | None = None
-    troubles: dict[str, str] = field(default_factory=dict)  #: why models that are withdrawn cannot be loaded
+    troubles: dict[str, str] = field(default_factory=dict)  #: why the withdrawn models cannot be loaded
     loads: int = 0
-    swaps: int = 0  #: loads for which another model had to go
+    swaps: int = 0  #: loads for which another model was unloaded
     _loaded: dict[int, _Loaded] = field(default_factory=dict)
-    _waiting: dict[object, float] = field(default_factory=dict)  #: jobs that wait for memory, by when they began
+    _waiting: dict[object, float] = field(default_factory=dict)  #: jobs that wait for memory, and since when
     _change: threading.Condition = field(default_factory=threading.Condition)
 
     @property
@@ -76,10 +76,10 @@ class LoadedModels(Collector):
     def using(
         self, model: str, on_wait: Callable[[], None] = lambda: None, on_load: Callable[[], None] = lambda: None
     ) -> Iterator[Editor]:
-        """The model's editor, which stays loaded until the end.
+        """The model's editor. It stays loaded until the end of the `with` block.
 
-        `on_wait` is called at intervals while the model's memory is not free or another job loads it; `on_load` before
-        this one does. What they raise ends the wait.
+        `on_wait` is called at intervals while there is no memory for the model or another job loads it. `on_load` is
+        called before this job loads it. An exception of either ends the wait.
 
         Raises:
             KeyError: the model is not one of this worker's.
@@ -128,12 +128,12 @@ class LoadedModels(Collector):
         return one
 
     def _is_held_back(self, began: float) -> bool:
-        """Whether a job that waits for memory has waited so long that newer jobs must let it go first."""
+        """Whether an older job has waited for memory so long that newer jobs must wait behind it."""
         first = min(self._waiting.values(), default=began)
         return first < began and time.monotonic() - first > SWAP_SECONDS
 
     def _make_room(self, place: int) -> bool:
-        """Unload what is used by no job, the least recently used first, until these weights fit. False: not yet."""
+        """Unload unused models, the least recently used first, until these weights fit. False: they do not fit yet."""
         others = {other: one for other, one in self._loaded.items() if other != place}
         need = self.weights[place].memory
         used = sum(self.weights[other].memory for other in others)
@@ -160,7 +160,7 @@ class LoadedModels(Collector):
         free_memory()
 
     def _load(self, place: int, one: _Loaded, on_load: Callable[[], None]) -> None:
-        """Load what `one` stands for; other jobs go on meanwhile."""
+        """Load the weights of `one`. Other jobs go on meanwhile."""
         names = ", ".join(self.weights[place].models)
         try:
             on_load()
@@ -181,7 +181,7 @@ class LoadedModels(Collector):
             self._change.notify_all()
 
     def _load_or_make_room(self, place: int) -> Callable[[str], Editor]:
-        """Load; if the device has not enough memory for that, once more without the models that no job uses."""
+        """Load the weights. If device memory is too small, unload all models that no job uses and try once more."""
         try:
             return self.weights[place].load()
         except OutOfMemory:
@@ -199,7 +199,7 @@ class LoadedModels(Collector):
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily("darkroom_worker_model_loads", "Times that a model was loaded.", self.loads)
         yield CounterMetricFamily(
-            "darkroom_worker_model_swaps", "Times that another model had to go for that.", self.swaps
+            "darkroom_worker_model_swaps", "Loads for which another model was unloaded.", self.swaps
         )
         family = GaugeMetricFamily("darkroom_worker_model_loaded", "Whether a model is loaded.", labels=("model",))
         loaded = self.loaded
@@ -215,7 +215,7 @@ def _sentence(error: Exception) -> str:
 
 
 def free_memory() -> None:
-    """Give back what nothing refers to any more, on the device too."""
+    """Free the memory of unreachable objects, also on the device."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

@@ -28,7 +28,7 @@ class _Table(BaseModel):
 
 
 class Range(_Table):
-    """What a parameter of this model may be instead of what its editor says."""
+    """The range of a parameter, in place of the one that its editor gives."""
 
     minimum: float | None = None
     maximum: float | None = None
@@ -47,9 +47,9 @@ class ModelEntry(_Table):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     editor: Annotated[str, Field(pattern=r"^(own|diffusers|[\w.]+:[\w.]+)$")] = "own"  #: or `module:factory`
-    checkpoint: str = ""  #: a folder, a single file or a hub id; may be absent where the editor is `module:factory`
-    revision: Annotated[str, Field(pattern=r"^\S*$")] = ""  #: of a hub id: the commit, 40 hexadecimal digits
-    variant: str = ""  #: which of a checkpoint's weight files, such as `fp16`
+    checkpoint: str = ""  #: a folder, a single file or a hub id; optional if the editor is `module:factory`
+    revision: Annotated[str, Field(pattern=r"^\S*$")] = ""  #: the commit of a hub id, 40 hexadecimal digits
+    variant: str = ""  #: which set of the checkpoint's weight files, such as `fp16`
     dtype: Dtype | None = None
     device: str = ""
     defaults: Mapping[str, Scalar] = {}
@@ -61,7 +61,7 @@ class ModelEntry(_Table):
     lora: tuple[Lora, ...] = ()
     offload: Literal["none", "model", "sequential"] = "none"
     quantization: str | None = None
-    memory: Annotated[int, Field(gt=0)] | None = None  #: bytes that it takes, where the estimate is wrong
+    memory: Annotated[int, Field(gt=0)] | None = None  #: bytes of the loaded weights, if the estimate is wrong
 
     @model_validator(mode="after")
     def _names_its_weights(self) -> Self:
@@ -106,7 +106,7 @@ def _entry(path: Path, number: int, table: Any) -> ModelEntry:
 
 
 def _absolute(folder: Path, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with its paths from the file's own folder."""
+    """The table with its paths made absolute, relative to the folder of the file."""
     checkpoint, loras = table.get("checkpoint"), table.get("lora")
     changed = dict(table)
     if isinstance(checkpoint, str):

@@ -4,8 +4,8 @@ Every job with a `job.json` and no `end.json` is accepted again, with its own id
 old order. API keys, tenants and webhooks come from the encrypted backup. The command is safe to repeat, and may run
 while the service runs.
 
-A job that ended in the seconds before the loss may run again. Ended jobs are not restored, and their pictures are
-removed when they would have been.
+A job that ended in the seconds before the loss may run again. Ended jobs are not restored; their pictures are removed
+at the usual time.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Renders: outputs of finished jobs in another strength, made beside the engine, for whoever waits for one."""
+"""Renders: outputs of finished jobs in another strength. They are made outside the engine while the client waits."""
 
 import io
 import logging
@@ -23,19 +23,19 @@ from worker.run import WorkerContext, edit_of, sign
 
 log = logging.getLogger(__name__)
 
-LOOK = 2.0  #: seconds that one question for work stays open
+LOOK = 2.0  #: how long one request to Redis waits for work, in seconds
 FORMATS = ["PNG", "JPEG", "WEBP", "AVIF"]
 
 
 class Renderer:
-    """Makes renders, one at a time: each takes the memory of three pictures."""
+    """Makes renders, one at a time, because each takes the memory of three pictures."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._renders = Renders(context.store)
 
     def work(self, leaves: Callable[[], bool]) -> None:
-        """Make what is wanted, until the process leaves."""
+        """Make requested renders until the process shuts down."""
         while not leaves():
             try:
                 self.make_next(LOOK)
@@ -43,10 +43,10 @@ class Renderer:
                 log.warning("no render made: %s", error)
                 time.sleep(LOOK)
             except Exception:
-                log.exception("a render broke")
+                log.exception("a render failed")
 
     def make_next(self, seconds: float) -> bool:
-        """Make the next render. False: none was wanted for so many seconds."""
+        """Make the next render. False: none was requested within `seconds`."""
         wanted = self._renders.next(seconds)
         if wanted is None:
             return False
@@ -80,7 +80,7 @@ class Renderer:
             NoSuchPicture, NotSigned, Unavailable
         """
         context = self._context
-        with ThreadPoolExecutor(2) as threads:  # fetching and decoding are half of the time that the client waits
+        with ThreadPoolExecutor(2) as threads:  # fetching and decoding take half of the time that the client waits
             (fetched, photo), (_, edited) = threads.map(self._read, (job.input, output.whole or output.picture))
         rendered = blend(photo, edited, wanted.strength)
         data, content_type = encode(rendered, wanted.format)

@@ -1,16 +1,16 @@
-"""Room for decoded photos: a worker holds as many pixels at a time as its memory has room for, whoever sent them."""
+"""Limits the decoded photos that a worker holds at a time to the pixels that its memory has room for."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LOOK_SECONDS = 0.5  #: after which a job that waits for room looks whether it is to go on
-USUAL_PIXELS = 200_000_000  #: 0.6 GB, and as much for their edits: four photos of 50 megapixels, or 16 of 12
+LOOK_SECONDS = 0.5  #: a job that waits for room checks this often whether it should go on
+USUAL_PIXELS = 200_000_000  #: 0.6 GB, and as much again for the edits: four photos of 50 megapixels, or 16 of 12
 
 
 class Room:
-    """So many pixels, given in the order in which they are asked for; more than that is given to one who is alone."""
+    """A number of pixels, given out in the order of the requests. A larger photo takes all of them."""
 
     def __init__(self, pixels: int = USUAL_PIXELS) -> None:
         self._pixels = self._left = pixels
@@ -19,7 +19,7 @@ class Room:
 
     @contextmanager
     def taken(self, pixels: int, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Room for so many pixels. While there is none, `on_wait` is called at times; what it raises ends the wait."""
+        """Hold this many pixels in the `with` block. While they are not free, `on_wait` is called at intervals."""
         wanted, place = min(pixels, self._pixels), object()
         with self._changed:
             self._waiting.append(place)

@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 
 LOADING_SECONDS = 900.0  #: loading a model may take this long
-SIGNING_SECONDS = 180.0  #: signing an output may take this long; a time-stamp authority that hangs costs 30 of them
-ENCODING = BoundedSemaphore(2)  #: pictures that are blended and encoded at a time, for that takes copies of them
+SIGNING_SECONDS = 180.0  #: signing an output may take this long; a time-stamp authority that hangs takes 30 of them
+ENCODING = BoundedSemaphore(2)  #: pictures blended and encoded at a time; each takes copies in memory
 MAX_BACKOFF_SECONDS = 60.0  #: longest wait before a released job may be claimed again
 
 
@@ -58,19 +58,19 @@ class WorkerContext:
     max_running: int = 1000
     signer: OutputSigner | None = None  #: signs outputs; None: outputs are not signed
     must_sign: bool = False  #: a job fails if its output cannot be signed
-    several: LoadedModels | None = None  #: takes the place of `editors` where models are loaded by demand
-    definitions: Sequence[Definition] = ()  #: of the models that this worker serves, as it publishes them
+    several: LoadedModels | None = None  #: replaces `editors` where models are loaded on demand
+    definitions: Sequence[Definition] = ()  #: the models that this worker serves, as it publishes them
     started_ms: int = 0
-    room: Room = field(default_factory=Room)  #: for the photos of the jobs in hand, which are decoded meanwhile
+    room: Room = field(default_factory=Room)  #: for the decoded photos of the jobs that this worker holds
 
     @property
     def models(self) -> list[str]:
-        """The models of which jobs are claimed; none: the six."""
+        """The models whose jobs are claimed. An empty list means the six built-in models."""
         return [one.id for one in self.served]
 
     @property
     def served(self) -> list[Definition]:
-        """The definitions of the models that are served: not those that could not be loaded."""
+        """The definitions of the served models, without those that could not be loaded."""
         troubles = self.several.troubles if self.several else {}
         return [one for one in self.definitions if one.id not in troubles]
 
@@ -151,7 +151,7 @@ def handle_error(context: WorkerContext, job: Job, error: Exception) -> None:
 
 
 def claim(context: WorkerContext) -> Job | None:
-    """Claim the next job. Raises first if the storage is unreachable, because the job's picture could not be fetched.
+    """Claim the next job. If the storage is unreachable this raises first, because no input could be fetched.
 
     Raises:
         Unavailable
@@ -170,12 +170,12 @@ class Result:
     frames: Frames | None
     timing: Mapping[str, int]
     notes: Notes
-    computed: Mapping[str, Any]  #: the receipt of what computed them
+    computed: Mapping[str, Any]  #: the editor's receipt
 
 
 @dataclass(frozen=True)
 class Edited:
-    """One edit that is made, as a file; `whole` is the file of the edit at strength 1, if it has another."""
+    """One finished edit as a file. `whole` is the file of the edit at strength 1, if the strength is another."""
 
     seed: int
     data: bytes
@@ -224,7 +224,7 @@ def make_edit(
     on_step: OnStep,
     check: Callable[[], None],
 ) -> Edited:
-    """Make one of the job's edits; what is kept of it meanwhile is its file, which is small beside its pixels."""
+    """Make one of the job's edits. Only the encoded file is kept, because it is small compared with the pixels."""
     notes, params = Notes(), {**job.params, "seed": job.params["seed"] + number}
     strength, prompt = params.pop("strength", 1.0), params.pop("prompt")
     wanted = inspect.signature(editor.edit).parameters
@@ -244,7 +244,7 @@ def make_edit(
 def store_edit(
     context: WorkerContext, lease: Lease, number: int, edit: Edited, photo: bytes, computed: Mapping[str, Any]
 ) -> Output:
-    """Sign one of the job's edits and store it; the first is called `output`, the others have their number behind that.
+    """Sign one of the job's edits and store it. The first is named `output`, the others `output-1`, `output-2`, ...
 
     Raises:
         NotSigned, StorageUnavailable, Stopped
@@ -310,7 +310,7 @@ def input_credentials(context: WorkerContext, job: Job) -> InputCredentials | No
 
 @contextmanager
 def using(context: WorkerContext, lease: Lease) -> Iterator[Editor]:
-    """The editor of the job's model, which is loaded first if it is not; it stays loaded until the end.
+    """The editor of the job's model. The model is loaded first if necessary, and stays loaded until the end.
 
     Raises:
         NotLoaded: the model cannot be served, whatever the job asks for.
@@ -330,7 +330,7 @@ def using(context: WorkerContext, lease: Lease) -> Iterator[Editor]:
         lease.is_loading = True
         lease.enter_phase(patience=LOADING_SECONDS)
         with suppress(Unavailable):
-            context.leases.renew([lease])  # so that it is known even if loading takes the process down at once
+            context.leases.renew([lease])  # so that the keeper knows of it even if loading kills the process at once
 
     with several.using(model, wait, load) as editor:
         lease.is_loading = False

@@ -1,4 +1,4 @@
-"""The edits of one job, made at the same time: the engine takes their steps in the same batches."""
+"""The edits of one job, which run at the same time: the engine computes their steps in the same batches."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ class Abandoned(Stopped):
 
 
 def edit_all(lease: Lease, edit: Callable[[int, OnStep, Callable[[], None]], T]) -> list[T]:
-    """Call `edit(number, on_step, check)` for each of the job's edits, in threads, and return what they return.
+    """Call `edit(number, on_step, check)` for each of the job's edits, in threads, and return the results.
 
-    `on_step` and `check` raise what ends the edit early. The first edit's steps are the job's progress. If one fails
-    the others end at their next step, and its error is raised.
+    `on_step` and `check` raise an exception to end the edit early. The steps of the first edit are the job's progress.
+    If an edit fails, the others end at their next step, and its error is raised.
     """
     if lease.job.n == 1:
         return [edit(0, lease.advance, lease.check)]

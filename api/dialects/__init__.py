@@ -1,5 +1,5 @@
-"""Dialects: what clients of other services speak, under a prefix of its own each.
+"""Dialects: the APIs of other services, as their clients speak them, each under its own prefix.
 
-A dialect (`openai.py`, ...) maps requests onto the native API and its answers back. It is a client like any other: it
-calls the native API through `native.py`, and imports nothing of the stores behind it.
+A dialect (`openai/`, `replicate.py`) translates requests into calls of the native API and translates the answers back.
+It calls the native API through `native.py`, as any other client, and imports nothing of the stores behind it.
 """

@@ -1,6 +1,6 @@
-"""A transport for httpx that calls an ASGI app in this process, and hands its answer on while it is being made.
+"""An httpx transport that calls an ASGI app in this process and passes the answer on while it is being produced.
 
-httpx's own waits for the whole answer, so a stream of events would never begin.
+httpx's own ASGI transport waits for the whole answer, so a stream of events would never begin.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message
 
 
 class InProcess(httpx.AsyncBaseTransport):
-    """Calls `app`; `base` has what the app is to know of the connection: client, server, scheme."""
+    """Calls `app`. `base` holds the parts of the ASGI scope that describe the connection: client, server and scheme."""
 
     def __init__(self, app: ASGIApp, base: dict[str, Any]) -> None:
         self._app = app
@@ -37,9 +37,9 @@ class InProcess(httpx.AsyncBaseTransport):
 
 
 class Call(httpx.AsyncByteStream):
-    """One request to the app: its answer's start, and then its body as it comes."""
+    """One request to the app. It yields the start of the answer first, and then the body as it is produced."""
 
-    under_way: ClassVar[set[asyncio.Task[None]]] = set()  #: asyncio itself does not keep them from being collected
+    under_way: ClassVar[set[asyncio.Task[None]]] = set()  #: asyncio keeps only weak references to tasks
 
     def __init__(self, app: ASGIApp, scope: dict[str, Any], body: bytes) -> None:
         self._messages: asyncio.Queue[Message | Exception] = asyncio.Queue(1)
@@ -51,10 +51,10 @@ class Call(httpx.AsyncByteStream):
         self._task.add_done_callback(self.under_way.discard)
 
     async def start(self) -> Message:
-        """The answer's status and headers.
+        """The status and headers of the answer.
 
         Raises:
-            Exception: what the app has raised.
+            Exception: the app raised it.
         """
         try:
             return await self._next()
@@ -71,7 +71,7 @@ class Call(httpx.AsyncByteStream):
                 yield body
 
     async def aclose(self) -> None:
-        """Break off an answer that is not whole. After a whole one the app goes on with what it does later."""
+        """Stop the app if its answer is incomplete. After a complete answer it may still run background tasks."""
         self._gone.set()
         if not self._whole:
             self._task.cancel()
@@ -84,7 +84,7 @@ class Call(httpx.AsyncByteStream):
         return message
 
     async def _run(self, app: ASGIApp, scope: dict[str, Any]) -> None:
-        error: Exception = RuntimeError("the app gave no whole answer")
+        error: Exception = RuntimeError("the app returned an incomplete answer")
         try:
             await app(scope, self._receive, self._send)
         except Exception as raised:

@@ -1,4 +1,4 @@
-"""The native API as a dialect calls it, and what dialects have in common: their app, fields that they ignore."""
+"""Calls of the native API for a dialect, and what all dialects share: their app, and the report of ignored fields."""
 
 import json
 import re
@@ -20,8 +20,8 @@ from api.forms import SentFile
 from api.problems import install_problems
 from jobs import api_keys, logs
 
-#: What tells who asks, and from where: the native API judges it, for every dialect alike. Without keys it takes no
-#: notice of `Authorization`, so that clients which insist on sending one work there too.
+#: Request headers that are passed on because they identify the caller. The native API checks them for every dialect
+#: alike. When API keys are off it ignores `Authorization`, so clients that always send one work too.
 PASSED_ON = (b"authorization", b"cookie", b"origin", b"host", b"traceparent")
 PASSED_BACK = ("ratelimit", "ratelimit-policy")
 EXPLAINING = ("retry-after", "www-authenticate")
@@ -31,12 +31,12 @@ SAYABLE = re.compile(r"[\w.\[\]-]{1,64}", re.ASCII)
 LONGEST_WAIT = 60.0
 DOCUMENT = "application/problem+json"
 
-#: Makes of a problem document, with the headers that came with it, the answer's body, its status, and more headers.
+#: Turns a problem document and the headers of its answer into the body, the status and additional headers.
 Shape = Callable[[dict[str, Any], Headers], tuple[dict[str, Any], int, Mapping[str, str]]]
 
 
 class Problem(Exception):
-    """A refusal: a problem document (RFC 9457), which is the native API's own if that has refused."""
+    """A refusal, as a problem document (RFC 9457): the native API's own, or one of the dialect."""
 
     def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(document["detail"])
@@ -46,11 +46,11 @@ class Problem(Exception):
 
     @classmethod
     def told(cls, answer: httpx.Response) -> Self:
-        """What the native API has answered."""
+        """The refusal that the native API answered with."""
         return cls(answer.json(), {name: answer.headers[name] for name in EXPLAINING if name in answer.headers})
 
     def renamed(self, names: Mapping[str, str]) -> "Problem":
-        """The same, with fields under the names by which the dialect's client knows them."""
+        """The same refusal, with the field names that the dialect's client uses."""
         errors = [
             {**error, "field": names.get(error["field"], error["field"])} for error in self.document.get("errors", ())
         ]
@@ -58,7 +58,7 @@ class Problem(Exception):
 
 
 def refusal(status: int, slug: str, title: str, detail: str, field: str | None = None) -> Problem:
-    """A dialect's own refusal; `field`: the one that is wrong."""
+    """A refusal by the dialect itself. `field` is the wrong field."""
     document = {"type": f"urn:darkroom:problem:{slug}", "title": title, "status": status, "detail": detail}
     if field:
         document |= {"detail": f"{field}: {detail}", "errors": [{"field": field, "detail": detail}]}
@@ -66,7 +66,7 @@ def refusal(status: int, slug: str, title: str, detail: str, field: str | None =
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - registered for this class
+    assert isinstance(error, Problem)  # noqa: S101 - this handler is registered for Problem only
     document = {**error.document, "instance": request.url.path}
     return JSONResponse(document, error.status, error.headers, DOCUMENT)
 
@@ -82,14 +82,14 @@ class Sent:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that was submitted; `replayed`: an earlier request with this key did it."""
+    """A submitted job. `replayed`: an earlier request with the same idempotency key submitted it."""
 
     job: dict[str, Any]
     replayed: bool
 
 
 class Native:
-    """Calls the native API for whoever has sent `request`: with the same rights, limits and address.
+    """Calls the native API for the sender of `request`, with the same rights, limits and address.
 
     Raises:
         Problem: from any method, when the API refuses.
@@ -108,13 +108,13 @@ class Native:
         )
 
     def for_link(self, tenant: str, job_id: str) -> "Native":
-        """The same for whoever came by a link to this job of the tenant's: allowed to read, as often as a key is."""
+        """The same for a client with a link to one job of a tenant. It may read, at the rate of one API key."""
         return Native(self._app, self._request, Caller(tenant, frozenset({api_keys.Scope.READ}), f"link-{job_id}"))
 
     async def call(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
     ) -> httpx.Response:
-        """Any request; `options` are httpx's."""
+        """Any request. `options` are those of httpx."""
         answer = await self._http.request(method, path, headers=_raw(headers or {}), **options)
         self._pass_back(answer)
         if answer.status_code >= 400:
@@ -122,15 +122,15 @@ class Native:
         return answer
 
     async def get(self, path: str, **query: Any) -> Any:
-        """What JSON there is at an address."""
+        """The JSON document at an address."""
         return (await self.call("GET", path, params=_given(query))).json()
 
     # ---- jobs
 
     async def submit(self, fields: Mapping[str, Any], *, key: str | None = None) -> Accepted:
-        """Submit a job: the native API's own fields, in which pictures may be bytes, and None is left out.
+        """Submit a job with the native API's own fields. Pictures may be bytes; fields that are None are left out.
 
-        `key`: a retry under the same one finds the same job.
+        A retry with the same `key` finds the same job.
         """
         headers = {"Idempotency-Key": key} if key else {}
         answer = await self.call("POST", "/v1/jobs", headers=headers, **_body(fields))
@@ -141,7 +141,7 @@ class Native:
         return await self.get(f"/v1/jobs/{job_id}")
 
     async def wait_for(self, job_id: str, seconds: float = LONGEST_WAIT) -> Any:
-        """The job once it is over; after so many seconds (60 at most), or when this process is to end, as it is."""
+        """Wait until the job is over, for `seconds` (60 at most), or until this process shuts down. Returns the job."""
         return await self.get(f"/v1/jobs/{job_id}", wait=min(seconds, LONGEST_WAIT))
 
     async def cancel(self, job_id: str) -> Any:
@@ -150,7 +150,7 @@ class Native:
 
     @asynccontextmanager
     async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[AsyncIterator[Sent | None]]:
-        """A job's events, from the first one on or behind `after`, until it is over; None: nothing new for a while."""
+        """The events of a job from the first one, or after the id `after`, until the job is over. None: keep-alive."""
         headers = _raw({"Last-Event-ID": after} if after else {})
         async with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
             if answer.status_code >= 400:
@@ -164,7 +164,7 @@ class Native:
         return answer.content, answer.headers["content-type"]
 
     async def preview(self, job_id: str) -> bytes | None:
-        """What the edit looks like so far, a small JPEG, if there is one."""
+        """A small JPEG of the unfinished edit, if there is one."""
         try:
             return (await self.call("GET", f"/v1/jobs/{job_id}/preview")).content
         except Problem as problem:
@@ -175,7 +175,7 @@ class Native:
     # ---- files
 
     async def keep_file(self, file: SentFile, metadata: Mapping[str, Any], seconds: int) -> Any:
-        """Keep a file for so many seconds, a week at most. Returns what the API says of it."""
+        """Keep a file for this many seconds, a week at most. Returns the API's description of it."""
         content = {"file": (file.name or "file", file.data, file.content_type or "application/octet-stream")}
         texts = {"metadata": json.dumps(metadata), "expires_in_seconds": str(max(60, seconds))}
         return (await self.call("POST", "/v1/files", files=content, data=texts)).json()
@@ -183,16 +183,16 @@ class Native:
     # ---- the answer to the dialect's client
 
     def tell(self, name: str, value: str) -> None:
-        """Add a header to whatever is answered."""
+        """Add a header to the answer."""
         self._request.state.headers[name.lower()] = value
 
     def tell_job(self, job_id: str) -> None:
-        """Name the job in the answer's headers, so that a call that breaks off can be found again."""
+        """Name the job in the headers of the answer, so that the client can find it again after a broken connection."""
         self.tell("Location", f"/v1/jobs/{job_id}")
         self.tell("X-Job-Id", job_id)
 
     def ignore(self, names: Iterable[str]) -> None:
-        """Say that these fields were not heeded."""
+        """Tell the client which fields were ignored."""
         said = sorted(name for name in names if SAYABLE.fullmatch(name))[:MOST_IGNORED]
         if said:
             self.tell(IGNORED, ", ".join(said))
@@ -212,12 +212,12 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _raw(headers: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Headers as they came: httpx itself takes those in ASCII alone."""
+    """Encode headers as Latin-1, as they arrived. httpx itself would encode them as ASCII."""
     return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A form if there are pictures in it, else JSON."""
+    """A form if any field is a picture, otherwise JSON."""
     given = _given(fields)
     files = {name: (name, value) for name, value in given.items() if isinstance(value, bytes)}
     if not files:
@@ -228,7 +228,7 @@ def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Sent | None]:
-    """The events that the lines of a stream say (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    """Parse a stream of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
     told: dict[str, str] = {}
     async for line in lines:
         if line and not line.startswith(":"):
@@ -243,7 +243,7 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[Sent | None]:
 
 
 class Shaped:
-    """Gives each problem document the shape in which a dialect's clients expect errors."""
+    """Gives each problem document the shape that the dialect's clients expect of an error."""
 
     def __init__(self, app: ASGIApp, shape: Shape) -> None:
         self.app = app
@@ -279,7 +279,7 @@ def _is_problem(start: Message) -> bool:
 
 
 def dialect_app(title: str, router: APIRouter, native: ASGIApp, shape: Shape | None = None) -> FastAPI:
-    """A dialect's app, to be mounted at its prefix. Its errors are problem documents, or what `shape` makes of one."""
+    """A dialect's app, to be mounted at its prefix. Its errors are problem documents, reshaped by `shape`."""
     app = FastAPI(
         title=title,
         docs_url=None,
@@ -297,7 +297,7 @@ def dialect_app(title: str, router: APIRouter, native: ASGIApp, shape: Shape | N
 
 
 def _refusals(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of every error; FastAPI's own 422 has another body than ours."""
+    """How the OpenAPI document describes every error. Without this, FastAPI would describe its own body for 422."""
     answer = {"description": "A refusal", "content": {media_type: {"schema": {"type": "object"}}}}
     return {422: answer, "4XX": answer, "5XX": answer}
 
@@ -310,5 +310,5 @@ Service = Annotated[Native, Depends(native_of)]
 
 
 async def known(native: Service) -> Any:
-    """Who asks, as `GET /v1/session` says; depended on by what reads a body, of which a stranger's is not read."""
+    """Identify the caller by `GET /v1/session`. Routes with a body depend on this, so that no stranger's is read."""
     return await native.get("/v1/session")

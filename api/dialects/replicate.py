@@ -1,4 +1,4 @@
-"""Replicate's API as its clients speak it, at `/replicate/v1`: a prediction is a job."""
+"""Replicate's API, as its clients speak it, at `/replicate/v1`. A prediction is a job."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ from jobs.pages import PLACE
 from jobs.predictions import MARK, OWNER, PREFIX, RENAMED
 
 LONGEST_WAIT = 60
-MOST_INLINE = 16 * 2**20  #: bytes of an output that is told as a data URI
+MOST_INLINE = 16 * 2**20  #: an output of up to this many bytes may be sent as a data URI
 PAGE = 100
 WAIT = re.compile(r"(?:^|[,;\s])wait(?:=(\d{1,6}))?(?=$|[,;\s])", re.IGNORECASE)
 DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?")
@@ -46,15 +46,15 @@ OUTSIDE = {
 }
 NATIVE_FORMATS = {theirs: ours for ours, theirs in predictions.FORMATS.items()}
 PICTURES = ("image", "mask")
-MADE = "1970-01-01T00:00:00Z"  #: when a version was made: a checkpoint does not tell
-WRITTEN_AROUND = '" \t\r\n'  #: a text; some clients send it as JSON
-COG = "0.16.0"  #: whose way of writing schemas ours follow
+MADE = "1970-01-01T00:00:00Z"  #: the creation date of every version, because checkpoints have none
+WRITTEN_AROUND = '" \t\r\n'  #: stripped from a query, because some clients send it as a JSON string
+COG = "0.16.0"  #: the version of Cog whose schemas ours follow
 
 router = APIRouter()
 
 
 def known_id(text: str) -> str:
-    """An id as it comes in an address. What is none could be a piece of another address of the native API."""
+    """Check an id from the path of a request. Other text could address a different route of the native API."""
     if not ID.fullmatch(text):
         raise NotFound("There is no such thing here.")
     return text
@@ -66,16 +66,16 @@ FileCursor = Annotated[str | None, Query(description=FROM_NEXT, json_schema_extr
 Id = Annotated[str, AfterValidator(known_id)]
 
 
-# ---- who asks, and by what name we were called
+# ---- the caller, and the address by which it reached us
 
 
 def own_base(request: Request) -> str:
-    """Our address as the client writes it, without a path."""
+    """Our own address as the client wrote it, without a path."""
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
 class Client:
-    """The client of one request: the native API as it may use it, and what it needs to see of its jobs."""
+    """The client of one request: the native API with its rights, and what its view of a job needs."""
 
     def __init__(self, request: Request, native: Native, tenant: str) -> None:
         self.native = native
@@ -88,7 +88,7 @@ class Client:
         return predictions.prediction(job, self.base, self._links.access(self.tenant, job["id"]))
 
     async def tell(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The same, with an output that the client takes for a picture: to it a plain http address is mere text."""
+        """A job as a prediction. Clients take only https addresses and data URIs for pictures."""
         told = self.view(job)
         if told["output"] and not self.base.startswith("https:") and job["output"]["bytes"] <= MOST_INLINE:
             told["output"] = _data_uri(
@@ -102,9 +102,10 @@ def _data_uri(picture: httpx.Response) -> str:
 
 
 async def client_of(request: Request, native: Service) -> Client:
-    """
+    """Identify the client.
+
     Raises:
-        Problem: the client has no key, or used up its allowance.
+        Problem: it has no key, or it has used up its allowance.
     """
     return Client(request, native, (await known(native))["tenant"])
 
@@ -115,7 +116,7 @@ Known = Annotated[Client, Depends(client_of)]
 async def reader_of(
     request: Request, native: Service, prediction_id: Id, access: Annotated[str | None, Query()] = None
 ) -> Client:
-    """Whoever has a key, or came by a link that we gave out."""
+    """A client with a key, or one with a link that we gave out."""
     links: Links = request.app.state.links
     if access and (tenant := links.tenant(access, prediction_id)):
         return Client(request, native.for_link(tenant, prediction_id), tenant)
@@ -129,16 +130,16 @@ Linked = Annotated[Client, Depends(reader_of)]
 
 
 class NewPrediction(BaseModel):
-    """What is to be predicted. Other fields are ignored."""
+    """A request for a prediction. Unknown fields are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
     version: str | None = Field(None, max_length=200, description="a version's id, `owner/name` or `owner/name:id`")
     input: dict[str, Any] = Field({}, description="the model's parameters")
-    webhook: str | None = Field(None, description="an https address to be told at")
-    webhook_completed: str | None = Field(None, description="the same, told of the end alone")
+    webhook: str | None = Field(None, description="an https address that receives events")
+    webhook_completed: str | None = Field(None, description="an https address that receives the end only")
     webhook_events_filter: list[Literal["start", "output", "logs", "completed"]] | None = Field(
-        None, description="what the webhook is told of"
+        None, description="the events that the webhook receives"
     )
     stream: bool | None = None
 
@@ -147,7 +148,7 @@ Prefer = Annotated[str | None, Header(description="`wait` or `wait=N`: answer at
 CancelAfter = Annotated[
     str | None,
     Header(
-        description="such as `30s`, `5m` or `1h30m`: the time until it is stopped",
+        description="the time after which the prediction is stopped, such as `30s`, `5m` or `1h30m`",
         json_schema_extra={"pattern": r"^(\d{1,2}h)?(\d{1,2}m)?[1-9]\d{0,3}s$"},
     ),
 ]
@@ -158,7 +159,7 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Order:
-    """A request for a prediction: how long to `wait`, `seconds` until it is stopped, the same `key` in a retry."""
+    """A request for a prediction. `wait` and `seconds`, until it is stopped, are in seconds. A retry has its key."""
 
     new: NewPrediction
     wait: float
@@ -167,7 +168,8 @@ class Order:
 
 
 async def read_order(request: Request, _: Known, prefer: Prefer = None, cancel_after: CancelAfter = None) -> Order:
-    """
+    """Read a request for a prediction.
+
     Raises:
         UnsupportedMediaType, MalformedBody, InvalidRequest, RequestValidationError
     """
@@ -189,7 +191,7 @@ def _parsed(body: bytes) -> NewPrediction:
 
 @router.post("/predictions", status_code=201, openapi_extra=BODY)
 async def create_prediction(client: Known, order: Ordered) -> dict[str, Any]:
-    """Ask a version, or a model's present one, for a prediction."""
+    """Ask a version, or the current version of a model, for a prediction."""
     return await _create(client, _of_version(order.new.version or "", await _models(client.native)), order)
 
 
@@ -201,7 +203,7 @@ async def create_model_prediction(client: Known, owner: str, name: str, order: O
 
 @router.post("/deployments/{owner}/{name}/predictions", status_code=201, openapi_extra=BODY)
 async def create_deployment_prediction(client: Known, owner: str, name: str, order: Ordered) -> dict[str, Any]:
-    """Ask a deployment for a prediction: each model is deployed under its own name."""
+    """Ask a deployment for a prediction. Each model is deployed under its own name."""
     return await _create(client, _named(owner, name, await _models(client.native)), order)
 
 
@@ -229,12 +231,12 @@ async def _create(client: Client, model: dict[str, Any], order: Order) -> dict[s
 async def _waited(native: Native, job: dict[str, Any], seconds: float) -> dict[str, Any]:
     try:
         return dict(await native.wait_for(job["id"], seconds))
-    except Problem:  # the job is accepted, and a preference is no order
+    except Problem:  # the job is accepted, and `Prefer` may be ignored
         return job
 
 
 def _wait(prefer: str | None) -> float:
-    """The seconds to wait: a little less than the client, which then hangs up."""
+    """The seconds to wait: a little less than the client's own limit, because then it hangs up."""
     found = WAIT.search(prefer or "")
     if not found:
         return 0
@@ -261,7 +263,7 @@ def _webhook(new: NewPrediction) -> dict[str, Any]:
 
 
 async def _native(name: str, value: Any, client: Client) -> Any:
-    """A value of an input as the native API takes it."""
+    """Convert a value of an input to the native API's form."""
     if not isinstance(value, str):
         return value
     if name == "format":
@@ -270,7 +272,7 @@ async def _native(name: str, value: Any, client: Client) -> Any:
 
 
 async def _picture(uri: str, client: Client) -> str:
-    """What the native API calls a picture at an address of ours; and clients that do not know a file's type say so."""
+    """The native name of a picture at one of our own addresses. A data URI without a media type gets one."""
     if head := DATA_URI.match(uri):
         return uri if uri.startswith("data:image/") else f"data:image/png;base64,{uri[head.end() :]}"
     if not uri.startswith(client.base + PREFIX):
@@ -286,12 +288,12 @@ async def _picture(uri: str, client: Client) -> str:
 
 
 def _their_name(ours: str) -> str:
-    """A field of the native API's as it is called here: all but a few are inputs."""
+    """The name of a native field in this API. All but a few are inputs."""
     return OUTSIDE.get(ours.lower()) or f"input.{RENAMED.get(ours, ours)}"
 
 
 def _naming(problem: Problem, name: Callable[[str], str]) -> Problem:
-    """A refusal that names the fields as they were sent."""
+    """A refusal that names the fields as the client sent them."""
     told = problem.renamed({error["field"]: name(error["field"]) for error in problem.document.get("errors", ())})
     errors = told.document.get("errors", ())
     if not errors or told.status != 422:
@@ -302,13 +304,13 @@ def _naming(problem: Problem, name: Callable[[str], str]) -> Problem:
 
 @router.get("/predictions")
 async def list_predictions(client: Known, cursor: PredictionCursor = None) -> dict[str, Any]:
-    """Your predictions, newest first: all jobs are."""
+    """Your predictions, newest first. All jobs are listed."""
     jobs, following = await _read_page(client, "/v1/jobs", "predictions", cursor)
     return _page([client.view(job) for job in jobs], following)
 
 
 async def _read_page(client: Client, path: str, theirs: str, cursor: str | None) -> tuple[list[Any], str | None]:
-    """A page of the native API, and the address of the next one here."""
+    """A page of the native API, and the address of the next page in this API."""
     try:
         page = await client.native.get(path, limit=PAGE, after=cursor)
     except Problem as problem:
@@ -329,7 +331,7 @@ async def read_prediction(client: Known, prediction_id: Id) -> dict[str, Any]:
 
 @router.post("/predictions/{prediction_id}/cancel")
 async def cancel_prediction(client: Known, prediction_id: Id) -> dict[str, Any]:
-    """Stop a prediction; one that is over stays as it is."""
+    """Stop a prediction. A prediction that is over stays as it is."""
     try:
         job = await client.native.cancel(prediction_id)
     except Problem as problem:
@@ -341,13 +343,13 @@ async def cancel_prediction(client: Known, prediction_id: Id) -> dict[str, Any]:
 
 @router.get("/predictions/{prediction_id}/output.{extension}", response_class=Response)
 async def read_output(client: Linked, prediction_id: Id, extension: str) -> Response:  # noqa: ARG001 - for its name
-    """The picture: no redirect, because clients follow none."""
+    """The edited picture itself instead of a redirect, because clients do not follow redirects."""
     return await _picture_of(client, prediction_id, "output")
 
 
 @router.get("/predictions/{prediction_id}/input", response_class=Response)
 async def read_input(client: Linked, prediction_id: Id) -> Response:
-    """The picture that was given."""
+    """The picture that was sent."""
     return await _picture_of(client, prediction_id, "input")
 
 
@@ -362,7 +364,7 @@ async def _picture_of(client: Client, prediction_id: Id, which: str) -> Response
 async def events_of(
     client: Linked, prediction_id: Id, last_event_id: Annotated[str | None, Header()] = None
 ) -> AsyncIterator[AsyncIterator[Sent | None]]:
-    """The job's events; refused before the stream begins, where they are."""
+    """The job's events. A refusal is raised before the stream begins."""
     async with client.native.events(prediction_id, last_event_id) as events:
         yield events
 
@@ -371,7 +373,7 @@ async def events_of(
 async def stream_prediction(
     client: Linked, prediction_id: Id, events: Annotated[AsyncIterator[Sent | None], Depends(events_of)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """How far it is, as `logs`; its `output` or `error`, and `done`. Every event has an id: clients drop the others."""
+    """Stream the progress as `logs`, then `output` or `error`, then `done`. Clients drop events without an id."""
     async for event in events:
         if event is None:
             continue
@@ -396,15 +398,15 @@ def _end(told: dict[str, Any], event_id: str) -> list[ServerSentEvent]:
     return last
 
 
-# ---- files: pictures that a client sends before it names them in an input
+# ---- files: a client sends a picture first and then names it in an input
 
 FILE_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["content"],
     "properties": {
         "content": {"type": "string", "format": "binary", "description": "the picture"},
-        "filename": {"type": "string", "description": "the part's own, if absent"},
-        "type": {"type": "string", "description": "its media type; the part's own, if absent"},
+        "filename": {"type": "string", "description": "default: the name of the part"},
+        "type": {"type": "string", "description": "the media type; default: that of the part"},
         "metadata": {"type": "string", "description": "a JSON object"},
     },
 }
@@ -413,7 +415,8 @@ FILE_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data"
 
 
 async def read_file_form(request: Request, _: Known) -> dict[str, str | SentFile]:
-    """
+    """Read the form of a file.
+
     Raises:
         UnsupportedMediaType, MalformedBody
     """
@@ -424,7 +427,7 @@ async def read_file_form(request: Request, _: Known) -> dict[str, str | SentFile
 async def create_file(
     client: Known, form: Annotated[dict[str, str | SentFile], Depends(read_file_form)]
 ) -> dict[str, Any]:
-    """Keep a picture for some days, to be named in inputs by its address."""
+    """Keep a picture for some days. Inputs name it by its address."""
     content = form.pop("content", None)
     if not isinstance(content, SentFile):
         raise invalid("content", "is required, as a file")
@@ -445,7 +448,7 @@ async def create_file(
 
 
 def _text(value: str | SentFile) -> str:
-    """Some clients send the metadata as a file."""
+    """Decode a text field, because some clients send the metadata as a file."""
     return value if isinstance(value, str) else value.data.decode(errors="replace")
 
 
@@ -458,7 +461,7 @@ async def list_files(client: Known, cursor: FileCursor = None) -> dict[str, Any]
 
 @router.get("/files/{file_id}")
 async def read_file(client: Known, file_id: Id) -> dict[str, Any]:
-    """What is known of a file."""
+    """Describe a file."""
     return _file(await client.native.get(f"/v1/files/{file_id}"), client.base)
 
 
@@ -493,7 +496,7 @@ def _named(owner: str, name: str, models: dict[str, dict[str, Any]]) -> dict[str
 
 
 def _of_version(text: str, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The model that a version's id, a model's name, or both stand for."""
+    """The model for the id of a version, the name of a model, or both."""
     name, _, version = text.partition(":") if "/" in text else ("", "", text)
     for model in models.values():
         own_name, own_version = f"{OWNER}/{model['id']}", _version_id(model)
@@ -503,14 +506,14 @@ def _of_version(text: str, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _version_id(model: dict[str, Any]) -> str:
-    """It changes when the workers load another checkpoint."""
+    """The id of a model's version. It changes when the workers load another checkpoint."""
     checkpoint = model["checkpoint"]
     return hashlib.sha256(f"{model['id']}\n{checkpoint['name']}\n{checkpoint['revision']}".encode()).hexdigest()
 
 
 @router.get("/models")
 async def list_models(client: Known) -> dict[str, Any]:
-    """The models."""
+    """List the models."""
     return _page([_model(model, client.base) for model in (await _models(client.native)).values()])
 
 
@@ -523,7 +526,7 @@ async def search(client: Known, query: str = "") -> dict[str, Any]:
 
 @router.api_route("/models", methods=["QUERY"], include_in_schema=False)
 async def search_models(request: Request, client: Known) -> dict[str, Any]:
-    """The same; the text is the body."""
+    """Search the models. The body of the request is the text."""
     query = (await request.body()).decode(errors="replace").strip(WRITTEN_AROUND)
     return _page(
         [_model(model, client.base) for model in (await _models(client.native)).values() if _has(model, query)]
@@ -542,21 +545,21 @@ async def read_model(client: Known, owner: str, name: str) -> dict[str, Any]:
 
 @router.get("/models/{owner}/{name}/examples")
 async def list_examples(client: Known, owner: str, name: str) -> dict[str, Any]:
-    """There are none."""
+    """An empty list: models have no examples."""
     _named(owner, name, await _models(client.native))
     return _page([])
 
 
 @router.get("/models/{owner}/{name}/readme", response_class=Response)
 async def read_readme(client: Known, owner: str, name: str) -> Response:
-    """What the model is, in Markdown."""
+    """Describe the model in Markdown."""
     model = _named(owner, name, await _models(client.native))
     return Response(f"# {OWNER}/{name}\n\n{model['summary']}\n", media_type="text/plain")
 
 
 @router.get("/models/{owner}/{name}/versions")
 async def list_versions(client: Known, owner: str, name: str) -> dict[str, Any]:
-    """The model's version: there is one, of the checkpoint that is loaded."""
+    """The only version of a model: the checkpoint that is loaded."""
     return _page([_version(_named(owner, name, await _models(client.native)))])
 
 
@@ -615,8 +618,8 @@ def _version(model: dict[str, Any]) -> dict[str, Any]:
 
 
 URIS = {
-    "image": "The picture to edit: a data URI, an https address, or a file's.",
-    "mask": "Where it is to be edited, white on black; everywhere without one.",
+    "image": "The picture to edit: a data URI, an https address, or the address of a file.",
+    "mask": "The area to edit, in white on black. Default: the whole picture.",
 }
 TYPES = {"text": "string", "choice": "string"}
 
@@ -639,7 +642,7 @@ def _schema(parameter: dict[str, Any]) -> dict[str, Any]:
 
 @router.get("/deployments")
 async def list_deployments(client: Known) -> dict[str, Any]:
-    """Each model, deployed under its own name."""
+    """List the models. Each is deployed under its own name."""
     return _page([_deployment(model) for model in (await _models(client.native)).values()])
 
 
@@ -661,24 +664,24 @@ def _deployment(model: dict[str, Any]) -> dict[str, Any]:
     return {"owner": OWNER, "name": model["id"], "current_release": release}
 
 
-HARDWARE = {"sku": "darkroom", "name": "Whatever the workers run on"}
+HARDWARE = {"sku": "darkroom", "name": "The hardware of the workers"}
 
 
 @router.get("/hardware")
 async def list_hardware(_: Known) -> list[dict[str, str]]:
-    """What there is to run on: the workers."""
+    """The hardware to run on: the workers."""
     return [HARDWARE]
 
 
 @router.get("/account")
 async def read_account(client: Known) -> dict[str, Any]:
-    """Whose predictions you see."""
+    """The tenant whose predictions you see."""
     return {"type": "organization", "username": client.tenant, "name": client.tenant, "github_url": None}
 
 
 @router.get("/webhooks/default/secret")
 async def read_secret(client: Known) -> dict[str, str]:
-    """What webhooks are signed with."""
+    """The secret that signs webhooks."""
     return {"key": (await client.native.get("/v1/webhooks/default/secret"))["secret"]}
 
 
@@ -687,7 +690,7 @@ def invalid(field: str, detail: str) -> InvalidRequest:
 
 
 def app(native: FastAPI) -> FastAPI:
-    """The dialect, over the app of the native API."""
+    """The dialect, in front of the app of the native API."""
     made = dialect_app("Replicate's API", router, native)
     made.state.links = Links(native.state.services.settings)
     return made

@@ -1,4 +1,4 @@
-"""Retries that clients make by themselves, without an idempotency key: they are to find the job of the first try."""
+"""Recognizes the automatic retries of clients that send no idempotency key, so that a retry finds the first job."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,15 +11,16 @@ from api.forms import SentFile
 from jobs import redis_keys
 from jobs.scripts import reaching_redis
 
-COUNT = "x-stainless-retry-count"  #: 0 with a call's first try, of the clients that Stainless generates
-REMEMBERED = 3600  #: seconds: longer than a client's tries, each of 600 s
+COUNT = "x-stainless-retry-count"  #: sent by clients that Stainless generated; 0 at the first attempt
+REMEMBERED = 3600  #: seconds; longer than all attempts of a client together, each of which may take 600 s
 
 
 async def idempotency_key(request: Request, parts: Iterable[tuple[str, object]]) -> str | None:
-    """The client's own key, or for a client that counts its tries the key of the call's first one; else None.
+    """The client's own key. For a client that counts its attempts: the key of the call's first attempt. Otherwise None.
 
-    A try belongs to the call that has the same path, key and fields (`parts`, as read: each try has its own boundary).
-    Two calls alike are two, unless both are tried again at once.
+    Attempts with the same path, API key and fields belong to one call. `parts` are the fields after parsing, because
+    each attempt has its own multipart boundary. Two identical calls stay two calls, unless both are retried at the same
+    time.
     """
     if own := request.headers.get("idempotency-key"):
         return own

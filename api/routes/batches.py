@@ -1,4 +1,4 @@
-"""Batches: many edits asked for at once, as photos x instructions x parameters or line by line."""
+"""Batches: many edits in one request, either photos x instructions x parameters or line by line."""
 
 import hashlib
 import json
@@ -30,27 +30,28 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 LONGEST_NAME = 512
 MOST_COLUMNS = 20
-ANY_PICTURE = "data:image/png;base64,AA=="  #: for a look at all other fields
+ANY_PICTURE = "data:image/png;base64,AA=="  #: stands for the image while all other fields are checked
 
 
 class NewBatch(BaseModel, extra="forbid"):
-    """All `images` with all `prompts` and all `parameters`; or `lines`, a file of JSON lines with a name and a request.
+    """All combinations of `images`, `prompts` and `parameters`, or else `lines`: a file of JSON lines.
 
-    Edits come in the order of the images, for each in that of the prompts, and for each in that of the parameters.
+    Combinations come in the order of the images, within an image in that of the prompts, within a prompt in that of the
+    parameters. Each line has a name and a request.
     """
 
     images: Annotated[list[str], Field(min_length=1, max_length=10_000)] | None = Field(
-        None, description="file:<id>, upload:<id>, job:<id> or an https address, each"
+        None, description="each is file:<id>, upload:<id>, job:<id> or an https address"
     )
     prompts: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
     parameters: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)] = Field(
-        [{}], description="what a job has beside them, such as model, steps, seed or format"
+        [{}], description="the other fields of a job, such as model, steps, seed or format"
     )
     lines: str | None = Field(None, pattern=r"^file:[0-9a-z]{26}$", description="file:<id>")
     priority: Priority = Priority.LOW
-    expires_in_seconds: int = Field(86_400, ge=60, le=LONGEST_SECONDS, description="after which nothing more is begun")
+    expires_in_seconds: int = Field(86_400, ge=60, le=LONGEST_SECONDS, description="no edit begins after this time")
     contact_sheet: bool = True
-    webhook: str | None = Field(None, max_length=LONGEST_URL, description="told once, when the batch is over")
+    webhook: str | None = Field(None, max_length=LONGEST_URL, description="receives one event, when the batch is over")
     metadata: Metadata = {}
 
     @model_validator(mode="after")
@@ -62,7 +63,7 @@ class NewBatch(BaseModel, extra="forbid"):
 
     @property
     def columns(self) -> int:
-        """Of the grid; 1 for lines."""
+        """The number of columns of the grid. 1 for lines."""
         return len(self.prompts or [1]) * len(self.parameters)
 
 
@@ -78,7 +79,7 @@ NEW_BATCH = StrictBody(
 
 
 class BatchCounts(BaseModel):
-    """Lines in all, those with a picture, and those without that will get none."""
+    """The number of lines in all, of those with a picture, and of those that will get none."""
 
     total: int
     completed: int
@@ -86,7 +87,7 @@ class BatchCounts(BaseModel):
 
 
 class BatchUrls(BaseModel):
-    """Where to go on from here."""
+    """Addresses for further requests about a batch."""
 
     self: str
     lines: str
@@ -119,7 +120,7 @@ class BatchListView(BaseModel):
 
 
 class LineView(BaseModel):
-    """One edit of a batch; `problem` tells why there is no picture."""
+    """One edit of a batch. `problem` tells why there is no picture."""
 
     number: int
     name: str
@@ -153,7 +154,7 @@ FoundBatch = Annotated[Batch, Depends(find_batch)]
 
 
 def no_batch() -> NotFound:
-    """The one answer for a batch that is absent, or foreign, or no longer kept."""
+    """The one answer for a batch that does not exist, belongs to another tenant, or is no longer kept."""
     return NotFound("There is no batch with this id.")
 
 
@@ -172,7 +173,7 @@ async def create_batch(
     response: Response,
     idempotency_key: IdempotencyHeader = None,
 ) -> BatchView:
-    """Ask for many edits at once: they are done when nothing more urgent waits, each of them once."""
+    """Ask for many edits at once. They are made when nothing more urgent waits, each exactly once."""
     batch = await run_in_threadpool(_create, asked, caller, service, idempotency_key)
     request.app.state.feeder.stir()
     response.headers["Location"] = f"/v1/batches/{batch.id}"
@@ -212,19 +213,19 @@ def _fingerprint(asked: NewBatch, requests: Sequence[dict[str, Any]]) -> str:
 
 
 def _columns(asked: NewBatch, total: int) -> int:
-    """Of the contact sheet: the grid's, if there are some, else as many as make it about square."""
+    """The columns of the contact sheet: those of the grid, or if that has one, enough for an almost square sheet."""
     return min(MOST_COLUMNS, asked.columns if asked.columns > 1 else math.ceil(math.sqrt(total)))
 
 
 def _grid(asked: NewBatch, service: Services) -> list[dict[str, Any]]:
-    """A line for each photo, instruction and set of parameters; what they share is checked now.
+    """A line for each combination of photo, instruction and parameters. Shared fields are checked now.
 
     Raises:
-        InvalidRequest: names the entry that cannot be used.
+        InvalidRequest: it names the wrong entry.
     """
     images, prompts = asked.images or [], asked.prompts or []
     total = len(images) * asked.columns
-    if total > MOST_LINES:  # before they are made: a small request can ask for a hundred million
+    if total > MOST_LINES:  # checked before the lines exist, because a small request can ask for a hundred million
         raise invalid("images", f"may make at most {MOST_LINES} edits, with prompts and parameters; they make {total}")
     variants = [{"prompt": prompt, **parameters} for prompt, parameters in product(prompts, asked.parameters)]
     for variant in variants:
@@ -296,13 +297,13 @@ def list_batches(caller: Reader, service: Service, limit: PageSize = 20, after: 
 
 @router.get("/{batch_id}", summary="Read a batch", responses=answers(examples.BATCH))
 def read_batch(batch: FoundBatch) -> BatchView:
-    """A batch, and how far it is."""
+    """A batch and its progress."""
     return view_batch(batch)
 
 
 @router.get(
     "/{batch_id}/lines",
-    summary="Read what became of each line",
+    summary="Read the outcome of each line",
     responses=answers(examples.list_of(examples.LINE, has_more=False, next=None)),
 )
 def list_lines(
@@ -311,7 +312,7 @@ def list_lines(
     limit: PageSize = 1000,
     after: Annotated[int, Query(ge=-1, le=MOST_LINES, description="`next` of the page before")] = -1,
 ) -> LineListView:
-    """What became of each line."""
+    """The outcome of each line."""
     lines = service.batches.lines(batch, after + 1, limit)
     data = [
         LineView(
@@ -335,7 +336,7 @@ def list_lines(
     responses=answers(examples.BATCH | {"status": "canceling"}, 202) | raises(Conflict),
 )
 def cancel_batch(batch: FoundBatch, caller: Submitter, service: Service) -> BatchView:
-    """Ask a batch to stop: nothing more of it is begun, and its jobs are canceled. What is done stays."""
+    """Cancel a batch: no more edits are begun, and its jobs are canceled. Finished edits stay."""
     if batch.status in (BatchStatus.COMPLETED, BatchStatus.EXPIRED):
         raise Conflict(f"The batch is over: it is {batch.status}.")
     service.batches.cancel(batch)
@@ -344,12 +345,12 @@ def cancel_batch(batch: FoundBatch, caller: Submitter, service: Service) -> Batc
 
 @router.get(
     "/{batch_id}/contact-sheet",
-    summary="See a batch's pictures on one",
+    summary="See a batch's contact sheet",
     response_class=Response,
     responses=SHEET | raises(Conflict, StorageUnavailable),
 )
 def read_contact_sheet(batch: FoundBatch, service: Service) -> Response:
-    """The batch's pictures on one, small: a row for each photo, or all of them in rows."""
+    """The batch's pictures, small, on one sheet: a row for each photo, or all of them in rows."""
     if not batch.is_over:
         raise Conflict("The batch is not over; it has no contact sheet yet.")
     try:

@@ -1,4 +1,4 @@
-"""Content credentials: what a picture says of where it comes from."""
+"""Content credentials: what a picture says of its origin."""
 
 from typing import Annotated, Any, Literal
 
@@ -32,14 +32,14 @@ CHANGED = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assert
 
 
 class CredentialsProblem(BaseModel):
-    """What is wrong, by the specification's name for it and in words."""
+    """A problem with the credentials: its code in the C2PA specification, and a text."""
 
     code: str
     text: str
 
 
 class ActionView(BaseModel):
-    """Something that was done to the picture; `by_ai`: a trained model did it."""
+    """An action on the picture. `by_ai`: a trained model did it."""
 
     action: str
     agent: str
@@ -47,7 +47,7 @@ class ActionView(BaseModel):
 
 
 class ManifestView(BaseModel):
-    """One signed account; `details` are what a Darkroom said of its edit, `signed_at` is null without a time stamp."""
+    """One signed manifest. `details` describe an edit that Darkroom made. `signed_at` is null without a time stamp."""
 
     issuer: str
     common_name: str
@@ -58,11 +58,12 @@ class ManifestView(BaseModel):
 
 
 class CredentialsCheck(BaseModel):
-    """What a picture's content credentials say, from its last account back to the first.
+    """What a picture's content credentials say. The manifests are ordered from the newest to the oldest.
 
-    `valid`: they are whole, and the picture is as it was signed. `trusted`: besides, an authority that this service
-    trusts vouches for the issuer. `made_here`: this service has made it, whatever it carries now; `job`: yours, if it
-    is still kept. `pixels_sha256` is null where the pixels are not read.
+    `valid`: the credentials are intact, and the picture has not changed since it was signed. `trusted`: in addition, an
+    authority that this service trusts vouches for the issuer. `made_here`: this service made the picture, whatever
+    credentials it carries now. `job`: your job that made it, if it is still kept. `pixels_sha256` is null if the pixels
+    are not read.
     """
 
     object: Literal["credentials_check"] = "credentials_check"
@@ -80,7 +81,7 @@ class CredentialsCheck(BaseModel):
 
 
 async def read_picture(request: Request) -> bytes:
-    """The picture of a form.
+    """Read the picture of a form.
 
     Raises:
         UnsupportedMediaType, MalformedBody, InvalidRequest
@@ -98,7 +99,7 @@ async def read_picture(request: Request) -> bytes:
     try:
         for name, value in form.multi_items():
             if name != "image":
-                raise invalid(name, "is not known: the one field is `image`")
+                raise invalid(name, "is not known: the only field is `image`")
             if isinstance(value, UploadFile):
                 return await value.read()
         raise invalid("image", f"is required: {KINDS_IN_WORDS}")
@@ -115,7 +116,7 @@ async def read_picture(request: Request) -> bytes:
 async def check_credentials(
     caller: Reader, service: Service, picture: Annotated[bytes, Depends(read_picture)]
 ) -> CredentialsCheck:
-    """Read a picture's content credentials (C2PA). It is not kept, and nothing that it points to is fetched."""
+    """Read a picture's content credentials (C2PA). It is not kept, and nothing that it refers to is fetched."""
     return await service.submitting.run(_checked, picture, caller, service)
 
 
@@ -151,7 +152,7 @@ def _is_callers(job_id: str, caller: Caller, service: Services) -> bool:
 
 
 def _sentence(report: dict[str, Any], *, by_ai: bool, made_here: bool) -> str:
-    """The verdict in words."""
+    """The verdict as a sentence."""
     issuer = report["manifests"][0]["issuer"] if report["manifests"] else "nobody"
     codes = {problem["code"] for problem in report["problems"]}
     match report["state"]:
@@ -164,5 +165,5 @@ def _sentence(report: dict[str, Any], *, by_ai: bool, made_here: bool) -> str:
         case "trusted":
             text = f"The content credentials of this picture are valid, and come from {issuer}, which is trusted here."
         case _:
-            text = f"The content credentials of this picture are valid; who {issuer} is, nobody here vouches for."
+            text = f"The content credentials of this picture are valid, but {issuer} is not trusted here."
     return text + (" A trained model has made or edited it." if by_ai else "")

@@ -1,4 +1,4 @@
-"""Live events (server-sent): of one job, or of all of a tenant's jobs on one stream."""
+"""Live events (server-sent) of one job, or of all jobs of a tenant on one stream."""
 
 import re
 import time
@@ -20,25 +20,25 @@ from jobs.job import Job
 
 router = APIRouter(tags=["events"])
 
-LONGEST_LIFE = 900.0  #: seconds; then a client connects again, with the id that it has
-HEARTBEAT = 15.0  #: seconds, after which a stream asks whether its caller's key still stands
-SNAPSHOT = 20  #: jobs in a tenant's `reset`
+LONGEST_LIFE = 900.0  #: seconds after which the stream ends; the client then connects again with its last id
+HEARTBEAT = 15.0  #: seconds; at this interval a stream checks whether its caller's key is still valid
+SNAPSHOT = 20  #: number of jobs in the `reset` event of a tenant's stream
 EVENT_ID = re.compile(r"\d{1,15}-\d{1,15}")
 
-LastEventId = Annotated[str | None, Header(description="the last event that you have: the next one comes first")]
+LastEventId = Annotated[str | None, Header(description="the id of the last event that you have")]
 
 
 class NothingMore(Exception):
-    """The client has all events that there will ever be."""
+    """The client has all events of a job that is over."""
 
 
 async def on_nothing_more(_: Request, __: Exception) -> Response:
-    """204, at which a browser's EventSource stops to connect again."""
+    """Answer 204, which makes a browser's EventSource stop reconnecting."""
     return Response(status_code=204)
 
 
 async def limit_streams(caller: Reader, service: Service) -> AsyncIterator[None]:
-    """Room for one more open stream, given back at its end.
+    """Take one of the tenant's open streams, and give it back at the end.
 
     Raises:
         TooManyStreams
@@ -50,11 +50,11 @@ async def limit_streams(caller: Reader, service: Service) -> AsyncIterator[None]
 async def limit_streams_of_job(
     caller: Reader, job: FoundJob, service: Service, last_event_id: LastEventId = None
 ) -> AsyncIterator[None]:
-    """The same for one job's stream; that of an ended job needs none, because it is told at once.
+    """The same for the stream of one job. A job that is over needs no stream, because all its events are sent at once.
 
     Raises:
         TooManyStreams
-        NothingMore: the job is over, and the client has heard of its end.
+        NothingMore: the job is over, and the client has its last event.
     """
     if not job.status.is_over:
         with service.connections.hold(caller.tenant):
@@ -77,10 +77,10 @@ async def limit_streams_of_job(
 async def follow_job(
     caller: Reader, job: FoundJob, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """A job's events from its first one on: `status`, `progress`, `preview`, and `done`, which ends the stream.
+    """The events of a job from its first one: `status`, `progress`, `preview`, and `done`, which ends the stream.
 
-    With `Last-Event-ID`, from the next one on, without gap or repeat; `reset` tells that some are no longer kept, and
-    ends the stream of a job that is over.
+    With `Last-Event-ID` the stream continues after that event, without gap or repetition. `reset` says that some events
+    are no longer kept; it ends the stream of a job that is over.
     """
     async for event in _follow(service, caller, redis_keys.EVENTS + job.id, job, last_event_id or "0-0", is_allowed):
         yield event
@@ -98,7 +98,7 @@ async def follow_job(
 async def follow_jobs(
     caller: Reader, service: Service, is_allowed: StillAllowed, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of all your jobs, `deleted` too, from now on or from `Last-Event-ID` on."""
+    """The events of all your jobs, including `deleted`, from now on or after `Last-Event-ID`."""
     stream = redis_keys.FEED + caller.tenant
     after = last_event_id or (await service.subscriptions.bounds(stream))[1]
     async for event in _follow(service, caller, stream, None, after, is_allowed):
@@ -134,9 +134,9 @@ async def _follow(
 
 
 async def _misses(service: Services, stream: str, after: str, job: Job | None) -> bool:
-    """Whether events behind an id are no longer kept, or the id is none of this stream's.
+    """Whether events after this id are no longer kept, or the id does not belong to this stream.
 
-    An ended job whose end is not among them, such as one that was mended without its events, misses them too.
+    This is also true for a job that is over but whose end is not among its events, for example after a repair.
     """
     if not EVENT_ID.fullmatch(after):
         return True

@@ -1,4 +1,4 @@
-"""Files: kept for some days, and named in later requests as `file:<id>`."""
+"""Files: they are kept for some days, and later requests name them as `file:<id>`."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ BODY: dict[str, Any] = {
                 "required": ["file"],
                 "properties": {
                     "file": {"type": "string", "format": "binary"},
-                    "metadata": {"type": "string", "description": "JSON; yours: kept with the file."},
+                    "metadata": {"type": "string", "description": "JSON of your own, kept with the file."},
                     "expires_in_seconds": {"type": "integer", "minimum": 60, "maximum": LONGEST_SECONDS},
                 },
                 "additionalProperties": False,
@@ -40,7 +40,7 @@ BODY: dict[str, Any] = {
 
 
 class NewFile(BaseModel, extra="forbid"):
-    """The fields beside the file."""
+    """The fields of the form apart from the file."""
 
     metadata: Metadata = {}
     expires_in_seconds: Annotated[int, Field(strict=True, ge=60, le=LONGEST_SECONDS), BeforeValidator(number_of)] = (
@@ -49,7 +49,7 @@ class NewFile(BaseModel, extra="forbid"):
 
 
 class FileView(BaseModel):
-    """A file; `image` is how a job names it."""
+    """A file. `image` is its name in the fields of a job."""
 
     id: str
     object: Literal["file"] = "file"
@@ -85,12 +85,12 @@ FoundFile = Annotated[File, Depends(find_file)]
 
 
 def no_file() -> NotFound:
-    """The one answer for a file that is absent, or foreign, or no longer kept."""
+    """The one answer for a file that does not exist, belongs to another tenant, or is no longer kept."""
     return NotFound("There is no file with this id.")
 
 
 def make_room(caller: Submitter, service: Service) -> Caller:
-    """The caller, who may keep one more file: found out before its body is read."""
+    """The caller, if it may keep one more file. This is checked before the body is read."""
     service.files.refuse_more_than(service.settings.max_files, caller.tenant)
     service.pictures.refuse_while_away()
     return caller
@@ -104,7 +104,7 @@ def make_room(caller: Submitter, service: Service) -> Caller:
     responses=answers(examples.FILE, 201) | raises(TooManyFiles, StorageUnavailable),
 )
 async def create_file(caller: Annotated[Caller, Depends(make_room)], request: Request, service: Service) -> FileView:
-    """Keep a file for some days, to name it in jobs and batches."""
+    """Keep a file for some days. Jobs and batches can name it."""
     fields: dict[str, Any] = {}
     for name, value in await read_form(request, {"file"}):
         if name in fields:
@@ -150,9 +150,9 @@ def list_files(caller: Reader, service: Service, limit: PageSize = 100, after: P
     return FileListView(data=[view_file(file) for file in files], has_more=place is not None, next=place)
 
 
-@router.get("/{file_id}", summary="Read what is known of a file", responses=answers(examples.FILE))
+@router.get("/{file_id}", summary="Describe a file", responses=answers(examples.FILE))
 def read_file(file: FoundFile) -> FileView:
-    """What is known of a file."""
+    """Describe a file."""
     return view_file(file)
 
 
@@ -163,7 +163,7 @@ def read_file(file: FoundFile) -> FileView:
     responses=CONTENT | raises(StorageUnavailable),
 )
 def read_file_content(file: FoundFile, service: Service) -> Response:
-    """A file as it was sent; never as a page, whatever it says it is."""
+    """A file as it was sent. It is always a download and never shown as a page, whatever its type."""
     data = service.files.read(file.id, file.tenant)
     headers = {"Content-Disposition": "attachment", "X-File-Type": file.content_type}
     return Response(data, media_type=ANY, headers=headers)
@@ -173,6 +173,6 @@ def read_file_content(file: FoundFile, service: Service) -> Response:
 def delete_file(
     caller: Submitter, file_id: Annotated[str, Path(description="the file's id", max_length=64)], service: Service
 ) -> None:
-    """Remove a file. Jobs that were made of it keep what they need."""
+    """Remove a file. Jobs that use it have their own copy."""
     if not service.files.delete(file_id, caller.tenant):
         raise no_file()

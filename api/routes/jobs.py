@@ -43,7 +43,7 @@ from jobs.store.requests import IdempotencyKey, Known, QueuePosition
 
 log = logging.getLogger(__name__)
 
-POSITION_SECONDS = 10.0  #: after which a request that waits for any change looks: others' jobs move this one's place
+POSITION_SECONDS = 10.0  #: a waiting request looks this often, because other jobs change the job's position
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -68,7 +68,7 @@ class Acceptance:
     status_code=202,
     openapi_extra={"requestBody": SUBMIT_BODY},
     responses=answers(examples.JOB, 202)
-    | {200: answers(examples.JOB)[200] | {"model": JobView, "description": "The job is over: it was waited for."}}
+    | {200: answers(examples.JOB)[200] | {"model": JobView, "description": "The job is over."}}
     | raises(NotFound, InvalidPicture, FetchFailed, TooManyJobs, QueueFull, StorageUnavailable),
 )
 async def create_job(
@@ -82,9 +82,9 @@ async def create_job(
         str | None, Header(description="`wait=N`: answer when the job is over, or after N seconds")
     ] = None,
 ) -> JobView:
-    """Accept a picture and an instruction; the edit itself happens later.
+    """Accept a picture and an instruction. The edit itself happens later.
 
-    With an `Idempotency-Key` the same request sent again, within a day, is answered with the same job.
+    If the same request is sent again within a day with the same `Idempotency-Key`, the answer is the same job.
     """
     wait, caller = preferred_wait(prefer), admitted.caller
     idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
@@ -107,8 +107,8 @@ async def create_job(
         return view
     try:
         job, position = await _wait(service, request, caller, accepted.job.id, wait)
-    except Exception as error:  # the job is accepted all the same, and `Prefer` may be ignored
-        log.info("an accepted job is not waited for: %r", error)
+    except Exception as error:  # the job is accepted, and `Prefer` may be ignored
+        log.info("the wait for an accepted job failed: %r", error)
         return view
     response.headers["Preference-Applied"] = f"wait={wait}"
     if job.status.is_over:
@@ -117,13 +117,13 @@ async def create_job(
 
 
 def preferred_wait(prefer: str | None) -> int:
-    """The seconds of a `Prefer: wait=N` header, at most 60; 0 without one (RFC 7240)."""
+    """The seconds of a `Prefer: wait=N` header (RFC 7240), at most 60. 0 without such a header."""
     found = re.search(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", prefer or "", re.IGNORECASE)
     return min(60, int(found[1])) if found else 0
 
 
 async def fetch_picture(url: str, caller: Caller, service: Services) -> bytes:
-    """A picture from its address.
+    """Fetch a picture from its address.
 
     Raises:
         FetchFailed
@@ -140,9 +140,9 @@ async def fetch_picture(url: str, caller: Caller, service: Services) -> bytes:
 def submit_job(
     caller: Caller, submission: Submission, idempotency: IdempotencyKey | None, service: Services
 ) -> Acceptance:
-    """A new job, or the one that its idempotency key stands for; whoever calls fetches what is at an address before.
+    """Make a new job. The caller must fetch a picture at an address first.
 
-    Whoever calls has also looked for the key: a repeated request costs a picture here, and is found out at the end.
+    The caller must also look for the idempotency key. Here a repeated request is noticed only at the end.
 
     Raises:
         InvalidRequest, TooManyJobs, Unavailable
@@ -192,7 +192,7 @@ def _is_taken() -> InvalidRequest:
 
 
 def checked_parameters(submission: Submission, service: Services) -> tuple[str, dict[str, Any]]:
-    """The model that is meant, and all its parameters.
+    """The model of a submission and all its parameters.
 
     Raises:
         InvalidRequest
@@ -203,7 +203,7 @@ def checked_parameters(submission: Submission, service: Services) -> tuple[str, 
         raise invalid(error.field, error.detail) from None
     params = _with_seed(params)
     if params["seed"] + submission.n - 1 > LARGEST_SEED:
-        raise invalid("seed", f"must be at most {LARGEST_SEED - submission.n + 1}: the other edits have the next ones")
+        raise invalid("seed", f"must be at most {LARGEST_SEED - submission.n + 1}: the other edits use the next seeds")
     return model, params
 
 
@@ -227,7 +227,7 @@ def _image(submission: Submission, caller: Caller, service: Services) -> bytes:
 
 
 def _mask(submission: Submission, photo: Photo, caller: Caller, service: Services) -> bytes | None:
-    """Where the photo is to be edited, as a gray PNG."""
+    """The area of the photo to edit, as a gray PNG."""
     asked = submission.mask
     if asked is None:
         return None
@@ -280,17 +280,17 @@ def _accept(job: Job, service: Services, idempotency: IdempotencyKey | None = No
 
 
 def _show_accepted(accepted: Acceptance, service: Services, response: Response) -> JobView:
-    """Show an accepted job, without its ETag if that cannot be made: the job is accepted all the same."""
+    """Show an accepted job. If its view fails, it is shown without position and ETag, because it is accepted."""
     try:
         return _show(accepted.job, accepted.position, service, response)
     except Exception:
-        log.warning("an accepted job cannot be shown as it is", exc_info=True)
+        log.warning("the position of an accepted job cannot be shown", exc_info=True)
         return view_job(accepted.job, None, service)
 
 
 def _show(job: Job, position: QueuePosition | None, service: Services, response: Response) -> JobView:
-    """Show a job, with its ETag: a client sends that back to wait until the job differs."""
-    response.headers["ETag"] = _etag(job, position, service)  # before the link is made: an ETag may not outlive it
+    """Show a job with its ETag. A client sends the ETag back to wait until the job differs from it."""
+    response.headers["ETag"] = _etag(job, position, service)  # before the link is made: an ETag must not outlive it
     return view_job(job, position, service)
 
 
@@ -316,7 +316,7 @@ def list_jobs(
     "/{job_id}",
     summary="Read a job, or wait for it",
     response_model=JobView,
-    responses={304: {"description": "Nothing has changed since the ETag given."}}
+    responses={304: {"description": "The job still matches the ETag."}}
     | answers(examples.JOB)
     | raises(TooManyStreams),
 )
@@ -326,10 +326,10 @@ async def read_job(
     service: Service,
     request: Request,
     response: Response,
-    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait until the job is over, or changes")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait until the job is over or changes")] = 0,
     if_none_match: Annotated[str | None, Header(description="an ETag: answer when the job differs from it")] = None,
 ) -> JobView | Response:
-    """The job. With `wait`, once it is over; with `If-None-Match` too, as soon as it changes."""
+    """A job. `wait`: answer when it is over, or with `If-None-Match` as soon as it differs from that ETag."""
 
     def told(job: Job, position: QueuePosition | None) -> JobView | Response:
         etag = _etag(job, position, service)
@@ -345,7 +345,7 @@ async def read_job(
 async def _wait(
     service: Services, request: Request, caller: Caller, job_id: str, seconds: float, known: str | None = None
 ) -> tuple[Job, QueuePosition | None]:
-    """The job when it is over, or differs from the `known` ETag, or the seconds have passed, or the client has gone."""
+    """The job when it is over, differs from the `known` ETag, `seconds` have passed, or the client has hung up."""
     ends = time.monotonic() + seconds
     connection = service.connections.hold(caller.tenant) if seconds else nullcontext()
     with connection, service.subscriptions.subscribe(job_id) as subscription:
@@ -361,7 +361,7 @@ async def _wait(
 
 
 def _etag(job: Job, position: QueuePosition | None, service: Services) -> str:
-    """It differs whenever the job does, and once the end of its link moves on, so that nobody keeps a dead one."""
+    """The job's ETag. It changes with the job and with the link to its output, so that no client keeps a dead link."""
     if job.output:
         return f'"{job.version}-{links_end(service)}"'
     return f'"{job.version}-{position.position if position else ""}"'
@@ -374,7 +374,7 @@ def _etag(job: Job, position: QueuePosition | None, service: Services) -> str:
     responses=answers(examples.CANCELED, 202) | raises(Conflict),
 )
 def cancel_job(caller: Submitter, job_id: JobId, service: Service, response: Response) -> JobView:
-    """Ask a job to stop: at once when it is queued, at the next denoising step when it is running."""
+    """Cancel a job: at once when it is queued, at the next denoising step when it is running."""
     status = service.store.cancel(job_id, caller.tenant) if is_id(job_id) else None
     if status is None:
         raise no_job()
@@ -399,7 +399,7 @@ def retry_job(
 ) -> JobView:
     """Run a failed or canceled job again, as a new job that names this one as its parent.
 
-    With an `Idempotency-Key` the same request sent again, within a day, is answered with the same new job.
+    If the same request is sent again within a day with the same `Idempotency-Key`, the answer is the same new job.
     """
     idempotency = IdempotencyKey(idempotency_key, f"retry {job_id}") if idempotency_key else None
     accepted = _retry(job_id, admitted, service, idempotency)
@@ -422,7 +422,7 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
     """Submit an ended job again, as a new job that names it as its parent.
 
     Raises:
-        Conflict: its picture is gone.
+        Conflict: the picture of the job is no longer kept.
     """
     again_id = new_id()
     folder = f"{caller.tenant}/{again_id}"
@@ -461,4 +461,4 @@ def delete_job(caller: Submitter, job_id: JobId, service: Service, after: Backgr
         raise no_job()
     if answer == "active":
         raise Conflict("The job is not over: cancel it first.")
-    after.add_task(service.pictures.empty, f"{caller.tenant}/{job_id}")  # the keeper empties it again: both may fail
+    after.add_task(service.pictures.empty, f"{caller.tenant}/{job_id}")  # the keeper repeats this if it fails

@@ -1,4 +1,4 @@
-"""API keys, for admins: make, list, revoke."""
+"""API keys, for admins: make, list and revoke them."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -18,15 +18,15 @@ router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
 
 
 class NewKey(BaseModel):
-    """What a key is to be."""
+    """The key to make."""
 
     model_config = ConfigDict(extra="forbid")
 
-    tenant: str = Field(LOCAL_TENANT, pattern=f"^{TENANT}$", description="whose jobs it sees")
+    tenant: str = Field(LOCAL_TENANT, pattern=f"^{TENANT}$", description="the tenant whose jobs the key can see")
     scopes: list[Scope] = Field(
-        [Scope.SUBMIT, Scope.READ], min_length=1, max_length=len(Scope), description="what it is good for"
+        [Scope.SUBMIT, Scope.READ], min_length=1, max_length=len(Scope), description="what the key may do"
     )
-    name: str = Field("", max_length=100, description="for you, to tell keys apart")
+    name: str = Field("", max_length=100, description="a name by which you tell keys apart")
 
 
 class KeyView(BaseModel):
@@ -41,13 +41,13 @@ class KeyView(BaseModel):
 
 
 class MadeKeyView(KeyView):
-    """A key that was just made; `key` is what its owner sends, and is never shown again."""
+    """A new key. `key` is the text that its owner sends; it is never shown again."""
 
     key: str
 
 
 class KeyListView(BaseModel):
-    """A page of the keys that are not revoked, oldest first; `next` is the cursor of the next page."""
+    """A page of the keys that are not revoked, oldest first. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[KeyView]
@@ -80,7 +80,7 @@ def list_keys(_: Admin, service: Service, limit: PageSize = 100, after: PlaceInP
 
 @router.delete("/{key_id}", summary="Revoke a key", status_code=204)
 def revoke_key(_: Admin, service: Service, key_id: Annotated[str, PathParameter(max_length=64)]) -> None:
-    """End a key, and its sessions with it, at once."""
+    """Revoke a key and end its sessions, at once."""
     if not service.api_keys.revoke(key_id):
         raise NotFound("There is no key with this id.")
 

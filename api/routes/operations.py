@@ -1,4 +1,4 @@
-"""Running the service, for operators: its queue, workers, dead letters and tenants."""
+"""Operating the service: its queue, workers, dead letters and tenants."""
 
 import logging
 from dataclasses import asdict
@@ -31,7 +31,7 @@ Requests = Annotated[int, Field(strict=True, ge=1, le=10**6), BeforeValidator(wh
 
 
 class KindCount(BaseModel):
-    """How many jobs of one model and priority wait and run."""
+    """The number of queued and running jobs of one model and priority."""
 
     model: str
     priority: str
@@ -40,7 +40,7 @@ class KindCount(BaseModel):
 
 
 class OperatedQueue(BaseModel):
-    """The queue as its operator sees it; seconds are null where nothing was measured yet."""
+    """The queue as its operator sees it. Seconds are null if nothing was measured yet."""
 
     paused: bool
     queued: int
@@ -57,26 +57,26 @@ class OperatedQueue(BaseModel):
 
 
 class Pruning(BaseModel):
-    """Which ended jobs to remove before their time."""
+    """The ended jobs to remove before their retention ends."""
 
     model_config = ConfigDict(extra="forbid")
 
     status: Literal[Status.SUCCEEDED, Status.FAILED, Status.CANCELED] | None = Field(
-        None, description="only those that ended so"
+        None, description="only jobs that ended with this status"
     )
-    tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only this tenant's")
-    older_than_seconds: Seconds = Field(description="only those that ended before that")
+    tenant: str | None = Field(None, pattern=f"^{TENANT}$", description="only jobs of this tenant")
+    older_than_seconds: Seconds = Field(description="only jobs that ended longer ago than this")
 
 
 class Pruned(BaseModel):
-    """How many jobs were removed; `more`: there may be others, so ask again."""
+    """The number of removed jobs. `more`: there may be others, so repeat the request."""
 
     removed: int
     more: bool
 
 
 class WorkerState(BaseModel):
-    """A worker, as it last described itself. Seconds and bytes are null where it cannot tell."""
+    """A worker, as it last described itself. Seconds and bytes are null if it does not know them."""
 
     name: str
     object: Literal["worker"] = "worker"
@@ -90,14 +90,14 @@ class WorkerState(BaseModel):
     free_bytes: int | None
     step_seconds: float | None
     version: str | None
-    signer: str | None = Field(description="whose signature its outputs carry; null: none")
+    signer: str | None = Field(description="the issuer of the signatures on its outputs; null: they are not signed")
     signer_expires_at: datetime | None
     started_at: datetime | None
     seen_at: datetime | None
 
 
 class WorkerList(BaseModel):
-    """All workers heard of in the last minute."""
+    """All workers that sent a heartbeat in the last minute."""
 
     object: Literal["list"] = "list"
     data: list[WorkerState]
@@ -119,7 +119,7 @@ class DeadLetter(BaseModel):
 
 
 class DeadLetterList(BaseModel):
-    """A page of dead letters, newest first; `next` is the cursor of the next page."""
+    """A page of dead letters, newest first. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[DeadLetter]
@@ -128,7 +128,7 @@ class DeadLetterList(BaseModel):
 
 
 class BrokenRecordView(BaseModel):
-    """A job whose record is not whole, and what becomes of it."""
+    """A job whose record is incomplete, and how it is repaired."""
 
     id: str
     object: Literal["broken_record"] = "broken_record"
@@ -139,7 +139,7 @@ class BrokenRecordView(BaseModel):
 
 
 class BrokenRecordList(BaseModel):
-    """Records that are not whole, of some thousand; `next` is the cursor of the others."""
+    """The incomplete records among some thousand jobs. `next` is the cursor of the next jobs."""
 
     object: Literal["list"] = "list"
     data: list[BrokenRecordView]
@@ -148,7 +148,7 @@ class BrokenRecordList(BaseModel):
 
 
 class Redriven(BaseModel):
-    """The job that runs in a dead letter's place."""
+    """The new job that replaces a dead letter."""
 
     id: str
     parent: str
@@ -156,18 +156,18 @@ class Redriven(BaseModel):
 
 
 class TenantLimits(BaseModel):
-    """What one tenant is allowed; null: what the service's settings say for all."""
+    """The limits of one tenant. null: the service's setting for all tenants."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
-    queued: Jobs = Field(None, description="jobs that may wait at a time; 0: none is accepted")
-    running: Jobs = Field(None, description="jobs that may run at a time; 0: none is begun")
-    reads_per_minute: Requests = Field(None, description="GET requests of each of its keys")
-    writes_per_minute: Requests = Field(None, description="other requests of each of its keys")
+    queued: Jobs = Field(None, description="jobs that may be queued at a time; 0: no job is accepted")
+    running: Jobs = Field(None, description="jobs that may run at a time; 0: no job is begun")
+    reads_per_minute: Requests = Field(None, description="GET requests for each of its keys")
+    writes_per_minute: Requests = Field(None, description="other requests for each of its keys")
 
 
 class TenantState(BaseModel):
-    """A tenant: its jobs that wait, run and are kept, its keys, and what it is allowed."""
+    """A tenant: its queued, running and kept jobs, its keys and its limits."""
 
     tenant: str
     object: Literal["tenant"] = "tenant"
@@ -179,7 +179,7 @@ class TenantState(BaseModel):
 
 
 class TenantList(BaseModel):
-    """A page of the tenants that have a key or ever submitted, by name; `next` is the cursor of the next page."""
+    """A page of the tenants that have a key or ever submitted a job, by name. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
     data: list[TenantState]
@@ -189,7 +189,7 @@ class TenantList(BaseModel):
 
 @router.get("/queue", summary="Read the queue as its operator", responses=answers(examples.OPERATED_QUEUE))
 def read_operated_queue(_: Operating, service: Service) -> OperatedQueue:
-    """What waits and runs, by model and priority, and what else has piled up."""
+    """The queued and running jobs by model and priority, and the sizes of other backlogs."""
     queue, backlogs = service.store.queue(), service.store.backlogs()
     used, limit = service.store.memory()
     kinds: dict[tuple[str, str], dict[str, int]] = {}
@@ -209,14 +209,14 @@ def read_operated_queue(_: Operating, service: Service) -> OperatedQueue:
 
 @router.post("/queue/pause", summary="Pause the queue", responses=answers(examples.OPERATED_QUEUE | {"paused": True}))
 def pause_queue(caller: Operating, service: Service) -> OperatedQueue:
-    """Have nothing claimed until it is resumed: what runs goes on, and what comes is accepted."""
+    """Stop claiming jobs until the queue is resumed. Running jobs go on, and new jobs are accepted."""
     service.operator.pause()
     return read_operated_queue(caller, service)
 
 
 @router.post("/queue/resume", summary="Resume the queue", responses=answers(examples.OPERATED_QUEUE))
 def resume_queue(caller: Operating, service: Service) -> OperatedQueue:
-    """Have jobs claimed again."""
+    """Let workers claim jobs again."""
     service.operator.resume()
     service.wakeups.top_up_soon()
     return read_operated_queue(caller, service)
@@ -232,17 +232,17 @@ PRUNING = StrictBody(Pruning, example={"status": "succeeded", "older_than_second
     responses=answers({"removed": 120, "more": False}),
 )
 def prune_queue(_: Operating, service: Service, wanted: Annotated[Pruning, Depends(PRUNING)]) -> Pruned:
-    """Remove ended jobs, and their pictures, before their time; at most some 10,000 in one request."""
+    """Remove ended jobs and their pictures before their retention ends, about 10,000 at most in one request."""
     removed, more = service.operator.prune(**dict(wanted))
     return Pruned(removed=removed, more=more)
 
 
-WorkerName = Annotated[str, PathParameter(max_length=300, description="its name, of `GET /v1/admin/workers`")]
+WorkerName = Annotated[str, PathParameter(max_length=300, description="its name in `GET /v1/admin/workers`")]
 
 
 @router.get("/workers", summary="List the workers", responses=answers(examples.list_of(examples.WORKER)))
 def list_workers(_: Operating, service: Service) -> WorkerList:
-    """All workers: what they serve, on which device, how much memory it has free, how long a step takes."""
+    """All workers: their models, device, free memory and seconds for a step."""
     return WorkerList(data=[_worker(worker) for worker in service.operator.workers()])
 
 
@@ -252,7 +252,7 @@ def list_workers(_: Operating, service: Service) -> WorkerList:
     responses=answers(examples.list_of(examples.WORKER | {"draining": True})),
 )
 def drain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
-    """Have a worker claim no more; it finishes what it holds. Once it holds nothing it can be stopped."""
+    """Let a worker claim no more jobs. It finishes those that it holds. When it holds none it can be stopped."""
     return _drain(service, worker)
 
 
@@ -260,7 +260,7 @@ def drain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerLi
     "/workers/{worker}/drain", summary="Let a worker claim again", responses=answers(examples.list_of(examples.WORKER))
 )
 def undrain_worker(_: Operating, service: Service, worker: WorkerName) -> WorkerList:
-    """Have it claim again."""
+    """Let a drained worker claim jobs again."""
     return _drain(service, worker, undo=True)
 
 
@@ -288,15 +288,13 @@ def _worker(worker: WorkerView) -> WorkerState:
     )
 
 
-@router.get(
-    "/broken-records", summary="List the records that are not whole", responses=answers(examples.BROKEN_RECORDS)
-)
+@router.get("/broken-records", summary="List the incomplete records", responses=answers(examples.BROKEN_RECORDS))
 def list_broken_records(
     _: Operating,
     service: Service,
     after: Annotated[str, Query(pattern=r"^\d{1,19}$", description="`next` of the page before")] = "0",
 ) -> BrokenRecordList:
-    """Jobs whose records are not whole, and what becomes of them. The keeper looks at all every ten minutes."""
+    """Jobs whose records are incomplete, and their repairs. The keeper checks all records every ten minutes."""
     broken, cursor = service.operator.broken_records(int(after))
     return BrokenRecordList(
         data=[_broken(record) for record in broken], has_more=cursor > 0, next=str(cursor) if cursor else None
@@ -328,14 +326,14 @@ def _broken(record: BrokenRecord) -> BrokenRecordView:
 def list_dead_letters(
     _: Operating, service: Service, limit: PageSize = 100, after: PlaceInPages = None
 ) -> DeadLetterList:
-    """Jobs of all tenants that failed through no fault of their client: they broke their workers, or we broke them."""
+    """The jobs of all tenants that failed by no fault of the client: they crashed workers, or met a bug of ours."""
     page, following = service.operator.dead_letters(limit, after)
     return DeadLetterList(data=[_letter(job) for job in page], has_more=following is not None, next=following)
 
 
 @router.get("/dead-letters/{job_id}", summary="Read a dead letter", responses=answers(examples.DEAD_LETTER))
 def read_dead_letter(_: Operating, service: Service, job_id: JobId) -> DeadLetter:
-    """One of them, with all attempts at it."""
+    """One dead letter, with all attempts."""
     return _letter(_find(service, job_id))
 
 
@@ -346,14 +344,14 @@ def read_dead_letter(_: Operating, service: Service, job_id: JobId) -> DeadLette
     responses=answers(examples.REDRIVEN, 202) | raises(TooManyJobs, QueueFull, StorageUnavailable, Conflict),
 )
 def retry_dead_letter(_: Operating, service: Service, job_id: JobId, response: Response) -> Redriven:
-    """Run it again, as a new job of its tenant that names it as its parent; it is no dead letter then."""
+    """Run a dead letter again, as a new job of its tenant that names it as its parent. It stops being a dead letter."""
     job = _find(service, job_id)
     accepted = run_again(job, Caller(job.tenant, frozenset(), None), service)
     response.headers.update(accepted.headers)
     try:
         service.operator.forget_dead_letter(job.id)
     except Unavailable:  # the new job is accepted all the same
-        log.warning("the dead letter %s is kept, though it runs again", job.id)
+        log.warning("the dead letter %s runs again, but could not be removed", job.id)
     service.wakeups.top_up_soon()
     return Redriven(id=accepted.job.id, parent=job.id, tenant=job.tenant)
 
@@ -390,7 +388,7 @@ def list_tenants(
     limit: PageSize = 100,
     after: Annotated[str | None, Query(pattern=f"^{TENANT}$", description="`next` of the page before")] = None,
 ) -> TenantList:
-    """The tenants, and how much they use, page by page."""
+    """The tenants and their usage, page by page."""
     keys = service.api_keys.count_by_tenant()
     page, following = service.operator.tenants(limit, after, keys)
     tenants = [TenantState(**asdict(tenant), keys=keys[tenant.tenant]) for tenant in page]
@@ -412,12 +410,12 @@ LIMITS = StrictBody(TenantLimits, example={"queued": 500, "running": 8})
 def limit_tenant(
     _: Operating, service: Service, tenant: TenantName, limits: Annotated[TenantLimits, Depends(LIMITS)]
 ) -> TenantLimits:
-    """Allow a tenant more or less than the service's settings do. What is left out is as the settings say."""
+    """Give a tenant other limits than the service's settings. A limit that is left out is that of the settings."""
     service.operator.limit(tenant, Allowed(**dict(limits)))
     return limits
 
 
 @router.delete("/tenants/{tenant}/limits", summary="Remove a tenant's limits", status_code=204)
 def unlimit_tenant(_: Operating, service: Service, tenant: TenantName) -> None:
-    """Allow a tenant what the settings say for all."""
+    """Give a tenant the limits of the service's settings again."""
     service.operator.limit(tenant, Allowed())

@@ -1,4 +1,4 @@
-"""A job's pictures: its output, its input, its latest preview, a thumbnail."""
+"""The pictures of a job: its outputs, its input, its latest preview and a thumbnail."""
 
 from typing import Annotated, Any
 
@@ -16,9 +16,9 @@ from jobs.store.requests import PreviewKind
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 
-PlaceInList = Annotated[int, Path(ge=0, le=1000, description="its place, from 0")]
+PlaceInList = Annotated[int, Path(ge=0, le=1000, description="its position, from 0")]
 Proxy = Annotated[bool, Query(description="send the bytes instead of an address in the picture store")]
-FOUND: dict[int | str, dict[str, Any]] = {307: {"description": "The picture's address for the next minutes."}}
+FOUND: dict[int | str, dict[str, Any]] = {307: {"description": "The picture's address, valid for some minutes."}}
 FOUND |= raises(StorageUnavailable)
 
 
@@ -39,7 +39,7 @@ def read_output(job: FoundJob, service: Service, proxy: Proxy = False) -> Respon
     "/outputs/{place}", summary="Download one of several edited pictures", response_class=Response, responses=FOUND
 )
 def read_each_output(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
-    """One of the job's outputs, by its place in the job's `outputs`; `/output` is the first."""
+    """One of the job's outputs, by its position in `outputs`. `/output` is the first one."""
     if not job.outputs:
         return read_output(job, service, proxy)
     if place >= len(job.outputs):
@@ -50,7 +50,7 @@ def read_each_output(job: FoundJob, service: Service, place: PlaceInList, proxy:
 
 @router.get("/renders/{place}", summary="Download a render", response_class=Response, responses=FOUND)
 def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Proxy = False) -> Response:
-    """A render of the job, by its place in the job's `renders`."""
+    """A render of the job, by its position in `renders`."""
     if place >= len(job.renders):
         raise NotFound(f"The job has {len(job.renders)} renders.")
     picture = job.renders[place].picture
@@ -59,7 +59,7 @@ def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Prox
 
 @router.get("/input", summary="Download the picture that was sent", response_class=Response, responses=FOUND)
 def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
-    """The picture that is edited, as it is kept."""
+    """The input picture, as it is kept."""
     if proxy:
         return _send(job, job.input, service)
     return _redirect(picture_link(job, job.input, service))
@@ -72,7 +72,7 @@ def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Respons
     responses=FOUND | raises(Conflict),
 )
 def read_steps(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
-    """Small pictures of the edit's way, as one sprite; the job's `frames` tells its columns."""
+    """Small intermediate pictures of the edit as one sprite. The job's `frames` describes its columns."""
     if job.frames is None:
         raise Conflict(f"The job is {job.status}; it has no recorded steps{'' if job.status.is_over else ' yet'}.")
     sprite = job.frames.sprite
@@ -92,7 +92,7 @@ def read_preview(
         "predicted"
     ),
 ) -> Response:
-    """A small picture of what the edit looks like so far; there is none before the first steps."""
+    """A small picture of the unfinished edit. There is none before the first steps."""
     jpeg = service.store.preview(job.id, kind)
     if jpeg is None:
         raise NotFound("The job has no preview.")
@@ -103,7 +103,7 @@ def read_preview(
     "/thumbnail", summary="See a thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
 )
 def read_thumbnail(job: FoundJob, service: Service) -> Response:
-    """A JPEG for lists, of the edited picture, or before there is one of the picture to edit."""
+    """A small JPEG of the edited picture, or of the input picture if there is no output yet."""
     picture = job.output or job.input
     try:
         jpeg = thumbnail(service.pictures.read(picture.key))

@@ -1,4 +1,4 @@
-"""Renders: a finished job's output in another strength, without running the model again."""
+"""Renders: the output of a finished job in another strength, without running the model again."""
 
 import time
 from typing import Annotated, Literal
@@ -19,17 +19,17 @@ from jobs.renders import MOST, SECONDS, Outcome, Wanted
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["pictures"])
 
-LOOK = 1.0  #: seconds after which somebody who waits looks, should its wake-up be lost
+LOOK = 1.0  #: seconds; a waiting request looks this often, in case its wake-up is lost
 
 
 class NewRender(BaseModel, extra="forbid"):
-    """What to render."""
+    """The render to make."""
 
-    strength: float = Field(ge=0, le=1, strict=True, description="from 0, the photo, to 1, the edit")
+    strength: float = Field(ge=0, le=1, strict=True, description="from 0 (the photo) to 1 (the edit)")
     output: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=0, le=7)] = Field(
         0, description="which of the job's outputs"
     )
-    format: Literal["png", "jpeg", "webp", "avif"] | None = Field(None, description="the job's, unless given")
+    format: Literal["png", "jpeg", "webp", "avif"] | None = Field(None, description="default: the format of the job")
 
 
 NEW_RENDER = StrictBody(NewRender, example={"strength": 0.5})
@@ -40,7 +40,7 @@ NEW_RENDER = StrictBody(NewRender, example={"strength": 0.5})
     summary="Render another strength",
     status_code=201,
     openapi_extra=NEW_RENDER.openapi,
-    responses={200: {"model": RenderView, "description": "It is there already.", **answers(examples.RENDER)[200]}}
+    responses={200: {"model": RenderView, "description": "The render exists already.", **answers(examples.RENDER)[200]}}
     | answers(examples.RENDER, 201)
     | raises(QueueFull, StorageUnavailable, TooManyStreams, Conflict),
 )
@@ -51,7 +51,7 @@ async def render_job(
     response: Response,
     asked: Annotated[NewRender, Depends(NEW_RENDER)],
 ) -> RenderView:
-    """A finished job's output in another strength: stored, listed and deleted with its job. Safe to repeat."""
+    """Make the output of a finished job in another strength. It is kept as long as its job. Safe to repeat."""
     job = await run_in_threadpool(service.job, job_id, caller)
     _check(job, asked)
     wanted = Wanted.of(job, asked.output, asked.strength, asked.format or job.format)
@@ -74,14 +74,14 @@ def _check(job: Job, asked: NewRender) -> None:
     if job.status is not Status.SUCCEEDED:
         raise Conflict(f"Only a job that has succeeded can be rendered; this one is {job.status}.")
     if asked.output >= len(job.outputs):
-        raise invalid("output", f"must be less than {len(job.outputs)}, for so many outputs the job has")
+        raise invalid("output", f"must be less than {len(job.outputs)}, the number of the job's outputs")
     output = job.outputs[asked.output]
     if output.whole is None and job.params.get("strength", 1) != 1:
         raise Conflict("The job's edit was kept at its own strength only.")
 
 
 async def _made(wanted: Wanted, caller: Caller, service: Services) -> None:
-    """Return when the render is in the job's record.
+    """Wait until the render is in the record of the job.
 
     Raises:
         Conflict, Unavailable, TooManyStreams

@@ -22,7 +22,7 @@ router = APIRouter()
 
 
 class PromisesView(BaseModel):
-    """How good the estimates are: the error of what the last finished jobs were foretold when they were accepted."""
+    """How far the estimates that the last finished jobs got at acceptance were from the truth."""
 
     jobs: int
     median_error_seconds: float
@@ -31,7 +31,7 @@ class PromisesView(BaseModel):
 
 
 class ModelQueueView(BaseModel):
-    """The jobs of one model, and the workers and slots that are for them; they may be for other models too."""
+    """The jobs of one model, and the workers and slots that serve it. These may serve other models too."""
 
     model: str
     queued: int
@@ -44,7 +44,7 @@ class ModelQueueView(BaseModel):
 
 
 class QueueState(BaseModel):
-    """The queue now; seconds are null where nothing was measured yet."""
+    """The queue now. Seconds are null if nothing was measured yet."""
 
     queued: int
     running: int
@@ -60,7 +60,7 @@ class QueueState(BaseModel):
 
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
 def list_models(_: Reader, service: Service) -> ModelListView:
-    """The models: what each is made of, its parameters with ranges and defaults, and how many workers serve it."""
+    """The models with their parts, parameters, ranges and defaults, and the number of workers that serve each."""
     models, settings = service.models.now(), service.settings
     default = models.default
     return ModelListView(
@@ -78,7 +78,7 @@ def list_models(_: Reader, service: Service) -> ModelListView:
 
 @router.get("/v1/queue", summary="Read the queue", tags=["queue"], responses=answers(examples.QUEUE))
 def read_queue(_: Reader, service: Service) -> QueueState:
-    """How long the queue is, and how long a job that arrives now would wait."""
+    """The length of the queue, and the estimated wait of a job that arrives now."""
     promises = service.store.eta_accuracy()
     told = PromisesView(**asdict(promises)) if promises else None
     queues = [asdict(one) for one in service.store.model_queues().values()]
@@ -87,7 +87,7 @@ def read_queue(_: Reader, service: Service) -> QueueState:
 
 
 class Scale(BaseModel):
-    """What an autoscaler wants to know: jobs that wait or run, one of several edits counted as so many."""
+    """What an autoscaler needs: the number of queued and running edits. A job may ask for several edits."""
 
     jobs: int
 
@@ -96,9 +96,9 @@ class Scale(BaseModel):
     "/v1/queue/scale", summary="Read how many jobs need workers", tags=["queue"], responses=answers({"jobs": 5})
 )
 def read_scale(
-    _: Reader, service: Service, model: Annotated[str | None, Query(description="count this model's jobs alone")] = None
+    _: Reader, service: Service, model: Annotated[str | None, Query(description="count only this model's jobs")] = None
 ) -> Scale:
-    """How many jobs there are for workers: those that wait and those that run, for an autoscaler."""
+    """The number of queued and running edits, for an autoscaler."""
     if model is None:
         return Scale(jobs=service.store.queue().edits)
     found = service.store.model_queues().get(model)
@@ -144,7 +144,7 @@ def _ask(ping: Callable[[], None]) -> str:
 
 @router.get("/metrics", summary="Read Prometheus metrics", tags=["health"], response_class=Response)
 def read_metrics(caller: Reader, request: Request, service: Service) -> Response:
-    """Prometheus metrics: of the web tier and all jobs for a key with the scope `admin` too, else of your own jobs."""
+    """Prometheus metrics: of the web tier and all jobs for a key with the scope `admin`, otherwise of your jobs."""
     if service.settings.auth == "off" or Scope.ADMIN in caller.scopes:
         registry = scraped(request.app.state.registry, service.store)
     else:

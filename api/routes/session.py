@@ -1,4 +1,4 @@
-"""Signing in from a browser: a key is traded for a cookie that no script can read and no other site can use."""
+"""Sign-in from a browser: a key is exchanged for a cookie that no script can read and no other site can use."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/session", tags=["session"])
 
 
 class CallerView(BaseModel):
-    """Who you are here."""
+    """The caller."""
 
     tenant: str
     scopes: list[Scope]
@@ -23,7 +23,7 @@ class CallerView(BaseModel):
 
 
 class SessionView(BaseModel):
-    """A session that has begun."""
+    """A new session."""
 
     tenant: str
     scopes: list[Scope]
@@ -32,7 +32,7 @@ class SessionView(BaseModel):
 
 @router.post("", summary="Sign in", status_code=201, responses=answers(examples.SESSION, 201) | raises(Conflict))
 def sign_in(request: Request, response: Response, service: Service, bearer: Bearer) -> SessionView:
-    """Trade the key in `Authorization` for a session cookie, which ends with the key or after `SESSION_SECONDS`."""
+    """Exchange the key in `Authorization` for a session cookie. It ends with the key, or after `SESSION_SECONDS`."""
     _refuse_without_keys(service)
     key = find_key(service, bearer.credentials if bearer else "")
     count(request, service, key.id, key.tenant)
@@ -51,7 +51,7 @@ def sign_in(request: Request, response: Response, service: Service, bearer: Bear
 
 @router.get("", summary="Read who you are", responses=answers(examples.CALLER))
 def read_caller(caller: Reader, service: Service) -> CallerView:
-    """Whose jobs you see, and what you may do."""
+    """The tenant whose jobs you see, and what you may do."""
     needed = service.settings.auth == "on"
     return CallerView(tenant=caller.tenant, scopes=sorted(caller.scopes), keys_needed=needed)
 

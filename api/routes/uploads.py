@@ -1,4 +1,4 @@
-"""Uploads: a large picture goes straight into the picture store, and a job then names it."""
+"""Uploads: a client sends a large picture directly to the picture store, and a job then names it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 
 class UploadView(BaseModel):
-    """Post `fields` and then the picture, as `file`, in a multipart form to `url`; submit with `image: upload:<id>`."""
+    """Post a multipart form of `fields` and then the picture as `file` to `url`. Then submit `image: upload:<id>`."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -35,7 +35,7 @@ class UploadView(BaseModel):
     responses=answers(examples.UPLOAD, 201) | raises(TooManyUploads, StorageUnavailable),
 )
 def create_upload(caller: Submitter, service: Service) -> UploadView:
-    """An address that takes one picture. What is uploaded is kept for a day, for any number of jobs."""
+    """Get an address that accepts one picture. The upload is kept for a day, for any number of jobs."""
     settings, upload = service.settings, new_id()
     service.store.reserve_upload(caller.tenant, upload, settings.max_uploads, UPLOAD_SECONDS)
     invitation = service.pictures.presign_upload(

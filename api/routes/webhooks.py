@@ -1,4 +1,4 @@
-"""Webhooks: endpoints that are told of a tenant's jobs, their secrets and their deliveries."""
+"""Webhooks: endpoints that receive the events of a tenant's jobs, their secrets and their deliveries."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -20,14 +20,14 @@ router = APIRouter(tags=["webhooks"])
 
 
 class NewWebhook(BaseModel, extra="forbid"):
-    """Where to tell of what."""
+    """The endpoint to register."""
 
     url: str = Field(max_length=LONGEST_URL, description="https")
     events: Events = [Event.COMPLETED]
 
 
 class WebhookView(BaseModel):
-    """An endpoint. The one called `default` has no address: its secret signs for the webhooks that jobs name."""
+    """An endpoint. The one named `default` has no address: its secret signs for the webhooks that jobs name."""
 
     id: str
     object: Literal["webhook"] = "webhook"
@@ -39,7 +39,7 @@ class WebhookView(BaseModel):
 
 
 class SecretView(BaseModel):
-    """What messages are signed with; until `old_valid_until` with the one before, too."""
+    """The secret that signs messages. Until `old_valid_until`, the previous secret signs them too."""
 
     id: str
     object: Literal["webhook_secret"] = "webhook_secret"
@@ -61,7 +61,7 @@ class WebhookListView(BaseModel):
 
 
 class WebhookAttemptView(BaseModel):
-    """One try: the receiver's status (null: it gave no answer), how long it took, the first 200 bytes it said."""
+    """One attempt: the receiver's status (null: no answer), the milliseconds, the first 200 bytes of the answer."""
 
     at: datetime
     ms: int
@@ -70,7 +70,7 @@ class WebhookAttemptView(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """One message; its id is the `webhook-id` of every attempt."""
+    """One message. Its id is the `webhook-id` of every attempt."""
 
     id: str
     object: Literal["delivery"] = "delivery"
@@ -92,10 +92,10 @@ WebhookId = Annotated[str, Path(description="the webhook's id, or `default`", ma
 
 
 def find_endpoint(webhook_id: str, caller: Caller, service: Services) -> Endpoint:
-    """The caller's endpoint of this id.
+    """The caller's endpoint with this id.
 
     Raises:
-        NotFound: there is none, or it is somebody else's.
+        NotFound: there is none, or it belongs to another tenant.
     """
     endpoint = service.outbox.endpoint(webhook_id, caller.tenant)
     if endpoint is None:
@@ -121,7 +121,7 @@ SecretEndpoint = Annotated[Endpoint, Depends(endpoint_with_secret)]
 
 
 def check_webhook(field: str, url: str, service: Services) -> None:
-    """Refuse an address that could never be told anything. Where its host really is, is checked at each delivery."""
+    """Refuse an address that can never receive events. The address of its host is checked at each delivery."""
     try:
         service.fetcher.check(url)
     except FetchError:
@@ -142,11 +142,11 @@ NEW_WEBHOOK = StrictBody(NewWebhook, example={"url": "https://you.example/darkro
 def create_webhook(
     caller: Submitter, new: Annotated[NewWebhook, Depends(NEW_WEBHOOK)], service: Service
 ) -> NewWebhookView:
-    """Register an endpoint that is told of all your jobs. Keep its secret: messages are signed with it."""
+    """Register an endpoint that receives the events of all your jobs. Keep its secret: it signs the messages."""
     check_webhook("url", new.url, service)
     endpoint = service.outbox.register(caller.tenant, new.url, tuple(new.events))
     if endpoint is None:
-        raise Conflict(f"There can be {MOST_ENDPOINTS} webhooks: delete one first.")
+        raise Conflict(f"There can be at most {MOST_ENDPOINTS} webhooks: delete one first.")
     return NewWebhookView(**_view(endpoint).model_dump(), secret=endpoint.secret)
 
 
@@ -164,7 +164,7 @@ def read_webhook(endpoint: ReadEndpoint) -> WebhookView:
 
 @router.delete("/v1/webhooks/{webhook_id}", summary="Delete a webhook endpoint", status_code=204)
 def delete_webhook(caller: Submitter, webhook_id: WebhookId, service: Service) -> None:
-    """Forget an endpoint; what it has not been told yet, it will not be told."""
+    """Delete an endpoint. Messages that were not delivered yet are dropped."""
     if not service.outbox.unregister(webhook_id, caller.tenant):
         raise NotFound("There is no webhook with this id.")
 
@@ -173,7 +173,7 @@ def delete_webhook(caller: Submitter, webhook_id: WebhookId, service: Service) -
     "/v1/webhooks/{webhook_id}/secret", summary="Read an endpoint's secret", responses=answers(examples.WEBHOOK_SECRET)
 )
 def read_secret(endpoint: SecretEndpoint) -> SecretView:
-    """The secret that messages to this endpoint are signed with, for a key that may submit and read."""
+    """The secret that signs messages to this endpoint, for a key that may submit and read."""
     return _view_secret(endpoint)
 
 
@@ -183,9 +183,9 @@ def read_secret(endpoint: SecretEndpoint) -> SecretView:
     responses=answers(examples.ROTATED_SECRET),
 )
 def rotate_secret(endpoint: SecretEndpoint, service: Service) -> SecretView:
-    """A new secret, for a key that may submit and read.
+    """Make a new secret, for a key that may submit and read.
 
-    For a day messages carry signatures by both, so that receivers can change over.
+    For a day messages carry signatures by both secrets, so that receivers can switch.
     """
     rotated = service.outbox.rotate(endpoint)
     if rotated is None:
@@ -216,7 +216,7 @@ def test_webhook(endpoint: OwnEndpoint, service: Service) -> DeliveryView:
 def list_deliveries(
     endpoint: ReadEndpoint, service: Service, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> DeliveryListView:
-    """What the endpoint was told lately, and what it answered. Kept for three days, progress for ten minutes."""
+    """The last messages to an endpoint and its answers. They are kept for three days, progress for ten minutes."""
     return DeliveryListView(data=[_view_delivery(one) for one in service.outbox.deliveries(endpoint, limit)])
 
 
@@ -229,7 +229,7 @@ def list_deliveries(
 def redeliver(
     endpoint: OwnEndpoint, delivery_id: Annotated[str, Path(max_length=128)], service: Service
 ) -> DeliveryView:
-    """Send a message again, under its old id, from the start of its schedule."""
+    """Send a message again with its old id. Its schedule starts again."""
     if endpoint.disabled_ms:
         _refuse_silent(endpoint)
     delivery = service.outbox.redeliver(delivery_id, endpoint)
@@ -250,7 +250,7 @@ def _refuse_silent(endpoint: Endpoint) -> None:
     if endpoint.disabled_ms:
         raise Conflict(f"The webhook is disabled ({endpoint.disabled_because}): delete it and register it again.")
     if not endpoint.url:
-        raise Conflict("The default webhook has no address; it stands for those that jobs name.")
+        raise Conflict("The default webhook has no address of its own: it signs for the webhooks that jobs name.")
 
 
 def _view(endpoint: Endpoint) -> WebhookView:

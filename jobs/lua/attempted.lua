@@ -1,6 +1,6 @@
 -- ARGV: delivery, ticket, outcome (delivered, failed, gone), attempt as JSON, ms until the next attempt or '' for none,
--- ms for which the receiver asks to be left alone, ms of a failing receiver's rest
--- Returns the delivery's status now, or nil when its lease is another sender's.
+-- ms of the pause that the receiver asked for, ms for which a failing receiver is left alone
+-- Returns the delivery's status now, or nil when another sender has its lease.
 local row, outcome, attempt, again = text(1), text(3), cjson.decode(text(4)), ARGV[5] ~= '' and number(5)
 local pause, failing_rest = number(6), number(7)
 local lane, endpoint, ticket, tenant = unpack(redis.call('HMGET', DELIVERY .. row, 'lane', 'endpoint', 'ticket', 'tenant'))

@@ -1,7 +1,7 @@
--- The clock, Redis' memory, and a field of a record.
+-- The clock, Redis' memory, and the fields of records.
 
--- Redis does nothing else while a script runs, so one that works on many things stops when it has done its share, and is
--- called again.
+-- Redis runs nothing else while a script runs. A script that works on many items therefore stops after its share of
+-- commands, and is called again.
 local server, commands = redis, 0
 local redis = {call = function(...)
   commands = commands + 1
@@ -22,20 +22,22 @@ local function now_us()
   return t[1] * 1000000 + t[2]
 end
 
--- The share of Redis' memory limit that is used; 0 without a limit.
+-- The share of Redis' memory limit that is used. 0 without a limit.
 local function memory_used()
   local memory = redis.call('INFO', 'memory')
   local limit = tonumber(memory:match('maxmemory:(%d+)'))
   return limit > 0 and tonumber(memory:match('used_memory:(%d+)')) / limit or 0
 end
 
--- What a JSON text of a record says; `otherwise` when it is of another type or cannot be read, so that a broken record stops no script.
+-- Decode a JSON text of a record. Returns `otherwise` if it cannot be read or has another type, so that a broken record
+-- stops no script.
 local function decode(text, otherwise)
   local readable, value = pcall(cjson.decode, text)
   return readable and type(value) == type(otherwise) and value or otherwise
 end
 
--- An argument that has to be a number. Scripts read theirs before they write: a script that stops keeps what it wrote.
+-- An argument that has to be a number. A script reads its arguments before it writes, because what it wrote stays when
+-- it stops.
 local function number(argument)
   return (assert(tonumber(ARGV[argument]), 'argument ' .. argument .. ' is no number'))
 end

@@ -1,5 +1,6 @@
--- ARGV: ids of jobs. Changes nothing. Returns, for each whose record would be repaired, its id, the fields that it lacks and
--- those that hold no number.
+-- ARGV: ids of jobs
+-- Changes nothing. Returns, for each job whose record needs repair: its id, the missing fields, and the fields that
+-- should hold a number but do not.
 local found = {}
 for _, id in ipairs(ARGV) do
   local texts, numbers, broken = read_record(id)

@@ -1,5 +1,5 @@
 -- ARGV: id, tenant
--- A client asks a job to stop. Returns the status that it has now, or nil when the tenant has no such job.
+-- Cancels a job, or asks its worker to stop it. Returns the job's status now, or nil when the tenant has no such job.
 local id, tenant = text(1), text(2)
 if get(id, 'tenant') ~= tenant then return nil end
 local status = repair_record(id)

@@ -1,7 +1,8 @@
--- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format it can read,
--- crashes after which a job runs alone, edits of one tenant that may run, the models of the worker with spaces between
--- Returns the record of the next job, nil when there is none, or 'passed on': it has looked at as many jobs as one call
--- may, for others wait meanwhile, and some of those are out of the way now. The same token gets the same job and fence again.
+-- ARGV: token, worker, lease in ms, 64 random bits in hex, slots of the worker, the newest record format that it can
+-- read, crashes after which a job runs alone, edits of one tenant that may run, the models of the worker separated by
+-- spaces
+-- Returns the record of the next job, nil when there is none, or 'passed on' when this call has looked at as many jobs
+-- as it may and has moved some of them out of the way. The same token gets the same job and fence again.
 local token, worker, lease, random = text(1), text(2), number(3), text(4)
 local slots, newest, alone_from, most_running, at = number(5), number(6), number(7), number(8), now()
 local claimable = ARGV[9] or BUILT_IN
@@ -26,16 +27,16 @@ if #due > 0 then
   end
 end
 
--- Nobody hoards: a worker holds at most its share of what there is, and one slot in eight is kept for urgent jobs.
+-- A worker holds at most its share of all work, and keeps one slot in eight for urgent jobs.
 local held = redis.call('SCARD', HELD_JOBS .. worker)
 
--- Where all workers serve the same, there is one pool, and no look at each of them.
+-- If all workers serve the same models, there is only one pool, and the workers need not be compared one by one.
 local only_pool = uniform and uniform:sub(-#claimable - 1) == ' ' .. claimable and uniform:match('%S+')
 if only_pool then
   for _, model in ipairs(own_models) do known_pools[model] = {only_pool, own_models} end
 end
 
--- The workers that jobs of these models are for, and claim: those of the same pool, or of an older version.
+-- The workers that compete for jobs of these models: those of the same pool, and those of an older version.
 local function count_peers()
   if only_pool then return math.max(1, redis.call('ZCOUNT', WORKERS, at - ALIVE_MS, '+inf') - redis.call('SCARD', DRAINING)) end
   local names = redis.call('ZRANGEBYSCORE', WORKERS, at - ALIVE_MS, '+inf')
@@ -54,13 +55,13 @@ local work, alive = waiting_for_us + running, count_peers()
 if held >= math.min(slots, math.ceil(work / alive)) then return nil end
 local urgent_only = held >= slots - math.floor(slots / 8)
 
--- While versions run side by side, a job of the newer one waits for a worker that can read it.
+-- While two versions run side by side, a job with a newer record format waits for a worker that can read it.
 local function can_read(record)
   return (record or 1) <= newest
 end
 
--- A job whose next crash is its last has a worker to itself, so that it takes no other down, and none it: the worker
--- empties itself for the job, and claims nothing beside it.
+-- A job that may crash only once more runs alone, so that no other job crashes with it or crashes it. The worker
+-- finishes its other jobs first, and claims nothing beside it.
 local function is_kept_for_another(id, other)
   return other and other ~= worker and redis.call('HGET', ALONE, other) == id
     and tonumber(redis.call('ZSCORE', WORKERS, other) or 0) >= at - ALIVE_MS
@@ -87,7 +88,8 @@ local function is_crowded(tenant)
   if crowded[tenant] == nil then
     local index, most = INDEX .. tenant, redis.call('HGET', LIMITS .. tenant, 'running')
     local jobs = redis.call('ZCARD', index .. ':running') + redis.call('ZCARD', index .. ':canceling')
-    local running = jobs + more(tenant .. ':running')  -- the last one may go beyond the limit: else many small ones would keep it out
+    -- The last job may exceed the limit, otherwise many small jobs would hold it back.
+    local running = jobs + more(tenant .. ':running')
     crowded[tenant] = running >= (tonumber(most) or most_running)
   end
   return crowded[tenant]
@@ -96,7 +98,7 @@ end
 local next_job
 
 do
-  -- The jobs of the worker's models, by their order over all their queues: the next one's id at each call.
+  -- Returns an iterator over the ids of the jobs of the worker's models, by their order over all queues.
   local function in_order()
     local lines = {}
     for _, queue in ipairs(is_all_ours and {QUEUE} or own_queues) do
@@ -125,8 +127,9 @@ do
     end
   end
 
-  -- Takes the first job that this worker may have off its queue; those that it may not are passed over, or put aside.
-  -- Returns its id; or nil, and whether there is a use in looking again.
+  -- Finds the first job that this worker may run, and takes it off its queue. Jobs that it may not run are skipped, or
+  -- dropped or parked.
+  -- Returns the id; otherwise nil, and whether another call may find more.
   local function look(drop, park)
     local looks, dropped = 0, 0
     for id in in_order() do

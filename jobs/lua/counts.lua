@@ -1,4 +1,4 @@
--- What is counted is counted by the transition itself: once, whatever process dies before or after it.
+-- The script that changes a job also counts the change, so that it is counted exactly once, whatever process dies.
 
 local ACTIVE = {queued = 'queued', running = 'running', canceling = 'running'}
 local BOUNDS = {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
@@ -7,7 +7,7 @@ local function count(...)
   redis.call('HINCRBY', COUNTS, table.concat({...}, ' '), 1)
 end
 
--- One duration of a phase: into its bucket, and onto the sum.
+-- Add one duration of a phase to its histogram bucket and to the sum.
 local function observe(phase, ms)
   local bound = 'inf'
   for _, seconds in ipairs(BOUNDS) do
@@ -24,7 +24,7 @@ local function add(census, status, kind, number)
   if ACTIVE[status] then redis.call('HINCRBY', census, ACTIVE[status] .. ' ' .. kind, number) end
 end
 
--- How many edits the field of a record says that its job has.
+-- The number of edits of a job, from the field `n` of its record.
 local function edits_in(n)
   n = tonumber(n or 1) or 1
   return n >= 1 and math.min(MAX_EDITS, math.floor(n)) or 1
@@ -38,8 +38,8 @@ local function more(place)
   return redis.call('SCARD', MORE .. place)
 end
 
--- A job of several edits counts as so many against every limit: beside the indexes, which have each job once, sets hold a
--- member for each of its edits beyond the first. Returns how many members were not where they belong.
+-- A job of several edits counts as several against every limit. The indexes have each job once; in addition, sets have
+-- a member for each edit beyond the first. Returns how many members were wrong.
 local function place_more(id, tenant, model, status, edits)
   local members, changes = {}, 0
   for i = 1, edits - 1 do members[i] = id .. ':' .. i end
@@ -52,8 +52,8 @@ local function place_more(id, tenant, model, status, edits)
   return changes
 end
 
--- How many jobs of each model and priority wait and run. While a recount is under way (see recount.lua), a job that it has
--- counted moves in the new census as well, and another one is counted there by its move.
+-- Counts the queued and running jobs of each model and priority. During a recount (see recount.lua), a job that was
+-- recounted already also moves in the new census, and any other job is added to it by its move.
 local function count_move(id, tenant, from, to)
   local model, priority, counted, edits = unpack(redis.call('HMGET', JOB .. id, 'model', 'priority', 'counted', 'n'))
   place_more(id, tenant, model, to, edits_in(edits))

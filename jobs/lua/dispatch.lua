@@ -1,9 +1,8 @@
--- ARGV: deliveries wanted, lease in ms, 64 random bits in hex, deliveries of one tenant that may be under way
--- Returns the records of deliveries that are due, one a lane and each for one sender until its lease is over; and whether
--- there is more to look at.
+-- ARGV: deliveries wanted, lease in ms, 64 random bits in hex, deliveries of one tenant that may be in flight
+-- Leases due deliveries to the caller, at most one of each lane. Returns their records, and whether there may be more.
 local at, most, lease_end, random, each = now(), number(1), now() + number(2), text(3), number(4)
 
--- The lane's first delivery that can be made, and whose it is; the tenant also when there is none.
+-- The lane's first delivery that is due, and its tenant. The tenant is also returned when no delivery is due.
 local function next_due(lane)
   local tenant
   for _, row in ipairs(redis.call('ZRANGEBYSCORE', LANE .. lane, '-inf', at, 'LIMIT', 0, MAX_LOOKS)) do

@@ -1,11 +1,11 @@
--- ARGV: the keeper that asks
--- Ends the jobs whose deadline has passed, removes those whose time is over, forgets silent workers and keepers.
--- Returns 'passed on' when there was more of it than one call may do, for others wait meanwhile.
+-- ARGV: the name of the calling keeper
+-- Ends jobs whose deadline has passed, removes jobs whose retention is over, and forgets silent workers and keepers.
+-- Returns 'passed on' when there was more to do than one call may do.
 local at, keeper = now(), text(1)
 redis.call('ZADD', KEEPERS, at, keeper)
 redis.call('ZREMRANGEBYSCORE', KEEPERS, '-inf', at - 60000)
 
--- Calls `work` with the members that are due, until this much of the call's share is used. Returns whether there may be more.
+-- Calls `work` for each due member, until this share of the call's commands is used. Returns whether there may be more.
 local function process_due(key, share, work)
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', at, 'LIMIT', 0, MAX_LOOKS)
   for _, id in ipairs(ids) do
@@ -34,7 +34,7 @@ local more_over = process_due(EXPIRY, 1, function(id)
 end)
 local dropped = drop_tombstones(at - TOMBSTONE_MS)
 
--- A limit may have been raised: the next tenants with parked jobs, by name, get one back into the queue.
+-- A limit may have been raised. Therefore one parked job of each of the next tenants, by name, returns to the queue.
 local after = redis.call('HGET', STATS, 'recalled') or '-'
 for _ = 1, MAX_LOOKS do
   if is_share_used(2) then break end

@@ -1,18 +1,16 @@
--- A fair share between tenants, within each priority: start-time fair queueing, over all models of a pool.
---
--- A job's place is a moment on a clock of turns: each job of a tenant stands one turn behind that tenant's job before it,
--- but none before the present turn, which is that of the job claimed last. So a tenant that comes with its first job
--- stands beside the first of those that wait, however many jobs somebody else has there; and a place once given tells
--- exactly who goes before. A job of several edits takes as many turns. Turns count as seconds against the head start of a
--- priority.
+-- Shares workers fairly between tenants, within each priority: start-time fair queueing over all models of a pool.
+-- A job's place is a time on a virtual clock. Each job of a tenant starts one turn after the tenant's job before it,
+-- but not before the present virtual time, which is that of the job claimed last. A tenant's first job therefore starts
+-- beside the first waiting jobs, however many jobs another tenant has queued, and the places alone decide who goes
+-- first. A job of several edits takes several turns. A turn counts as one second against the head start of a priority.
 
 local take_virtual_start, give_virtual_start_back, advance_virtual_time
 
-do  -- Lua allows 200 locals, so that what others do not need stays in here
+do  -- keeps these locals out of the other parts, because Lua allows only 200 locals
   local ONE_TURN = 1000000
   local CLOCK_SECONDS = 8 * 86400  -- an unused clock is kept for longer than any job waits
 
-  -- The present turn of a pool; until its first claim, that of the one clock of older versions.
+  -- The virtual time of a pool. Before its first claim: that of the single clock of older versions.
   local function present_turn(pool)
     return tonumber(redis.call('GET', TURN .. pool) or redis.call('HGET', STATS, 'turn') or 0)
   end
@@ -36,14 +34,14 @@ do  -- Lua allows 200 locals, so that what others do not need stays in here
     return turn
   end
 
-  -- A job that leaves the queue without having run leaves its turn to the tenant's next one.
+  -- A job that leaves the queue without having run gives its turn to the tenant's next job.
   function give_virtual_start_back(tenant, priority, edits, model)
     local line, lines = tenant .. ' ' .. priority, TURNS .. pool_of(model)
     if redis.call('ZSCORE', lines, line) then redis.call('ZINCRBY', lines, -ONE_TURN * edits, line) end
   end
 
-  -- The first turn that waits for other workers of the pool: a job that is claimed before it moves the clock no further, or
-  -- whoever comes next would stand behind all that wait there.
+  -- The first turn that waits for other workers of the pool. A claimed job does not move the clock beyond it, otherwise
+  -- new jobs would be placed behind all jobs that wait there.
   local function first_turn_elsewhere(models, claimable)
     local first = math.huge
     for _, model in ipairs(models) do

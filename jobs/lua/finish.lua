@@ -1,5 +1,5 @@
 -- ARGV: id, fence, then field and value in turn
--- Returns 'finished', 'canceling' when the client asked to stop first, or 'lost'.
+-- Returns 'finished', 'canceling' when the client had asked to stop before, or 'lost'.
 local id, fence = text(1), text(2)
 assert(#ARGV % 2 == 0, 'a field without a value')
 local answer = check_fence(id, fence, 'finish')

@@ -1,23 +1,22 @@
--- Each model has a queue of its own, so that a worker sees the jobs of its models alone. The one queue of all jobs stands
--- beside them: for what counts over all models, and for processes of an older version, which know no other.
---
--- Models that some worker serves together form a pool, as do those that are linked so over several workers. The jobs of a
--- pool compete for the same workers, so fair shares, waits and limits are those of a pool.
+-- Each model has its own queue, so that a worker sees only the jobs of its models. All jobs are also in one common
+-- queue, for counts over all models and for processes of an older version, which know no other queue.
+-- Models that one worker serves form a pool, together with all models that are linked to them by other workers. The
+-- jobs of a pool compete for the same workers, so fair shares, estimated waits and limits are those of the pool.
 
-local UNSERVED_MS = 600000  -- after so long without a worker, a model leaves its pool
+local UNSERVED_MS = 600000  -- a model that no worker serves leaves its pool after this time
 
 local function queue_of(model)
   return QUEUE .. ':' .. model
 end
 
-local lengths = {}  -- of the queues that this call has looked at, while none of them changes
+local lengths = {}  -- of the queues that this call has read, until one of them changes
 
 local function length_of(queue)
   lengths[queue] = lengths[queue] or redis.call('ZCARD', queue)
   return lengths[queue]
 end
 
--- Whether all jobs in the one queue are of these models, so that it tells their order.
+-- Whether all jobs of the common queue are of these models, so that the common queue has their order.
 local function are_all(models)
   local jobs = 0
   for _, model in ipairs(models) do jobs = jobs + length_of(queue_of(model)) end
@@ -46,8 +45,8 @@ local function has_word(text, word)
   return (' ' .. text .. ' '):find(' ' .. word .. ' ', 1, true) ~= nil
 end
 
--- The pool of a model, and the models in it. The six are one where no worker has said otherwise; any other model that no
--- worker has served is one for itself.
+-- The pool of a model, and the models in it. Without a worker's own list the six built-in models form one pool. Any
+-- other model that no worker has served forms its own pool.
 local known_pools = {}
 
 local function pool_of(model)
@@ -60,8 +59,8 @@ local function pool_of(model)
   return unpack(known_pools[model])
 end
 
--- Forms the pools anew from what the living workers serve. A pool is named by its models, so that it keeps its clock and
--- its shares while its workers restart; models that no worker serves just now stay as they were.
+-- Forms the pools anew from the models of the living workers. A pool is named by its models, so that it keeps its clock
+-- and its shares while its workers restart. Models that no worker serves at the moment keep their pool.
 local function form_pools()
   known_pools = {}
   local alive, group = redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf'), {}
@@ -88,7 +87,7 @@ local function form_pools()
   if is_uniform then redis.call('SET', UNIFORM, redis.call('HGET', POOLS, each[1]:match('%S+')) .. ' ' .. each[1]) end
 end
 
--- A worker says what it serves, at each heartbeat.
+-- Notes the models that a worker serves, at each heartbeat.
 local function note_served(worker, models)
   if models == '' then return end
   local at, scores = now(), {}
@@ -103,7 +102,7 @@ local function note_served(worker, models)
   end
 end
 
--- A model that nobody serves for long is its own pool again, and the others of its pool get a clock without its jobs.
+-- A model that no worker has served for long becomes its own pool. The other models of its pool get a clock without it.
 local function drop_unserved()
   local gone = redis.call('ZRANGEBYSCORE', SERVED, '-inf', now() - UNSERVED_MS, 'LIMIT', 0, MAX_LOOKS)
   if #gone == 0 then return end
@@ -112,7 +111,8 @@ local function drop_unserved()
   form_pools()
 end
 
--- Jobs that a process of an older version has put into the one queue get into those of their models, some at each call.
+-- Puts jobs that a process of an older version added to the common queue into the queues of their models, some at each
+-- call.
 -- Returns whether there are more.
 local function sort_older(cursor)
   local page = redis.call('ZSCAN', QUEUE, cursor, 'COUNT', MAX_LOOKS / 2)
@@ -124,7 +124,7 @@ local function sort_older(cursor)
   return page[1] ~= '0'
 end
 
--- While versions run side by side, the queues of the models may lack some of the jobs; the next claims look for them.
+-- While two versions run side by side, the queues of the models may lack jobs. The next claims add them.
 local function watch_for_older()
   local sorted, seen = 0, {}
   for _, kind in ipairs(redis.call('HKEYS', CENSUS)) do

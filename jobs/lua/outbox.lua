@@ -1,9 +1,10 @@
--- Messages for webhooks. A delivery is written by the call that changes its job, and kept until it is delivered or given
--- up. Deliveries to one receiver share a lane: its own order, two in flight at most (one while it keeps failing).
--- A tenant that has as many in flight as it may have keeps its other lanes aside, until one of its own has landed.
+-- Messages for webhooks. The script that changes a job also writes its deliveries. A delivery is kept until it is
+-- delivered or given up. Deliveries to one receiver share a lane, with at most two in flight (one while the receiver
+-- keeps failing).
+-- When a tenant has as many deliveries in flight as it may have, its other lanes are put aside until one of them ends.
 
--- When the lane is to be looked at next: at its first delivery, but not while it rests or all its places are taken.
--- Returns false when nothing waits in it.
+-- Schedules the next look at a lane: when its first delivery is due, but not while the lane rests or has no place free.
+-- Returns false when the lane is empty.
 local function schedule(lane)
   local at = now()
   local first = redis.call('ZRANGE', LANE .. lane, 0, 0, 'WITHSCORES')
@@ -20,14 +21,15 @@ local function schedule(lane)
   return true
 end
 
--- One of the tenant's lanes that were put aside is to be looked at again. Whoever takes a lane of it away, or looks at
--- one while there is room, calls this: so as long as some are aside, one of the others is in flight or to be looked at.
+-- Schedules one of the tenant's lanes that were put aside. Every script that removes one of the tenant's lanes, or that
+-- looks at one while there is room, calls this. So while lanes are aside, another lane of the tenant is in flight or
+-- scheduled.
 local function wake_lane_aside(tenant)
   local lane
   repeat lane = redis.call('ZPOPMIN', ASIDE .. tenant)[1] until not lane or schedule(lane)
 end
 
--- The first of those aside stays in line, for when the senders of all that is in flight are dead.
+-- The first lane that was put aside stays scheduled, in case the senders of all deliveries in flight are dead.
 local function put_aside(lane, tenant)
   redis.call('ZREM', LANES, lane)
   redis.call('ZADD', ASIDE .. tenant, 'NX', now(), lane)
@@ -62,14 +64,14 @@ local function drop(row)
   if not schedule(lane) and tenant then wake_lane_aside(tenant) end
 end
 
--- News of the same job that nobody has taken yet is old news.
+-- Drops an undelivered progress message of the same job, because it is out of date.
 local function drop_waiting(row)
   local lane = redis.call('HGET', DELIVERY .. row, 'lane')
   if lane and redis.call('ZSCORE', LANE .. lane, row) and not redis.call('ZSCORE', FLYING .. lane, row) then drop(row) end
 end
 
--- Whoever deletes a job wants nothing more said of it. Returns whether that is all done: they are more than one call may drop
--- when many webhooks heard of each step.
+-- Drops all messages of a job that is deleted. Returns whether all are dropped: one call may not suffice when many
+-- webhooks received every step.
 local function drop_messages(id)
   while not is_share_used() do
     local rows = redis.call('SPOP', MESSAGES .. id, 10)
@@ -93,7 +95,7 @@ local function post(id, tenant, kind, endpoint, lane, url)
     'request_id', request_id or '', 'traceparent', traceparent or '', 'warnings', warnings or '[]'})
 end
 
--- Tell whoever asked to be told of this: the address that the job itself names, and the tenant's endpoints.
+-- Writes a message for each receiver of this event: the address that the job itself names, and the tenant's endpoints.
 notify = function(id, tenant, kind)
   local own, kinds = unpack(redis.call('HMGET', JOB .. id, 'webhook', 'webhook_events'))
   if own and (' ' .. (kinds or '') .. ' '):find(' ' .. kind .. ' ', 1, true) then
@@ -104,7 +106,7 @@ notify = function(id, tenant, kind)
   end
 end
 
--- What was said of a job that is no longer kept is not kept either. Returns whether that is all done.
+-- Drops the ended messages of a job that is no longer kept. Returns whether all are dropped.
 local function drop_ended_messages(id)
   for _, row in ipairs(redis.call('SMEMBERS', MESSAGES .. id)) do
     if is_share_used() then return false end

@@ -1,5 +1,6 @@
--- What the transitions share. Above this stand the key names (redis_keys.py), basics, counts and turns; below it, one script.
--- Every transition is one call, by Redis' own clock, and safe to repeat.
+-- Functions that the scripts share. Before this file come the key names (redis_keys.py) and the files named in
+-- scripts.py, after it one script.
+-- Every transition is one call, uses Redis' own clock, and is safe to repeat.
 
 local function emit(id, tenant, kind, data)
   local body = cjson.encode(data)
@@ -12,9 +13,9 @@ local function emit(id, tenant, kind, data)
   redis.call('PUBLISH', WAKE, tenant .. ' ' .. id)
 end
 
-local notify  -- in outbox.lua
+local notify  -- defined in outbox.lua
 
--- Where the list endpoints find the job: under its tenant, and there under its status.
+-- Moves a job in the indexes of the list endpoints, which are ordered by tenant and status.
 local function move(id, tenant, from, to)
   if from then redis.call('ZREM', INDEX .. tenant .. ':' .. from, id) end
   redis.call('ZADD', INDEX .. tenant .. ':' .. to, 0, id)
@@ -33,7 +34,7 @@ local function end_attempt(id, outcome, at)
   end
 end
 
--- Waiting jobs of a tenant that has as many running as it may have stand aside, in their order.
+-- When a tenant has as many jobs running as it may have, its queued jobs are parked, in their order.
 local function parked_member(tenant, order, id)
   return string.format('%s %017d %s', tenant, order or 0, id)
 end
@@ -63,7 +64,7 @@ local function detach_from_worker(id)
   for _ = 1, edits_of(id) do unpark_one(tenant) end
 end
 
--- Back to the queue, at the place that its age and priority give it, now or at `not_before`.
+-- Puts a job back into the queue, now or at `not_before`. It keeps the place of its age and priority.
 local function requeue(id, outcome, not_before)
   local tenant, at = get(id, 'tenant'), now()
   end_attempt(id, outcome, at)
@@ -78,7 +79,7 @@ local function requeue(id, outcome, not_before)
   emit(id, tenant, 'status', {status = 'queued', reason = outcome})
 end
 
--- The one way in which a job ends; `fields` are names and values for its record.
+-- Ends a job. Every end goes through this function. `fields` are names and values for the record.
 local function end_job(id, status, outcome, fields)
   local tenant, from, model, priority, retention, created, edits = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'status',
     'model', 'priority', 'retention_seconds', 'created_ms', 'n'))
@@ -119,7 +120,7 @@ local function end_overdue(id)
     'It was not done within its deadline of ' .. get(id, 'deadline_seconds') .. ' seconds.')
 end
 
--- 'held' while the fence is the job's own; else what a repeated or late call is to be told.
+-- 'held' while the fence is the job's own. Otherwise the answer for a repeated or late call.
 local function check_fence(id, fence, verb)
   local status = repair_record(id)
   if not status then return 'lost' end
@@ -137,10 +138,10 @@ local function forget_events(id, tenant)
   for _, event in ipairs(redis.call('XRANGE', EVENTS .. id, '-', '+')) do entries[#entries + 1] = event[2][6] end
   if #entries > 0 then redis.call('XDEL', FEED .. tenant, unpack(entries)) end
   redis.call('DEL', EVENTS .. id)
-  commands = commands + #entries  -- for so long it takes to read and to delete them
+  commands = commands + #entries  -- reading and deleting them takes time
 end
 
--- Those who follow the tenant's jobs learn of it; that, too, is forgotten after a while.
+-- Announces the deletion to the streams of the tenant's jobs. The announcement is removed later.
 local function announce_deletion(id, tenant)
   local entry = redis.call('XADD', FEED .. tenant, 'MAXLEN', '~', 10000, '*', 'job', id, 'type', 'deleted', 'data', '{}')
   redis.call('ZADD', TOMBSTONES, now(), tenant .. ' ' .. entry)
@@ -157,8 +158,7 @@ local function drop_tombstones(before)
   return #stones
 end
 
--- The digests of the pixels of a job's outputs and renders, by which it can be found (see pictures that come back to be
--- checked).
+-- The digests of the pixels of a job's outputs and renders. A credentials check finds the job by them.
 local function pixels_of(id)
   local receipt, outputs, renders = unpack(redis.call('HMGET', JOB .. id, 'receipt', 'outputs', 'renders'))
   local found, made = {}, {{receipt = decode(receipt, {})}}
@@ -172,7 +172,7 @@ local function pixels_of(id)
   return found
 end
 
--- Nothing that names the job is left but its webhooks' messages (see outbox.lua).
+-- Removes every trace of a job, except the messages for its webhooks (see outbox.lua).
 local function remove(id)
   local tenant, once, token = unpack(redis.call('HMGET', JOB .. id, 'tenant', 'once', 'token'))
   redis.call('ZADD', TRASH, now(), get(id, 'folder'))

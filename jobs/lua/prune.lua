@@ -1,6 +1,6 @@
 -- ARGV: status or '' for any, tenant or '' for any, ended before (ms), then ids of jobs
--- Removes those of the jobs that are over and match. Returns how many; and how many it has looked at, which are fewer than
--- all when that is more than one call may do.
+-- Removes the given jobs that are over and match. Returns the number of removed jobs, and how many ids were processed:
+-- fewer than given when one call may not do them all.
 local wanted, owner, before, removed, looks = text(1), text(2), number(3), 0, 0
 for i = 4, #ARGV do
   if is_share_used() then break end

@@ -1,10 +1,11 @@
 -- ARGV: crashes allowed
--- Takes back the jobs whose lease has run out: their worker is dead, or hangs. Returns their ids, and 1 when there are more
--- than one call may do.
+-- Takes back the jobs whose lease has run out, because their worker is dead or hangs. Returns their ids, and 1 when
+-- there are more than one call may take back.
 local crashes_allowed = number(1)
 local at, LOADING_CRASH = now(), 'crashed-while-loading'
 
--- A worker that ends while it loads a model says nothing against the job: it is tried again, later each time.
+-- A worker that dies while it loads a model does not count against the job. The job is tried again, with growing
+-- delays.
 local function loading_delay(id)
   local times = 0
   for _, attempt in ipairs(decode(get(id, 'attempts'), {})) do

@@ -1,12 +1,12 @@
--- A record that lacks a field, or has words where a number belongs, must stop no script half-way. So whoever is about to
--- change a job repairs its record first; what it cannot know becomes what does least harm.
+-- A broken record must not stop a script half-way: one that lacks a field, or has text where a number belongs. Each
+-- script that changes a job therefore repairs its record first. Unknown values are replaced by harmless ones.
 
 local ALWAYS = {'tenant', 'model', 'priority', 'folder', 'attempts', 'version', 'fences', 'crashes', 'turn', 'order',
   'retention_seconds', 'deadline_seconds', 'created_ms', 'deadline_ms'}
 local HELD, OVER = {'worker', 'claimed_ms'}, {'finished_ms', 'expires_ms'}
 local STATUSES = {queued = {}, running = HELD, canceling = HELD, succeeded = OVER, failed = OVER, canceled = OVER}
 local TEXTS = {'tenant', 'model', 'priority', 'folder', 'status', 'worker', 'attempts', 'alone'}
--- HINCRBY and EXPIRE take no others, and nothing else counts edits.
+-- HINCRBY and EXPIRE accept only whole numbers, and edits are counted in whole numbers.
 local WHOLE = {version = true, fences = true, crashes = true, retention_seconds = true, n = true}
 local NUMBERS = {'version', 'fences', 'crashes', 'turn', 'order', 'retention_seconds', 'deadline_seconds', 'created_ms',
   'deadline_ms', 'started_ms', 'claimed_ms', 'finished_ms', 'expires_ms', 'cancel_ms', 'notified_ms', 'promised_ms', 'step',
@@ -15,7 +15,8 @@ local NUMBERS = {'version', 'fences', 'crashes', 'turn', 'order', 'retention_sec
 local FIELDS = {unpack(TEXTS)}
 for _, name in ipairs(NUMBERS) do FIELDS[#FIELDS + 1] = name end
 
--- The record's fields as they are: texts by name, those numbers that are whole ones, and the names of the others.
+-- Reads the fields of a record. Returns the texts by name, the valid numbers by name, and the names of the invalid
+-- numbers.
 local function read_record(id)
   local texts, numbers, broken = {}, {}, {}
   for i, value in ipairs(redis.call('HMGET', JOB .. id, unpack(FIELDS))) do
@@ -40,7 +41,7 @@ local function absent_names(texts, numbers)
   return absent
 end
 
--- The fields that the record lacks, each with what is put there.
+-- The missing fields of a record, as names and replacement values in turn.
 local function absent_fields(id, texts, numbers)
   local names, absent = absent_names(texts, numbers), {}
   if #names == 0 and STATUSES[texts.status] then return absent end
@@ -65,8 +66,8 @@ local function absent_fields(id, texts, numbers)
   return absent
 end
 
--- Returns the job's status, its texts and its numbers, by name; or nil when there is no such job. A record that is whole
--- costs one command, for scripts do this to many.
+-- Repairs a record. Returns the job's status, its texts by name and its numbers by name, or nil when there is no such
+-- job. A valid record costs one command, because scripts repair many.
 local function repair_record(id)
   local texts, numbers, broken = read_record(id)
   if not next(texts) and redis.call('EXISTS', JOB .. id) == 0 then return nil end
@@ -83,8 +84,8 @@ end
 
 local GLANCE = {'status', 'tenant', 'model', 'priority', 'alone', 'order', 'deadline_ms', 'crashes', 'record'}
 
--- The same of the fields that tell whether a job may be claimed, for those that are looked at and left. The record is repaired
--- only where one of them is wrong.
+-- Like repair_record, for only those fields that decide whether a job may be claimed. The record is repaired only if
+-- one of them is wrong.
 local function glance(id)
   local status, tenant, model, priority, alone, order, deadline, crashes, record =
     unpack(redis.call('HMGET', JOB .. id, unpack(GLANCE)))

@@ -1,7 +1,8 @@
--- Puts the census right where it is wrong: while versions that count stood beside others that did not, or after a loss.
--- Each call counts a part of the jobs that are not over into a new census; jobs that move meanwhile are counted by their
--- moves (see counts.lua), and the last call puts the new census in the old one's place.
--- Returns 0 where nothing was wrong, 'passed on' when there are more jobs to count, or 1.
+-- Corrects the census where it is wrong: after a version that does not count ran beside this one, or after a loss of
+-- data.
+-- Each call counts some of the jobs that are not over into a new census. Jobs that move meanwhile are counted by their
+-- moves (see counts.lua). The last call replaces the old census.
+-- Returns 0 when nothing was wrong, 'passed on' when there are more jobs to count, or 1.
 local function is_right()
   local sums, said = {queued = 0, running = 0}, redis.call('HGETALL', CENSUS)
   for i = 1, #said, 2 do

@@ -1,5 +1,6 @@
 -- ARGV: delivery, tenant, endpoint
--- Tries a delivery again from the start of its schedule, under its old id. Returns its status, or nil when there is no such one.
+-- Tries a delivery again from the start of its schedule, with its old id. Returns its status, or nil when there is
+-- none.
 local row = ARGV[1]
 local tenant, endpoint, lane = unpack(redis.call('HMGET', DELIVERY .. row, 'tenant', 'endpoint', 'lane'))
 if tenant ~= ARGV[2] or endpoint ~= ARGV[3] then return nil end

@@ -1,5 +1,5 @@
--- ARGV: endpoint, tenant, most endpoints that a tenant may have, url, events with spaces between, secret
--- Returns its record, or nil when the tenant has as many as it may have.
+-- ARGV: endpoint, tenant, most endpoints of the tenant, url, events separated by spaces, secret
+-- Returns the endpoint's record, or nil when the tenant has as many endpoints as it may have.
 local endpoint, tenant = ARGV[1], ARGV[2]
 if redis.call('ZCARD', ENDPOINTS .. tenant) >= tonumber(ARGV[3]) then return nil end
 redis.call('HSET', ENDPOINT .. endpoint, 'id', endpoint, 'tenant', tenant, 'url', ARGV[4], 'events', ARGV[5],

@@ -1,5 +1,5 @@
 -- ARGV: id, fence, wait in ms, reason
--- A worker gives a job up; the attempt does not count. A job that was to be canceled is.
+-- Gives a job back to the queue without counting a crash. A job that is being canceled ends instead.
 local id, fence, wait, reason = text(1), text(2), number(3), text(4)
 local answer = check_fence(id, fence, 'release')
 if answer == 'again' then return 'released' end

@@ -1,6 +1,7 @@
--- ARGV: id, tenant, most renders that a job may have, the render as JSON
--- Keeps a render of a job that has succeeded. Returns 'kept', 'known' where there is one of the same output, strength and
--- type, 'full', or 'gone' where there is no such job. Nobody is told of it: the job has ended, and who asked is waiting.
+-- ARGV: id, tenant, most renders of a job, the render as JSON
+-- Adds a render to a job that has succeeded. Returns 'kept', 'known' when there is one of the same output, strength and
+-- type, 'full', or 'gone' when there is no such job. No event is sent, because the job has ended and its client waits
+-- for the answer.
 local id, tenant, most, render = text(1), text(2), number(3), decode(text(4), {})
 assert(render.picture and render.picture.content_type, 'a render without a picture')
 if get(id, 'tenant') ~= tenant or repair_record(id) ~= 'succeeded' then return 'gone' end

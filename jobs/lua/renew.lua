@@ -1,7 +1,7 @@
--- ARGV: lease in ms, worker, what the worker says of itself, the models that it serves with spaces
--- between, then for each job: id, fence, lease it (1) or not (0), step, steps, phase
--- Returns for each job: 'held', 'canceling', or 'lost' when the job is no longer the caller's; for the first of them only when
--- all are more than one call may do, for each step may be told to many webhooks.
+-- ARGV: lease in ms, worker, the worker's description of itself, its models separated by spaces, then for each job: id,
+-- fence, 1 to renew its lease or 0, step, steps, phase
+-- Returns for each job 'held', 'canceling', or 'lost' when it is no longer the caller's. The answers may be fewer than
+-- the jobs when one call may not do them all, because each step may be sent to many webhooks.
 local lease, worker, about, at = number(1), text(2), text(3), now()
 local models = text(4)
 assert(#ARGV % 6 == 4, 'six arguments for each job')

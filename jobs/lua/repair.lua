@@ -1,6 +1,6 @@
 -- ARGV: lease in ms, then ids of jobs
--- Puts each job into the indexes that its record says, and out of the others. Returns how many were somewhere wrong; and how
--- many it has looked at, which are fewer than all when that is more than one call may do.
+-- Puts each job into the indexes that its record implies, and takes it out of all others. Returns how many jobs were
+-- wrong somewhere, and how many ids were processed: fewer than given when one call may not do them all.
 local lease = number(1)
 local changes
 
@@ -47,7 +47,7 @@ end
 
 local repaired, looks = 0, 0
 for i = 2, #ARGV do
-  if is_share_used(0.5) then break end  -- each record is also read and checked, which takes time beside its commands
+  if is_share_used(0.5) then break end  -- reading and checking each record also takes time
   changes = 0
   repair(ARGV[i])
   looks = looks + 1

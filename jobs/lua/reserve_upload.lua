@@ -1,5 +1,5 @@
 -- ARGV: tenant, upload, uploads of the tenant that may be kept, ms for which one is kept
--- Returns nil when there may be one more, or the ms after which there may.
+-- Reserves an upload. Returns nil, or the ms after which there is room for one.
 local invited, upload, most, keep, at = INVITED .. text(1), text(2), number(3), number(4), now()
 redis.call('ZREMRANGEBYSCORE', invited, '-inf', at - keep)
 local over = redis.call('ZCARD', invited) - most

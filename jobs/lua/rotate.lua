@@ -1,5 +1,5 @@
--- ARGV: key of the endpoint's hash, new secret, ms for which the old one signs too
--- Returns its record, or nil when it was deleted meanwhile.
+-- ARGV: endpoint, new secret, ms for which the old secret signs too
+-- Returns the endpoint's record, or nil when it was deleted meanwhile.
 local key = ENDPOINT .. ARGV[1]
 local old = redis.call('HGET', key, 'secret')
 if not old then return nil end

@@ -1,5 +1,6 @@
 -- ARGV: batch, tenant, url, status, its metadata and its counts as JSON
--- Sends the address that a batch names the one message of its end; calling again changes nothing.
+-- Writes the only message of a batch, about its end, to the address that the batch names. A second call changes
+-- nothing.
 local batch, tenant, url = text(1), text(2), text(3)
 local row = 'msg_' .. batch .. '_0_' .. JOB_ENDPOINT
 local fields = {'type', 'batch.completed', 'sequence', 0, 'metadata', text(5), 'url', url, 'batch', batch,

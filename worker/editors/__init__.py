@@ -1,1 +1,1 @@
-"""What edits pictures: `editor` says what the worker asks of an engine, `diffusion` is the engine of this project."""
+"""The engines that edit pictures. `editor` is their interface to the worker, `diffusion` the engine of this project."""

@@ -1,7 +1,7 @@
-"""Editing pipelines of diffusers, as editors: `describe` reads a checkpoint's configurations, `load` its weights.
+"""Runs editing pipelines of diffusers: `describe` reads a checkpoint's configuration files, `load` its weights.
 
-`FAMILIES` says how each class is called; a class that is not in it is refused. Edits take turns: one at a time uses the
-device. Each has a pipeline object and a scheduler of its own, over the modules that all share.
+`FAMILIES` says how each class is called. A class that is not in it is refused. Only one edit at a time uses the device.
+Each edit has its own pipeline object and scheduler; the modules are shared.
 """
 
 import copy
@@ -42,8 +42,8 @@ TRUE_SCALE = Parameter(
     14,
     default=1.0,
 )
-SIDE = 1024  # the square root of the pixels that most of these models work at
-POLL_SECONDS = 0.25  # an edit that waits for its turn checks this often whether it should go on
+SIDE = 1024  # the square root of the number of pixels that most of these models were trained for
+POLL_SECONDS = 0.25  # an edit that waits for the device checks this often whether it should go on
 QUANTIZATIONS: dict[str, dict[str, Any]] = {
     "bitsandbytes_8bit": {"load_in_8bit": True},
     "bitsandbytes_4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -52,10 +52,10 @@ QUANTIZATIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Family:
-    """How the pipelines of a class are called.
+    """How the pipelines of one class are called.
 
-    `size`: the result has the size of the picture that is given, or the width and height that are asked for, or what
-    the model makes of the picture. Sides are multiples of `unit`.
+    `size` tells what decides the size of the result: the input picture, the width and height that are given in the
+    call, or the pipeline's own rule. Sides are multiples of `unit`.
     """
 
     steps: int
@@ -66,9 +66,9 @@ class Family:
     size: Literal["picture", "given", "own"] = "given"
     side: int = SIDE
     unit: int = 16
-    previews: bool = False  # its latents are (B, C, h, w), and its VAE tells their colors
+    previews: bool = False  # the latents are (B, C, h, w), and the VAE maps them to colors
     extra: tuple[Parameter, ...] = ()
-    blank_negative: str = ""  # what stands for no negative prompt
+    blank_negative: str = ""  # the text that is sent when there is no negative prompt
 
 
 FAMILIES = {
@@ -87,7 +87,7 @@ FAMILIES = {
     "LongCatImageEditPipeline": Family(50, size="own"),
 }
 DEFAULT_SCALES = {"guidance_scale": 7.5, "image_guidance_scale": 1.5, "true_cfg_scale": 4.0}
-TEXT_SCALES = {  # where they differ from those, by the class
+TEXT_SCALES = {  # default text scales by class, where they differ from DEFAULT_SCALES
     "StableDiffusionXLInstructPix2PixPipeline": 5.0,
     "FluxKontextPipeline": 3.5,
     "Flux2KleinPipeline": 4.0,
@@ -97,10 +97,10 @@ TEXT_SCALES = {  # where they differ from those, by the class
 
 
 def describe(entry: ModelEntry) -> Description:
-    """What a diffusers checkpoint is, by its configurations; files of weights are opened, and none is read.
+    """Describe a diffusers checkpoint by its configuration files. Weight files are opened, but no weights are read.
 
     Raises:
-        PipelineError: it is not in diffusers' layout, of no class of `FAMILIES`, or broken.
+        PipelineError: it is not in diffusers' layout, its class is not in `FAMILIES`, or it is broken.
     """
     checkpoint = Source.find(entry)
     family, kind = checkpoint.family, checkpoint.kind
@@ -120,7 +120,7 @@ def describe(entry: ModelEntry) -> Description:
 
 
 def parameters(kind: str, family: Family, sizes: tuple[str, ...]) -> tuple[Parameter, ...]:
-    """The parameters that a pipeline has: others are refused by name."""
+    """The parameters of a pipeline. Any other parameter is refused by name."""
     known = {one.name: one for one in (*COMMON, *THREE_WAY)}
     known["steps"] = replace(known["steps"], minimum=1, default=family.steps)
     summary = "What the model works at: `auto` has the photo's proportions and about as many pixels as the model knows."
@@ -136,7 +136,7 @@ def parameters(kind: str, family: Family, sizes: tuple[str, ...]) -> tuple[Param
 
 @dataclass(frozen=True)
 class Source:
-    """The checkpoint of an entry: its folder (from a hub at first only the configurations), and what it says it is."""
+    """The checkpoint of an entry: its folder and its index. From a hub, `find` downloads only the configurations."""
 
     entry: ModelEntry
     folder: Path
@@ -182,7 +182,7 @@ class Source:
         return int(sample) * 8 if isinstance(sample, int) else self.family.side
 
     def check(self, *, fetched: bool = False) -> None:
-        """Refuse what cannot be loaded. A hub's weights are looked at once they are fetched.
+        """Refuse a checkpoint that cannot be loaded. The weights of a hub id are checked only when they are `fetched`.
 
         Raises:
             PipelineError
@@ -211,7 +211,7 @@ class Source:
                 raise PipelineError(f"{unet}: {detail}", field="checkpoint")
 
     def memory_bytes(self) -> int:
-        """What the weights take once they are loaded; of a hub's, which are not here yet, what their files take."""
+        """Bytes of the loaded weights. For a hub id, whose weights are not downloaded yet: the size of their files."""
         if not self.entry.is_on_hub:
             counts = (count_values(self.folder / part, self.entry.variant) for part in self.parts)
             return int(torch.finfo(self.dtype).bits // 8) * sum(counts)
@@ -223,7 +223,7 @@ class Source:
         return f"{self.entry.checkpoint}@{self.entry.revision}"
 
     def weights_among(self, names: Iterable[str]) -> list[str]:
-        """Those of a repository's files that hold the weights: of each part one set, in the variant asked for."""
+        """The files of a repository that hold the weights: one set for each part, in the requested variant."""
         folders: dict[str, list[str]] = defaultdict(list)
         for name in names:
             folder, _, file = name.rpartition("/")
@@ -231,7 +231,7 @@ class Source:
         return [f"{part}/{file}" for part in self.parts for file in choose(folders[part], self.entry.variant)]
 
     def fetch(self) -> None:
-        """Download what loading needs, with a bar: configurations, tokenizers and one set of weights for each part."""
+        """Download what loading needs, with a progress bar: configurations, tokenizers, one set of weights per part."""
         names = sizes_on_hub(self.hub_id)
         others = [f"{part}/*{suffix}" for part in self.index for suffix in (".json", ".txt", ".model", ".jinja")]
         download(self.hub_id, ["model_index.json", *others, *self.weights_among(names)])
@@ -242,7 +242,7 @@ class Source:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The entry's own; else fp32 on a CPU, and on a GPU what models of this kind are usually run in."""
+        """The entry's own dtype. Otherwise float32 on a CPU, and on a GPU the usual one for this kind of model."""
         if self.entry.dtype:
             return DTYPES[self.entry.dtype]
         if self.device.type == "cpu":
@@ -251,7 +251,7 @@ class Source:
 
 
 class Turns:
-    """One edit at a time uses the device, whatever its model. `worked_at` is when a layer of any began to compute."""
+    """Lets one edit at a time use the device, for all models. `worked_at` is when a layer last began to compute."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -260,7 +260,7 @@ class Turns:
 
     @contextmanager
     def turn(self, check: Callable[[], None]) -> Iterator[None]:
-        """Wait for the turn; `check` is called meanwhile and while layers compute, and ends the edit by an error."""
+        """Wait for the turn. `check` is called at intervals and before each layer. An error in it ends the edit."""
         while not self._lock.acquire(timeout=POLL_SECONDS):
             check()
         self._check = check
@@ -271,13 +271,13 @@ class Turns:
             self._lock.release()
 
     def layer(self, *_: Any) -> None:
-        """Called before each layer, in the midst of a step: a step of a large model takes seconds."""
+        """Called before each layer, not only after each step, because one step of a large model takes seconds."""
         self.worked_at = time.monotonic()
         self._check()
 
 
 TURNS = Turns()
-LOADING = threading.Lock()  # diffusers and transformers import their parts late, which two threads must not do at once
+LOADING = threading.Lock()  # diffusers and transformers import modules lazily, which is not safe in two threads at once
 
 
 def worked_at() -> float:
@@ -287,7 +287,7 @@ def worked_at() -> float:
 
 @dataclass(frozen=True)
 class Progress:
-    """A finished step. Models whose latents are not known to be colors have no pictures of it."""
+    """A finished step. It has no pictures if the model's latents cannot be mapped to colors."""
 
     step: int
     steps: int
@@ -302,7 +302,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class DiffusersEditor:
-    """Edits by one pipeline of diffusers."""
+    """Edits with one pipeline of diffusers."""
 
     source: Source
     pipeline: Any = field(repr=False)
@@ -315,17 +315,17 @@ class DiffusersEditor:
         *,
         on_step: Callable[[Progress], None] = lambda _: None,
         on_wait: Callable[[], None] = lambda: None,
-        priority: str = "normal",  # noqa: ARG002 edits take turns in the order in which they come
+        priority: str = "normal",  # noqa: ARG002 - edits use the device in the order in which they arrive
         steps: int,
         seed: int,
         size: str = "auto",
         resolution: str = "own",
         **scales: Any,
     ) -> Image.Image:
-        """Edit a photo by an instruction. `scales` are the other parameters of `parameters`.
+        """Edit a photo by an instruction. `scales` are the model's other parameters.
 
         Raises:
-            Fault: the pipeline gave no picture, or the device has no memory for it, or answers no more.
+            Fault: the pipeline returned no finite pixels, or the device ran out of memory or is lost.
         """
         picture = self._fitted(padded(as_rgb(photo))[0], size)
         asked = {"prompt": prompt, "num_inference_steps": steps, "output_type": "pt"}
@@ -336,7 +336,7 @@ class DiffusersEditor:
         return to_photo(as_rgb(photo), picture, edited, resolution)
 
     def _fitted(self, picture: Image.Image, size: str) -> Image.Image:
-        """The picture at a size of the model; `auto` keeps its proportions."""
+        """The picture resized to a size that the model can use; `auto` keeps its proportions."""
         unit, (width, height) = self.source.family.unit, picture.size
         if size != "auto":
             width, height = map(int, size.split("x"))
@@ -353,7 +353,7 @@ class DiffusersEditor:
         if family.size == "given":
             asked |= {"width": picture.width, "height": picture.height}
         if kind == "FluxKontextPipeline":
-            preferred = size == "auto" and self.source.side == SIDE  # a size that it was trained on
+            preferred = size == "auto" and self.source.side == SIDE  # snap to a size that it was trained on
             asked |= {"max_area": picture.width * picture.height, "_auto_resize": preferred}
         return asked
 
@@ -389,7 +389,7 @@ class DiffusersEditor:
                 raise
         finally:
             pipe.maybe_free_model_hooks()
-        if fault is not None:  # outside `except`, where the failed call's tensors are free
+        if fault is not None:  # outside `except`, where the tensors of the failed call are free
             if isinstance(fault, OutOfMemory):
                 free_memory()
             raise fault
@@ -419,7 +419,10 @@ class DiffusersEditor:
 
 
 def hooks(pipe: Any, after: Callable[[int, Tensor | None], None]) -> dict[str, Any]:
-    """What has `after(finished steps, latents)` called after each step: arguments of the call, or its scheduler."""
+    """Make a pipeline call `after(finished steps, latents)` after each step.
+
+    Returns arguments for the call. Where the class has no callback, its scheduler is changed instead.
+    """
     known = inspect.signature(type(pipe).__call__).parameters
     if "callback_on_step_end" in known:
 
@@ -442,7 +445,7 @@ def hooks(pipe: Any, after: Callable[[int, Tensor | None], None]) -> dict[str, A
 
 
 def unscaled(scheduler: Any, step: int, latents: Tensor | None) -> Tensor | None:
-    """The latents after a step in the size of clean ones: Euler's schedulers let the noise make them larger."""
+    """The latents after a step at the scale of clean latents. Euler schedulers keep them larger, by the noise level."""
     kind = type(scheduler).__name__
     if latents is None or not kind.startswith("Euler"):
         return latents
@@ -451,7 +454,7 @@ def unscaled(scheduler: Any, step: int, latents: Tensor | None) -> Tensor | None
 
 
 def load(entry: ModelEntry, _settings: Settings) -> DiffusersEditor:
-    """Load a pipeline's weights; takes seconds to minutes.
+    """Load a pipeline's weights. Takes seconds to minutes.
 
     Raises:
         PipelineError: it cannot be loaded.
@@ -515,7 +518,7 @@ def _loading(source: Source) -> dict[str, Any]:
 
 
 def _place(pipe: Any, source: Source) -> None:
-    """Put the modules where the entry wants them, and have `TURNS` told of each layer that computes."""
+    """Move the modules to the entry's device or offload them, and call `TURNS.layer` before each layer."""
     match source.entry.offload:
         case "model":
             pipe.enable_model_cpu_offload(device=source.device)
@@ -533,7 +536,7 @@ def _place(pipe: Any, source: Source) -> None:
 
 
 def _preview_map(pipe: Any) -> PreviewMap | None:
-    """Colors as a linear function of the latents, by the pipeline's own VAE."""
+    """Fit colors as a linear function of the latents, with the pipeline's own VAE."""
     vae = pipe.vae
     if getattr(vae.config, "shift_factor", None):
         return None
@@ -549,7 +552,7 @@ def _preview_map(pipe: Any) -> PreviewMap | None:
 
 
 def pictures_only(kind: type) -> Any:
-    """A processor for pictures and text without its part for videos, which alone needs the package torchvision."""
+    """A processor for pictures and text without its video part, which alone needs the package torchvision."""
 
     def begin(self: Any, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
         kind.__init__(self, image_processor, tokenizer, None, chat_template=chat_template)  # type: ignore[misc]

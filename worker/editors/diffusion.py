@@ -44,7 +44,7 @@ class PipelineEditors(dict[str, Editor]):
         return self[model]
 
     def make_all(self) -> None:
-        """Make the pipelines that are left, so that no job waits for them."""
+        """Make the remaining pipelines, so that no job waits for them."""
         for model in MODELS:
             _ = self[model]
 
@@ -103,10 +103,10 @@ def load_entry(entry: ModelEntry, settings: Settings) -> Pipeline:
 
 
 def describe_entry(entry: ModelEntry, settings: Settings) -> Description:
-    """What the checkpoint of a models file's entry is, by its configurations and the headers of its files.
+    """Describe the checkpoint of a models file's entry by its configuration and the headers of its weight files.
 
     Raises:
-        PipelineError: it is not one that this project's networks run.
+        PipelineError: the networks of this project cannot run it.
     """
     device = choose_device(entry.device or settings.device)
     dtype = DTYPES[entry.dtype or settings.dtype or ("float16" if device.type == "cuda" else "float32")]

@@ -1,6 +1,6 @@
-"""The models of this project as data for the web tier.
+"""The models of this project as definitions for the web tier.
 
-`python -m worker.editors.own` writes those of jobs/built_in_models.json.
+`python -m worker.editors.own` writes them to jobs/built_in_models.json.
 """
 
 import json
@@ -16,7 +16,7 @@ BUILT_IN = Path(__file__).parent.parent.parent / "jobs" / "built_in_models.json"
 
 
 def definition(model: Model, card: Card | None = None) -> Definition:
-    """A model of the catalogue as it is published, on a checkpoint with this card."""
+    """The published definition of a catalogue model, on a checkpoint with this card."""
     facts = {
         "made_of": asdict(model.made_of),
         "sampler": SAMPLER_NAMES[model.sampler],
@@ -28,17 +28,17 @@ def definition(model: Model, card: Card | None = None) -> Definition:
 
 
 def base_of(entry: ModelEntry) -> str:
-    """The model of the catalogue that an entry of a models file runs: that of its own name, or the usual one."""
+    """The catalogue model that a models file's entry runs: the one with the entry's id, otherwise the default model."""
     return entry.id if entry.id in MODELS else DEFAULT_MODEL
 
 
 def definitions(card: Card) -> list[Definition]:
-    """The six on a checkpoint with this card."""
+    """The six models on a checkpoint with this card."""
     return [definition(model, card) for model in MODELS.values()]
 
 
 def write() -> None:
-    """Write the six into the file that ships with the web tier."""
+    """Write the six models to the file that ships with the web tier."""
     records = [definition(model).record() for model in MODELS.values()]
     BUILT_IN.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 

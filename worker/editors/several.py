@@ -1,4 +1,4 @@
-"""The editors of a models file: each entry with its own kind of editor, loaded when a job needs it."""
+"""The editors of a models file. Each entry has its own kind of editor, which is loaded when a job needs it."""
 
 import pkgutil
 import sys
@@ -19,11 +19,11 @@ from worker.models_file import ModelEntry, ModelsFileError, read_models
 
 
 def load(settings: Settings) -> Editors:
-    """Describe all entries of the file that MODELS names; their weights are loaded later.
+    """Describe all entries of the file that MODELS names. Their weights are loaded later.
 
     Raises:
-        ModelsFileError: the file, or what an entry says of its parameters.
-        PipelineError: a checkpoint is not what its editor can serve.
+        ModelsFileError: the file cannot be read, or an entry is wrong.
+        PipelineError: a checkpoint is not one that its editor can serve.
     """
     file = Path(settings.models)
     entries = read_models(file)
@@ -50,7 +50,7 @@ def load(settings: Settings) -> Editors:
 
 
 def describe(entry: ModelEntry, settings: Settings) -> Description:
-    """What an entry's editor says of its checkpoint."""
+    """Ask an entry's editor to describe its checkpoint."""
     match entry.editor:
         case "own":
             from worker.editors import diffusion  # loads torch
@@ -66,7 +66,7 @@ def describe(entry: ModelEntry, settings: Settings) -> Description:
 
 
 def definition(file: Path, entry: ModelEntry, described: Description) -> Definition:
-    """What is published of an entry: its editor's description, with its own defaults and ranges."""
+    """The published definition of an entry: its editor's description with the entry's own defaults and ranges."""
     known = {one.name for one in described.parameters}
     for name in (*entry.defaults, *entry.ranges):
         if name not in known:
@@ -95,7 +95,7 @@ def definition(file: Path, entry: ModelEntry, described: Description) -> Definit
 
 
 def _with_own(entry: ModelEntry, parameter: Parameter) -> Parameter:
-    """A parameter with the entry's own range and default; the default lies in the range."""
+    """A parameter with the entry's own range and default. The default must lie in the range."""
     limits = entry.ranges.get(parameter.name)
     if limits:
         given = {name: value for name, value in limits.model_dump().items() if value is not None}
@@ -117,14 +117,14 @@ def _with_own(entry: ModelEntry, parameter: Parameter) -> Parameter:
 
 @dataclass
 class Engines:
-    """The pipelines of this project that are loaded, whose engines tell what the device does."""
+    """The loaded pipelines of this project, whose engines report what the device does."""
 
     settings: Settings
     observer: OnIteration = lambda _: None
     loaded: dict[Any, Any] = field(default_factory=dict)
 
     def load(self, key: Any, entry: ModelEntry) -> Callable[[str], Editor]:
-        """The pipelines on one checkpoint; entries that share it differ in the model of the catalogue."""
+        """Load the pipelines of one checkpoint. Entries that share it differ in their catalogue model."""
         from worker.editors import diffusion  # loads torch
 
         pipeline = diffusion.load_entry(entry, self.settings)
@@ -160,12 +160,12 @@ class Engines:
 
 
 def _imported(name: str) -> Any:
-    """A module, if anything has loaded it."""
+    """A module, if it was imported already."""
     return sys.modules.get(name)
 
 
 def weights_of(entries: Sequence[ModelEntry], described: Mapping[str, Description], engines: Engines) -> list[Weights]:
-    """What is loaded at a time. Entries of this project's editor that name the same weights share them."""
+    """Group the entries by the weights that are loaded together. Entries of this project's editor may share weights."""
     found: list[Weights] = []
     shared: dict[Any, list[ModelEntry]] = {}
     for entry in entries:

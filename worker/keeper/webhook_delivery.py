@@ -182,7 +182,7 @@ class WebhookSender:
             return None
 
     def _body(self, delivery: Delivery) -> bytes:
-        """The message; who asked for a prediction is told of one, for as long as the job is kept."""
+        """The message. The webhook of a prediction describes a prediction, as long as the job is kept."""
         base = self.settings.public_url.rstrip("/")
         own = delivery.endpoint == JOB_ENDPOINT and predictions.is_prediction(json.loads(delivery.metadata))
         if own and (job := self.outbox.job(delivery)):

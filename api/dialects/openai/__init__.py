@@ -1,1 +1,1 @@
-"""OpenAI's images API as its clients speak it, at `/openai/v1`."""
+"""OpenAI's images API, as its clients speak it, at `/openai/v1`."""

@@ -1,4 +1,4 @@
-"""The dialect's app: its routes, and its errors."""
+"""The app of the dialect: its routes and its errors."""
 
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
@@ -9,7 +9,7 @@ from api.dialects.openai.errors import shape
 
 
 def app(native: ASGIApp) -> FastAPI:
-    """The dialect, over the app of the native API."""
+    """The dialect, in front of the app of the native API."""
     router = APIRouter(dependencies=[Depends(known)])
     for part in (edits, models, files, batches, provenance):
         router.include_router(part.router)

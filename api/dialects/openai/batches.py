@@ -1,7 +1,7 @@
 """Batches over `/v1/images/edits`: a file of lines in, a file of answers and a file of errors out.
 
-A line is a job of a native batch, under the line's `custom_id`. Lines that mean nothing here are left out of it; they
-are read again from the file of lines when the errors are asked for.
+Each valid line becomes a job of a native batch, under the line's `custom_id`. Invalid lines are left out of the batch;
+when the errors are requested, they are read again from the file of lines.
 """
 
 import json
@@ -50,7 +50,7 @@ BODY: dict[str, Any] = {
 
 @router.post("/batches", openapi_extra=BODY)
 async def create_batch(native: Service, request: Request) -> dict[str, Any]:
-    """Ask for all edits of a file."""
+    """Make a batch of all edits of a file."""
     asked = strict_json.loads(await request.body())
     if not isinstance(asked, dict):
         raise lacking("body", "must be a JSON object")
@@ -82,7 +82,7 @@ async def create_batch(native: Service, request: Request) -> dict[str, Any]:
 
 
 def _seconds(window: Any) -> int:
-    """A completion window in seconds: 24h there, up to a week here."""
+    """The seconds of a completion window. OpenAI only has 24h; here it may be up to a week."""
     read = WINDOW.fullmatch(window) if isinstance(window, str) else None
     hours = int(read[1]) * (24 if read[2] == "d" else 1) if read else 0
     if not 1 <= hours <= LONGEST_HOURS:
@@ -101,13 +101,13 @@ async def list_batches(native: Service, after: str | None = None, limit: int = 2
 
 @router.get("/batches/{batch_id}")
 async def retrieve_batch(batch_id: str, native: Service) -> dict[str, Any]:
-    """A batch, and how far it is."""
+    """A batch and its progress."""
     return _view(await native.get(path_of(batch_id)))
 
 
 @router.post("/batches/{batch_id}/cancel")
 async def cancel_batch(batch_id: str, native: Service) -> dict[str, Any]:
-    """Ask a batch to stop."""
+    """Cancel a batch."""
     return _view((await native.call("POST", f"{path_of(batch_id)}/cancel")).json())
 
 

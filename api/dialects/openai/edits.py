@@ -1,4 +1,4 @@
-"""`images.edit`: one picture, one instruction, up to ten edits of it, waited for or told of as they come."""
+"""`images.edit`: one picture, one instruction and up to ten edits of it. The client waits for them or streams them."""
 
 import asyncio
 import base64
@@ -24,16 +24,16 @@ from api.forms import Part, SentFile, read_form
 router = APIRouter()
 
 FILES = {"image", "image[]", "mask", "mask[]"}
-MOST_PICTURES = 16  #: that a client may send; one is edited
-FIRST_BYTE = 20.0  #: seconds until an answer begins, whose job is not over: many gateways give up after 60
+MOST_PICTURES = 16  #: a client may send this many pictures, although only one is edited
+FIRST_BYTE = 20.0  #: seconds until an answer begins while its job still runs; many gateways give up after 60
 HEARTBEAT = 15.0
-SQUARES = ("256x256", "512x512")  #: what the models work at; an edit of any other size has the photo's own
+SQUARES = ("256x256", "512x512")  #: sizes of the models; any other size means the size of the photo
 SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}")
 OPAQUE = ("opaque", "auto")
 FORMATS = {"jpg": "jpeg"}
 TRUTH = {"true": True, "false": False, True: True, False: False}
 
-#: The native parameter for each field that is one under another name, of OpenAI's or of other servers of this API.
+#: The native parameters for fields that have another name in OpenAI's API, or in other servers of this API.
 RENAMED = {
     "output_format": "format",
     "num_inference_steps": "steps",
@@ -44,13 +44,13 @@ RENAMED = {
 SAME = "prompt negative_prompt steps cfg_scale image_cfg_scale temperature sampler effort strength resolution".split()
 OWN = "image images mask url model n seed size quality background input_fidelity response_format stream".split()
 HEEDED = {*OWN, *SAME, *RENAMED, "partial_images"}
-FINER = {"low": 0.5, "high": 2.0}  #: times the model's usual number of steps, by quality
-CLOSER = 0.5  #: more of the image scale, which holds on to the photo, for input_fidelity=high
+FINER = {"low": 0.5, "high": 2.0}  #: factor on the model's usual number of steps, by quality
+CLOSER = 0.5  #: added to the image scale, which preserves the photo, when input_fidelity is high
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What is asked for: native jobs' fields, and how to answer."""
+    """A request as understood: the fields of native jobs, and how to answer."""
 
     job: Mapping[str, Any]
     n: int = 1
@@ -59,11 +59,11 @@ class Edit:
     stream: bool = False
     partials: int = 0
     ignored: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)  #: of native fields, as the client wrote them
+    names: Mapping[str, str] = field(default_factory=dict)  #: the client's own names of native fields
     echo: Mapping[str, Any] = field(default_factory=dict)
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The fields of each job: alike but for the seed."""
+        """The fields of each job. Only the seeds differ."""
         seeds = [None if self.seed is None else self.seed + i for i in range(self.n)]
         return [{**self.job, "seed": seed} for seed in seeds]
 
@@ -72,7 +72,7 @@ class Edit:
 
 
 async def read_edit(request: Request) -> list[Part]:
-    """The fields of a form, or of JSON, in which lists come entry by entry."""
+    """The fields of a form or of a JSON body. Each entry of a list is a field of its own."""
     if strict_json.media_type(request) != "application/json":
         parts = await read_form(request, FILES, most_files=MOST_PICTURES + 1)
         for name, value in parts:
@@ -87,15 +87,15 @@ async def read_edit(request: Request) -> list[Part]:
 
 
 def parts_of(fields: Mapping[str, Any]) -> list[Part]:
-    """JSON's fields, lists entry by entry, as a form has them."""
+    """The fields of a JSON object in the form of multipart fields: each entry of a list is a field of its own."""
     return [(name, one) for name, value in fields.items() for one in (value if isinstance(value, list) else [value])]
 
 
 def understood(parts: list[Part], models: list[dict[str, Any]]) -> Edit:
-    """What native jobs are asked for, and how they are to be told.
+    """Translate a request into the fields of native jobs and the form of the answer.
 
     Raises:
-        Problem
+        Problem: a field is wrong.
     """
     given: dict[str, list[Any]] = {}
     for name, value in parts:
@@ -157,7 +157,7 @@ def _choice(one: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
 
 
 def _picture(given: Mapping[str, list[Any]]) -> Any:
-    """The native `image`: bytes, an address, a file's name, or base64."""
+    """The native `image`: bytes, an address, or the name of a file."""
     sent = [_reference(value, "image") for name in ("image", "images", "url") for value in given.get(name, ())]
     if len(sent) != 1:
         raise lacking("image", f"must be one picture: there are {len(sent)}")
@@ -165,7 +165,7 @@ def _picture(given: Mapping[str, list[Any]]) -> Any:
 
 
 def _mask(one: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's masks are transparent where the picture is to be edited."""
+    """The native mask. OpenAI's masks are transparent where the picture is to be edited, so it is inverted."""
     return {"mask": _reference(one["mask"], "mask"), "mask_invert": True} if "mask" in one else {}
 
 
@@ -192,7 +192,7 @@ def _size(one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _finer(one: Mapping[str, Any], model: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that stand for quality and input fidelity, unless they are given themselves."""
+    """The parameters for `quality` and `input_fidelity`, unless the client gives these parameters itself."""
     usual = {parameter["name"]: parameter["default"] for parameter in model["parameters"]}
     found: dict[str, Any] = {}
     factor = FINER.get(str(one.get("quality")))
@@ -246,7 +246,7 @@ BODY: dict[str, Any] = {
 
 @router.post("/images/edits", openapi_extra=BODY)
 async def edit_image(native: Service, request: Request) -> Response:
-    """Edit a picture. A client's own retry of a call finds the jobs of its first try."""
+    """Edit a picture. When a client retries a call by itself, the retry finds the jobs of the first attempt."""
     parts = await read_edit(request)
     edit = understood(parts, (await native.get("/v1/models"))["data"])
     native.ignore(edit.ignored)
@@ -262,7 +262,7 @@ async def edit_image(native: Service, request: Request) -> Response:
 
 
 async def _submit(native: Native, edit: Edit, key: str | None) -> list[dict[str, Any]]:
-    """All jobs of a request, or none: those before the one that is refused are canceled."""
+    """Submit all jobs of a request or none: when one is refused, those before it are canceled."""
     jobs: list[dict[str, Any]] = []
     try:
         for i, fields in enumerate(edit.jobs()):
@@ -276,15 +276,16 @@ async def _submit(native: Native, edit: Edit, key: str | None) -> list[dict[str,
 
 
 async def _waited_for(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> Response:
-    """The answer when all jobs are over. One that takes long begins before, with blanks, which JSON allows.
+    """The answer when all jobs are over. If that takes long, it begins earlier, with blanks, which JSON allows.
 
-    From then on its status cannot tell of a failure: then it breaks off, at which clients ask again, and are told.
+    After that it cannot report a failure by its status. It breaks off instead; the client then repeats the call and
+    gets the error.
     """
     answer = asyncio.create_task(_answer(native, jobs, edit))
     await asyncio.wait([answer], timeout=FIRST_BYTE)
     if answer.done():
         return JSONResponse(answer.result())
-    headers = {"Content-Encoding": "identity"}  # or blanks would be kept back to be compressed
+    headers = {"Content-Encoding": "identity"}  # otherwise the blanks would be buffered for compression
     return StreamingResponse(_slowly(answer), media_type="application/json", headers=headers)
 
 
@@ -299,10 +300,10 @@ async def _slowly(answer: asyncio.Task[dict[str, Any]]) -> AsyncIterator[bytes]:
 
 
 async def _answer(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> dict[str, Any]:
-    """The answer's body once all jobs are over.
+    """The body of the answer once all jobs are over.
 
     Raises:
-        Problem: one of them has no output.
+        Problem: one of the jobs has no output.
     """
     ended = [await over(native, job) for job in jobs]
     data = [await _entry(native, job, edit) for job in ended]
@@ -317,10 +318,10 @@ async def _answer(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> dic
 
 
 async def over(native: Native, job: dict[str, Any]) -> dict[str, Any]:
-    """A job that has succeeded, waited for.
+    """Wait until a job has succeeded.
 
     Raises:
-        Problem: it has not, or this process ends and another one is to be asked.
+        Problem: it has not succeeded, or this process shuts down and the client has to ask another one.
     """
     while not job["finished_at"]:
         began = asyncio.get_running_loop().time()
@@ -333,7 +334,7 @@ async def over(native: Native, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def failure(job: Mapping[str, Any]) -> Problem:
-    """Why a job has no output. Its client is not to ask again: it would find the same job."""
+    """Why a job has no output. The client must not repeat the call, because it would find the same job."""
     if job["status"] == "canceled":
         refused = refusal(409, "job-canceled", "The job was canceled", "The job was canceled before its end.")
     else:
@@ -363,11 +364,11 @@ def _shown_size(job: Mapping[str, Any]) -> str:
     return f"{job['output']['width']}x{job['output']['height']}"
 
 
-# ---- the stream: without `id:` and `retry:` lines, at which OpenAI's clients break
+# ---- the stream: it has no `id:` or `retry:` lines, because OpenAI's clients fail on them
 
 
 async def _told(native: Native, jobs: list[dict[str, Any]], edit: Edit) -> AsyncIterator[str]:
-    """Previews of the first job, then every picture as it is done."""
+    """Stream previews of the first job, then each picture when it is done."""
     try:
         async with aclosing(_partials(native, jobs[0], edit)) as partials:
             async for text in partials:
@@ -391,7 +392,7 @@ PING = ": ping\n\n"
 
 
 async def _partials(native: Native, job: dict[str, Any], edit: Edit) -> AsyncGenerator[str]:
-    """Until the job's end: pings, and some of its previews, spread over its steps."""
+    """Stream pings and some previews of a job, evenly spaced over its steps, until the job is over."""
     shown = 0
     async with native.events(job["id"]) as events:
         async for event in events:

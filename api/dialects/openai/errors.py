@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape, with a problem document's members beside it."""
+"""Errors in OpenAI's shape, together with the members of the problem document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,16 @@ from starlette.datastructures import Headers
 
 from api.dialects.native import Problem, refusal
 
-LONGEST_PAUSE = 20  #: seconds that a client's own retries may wait; after a longer one its user is told at once
+LONGEST_PAUSE = 20  #: seconds; clients wait this long before they retry, but not longer
 TYPES = {403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
 CODES = {"unauthorized": "invalid_api_key", "too-many-requests": "rate_limit_exceeded"}
 
 
 def shape(problem: dict[str, Any], headers: Headers) -> tuple[dict[str, Any], int, Mapping[str, str]]:
-    """A problem document with OpenAI's `error` beside its own members.
+    """A problem document with OpenAI's `error` in addition to its own members.
 
-    A wrong field is 400 there. Clients repeat 409, 429 and what is above 500, unless they are told not to.
+    A wrong field has status 400 in OpenAI's API. Its clients repeat requests after 409, 429 and 5xx unless a header
+    forbids it.
     """
     slug = problem["type"].rpartition(":")[2]
     status = 400 if slug == "invalid-request" else problem["status"]
@@ -32,5 +33,5 @@ def shape(problem: dict[str, Any], headers: Headers) -> tuple[dict[str, Any], in
 
 
 def lacking(field: str, detail: str) -> Problem:
-    """The refusal of a request with one wrong field."""
+    """The refusal of a request with one missing or wrong field."""
     return refusal(400, "invalid-request", "The request has a field that cannot be used", detail, field)

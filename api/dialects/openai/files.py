@@ -1,4 +1,4 @@
-"""Files, as the native API keeps them; an id has `file-` before the native one."""
+"""Files of the native API. OpenAI's id of a file is the native id with `file-` in front."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -40,7 +40,7 @@ BODY: dict[str, Any] = {
 
 @router.post("/files", openapi_extra=BODY)
 async def create_file(native: Service, request: Request) -> dict[str, Any]:
-    """Keep a file for a week at most."""
+    """Keep a file, for a week at most."""
     sent = dict(await read_form(request, {"file"}))
     file, purpose = sent.pop("file", None), sent.pop("purpose", None)
     if not isinstance(file, SentFile):
@@ -78,7 +78,7 @@ async def list_files(
 
 @router.get("/files/{file_id}")
 async def retrieve_file(file_id: str, native: Service) -> dict[str, Any]:
-    """What is known of a file."""
+    """Describe a file."""
     if made := results.RESULT.fullmatch(file_id):
         return await results.view_result(native, *made.groups())
     return view_file(await native.get(f"/v1/files/{native_id(file_id)}"))
@@ -86,7 +86,7 @@ async def retrieve_file(file_id: str, native: Service) -> dict[str, Any]:
 
 @router.get("/files/{file_id}/content", response_class=Response)
 async def retrieve_file_content(file_id: str, native: Service) -> Response:
-    """A file as it was sent, or what came of a batch."""
+    """A file as it was sent, or a result of a batch."""
     if made := results.RESULT.fullmatch(file_id):
         return StreamingResponse(await results.result(native, *made.groups()), media_type=ANY)
     answer = await native.call("GET", f"/v1/files/{native_id(file_id)}/content")
@@ -101,7 +101,7 @@ async def delete_file(file_id: str, native: Service) -> dict[str, Any]:
 
 
 def view_file(file: Mapping[str, Any]) -> dict[str, Any]:
-    """A file of the native API's as OpenAI's clients know one."""
+    """A native file in the shape that OpenAI's clients expect."""
     purpose = file["metadata"].get("purpose")
     return {
         "id": FILE + file["id"],

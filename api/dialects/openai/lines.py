@@ -1,4 +1,4 @@
-"""The lines of a batch's file, each a request of `images.edit`."""
+"""The lines of a batch's input file. Each is a request of `images.edit`."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ MOST_LINES = 50_000
 
 @dataclass(frozen=True)
 class Read:
-    """One line of the file: a native request, or why there is none."""
+    """One line of the file: a native request, or the reason why there is none."""
 
     number: int
     custom_id: str
@@ -26,7 +26,7 @@ class Read:
 
 
 async def read_lines(native: Native, source: str) -> list[Read]:
-    """The lines of a file of the caller's.
+    """Read the lines of one of the caller's files.
 
     Raises:
         Problem: there is no such file.
@@ -50,17 +50,17 @@ def _lines(data: bytes, models: list[dict[str, Any]]) -> Iterator[Read]:
 def _parsed(text: bytes) -> tuple[str, Any]:
     try:
         line = strict_json.loads(text)
-    except Exception:  # it is told of as a line that is none
+    except Exception:  # reported as a line that is not a JSON object
         return "", None
     custom_id = line.get("custom_id") if isinstance(line, dict) else ""
     return (custom_id, line) if isinstance(custom_id, str) and len(custom_id) <= 512 else ("", line)
 
 
 def _request(custom_id: str, line: Any, known: set[str], models: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """The native request that a line means.
+    """Translate a line into a native request.
 
     Raises:
-        Problem
+        Problem: the line is wrong.
     """
     if not isinstance(line, dict) or not isinstance(line.get("body"), dict):
         raise lacking("body", "must be an object in a line that is a JSON object")
@@ -70,5 +70,5 @@ def _request(custom_id: str, line: Any, known: set[str], models: list[dict[str, 
         raise lacking("url", f"must be {ENDPOINT}, and the method POST")
     edit = understood(parts_of(line["body"]), models)
     if edit.n != 1 or edit.stream:
-        raise lacking("n" if edit.n != 1 else "stream", "has no other value than its usual one in a batch")
+        raise lacking("n" if edit.n != 1 else "stream", "must have its default value in a batch")
     return {name: value for name, value in edit.jobs()[0].items() if value is not None}

@@ -1,4 +1,4 @@
-"""Models. OpenAI's own names stand for the default model, so that a client's code runs as it is."""
+"""Models. OpenAI's own model names stand for the default model, so that existing clients work unchanged."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ VENDORS = ("gpt-image-", "dall-e-", "chatgpt-image-")
 
 @router.get("/models")
 async def list_models(native: Service) -> dict[str, Any]:
-    """The models."""
+    """List the models."""
     return {"object": "list", "data": [_model(one["id"]) for one in (await native.get("/v1/models"))["data"]]}
 
 
@@ -25,10 +25,10 @@ async def retrieve_model(model: str, native: Service) -> dict[str, Any]:
 
 
 def find_model(models: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The model that a name stands for.
+    """Find the model for a name.
 
     Raises:
-        Problem
+        Problem: there is no such model.
     """
     default = name is None or name.startswith(VENDORS)
     for model in models:

@@ -1,4 +1,4 @@
-"""What a picture says of where it comes from."""
+"""What the content credentials of a picture say of its origin."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart
 
 @router.post("/content_provenance_checks", openapi_extra=BODY)
 async def check_provenance(native: Service, request: Request) -> dict[str, Any]:
-    """Read a picture's content credentials; there is no SynthID here."""
+    """Read a picture's content credentials. SynthID is never detected."""
     sent = dict(await read_form(request, {"file"}))
     file = sent.pop("file", None)
     if not isinstance(file, SentFile):

@@ -1,4 +1,4 @@
-"""What comes out of a batch: a file of answers and a file of errors, made when they are read."""
+"""The results of a batch: a file of answers and a file of errors, which are produced when they are read."""
 
 import asyncio
 import base64
@@ -22,18 +22,18 @@ UNFINISHED = {"canceled": "batch_cancelled", "expired": "batch_expired"}
 
 
 def path_of(batch_id: str) -> str:
-    """A batch's native address."""
+    """The native path of a batch."""
     return f"/v1/batches/{native_id(batch_id.removeprefix(PREFIX))}"
 
 
 def about_openai(batch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a batch that was asked for here says of it; empty in others."""
+    """What the batch's metadata say of OpenAI's own fields. Empty for a batch that was made through another API."""
     about = batch["metadata"].get("openai")
     return about if isinstance(about, dict) else {}
 
 
 async def view_result(native: Native, kind: str, batch_id: str) -> dict[str, Any]:
-    """A file that is made when it is read: it has no size."""
+    """Describe a result file. It is produced when it is read, so its size is not known."""
     batch = await _over(native, batch_id)
     name = "output" if kind == "out" else "error"
     return {
@@ -49,10 +49,10 @@ async def view_result(native: Native, kind: str, batch_id: str) -> dict[str, Any
 
 
 async def result(native: Native, kind: str, batch_id: str) -> AsyncIterator[bytes]:
-    """The lines of a file that comes out.
+    """The lines of a result file.
 
     Raises:
-        Problem: there is no such batch, or it is not over; at once, before the first line.
+        Problem: there is no such batch, or it is not over. It is raised before the first line.
     """
     batch = await _over(native, batch_id)
     return _outputs(native, batch) if kind == "out" else _errors(native, batch)
@@ -79,7 +79,7 @@ async def _outputs(native: Native, batch: Mapping[str, Any]) -> AsyncIterator[by
 
 
 async def _output(native: Native, job_id: str) -> bytes | None:
-    """The picture, if it is still kept; who has used up the minute's requests is made to wait."""
+    """The picture, or None if it is no longer kept. Waits when the caller has used up its requests for this minute."""
     while True:
         try:
             return (await native.output(job_id))[0]
