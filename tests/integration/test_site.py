@@ -1,6 +1,8 @@
 """How a built site is served, and that it takes nothing from the API."""
 
+import base64
 import gzip
+import hashlib
 import io
 import re
 from html import unescape
@@ -37,7 +39,9 @@ def built(tmp_path_factory):
     files = {
         "index.html": b"<!doctype html><title>Darkroom</title>",
         "frame.html": b"<!doctype html><head><title>Darkroom</title></head><p>Any other page",
-        "docs/index.html": b"<!doctype html><title>The API</title>",
+        "docs/index.html": b"<!doctype html><title>Documentation</title><script>let a = 1</script>",
+        "docs/404.html": b"<!doctype html><title>No such page</title>",
+        "docs/try/index.html": b"<!doctype html><title>The API</title>",
         "robots.txt": b"User-agent: *",
         "assets/app-1a2b.js": SCRIPT,
         "assets/app-1a2b.js.gz": gzip.compress(SCRIPT),
@@ -45,7 +49,7 @@ def built(tmp_path_factory):
         ".stamp": b"made from these sources",
     }
     for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
@@ -147,9 +151,20 @@ def test_files_with_a_hash_in_their_name_are_kept_for_ever_and_travel_compressed
         assert best.headers["content-encoding"] == "br"
 
 
-def test_robots_are_told_and_the_api_has_its_own_page(site):
+def test_robots_are_told(site):
     assert site.get("/robots.txt").text.startswith("User-agent")
-    assert "The API" in site.get("/docs").text
+
+
+def test_a_page_of_the_documentation_is_a_folder_and_its_own_scripts_run(site):
+    """Its links are relative, so the address ends in a slash."""
+    answer = site.get("/docs", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs/")
+    assert "The API" in site.get("/docs/try/").text
+    page = site.get("/docs/")
+    allowed = base64.b64encode(hashlib.sha256(b"let a = 1").digest()).decode()
+    assert f"script-src 'self' 'sha256-{allowed}';" in page.headers["content-security-policy"]
+    lost = site.get("/docs/no/such/page", headers=BROWSER)
+    assert (lost.status_code, "No such page" in lost.text) == (404, True)
 
 
 def test_a_long_list_is_compressed_and_a_stream_of_events_never(site, jpeg):

@@ -16,6 +16,7 @@ def checkout(tmp_path: Path) -> Path:
     """The site's sources and a built site, without anything that could build it again."""
     for folder in ("web", "docs", "examples"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "generated"))
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     shutil.copytree(ROOT / "api" / "static", tmp_path / "api" / "static")
     return tmp_path
 

@@ -44,7 +44,7 @@ def test_what_is_seen_first_stands_in_the_pages_without_a_script_in_them():
         assert not re.findall(r"<script(?![^>]*\bsrc=)", page)
 
 
-@pytest.mark.parametrize("page", ["compare", "gallery", "models", "math", "details", "credentials", "api"])
+@pytest.mark.parametrize("page", ["compare", "gallery", "models", "math", "details", "credentials"])
 def test_what_a_page_alone_needs_comes_with_that_page(manifest, page):
     name = f"src/pages/{page}/index.tsx"
     first = needed(manifest, *FIRST)

@@ -1,7 +1,7 @@
 import { type BrowserContextOptions, devices, type Page } from "@playwright/test";
 
 /** Every page of the site, each as people come to it. */
-export const PAGES = ["/", "/compare", "/gallery", "/models", "/checkpoint", "/math", "/details", "/credentials", "/api", "/no/such/page"];
+export const PAGES = ["/", "/compare", "/gallery", "/models", "/checkpoint", "/math", "/details", "/credentials", "/no/such/page"];
 
 const { defaultBrowserType: _, ...phone } = devices["Pixel 7"];
 

@@ -91,13 +91,27 @@ test("a picture that is chosen is read, and says that it says nothing", async ({
   await expect(page.getByText("This picture carries no content credentials.")).toBeVisible();
 });
 
-test("the API can be clicked through at /docs, with nothing from elsewhere", async ({ page, baseURL }) => {
+test("the API can be tried at /docs/try/, with nothing from elsewhere", async ({ page, baseURL }) => {
   const heard = complaints(page);
   const elsewhere: string[] = [];
   page.on("request", (request) => request.url().startsWith(`${baseURL}/`) || elsewhere.push(request.url()));
-  await page.goto("/docs");
+  await page.goto("/docs/try/");
   await expect(page.getByText("Submit a job")).toBeVisible();
   expect(elsewhere.filter((url) => !url.startsWith("data:"))).toEqual([]);
+  expect(heard).toEqual([]);
+});
+
+test("the documentation is searched, follows the light of the site, and loads nothing from elsewhere", async ({ page, baseURL }) => {
+  const heard = complaints(page);
+  const elsewhere: string[] = [];
+  page.on("request", (request) => request.url().startsWith(`${baseURL}/`) || elsewhere.push(request.url()));
+  await page.goto("/");
+  await page.evaluate(() => localStorage.setItem("mantine-color-scheme-value", "dark"));
+  await page.goto("/docs/");
+  await expect(page.locator("body")).toHaveAttribute("data-md-color-scheme", "slate");
+  await page.getByRole("textbox", { name: "Search" }).fill("idempotency");
+  await expect(page.locator(".md-search-result__item").first()).toBeVisible();
+  expect(elsewhere).toEqual([]);
   expect(heard).toEqual([]);
 });
 

@@ -1,4 +1,4 @@
-import type { DataRouter, RouteObject } from "react-router";
+import { type DataRouter, type RouteObject, redirectDocument } from "react-router";
 import { Failed } from "./failed";
 import { Shell } from "./shell";
 
@@ -17,7 +17,7 @@ const pages: RouteObject[] = [
   { path: "checkpoint", lazy: page(() => import("@/pages/checkpoint")) },
   { path: "gallery", lazy: page(() => import("@/pages/gallery")) },
   { path: "credentials", lazy: page(() => import("@/pages/credentials")) },
-  { path: "api", lazy: page(() => import("@/pages/api")) },
+  { path: "api", loader: () => redirectDocument("/docs/api/") }, // where it was before there was documentation
   { path: "*", lazy: page(() => import("@/pages/absent")) },
 ];
 

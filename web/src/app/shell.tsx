@@ -21,7 +21,6 @@ const PLACES = [
   ["/models", "Models"],
   ["/math", "Math"],
   ["/details", "Details"],
-  ["/api", "API"],
 ] as const;
 
 /** The frame around every page: where one is, where one can go, and the light. */
@@ -86,17 +85,24 @@ function Header() {
 
 function Places({ onClick }: { onClick?: () => void }) {
   const looking = useMatch("/jobs/:id") !== null; // at an edit, in the editor
-  return PLACES.map(([to, name]) => (
-    <NavLink
-      key={to}
-      to={to}
-      end={to === "/"}
-      onClick={onClick}
-      className={({ isActive }) => `${classes.place} ${isActive || (looking && to === "/") ? "active" : ""}`}
-    >
-      {name}
-    </NavLink>
-  ));
+  return (
+    <>
+      {PLACES.map(([to, name]) => (
+        <NavLink
+          key={to}
+          to={to}
+          end={to === "/"}
+          onClick={onClick}
+          className={({ isActive }) => `${classes.place} ${isActive || (looking && to === "/") ? "active" : ""}`}
+        >
+          {name}
+        </NavLink>
+      ))}
+      <a href="/docs/" className={classes.place}>
+        Docs
+      </a>
+    </>
+  );
 }
 
 /** Says so when the service cannot be heard. */

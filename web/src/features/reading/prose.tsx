@@ -7,8 +7,8 @@ import remarkGfm from "remark-gfm";
 import { slug } from "./markdown";
 import classes from "./prose.module.css";
 
-/** Where on the site a page of docs/ is; what is not there is told without a link. */
-const PAGES: Record<string, string> = { "math.md": "/math", "api.md": "/api", "webhooks.md": "/api#webhooks" };
+/** A link from one page of docs/ to another. */
+const PAGE = /^([\w-]+)\.md(#.*)?$/;
 
 type Plugins = NonNullable<Options["remarkPlugins"]>;
 
@@ -37,8 +37,9 @@ const COMPONENTS: Components = {
 
 function Anchor({ href = "", children }: ComponentProps<"a">) {
   if (/^https?:/.test(href)) return <a href={href}>{children}</a>;
-  const page = PAGES[href];
-  return page ? <Link to={page}>{children}</Link> : children;
+  const [, page, place = ""] = PAGE.exec(href) ?? [];
+  if (page === "math") return <Link to={`/math${place}`}>{children}</Link>;
+  return page ? <a href={`/docs/${page}/${place}`}>{children}</a> : children; // what lies outside of docs/ is no page
 }
 
 /** KaTeX's displayed formulas are wider than a phone: they scroll by themselves, by keys too. */
