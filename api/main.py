@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
+from api import messages
 from api.access import HEADER, Access
 from api.deps import Services
 from api.dialects import replicate
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # the site has that page
         redoc_url=None,
         redirect_slashes=False,  # Leniency takes them off
+        webhooks=messages.router,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = Services.connect(settings)

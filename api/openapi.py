@@ -135,6 +135,8 @@ class DocumentedApp(FastAPI):
             schemas["Problem"] = PROBLEM
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            for message in document["webhooks"].values():
+                message["post"]["responses"] = {"2XX": {"description": "Taken. Any other answer is an error."}}
             routes = {route.name: route for route in all_routes(self.routes)}
             for path, operations in document["paths"].items():
                 for operation in operations.values():

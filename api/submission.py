@@ -176,14 +176,16 @@ class Submission(BaseModel):
     model: Annotated[str | None, BeforeValidator(str)] = Field(
         None, description="One of /v1/models. Default: the one that is marked there.", examples=[DEFAULT_MODEL]
     )
-    format: Literal["png", "jpeg", "webp", "avif"] = "png"
+    format: Literal["png", "jpeg", "webp", "avif"] = Field("png", description="Of the edited picture.")
     n: Annotated[int, Field(strict=True, ge=1, le=MAX_EDITS), BeforeValidator(number_of)] = Field(
         1, description="How many edits: the first has the seed, and each further one the next number."
     )
-    priority: Priority = Priority.NORMAL
+    priority: Priority = Field(
+        Priority.NORMAL, description="`high` counts as ten minutes of waiting, `low` as ten minutes less."
+    )
     deadline_seconds: Annotated[
         int | None, Field(strict=True, ge=1, le=LONGEST_DEADLINE), BeforeValidator(number_of)
-    ] = None
+    ] = Field(None, description="So many seconds after the submission, a job that is not over fails.")
     webhook: str | None = Field(
         None,
         max_length=LONGEST_URL,

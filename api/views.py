@@ -20,73 +20,75 @@ Source = Literal["library", "ours"]
 class InputView(BaseModel):
     """The picture as it is kept: upright, RGB, without metadata."""
 
-    width: int
-    height: int
-    sha256: str
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    sha256: str = Field(description="of the PNG or JPEG file that is kept, in hexadecimal")
 
 
 class OutputView(BaseModel):
     """The edited picture; `url` works without a key until `expires_at`."""
 
-    url: str
-    expires_at: datetime
-    content_type: str
-    width: int
-    height: int
-    bytes: int
-    sha256: str
+    url: str = Field(description="where the picture is, for anybody who has this address")
+    expires_at: datetime = Field(description="until when `url` works")
+    content_type: str = Field(description="of the file")
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    bytes: int = Field(description="size of the file")
+    sha256: str = Field(description="of the file, in hexadecimal")
 
 
 class EachOutputView(OutputView):
     """One of a job's outputs: its seed, what it was computed with where that is its own, and where it always is."""
 
-    seed: int
-    path: str
-    receipt: dict[str, Any]
+    seed: int = Field(description="what this edit was made with")
+    path: str = Field(description="an address of the API that works as long as the job is kept")
+    receipt: dict[str, Any] = Field(
+        description="what may differ from output to output: `pixels_sha256`, `signed_by`, `dtype`"
+    )
 
 
 class RenderView(OutputView):
     """An output of the job in another strength; `output` says which one, and `path` is where it always is."""
 
     object: Literal["render"] = "render"
-    output: int
-    strength: float
-    path: str
-    receipt: dict[str, Any]
-    created_at: datetime
+    output: int = Field(description="which of the job's outputs it was made from, counted from 0")
+    strength: float = Field(description="from 0, the photo, to 1, the edit")
+    path: str = Field(description="an address of the API that works as long as the job is kept")
+    receipt: dict[str, Any] = Field(description="the digest of its pixels, and who signed it")
+    created_at: datetime = Field(description="when it was made")
 
 
 class FramesView(BaseModel):
     """A sprite of the edit's way: a column for each of `steps`, predictions above, noisy latents below."""
 
-    url: str
-    width: int
-    height: int
-    steps: list[int]
+    url: str = Field(description="the sprite, a JPEG")
+    width: int = Field(description="pixels of the sprite")
+    height: int = Field(description="pixels of the sprite")
+    steps: list[int] = Field(description="the denoising step that each column shows")
 
 
 class QueuePlace(BaseModel):
     """How many jobs are claimed before this one if nothing else arrives, and the seconds until it is done."""
 
-    position: int
-    eta_seconds: int | None
+    position: int = Field(description="1: the next one")
+    eta_seconds: int | None = Field(description="until the job is over; null: not known yet")
 
 
 class ProgressView(BaseModel):
     """Denoising steps done and in all."""
 
-    step: int
-    steps: int
-    fraction: float
-    preview_url: str
+    step: int = Field(description="denoising steps that are done")
+    steps: int = Field(description="denoising steps in all")
+    fraction: float = Field(description="from 0 to 1")
+    preview_url: str = Field(description="the picture as it is now")
 
 
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
-    type: str
-    title: str
-    detail: str
+    type: str = Field(description="a name that never changes")
+    title: str = Field(description="the same for every error of this type")
+    detail: str = Field(description="what went wrong this time")
 
 
 class WarningView(BaseModel):
@@ -96,114 +98,120 @@ class WarningView(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow")
-    code: str
-    detail: str
+    code: str = Field(description="a name that never changes")
+    detail: str = Field(description="for people")
 
 
 class CancellationView(BaseModel):
     """The step at which a job stopped, and the milliseconds since it was asked to."""
 
-    step: int
-    ms: int
+    step: int = Field(description="denoising steps that were done")
+    ms: int = Field(description="milliseconds from the request until the job stopped")
 
 
 class AttemptView(BaseModel):
     """One worker's turn at the job."""
 
-    number: int
-    worker: str
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: str | None
+    number: int = Field(description="1: the first")
+    worker: str = Field(description="the name of the worker")
+    started_at: datetime = Field(description="when the worker claimed the job")
+    ended_at: datetime | None = Field(description="null: it goes on")
+    outcome: str | None = Field(
+        description="how it ended the job, or why it gave the job back, such as `crashed`; null: it goes on"
+    )
 
 
 class TimingView(BaseModel):
     """Where the time went, in milliseconds."""
 
-    queued_ms: int | None = None
-    load_ms: int | None = None
-    run_ms: int | None = None
-    upload_ms: int | None = None
-    total_ms: int | None = None
+    queued_ms: int | None = Field(None, description="waiting for a worker")
+    load_ms: int | None = Field(None, description="fetching and decoding the picture")
+    run_ms: int | None = Field(None, description="the model's work")
+    upload_ms: int | None = Field(None, description="storing the result")
+    total_ms: int | None = Field(None, description="from the submission to the end")
 
 
 class UrlsView(BaseModel):
     """Where to go on from here."""
 
-    self: str
-    events: str
-    cancel: str
-    output: str
+    self: str = Field(description="the job")
+    events: str = Field(description="its events, as a stream")
+    cancel: str = Field(description="POST here to cancel it")
+    output: str = Field(description="the edited picture")
 
 
 class JobView(BaseModel):
     """A job."""
 
-    id: str
+    id: str = Field(description="26 letters and digits; ids sort by the time of their making")
     object: Literal["job"] = "job"
-    status: Status
-    status_text: str
-    model: str
-    params: dict[str, Any]
-    input: InputView
-    output: OutputView | None
-    outputs: list[EachOutputView]
-    renders: list[RenderView]
-    frames: FramesView | None
-    queue: QueuePlace | None
-    progress: ProgressView | None
-    error: JobErrorView | None
-    warnings: list[WarningView]
-    cancellation: CancellationView | None
-    attempts: list[AttemptView]
-    timing: TimingView
-    receipt: dict[str, Any] | None
-    priority: str
-    deadline_seconds: int
-    metadata: dict[str, Any]
-    parent: str | None
-    urls: UrlsView
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime | None
+    status: Status = Field(description="where the job is")
+    status_text: str = Field(description="the same in a sentence")
+    model: str = Field(description="the id of the model")
+    params: dict[str, Any] = Field(description="the parameters of the model, with their defaults, and `format` and `n`")
+    input: InputView = Field(description="the photo")
+    output: OutputView | None = Field(
+        description="the edited picture, or the first of several; null until the job has succeeded"
+    )
+    outputs: list[EachOutputView] = Field(description="all edited pictures, in the order of their seeds")
+    renders: list[RenderView] = Field(description="the same edits in other strengths")
+    frames: FramesView | None = Field(description="the way of the edit, as pictures")
+    queue: QueuePlace | None = Field(description="the place in the queue; null once the job has begun")
+    progress: ProgressView | None = Field(description="null unless the job is running")
+    error: JobErrorView | None = Field(description="null unless the job has failed")
+    warnings: list[WarningView] = Field(description="why the picture may not be quite what was asked for")
+    cancellation: CancellationView | None = Field(description="null unless the job was canceled while it ran")
+    attempts: list[AttemptView] = Field(description="the workers that had the job")
+    timing: TimingView = Field(description="where the time went")
+    receipt: dict[str, Any] | None = Field(
+        description="everything that the picture was made with; the same values make the same picture"
+    )
+    priority: str = Field(description="`low`, `normal` or `high`")
+    deadline_seconds: int = Field(description="after the submission; a job that is not over by then fails")
+    metadata: dict[str, Any] = Field(description="yours, as you sent it")
+    parent: str | None = Field(description="the job that this one retries or edits again")
+    urls: UrlsView = Field(description="where to go on from here")
+    created_at: datetime = Field(description="when it was accepted")
+    started_at: datetime | None = Field(description="when a worker began, for the first time")
+    finished_at: datetime | None = Field(description="when it was over")
+    expires_at: datetime | None = Field(description="when its record and pictures are deleted")
 
 
 class JobListView(BaseModel):
     """A page of jobs, newest first; `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[JobView]
-    has_more: bool
-    next: str | None
+    data: list[JobView] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 class ParameterView(BaseModel):
     """A parameter of a model: its range, choices or length, and its default (null: none, or drawn)."""
 
-    name: str
-    kind: Kind
-    summary: str
-    required: bool
-    minimum: int | float | None
-    maximum: int | float | None
-    choices: list[str] | None
-    default: str | int | float | None
+    name: str = Field(description="as it is sent in a submission")
+    kind: Kind = Field(description="the type of its value")
+    summary: str = Field(description="what it does")
+    required: bool = Field(description="whether a submission must have it")
+    minimum: int | float | None = Field(description="the least value, or the least length of a text")
+    maximum: int | float | None = Field(description="the greatest value, or the greatest length of a text")
+    choices: list[str] | None = Field(description="the values that it may have; null: any in its range")
+    default: str | int | float | None = Field(description="what it is if it is not sent")
 
 
 class MadeOfView(BaseModel):
     """Whose implementation each network is."""
 
-    text_encoder: Source
-    vae: Source
-    unet: Source
+    text_encoder: Source = Field(description="`ours`: written here; `library`: diffusers' or transformers'")
+    vae: Source = Field(description="the autoencoder")
+    unet: Source = Field(description="the denoising network")
 
 
 class WeightsView(BaseModel):
     """The weights of one model."""
 
-    name: str
-    revision: str
+    name: str = Field(description="as the checkpoint calls itself")
+    revision: str = Field(description="changes with the weights")
 
 
 class ModelView(BaseModel):
@@ -213,49 +221,49 @@ class ModelView(BaseModel):
     workers that should serve it cannot. `rivals` are other revisions that some workers serve under the same id.
     """
 
-    id: str
+    id: str = Field(description="what a submission names in `model`")
     object: Literal["model"] = "model"
-    summary: str
-    made_of: MadeOfView
-    sampler: str
-    guidance: Literal["three-way", "text"]
-    text_scale: float | None
-    default: bool
-    parameters: list[ParameterView]
+    summary: str = Field(description="what it is")
+    made_of: MadeOfView = Field(description="whose implementation each network is")
+    sampler: str = Field(description="the sampler of its steps")
+    guidance: Literal["three-way", "text"] = Field(description="`three-way`: by text and photo; `text`: by text alone")
+    text_scale: float | None = Field(description="the fixed scale of a model that is guided by text alone")
+    default: bool = Field(description="whether a submission without `model` gets this one")
+    parameters: list[ParameterView] = Field(description="what a submission may set")
     parameters_schema: dict[str, Any] = Field(description="the parameters as JSON Schema")
-    sizes: list[str]
-    checkpoint: WeightsView
-    owner: str
-    license: str
-    workers: int
-    served_since: datetime | None
-    rivals: list[str]
-    troubles: list[str]
+    sizes: list[str] = Field(description="what it works at")
+    checkpoint: WeightsView = Field(description="its weights")
+    owner: str = Field(description="whose weights they are")
+    license: str = Field(description="of the weights")
+    workers: int = Field(description="how many workers serve it now; 0: its jobs wait for one")
+    served_since: datetime | None = Field(description="when the first of these workers began")
+    rivals: list[str] = Field(description="other revisions that some workers serve under the same id")
+    troubles: list[str] = Field(description="why workers that should serve it cannot")
 
 
 class CheckpointView(BaseModel):
     """The weights that the default model runs on, and instructions that it follows well."""
 
-    name: str
-    revision: str
-    instructions: list[str]
+    name: str = Field(description="as it calls itself")
+    revision: str = Field(description="changes with the weights")
+    instructions: list[str] = Field(description="examples of what it does well")
 
 
 class LimitsView(BaseModel):
     """What holds for every edit: the largest picture taken, the largest made, and how long an ended edit is kept."""
 
-    upload_bytes: int
-    output_pixels: int
-    retention_seconds: int
+    upload_bytes: int = Field(description="the largest picture that is taken")
+    output_pixels: int = Field(description="the largest picture that is made, in pixels")
+    retention_seconds: int = Field(description="how long a job is kept after its end")
 
 
 class ModelListView(BaseModel):
     """The models, the checkpoint of the default one, and what this service takes and keeps."""
 
     object: Literal["list"] = "list"
-    data: list[ModelView]
-    checkpoint: CheckpointView
-    limits: LimitsView
+    data: list[ModelView] = Field(description="the models")
+    checkpoint: CheckpointView = Field(description="the weights of the default model")
+    limits: LimitsView = Field(description="what this service takes and keeps")
 
 
 OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output

@@ -68,8 +68,14 @@ def _operation(method: str, path: str, operation: Schema) -> str:
             (f"`{one['name']}`", one["in"], _kind(one["schema"]), _plain(one.get("description", ""))) for one in given
         ]
         lines.append(_table(("parameter", "in", "type", "what"), rows))
-    for media, content in operation.get("requestBody", {}).get("content", {}).items():
-        lines += [f"Body, `{media}`:\n", _fields_or_link(content["schema"])]
+    bodies = operation.get("requestBody", {}).get("content", {})
+    for place, (media, content) in enumerate(bodies.items()):
+        if place == 0:
+            lines += [f"Body, `{media}`:\n", _fields_or_link(content["schema"])]
+        else:
+            lines += [f"Body, `{media}`: the same, but for these. Null is the same as a field that is not sent.\n"]
+            first, *_ = bodies.values()
+            lines.append(_table(("field", "type", "what"), _differing(content["schema"], first["schema"])))
     answers, refused = [], []
     for status, answer in operation["responses"].items():
         if status >= "400":
@@ -107,14 +113,22 @@ def _object(name: str, schema: Schema) -> str:
 
 
 def _fields_or_link(schema: Schema) -> str:
-    if "properties" not in schema:
-        return f"{_kind(schema)}\n"
+    return _table(("field", "type", "what"), _fields(schema)) if "properties" in schema else f"{_kind(schema)}\n"
+
+
+def _fields(schema: Schema) -> list[tuple[str, str, str]]:
     needed = schema.get("required", ())
-    rows = [
-        (f"`{name}`" + ("" if name in needed else " (optional)"), _kind(field), _about(field))
+    return [
+        (f"`{name}`" + ("" if name in needed or "const" in field else " (optional)"), _kind(field), _about(field))
         for name, field in schema["properties"].items()
     ]
-    return _table(("field", "type", "what"), rows)
+
+
+def _differing(schema: Schema, from_schema: Schema) -> list[tuple[str, str, str]]:
+    """The fields that are not the same in both, where it counts as the same that one may be null."""
+    known = _fields(from_schema)
+    fields = [(name, kind.removesuffix(" or null"), about) for name, kind, about in _fields(schema)]
+    return [field for field in fields if field not in known]
 
 
 def _about(field: Schema) -> str:
@@ -154,8 +168,8 @@ def _limits(schema: Schema) -> str:
     if low is None and high is None:
         return ""
     if low is None or high is None:
-        return f", at least {low:g}{unit}" if high is None else f", at most {high:g}{unit}"
-    return f", {low:g} to {high:g}{unit}"
+        return f", at least {low}{unit}" if high is None else f", at most {high}{unit}"
+    return f", {low} to {high}{unit}"
 
 
 def _title(name: str) -> str:

@@ -81,62 +81,62 @@ NEW_BATCH = StrictBody(
 class BatchCounts(BaseModel):
     """The number of lines in all, of those with a picture, and of those that will get none."""
 
-    total: int
-    completed: int
-    failed: int
+    total: int = Field(description="lines in all")
+    completed: int = Field(description="lines with a picture")
+    failed: int = Field(description="lines that get no picture")
 
 
 class BatchUrls(BaseModel):
     """Addresses for further requests about a batch."""
 
-    self: str
-    lines: str
-    cancel: str
-    contact_sheet: str | None
+    self: str = Field(description="the batch")
+    lines: str = Field(description="what became of each line")
+    cancel: str = Field(description="POST here to stop it")
+    contact_sheet: str | None = Field(description="all pictures on one; null until the batch is over")
 
 
 class BatchView(BaseModel):
     """A batch."""
 
-    id: str
+    id: str = Field(description="the batch")
     object: Literal["batch"] = "batch"
-    status: BatchStatus
-    counts: BatchCounts
-    priority: str
-    metadata: dict[str, Any]
-    created_at: datetime
-    expires_at: datetime
-    ended_at: datetime | None
-    urls: BatchUrls
+    status: BatchStatus = Field(description="where it is")
+    counts: BatchCounts = Field(description="of its lines")
+    priority: str = Field(description="of its jobs")
+    metadata: dict[str, Any] = Field(description="yours")
+    created_at: datetime = Field(description="when it was accepted")
+    expires_at: datetime = Field(description="after which nothing more of it is begun")
+    ended_at: datetime | None = Field(description="null: it is not over")
+    urls: BatchUrls = Field(description="where to go on from here")
 
 
 class BatchListView(BaseModel):
     """A page of batches, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[BatchView]
-    has_more: bool
-    next: str | None
+    data: list[BatchView] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 class LineView(BaseModel):
     """One edit of a batch. `problem` tells why there is no picture."""
 
-    number: int
-    name: str
-    status: LineStatus
-    job: str | None
-    output: str | None
-    problem: dict[str, Any] | None
+    number: int = Field(description="counted from 0")
+    name: str = Field(description="as the file of lines has it, or made from its place")
+    status: LineStatus = Field(description="where it is")
+    job: str | None = Field(description="the job that makes it; null: none yet")
+    output: str | None = Field(description="the edited picture")
+    problem: dict[str, Any] | None = Field(description="why there is no picture")
 
 
 class LineListView(BaseModel):
     """Lines of a batch, in their order."""
 
     object: Literal["list"] = "list"
-    data: list[LineView]
-    has_more: bool
-    next: int | None
+    data: list[LineView] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: int | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 SHEET: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from python_multipart.exceptions import MultipartParseError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
@@ -34,27 +34,27 @@ CHANGED = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assert
 class CredentialsProblem(BaseModel):
     """A problem with the credentials: its code in the C2PA specification, and a text."""
 
-    code: str
-    text: str
+    code: str = Field(description="the specification's name for it")
+    text: str = Field(description="the same in words")
 
 
 class ActionView(BaseModel):
     """An action on the picture. `by_ai`: a trained model did it."""
 
-    action: str
-    agent: str
-    by_ai: bool
+    action: str = Field(description="the specification's name for it")
+    agent: str = Field(description="the program that did it")
+    by_ai: bool = Field(description="whether a trained model did it")
 
 
 class ManifestView(BaseModel):
     """One signed manifest. `details` describe an edit that Darkroom made. `signed_at` is null without a time stamp."""
 
-    issuer: str
-    common_name: str
-    generator: str
-    signed_at: str | None
-    actions: list[ActionView]
-    details: dict[str, str]
+    issuer: str = Field(description="the organization in the certificate")
+    common_name: str = Field(description="the name in the certificate")
+    generator: str = Field(description="the program that made the account")
+    signed_at: str | None = Field(description="null: there is no time stamp")
+    actions: list[ActionView] = Field(description="what was done to the picture")
+    details: dict[str, str] = Field(description="what a Darkroom said of its edit")
 
 
 class CredentialsCheck(BaseModel):
@@ -67,17 +67,19 @@ class CredentialsCheck(BaseModel):
     """
 
     object: Literal["credentials_check"] = "credentials_check"
-    present: bool
-    valid: bool
-    trusted: bool
-    sentence: str
-    issuer: str | None
-    edited_by_ai: bool
-    made_here: bool
-    job: str | None
-    problems: list[CredentialsProblem]
-    manifests: list[ManifestView]
-    pixels_sha256: str | None
+    present: bool = Field(description="whether the picture carries any")
+    valid: bool = Field(description="whether they are whole, and the picture is as it was signed")
+    trusted: bool = Field(
+        description="whether they are valid, and an authority that this service trusts vouches for the issuer"
+    )
+    sentence: str = Field(description="all of it in words")
+    issuer: str | None = Field(description="of the last account")
+    edited_by_ai: bool = Field(description="whether any account says so")
+    made_here: bool = Field(description="whether this service made the picture, whatever it carries now")
+    job: str | None = Field(description="the job that made it, if it is yours and still kept")
+    problems: list[CredentialsProblem] = Field(description="what is wrong with them")
+    manifests: list[ManifestView] = Field(description="the accounts, the last one first")
+    pixels_sha256: str | None = Field(description="of the decoded pixels; null: they are not read")
 
 
 async def read_picture(request: Request) -> bytes:

@@ -51,25 +51,25 @@ class NewFile(BaseModel, extra="forbid"):
 class FileView(BaseModel):
     """A file. `image` is its name in the fields of a job."""
 
-    id: str
+    id: str = Field(description="the file")
     object: Literal["file"] = "file"
-    image: str
-    name: str
-    content_type: str
-    bytes: int
-    sha256: str
-    metadata: dict[str, Any]
-    created_at: datetime
-    expires_at: datetime
+    image: str = Field(description="what a submission sends as `image`")
+    name: str = Field(description="as it was sent")
+    content_type: str = Field(description="by its content")
+    bytes: int = Field(description="its size")
+    sha256: str = Field(description="in hexadecimal")
+    metadata: dict[str, Any] = Field(description="yours")
+    created_at: datetime = Field(description="when it was sent")
+    expires_at: datetime = Field(description="when it is deleted")
 
 
 class FileListView(BaseModel):
     """A page of files, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[FileView]
-    has_more: bool
-    next: str | None
+    data: list[FileView] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 async def find_file(

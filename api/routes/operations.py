@@ -33,27 +33,27 @@ Requests = Annotated[int, Field(strict=True, ge=1, le=10**6), BeforeValidator(wh
 class KindCount(BaseModel):
     """The number of queued and running jobs of one model and priority."""
 
-    model: str
-    priority: str
-    queued: int
-    running: int
+    model: str = Field(description="the id of the model")
+    priority: str = Field(description="`low`, `normal` or `high`")
+    queued: int = Field(description="jobs that wait")
+    running: int = Field(description="jobs that run")
 
 
 class OperatedQueue(BaseModel):
     """The queue as its operator sees it. Seconds are null if nothing was measured yet."""
 
-    paused: bool
-    queued: int
-    running: int
-    oldest_seconds: float
-    estimated_wait_seconds: int | None
-    workers: int
-    slots: int
-    kinds: list[KindCount]
-    dead_letters: int
-    webhook_receivers_waiting: int
-    redis_bytes: int
-    redis_limit_bytes: int | None
+    paused: bool = Field(description="whether nothing is claimed")
+    queued: int = Field(description="jobs that wait")
+    running: int = Field(description="jobs that run")
+    oldest_seconds: float = Field(description="how long the next job has waited")
+    estimated_wait_seconds: int | None = Field(description="until all is done")
+    workers: int = Field(description="workers that are alive")
+    slots: int = Field(description="jobs that they can hold at a time")
+    kinds: list[KindCount] = Field(description="by model and priority")
+    dead_letters: int = Field(description="that are still kept")
+    webhook_receivers_waiting: int = Field(description="receivers with messages that are not delivered yet")
+    redis_bytes: int = Field(description="memory that Redis uses")
+    redis_limit_bytes: int | None = Field(description="null: Redis has no limit")
 
 
 class Pruning(BaseModel):
@@ -71,88 +71,88 @@ class Pruning(BaseModel):
 class Pruned(BaseModel):
     """The number of removed jobs. `more`: there may be others, so repeat the request."""
 
-    removed: int
-    more: bool
+    removed: int = Field(description="jobs")
+    more: bool = Field(description="whether there may be others")
 
 
 class WorkerState(BaseModel):
     """A worker, as it last described itself. Seconds and bytes are null if it does not know them."""
 
-    name: str
+    name: str = Field(description="as logs and attempts call it")
     object: Literal["worker"] = "worker"
-    alive: bool
-    draining: bool
-    holds: int
-    slots: int | None
-    checkpoint: str | None
-    revision: str | None
-    device: str | None
-    free_bytes: int | None
-    step_seconds: float | None
-    version: str | None
+    alive: bool = Field(description="whether it was heard of in time")
+    draining: bool = Field(description="whether it begins no more jobs")
+    holds: int = Field(description="jobs in hand")
+    slots: int | None = Field(description="jobs that it can hold at a time")
+    checkpoint: str | None = Field(description="its weights")
+    revision: str | None = Field(description="of the weights")
+    device: str | None = Field(description="`cpu`, `cuda:0`, ...")
+    free_bytes: int | None = Field(description="memory of the device that is free")
+    step_seconds: float | None = Field(description="of its last denoising step")
+    version: str | None = Field(description="of Darkroom")
     signer: str | None = Field(description="the issuer of the signatures on its outputs; null: they are not signed")
-    signer_expires_at: datetime | None
-    started_at: datetime | None
-    seen_at: datetime | None
+    signer_expires_at: datetime | None = Field(description="when the certificate of the signer ends")
+    started_at: datetime | None = Field(description="when it started")
+    seen_at: datetime | None = Field(description="when it was last heard of")
 
 
 class WorkerList(BaseModel):
     """All workers that sent a heartbeat in the last minute."""
 
     object: Literal["list"] = "list"
-    data: list[WorkerState]
+    data: list[WorkerState] = Field(description="the page")
 
 
 class DeadLetter(BaseModel):
     """A job that failed through no fault of its client."""
 
-    id: str
+    id: str = Field(description="the job")
     object: Literal["dead_letter"] = "dead_letter"
-    tenant: str
-    model: str
-    params: dict[str, Any]
-    error: JobErrorView | None
-    attempts: list[AttemptView]
-    created_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime | None
+    tenant: str = Field(description="whose it is")
+    model: str = Field(description="the id of the model")
+    params: dict[str, Any] = Field(description="what was asked for")
+    error: JobErrorView | None = Field(description="why it failed")
+    attempts: list[AttemptView] = Field(description="the workers that had it")
+    created_at: datetime | None = Field(description="when it was accepted")
+    finished_at: datetime | None = Field(description="when it failed")
+    expires_at: datetime | None = Field(description="when it is deleted")
 
 
 class DeadLetterList(BaseModel):
     """A page of dead letters, newest first. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[DeadLetter]
-    has_more: bool
-    next: str | None
+    data: list[DeadLetter] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 class BrokenRecordView(BaseModel):
     """A job whose record is incomplete, and how it is repaired."""
 
-    id: str
+    id: str = Field(description="the job")
     object: Literal["broken_record"] = "broken_record"
-    tenant: str | None
-    status: str | None
-    wrong: str
-    repair: str
+    tenant: str | None = Field(description="null: the record does not say")
+    status: str | None = Field(description="null: the record does not say")
+    wrong: str = Field(description="what is not whole")
+    repair: str = Field(description="what becomes of the job")
 
 
 class BrokenRecordList(BaseModel):
     """The incomplete records among some thousand jobs. `next` is the cursor of the next jobs."""
 
     object: Literal["list"] = "list"
-    data: list[BrokenRecordView]
-    has_more: bool
-    next: str | None
+    data: list[BrokenRecordView] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 class Redriven(BaseModel):
     """The new job that replaces a dead letter."""
 
-    id: str
-    parent: str
-    tenant: str
+    id: str = Field(description="the new job")
+    parent: str = Field(description="the dead letter")
+    tenant: str = Field(description="whose they are")
 
 
 class TenantLimits(BaseModel):
@@ -169,22 +169,22 @@ class TenantLimits(BaseModel):
 class TenantState(BaseModel):
     """A tenant: its queued, running and kept jobs, its keys and its limits."""
 
-    tenant: str
+    tenant: str = Field(description="its name")
     object: Literal["tenant"] = "tenant"
-    queued: int
-    running: int
-    kept: int
-    keys: int
-    limits: TenantLimits
+    queued: int = Field(description="jobs that wait")
+    running: int = Field(description="jobs that run")
+    kept: int = Field(description="jobs of which the record is kept")
+    keys: int = Field(description="keys that are not revoked")
+    limits: TenantLimits = Field(description="what it is allowed")
 
 
 class TenantList(BaseModel):
     """A page of the tenants that have a key or ever submitted a job, by name. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[TenantState]
-    has_more: bool
-    next: str | None
+    data: list[TenantState] = Field(description="the page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
 
 
 @router.get("/queue", summary="Read the queue as its operator", responses=answers(examples.OPERATED_QUEUE))

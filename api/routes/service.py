@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import examples
 from api.deps import Reader, Service
@@ -24,38 +24,38 @@ router = APIRouter()
 class PromisesView(BaseModel):
     """How far the estimates that the last finished jobs got at acceptance were from the truth."""
 
-    jobs: int
-    median_error_seconds: float
-    p90_error_seconds: float
-    median_seconds: float
+    jobs: int = Field(description="how many jobs the figures are of")
+    median_error_seconds: float = Field(description="half of the estimates were nearer than this")
+    p90_error_seconds: float = Field(description="nine of ten estimates were nearer than this")
+    median_seconds: float = Field(description="from the submission to the end, of half of the jobs")
 
 
 class ModelQueueView(BaseModel):
     """The jobs of one model, and the workers and slots that serve it. These may serve other models too."""
 
-    model: str
-    queued: int
-    running: int
-    edits: int
-    oldest_seconds: float
-    estimated_wait_seconds: int | None
-    workers: int
-    slots: int
+    model: str = Field(description="its id")
+    queued: int = Field(description="jobs that wait")
+    running: int = Field(description="jobs that run")
+    edits: int = Field(description="edits that wait or run; a job of several counts as so many")
+    oldest_seconds: float = Field(description="how long the next job has waited")
+    estimated_wait_seconds: int | None = Field(description="until all that waits for the same workers is done")
+    workers: int = Field(description="workers that serve the model now")
+    slots: int = Field(description="jobs that these can hold at a time")
 
 
 class QueueState(BaseModel):
     """The queue now. Seconds are null if nothing was measured yet."""
 
-    queued: int
-    running: int
-    edits: int
-    oldest_seconds: float
-    estimated_wait_seconds: int | None
-    workers: int
-    slots: int
-    paused: bool
-    promises: PromisesView | None
-    models: list[ModelQueueView]
+    queued: int = Field(description="jobs that wait")
+    running: int = Field(description="jobs that run")
+    edits: int = Field(description="edits that wait or run; a job of several counts as so many")
+    oldest_seconds: float = Field(description="how long the next job has waited")
+    estimated_wait_seconds: int | None = Field(description="until all is done")
+    workers: int = Field(description="workers that are alive")
+    slots: int = Field(description="jobs that they can hold at a time")
+    paused: bool = Field(description="whether an operator has stopped claims")
+    promises: PromisesView | None = Field(description="how good estimates were")
+    models: list[ModelQueueView] = Field(description="the same for each model")
 
 
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
@@ -89,7 +89,7 @@ def read_queue(_: Reader, service: Service) -> QueueState:
 class Scale(BaseModel):
     """What an autoscaler needs: the number of queued and running edits. A job may ask for several edits."""
 
-    jobs: int
+    jobs: int = Field(description="edits that wait or run")
 
 
 @router.get(

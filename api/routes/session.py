@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import examples
 from api.deps import COOKIE, Bearer, Cookie, Reader, Service, Services, count, find_key, refuse_other_sites
@@ -17,17 +17,17 @@ router = APIRouter(prefix="/v1/session", tags=["session"])
 class CallerView(BaseModel):
     """The caller."""
 
-    tenant: str
-    scopes: list[Scope]
-    keys_needed: bool
+    tenant: str = Field(description="whose jobs you see")
+    scopes: list[Scope] = Field(description="what you may do")
+    keys_needed: bool = Field(description="whether this service asks for keys")
 
 
 class SessionView(BaseModel):
     """A new session."""
 
-    tenant: str
-    scopes: list[Scope]
-    expires_at: datetime
+    tenant: str = Field(description="whose jobs you see")
+    scopes: list[Scope] = Field(description="what you may do")
+    expires_at: datetime = Field(description="when the session ends")
 
 
 @router.post("", summary="Sign in", status_code=201, responses=answers(examples.SESSION, 201) | raises(Conflict))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api import examples
 from api.deps import Service, Submitter
@@ -19,13 +19,13 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 class UploadView(BaseModel):
     """Post a multipart form of `fields` and then the picture as `file` to `url`. Then submit `image: upload:<id>`."""
 
-    id: str
+    id: str = Field(description="the upload")
     object: Literal["upload"] = "upload"
-    image: str
-    url: str
-    fields: dict[str, str]
-    max_bytes: int
-    expires_at: datetime
+    image: str = Field(description="what a submission sends as `image`")
+    url: str = Field(description="where to post the form")
+    fields: dict[str, str] = Field(description="what the form has before the picture, as they are")
+    max_bytes: int = Field(description="of the picture")
+    expires_at: datetime = Field(description="until when the address takes a picture")
 
 
 @router.post(

@@ -29,63 +29,63 @@ class NewWebhook(BaseModel, extra="forbid"):
 class WebhookView(BaseModel):
     """An endpoint. The one named `default` has no address: its secret signs for the webhooks that jobs name."""
 
-    id: str
+    id: str = Field(description="the endpoint")
     object: Literal["webhook"] = "webhook"
-    url: str | None
-    events: list[Event]
-    enabled: bool
-    disabled_because: str | None
-    created_at: datetime | None
+    url: str | None = Field(description="where messages go; null for `default`")
+    events: list[Event] = Field(description="what it is told of")
+    enabled: bool = Field(description="whether messages are sent")
+    disabled_because: str | None = Field(description="why not")
+    created_at: datetime | None = Field(description="when it was registered")
 
 
 class SecretView(BaseModel):
     """The secret that signs messages. Until `old_valid_until`, the previous secret signs them too."""
 
-    id: str
+    id: str = Field(description="the endpoint")
     object: Literal["webhook_secret"] = "webhook_secret"
-    secret: str
-    old_valid_until: datetime | None
+    secret: str = Field(description="what messages are signed with")
+    old_valid_until: datetime | None = Field(description="until when the secret before signs too; null: there is none")
 
 
 class NewWebhookView(WebhookView):
     """A new endpoint, with its secret."""
 
-    secret: str
+    secret: str = Field(description="what messages are signed with")
 
 
 class WebhookListView(BaseModel):
     """All endpoints."""
 
     object: Literal["list"] = "list"
-    data: list[WebhookView]
+    data: list[WebhookView] = Field(description="the endpoints")
 
 
 class WebhookAttemptView(BaseModel):
     """One attempt: the receiver's status (null: no answer), the milliseconds, the first 200 bytes of the answer."""
 
-    at: datetime
-    ms: int
-    status: int | None
-    answer: str
+    at: datetime = Field(description="when it began")
+    ms: int = Field(description="milliseconds until the answer")
+    status: int | None = Field(description="of the answer; null: there was none")
+    answer: str = Field(description="its first 200 bytes")
 
 
 class DeliveryView(BaseModel):
     """One message. Its id is the `webhook-id` of every attempt."""
 
-    id: str
+    id: str = Field(description="the `webhook-id` of every attempt")
     object: Literal["delivery"] = "delivery"
-    type: str
-    job: str | None
-    status: Literal["pending", "delivered", "failed"]
-    created_at: datetime
-    attempts: list[WebhookAttemptView]
+    type: str = Field(description="of the event")
+    job: str | None = Field(description="the job that it tells of; null: it tells of none")
+    status: Literal["pending", "delivered", "failed"] = Field(description="`pending`: it is sent again")
+    created_at: datetime = Field(description="when it was written")
+    attempts: list[WebhookAttemptView] = Field(description="the tries so far")
 
 
 class DeliveryListView(BaseModel):
     """An endpoint's last deliveries, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[DeliveryView]
+    data: list[DeliveryView] = Field(description="the messages")
 
 
 WebhookId = Annotated[str, Path(description="the webhook's id, or `default`", max_length=64)]

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api.main import create_app
 from jobs import redis_keys
+from jobs.batches import Batch
 from jobs.errors import JobError
-from jobs.job import Job
+from jobs.job import Job, new_id
 from jobs.outbox import MOST_ENDPOINTS, Attempt, Delivery, Endpoint, Event, Outbox
 from jobs.scripts import CONSTANTS, JOB_ENDPOINT
+from jobs.settings import Settings
 from jobs.store import JobStore
 from jobs.store.work import Renewal
 from tests.jobs_of import A_PICTURE, WORKER, a_job
@@ -164,6 +167,29 @@ def test_the_body_says_what_happened_then_and_is_the_same_for_ever(store, outbox
     assert again is not None
     assert again.body("https://api.example") == started.body("https://api.example")
     assert "." not in started.id
+
+
+def test_every_message_has_the_fields_that_the_api_document_gives_it(store, outbox):
+    def all_sent() -> list[Delivery]:
+        taken = take(outbox)
+        assert {deliver(outbox, one) for one in taken} == {"delivered"}
+        return taken
+
+    job = claimed(store)
+    renew(store, job, 1)
+    sent = all_sent()
+    finish(store, job)
+    sent += all_sent()
+    outbox.tell_of_batch(Batch(new_id(), "default", 1, 1, 1, webhook=HOOK))
+    sent += [*all_sent(), outbox.test(registered(outbox))]
+    bodies = {body["type"]: body for body in (json.loads(one.body("https://api.example")) for one in sent)}
+    described = create_app(Settings(_env_file=None)).webhooks.routes
+    assert {route.path for route in described} == set(bodies)
+    for route in described:
+        message = route.dependant.body_params[0].field_info.annotation
+        assert message.model_validate(bodies[route.path]).model_dump(mode="json").keys() == bodies[route.path].keys()
+        news = message.model_fields["data"].annotation.model_fields
+        assert set(news) == set(bodies[route.path]["data"]), route.path
 
 
 def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(store, outbox):
