@@ -1,9 +1,9 @@
 """The pictures of all jobs, in an S3 bucket. Each job has a folder of its own:
 
-{tenant}/{job}/input.*             what is edited
-{tenant}/{job}/mask.png            where it is to be edited, if not everywhere
+{tenant}/{job}/input.*             what is edited; its metadata is the accepted job, written before its record
+{tenant}/{job}/job.json            the accepted job, where it is too large for metadata
+{tenant}/{job}/mask.png            where the input is to be edited, if not everywhere
 {tenant}/{job}/input.credentials   the input's content credentials, if it has any
-{tenant}/{job}/job.json            the accepted job, written before its record
 {tenant}/{job}/{fence}/output.*    the result of one attempt; the record names the one that counts
 {tenant}/{job}/{fence}/whole.*     the edit at strength 1, where the result is at another
 {tenant}/{job}/{fence}/render-*    the result in another strength, made later
@@ -19,10 +19,10 @@ has the prefix.
 """
 
 import base64
-import dataclasses
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/avif": "avif"}
+INPUTS = {f"input.{extension}" for extension in EXTENSIONS.values()}
+JOB_DOCUMENT = "job.json"
+JOB_METADATA = "darkroom-job"  #: the name of an input's metadata, which S3 allows 2 KB together with its name
+MOST_METADATA = 1900
 UPLOADS = "_uploads"
 FILES = "_files"
 BATCHES = "_batches"
@@ -92,6 +96,11 @@ class Folder:
         """Whether this object is in the folder."""
         return f"{self.path}/{name}" in self.objects
 
+    @property
+    def job_key(self) -> str | None:
+        """The object that holds the accepted job: `job.json`, or else the input. None: neither is here."""
+        return min(filter(holds_job, self.objects), key=lambda key: not key.endswith(JOB_DOCUMENT), default=None)
+
 
 @dataclass(frozen=True)
 class PresignedUpload:
@@ -99,6 +108,22 @@ class PresignedUpload:
 
     url: str
     fields: Mapping[str, str]
+
+
+def holds_job(key: str) -> bool:
+    """Whether the object of a job's folder may hold the accepted job."""
+    name = key.rpartition("/")[2]
+    return key.count("/") == 2 and (name == JOB_DOCUMENT or name in INPUTS)
+
+
+def as_metadata(document: bytes) -> str:
+    """A JSON document as metadata, which has to be ASCII: compressed, in base64."""
+    return base64.b64encode(zlib.compress(document)).decode()
+
+
+def from_metadata(text: str) -> Any:
+    """What `as_metadata` was made of."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
 @contextmanager
@@ -120,6 +145,16 @@ def is_answer(error: StorageUnavailable) -> bool:
     """Whether the storage works and refused only this call (4xx)."""
     cause = error.__cause__
     return isinstance(cause, ClientError) and cause.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+
+
+def described(key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
+    """A picture that is, or is to be, under this key. `size` is its width and height."""
+    return Picture(key, content_type, *size, len(data), hashlib.sha256(data).hexdigest())
+
+
+def input_picture(folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
+    """What a job edits, as it is to be stored."""
+    return described(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
 
 
 class PictureStore:
@@ -228,17 +263,55 @@ class PictureStore:
         if failed_at is not None and time.monotonic() - failed_at < AWAY:
             raise StorageUnavailable("The picture store (S3) did not answer a moment ago.")
 
-    def _put(self, key: str, data: bytes, content_type: str) -> None:
+    def _put(self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None) -> None:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()  # S3 compares it
         what: dict[str, Any] = {"Body": data, "ContentType": content_type, "ContentMD5": digest, **self._encryption}
+        what |= {"Metadata": metadata} if metadata else {}
         try:
             self._call(lambda: self._s3.put_object(Bucket=self.bucket, Key=self._prefix + key, **what))
         except NoSuchPicture as error:  # this answer does not come from an S3 service
             raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
+    def put_job(self, picture: Picture, data: bytes, document: Mapping[str, Any]) -> None:
+        """Store what a job edits and the accepted job itself: in one object, unless the job is too large for that."""
+        with self._holding(picture, document) as metadata:
+            self._put(picture.key, data, picture.content_type, metadata)
+
+    def copy_job(self, source: Picture, picture: Picture, document: Mapping[str, Any]) -> None:
+        """The same, with the input of another job."""
+        with self._holding(picture, document) as metadata:
+            what: Any = {"CopySource": {"Bucket": self.bucket, "Key": self._prefix + source.key}}
+            what |= {"MetadataDirective": "REPLACE", "Metadata": metadata, "ContentType": picture.content_type}
+            what |= self._encryption
+            self._call(lambda: self._s3.copy_object(Bucket=self.bucket, Key=self._prefix + picture.key, **what))
+
+    @contextmanager
+    def _holding(self, picture: Picture, document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+        """The metadata of a job's input; what is too large for them is stored once the input is."""
+        text = json.dumps(document).encode()
+        metadata = as_metadata(text)
+        fits = len(metadata) <= MOST_METADATA
+        yield {JOB_METADATA: metadata} if fits else {}
+        if not fits:
+            self._put(f"{picture.key.rpartition('/')[0]}/{JOB_DOCUMENT}", text, "application/json")
+
+    def job_document(self, folder: Folder) -> dict[str, Any] | None:
+        """The accepted job of a folder; None if it was never wholly there, or is deleted."""
+        key = folder.job_key
+        if key is None or key.endswith(JOB_DOCUMENT):
+            return self.document(folder.path, JOB_DOCUMENT) if key else None
+        try:
+            head = self._call(lambda: self._s3.head_object(Bucket=self.bucket, Key=self._prefix + key))
+        except NoSuchPicture:
+            return None
+        metadata = head["Metadata"].get(JOB_METADATA)
+        return dict(from_metadata(metadata)) if metadata else None
+
     def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
-        """Store what a job edits. `size` is its width and height."""
-        return self._put_picture(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
+        """Store what a job edits, without a job. `size` is its width and height."""
+        picture = input_picture(folder, data, content_type, size)
+        self._put(picture.key, data, content_type)
+        return picture
 
     def put_mask(self, folder: str, data: bytes) -> str:
         """Store a mask, a PNG of where the input is to be edited. Returns its key."""
@@ -273,10 +346,10 @@ class PictureStore:
 
     def _put_picture(self, key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
         self._put(key, data, content_type)
-        return Picture(key, content_type, *size, len(data), hashlib.sha256(data).hexdigest())
+        return described(key, data, content_type, size)
 
     def put_document(self, folder: str, name: str, document: Mapping[str, Any]) -> None:
-        """Store `job.json`, `end.json`, or something of the service's own."""
+        """Store `end.json`, or something of the service's own."""
         self._put(f"{folder}/{name}", json.dumps(document).encode(), "application/json")
 
     def document(self, folder: str, name: str) -> dict[str, Any] | None:
@@ -285,14 +358,6 @@ class PictureStore:
             return dict(json.loads(self.read(f"{folder}/{name}")))
         except NoSuchPicture:
             return None
-
-    def copy_input(self, picture: Picture, folder: str) -> Picture:
-        """Copy the input into another job's folder."""
-        key = f"{folder}/input.{EXTENSIONS[picture.content_type]}"
-        source: Any = {"Bucket": self.bucket, "Key": self._prefix + picture.key}
-        where: Any = {"Bucket": self.bucket, "Key": self._prefix + key, **self._encryption}
-        self._call(lambda: self._s3.copy_object(CopySource=source, **where))
-        return dataclasses.replace(picture, key=key)
 
     def copy_credentials(self, key: str, folder: str) -> str:
         """Copy the input's credentials into another job's folder."""
@@ -443,9 +508,10 @@ class PictureStore:
 
     def empty(self, folder: str) -> None:
         """Remove everything in a job's folder. An empty folder is no error."""
-        self.delete(f"{folder}/job.json")  # first: a rebuild makes no job of a folder without it
-        for entry in self._listed(f"{folder}/"):
-            self.delete(entry["Key"])
+        keys = [entry["Key"] for entry in self._listed(f"{folder}/")]
+        # What holds the job comes first, because a rebuild makes no job of a folder without it.
+        for key in sorted(keys, key=lambda key: (not holds_job(key), not key.endswith(JOB_DOCUMENT))):
+            self.delete(key)
 
     def delete(self, key: str) -> None:
         """Remove one object, if it is there."""

@@ -1,8 +1,8 @@
 """Rebuilds a lost Redis from the bucket: `python -m worker.rebuild`.
 
-Every job with a `job.json` and no `end.json` is accepted again, with its own id, idempotency key and deadline, in the
-old order. API keys, tenants and webhooks come from the encrypted backup. The command is safe to repeat, and may run
-while the service runs.
+Every job that the bucket holds (`jobs/pictures.py`) without an `end.json` is accepted again, with its own id,
+idempotency key and deadline, in the old order. API keys, tenants and webhooks come from the encrypted backup. The
+command is safe to repeat, and may run while the service runs.
 
 A job that ended in the seconds before the loss may run again. Ended jobs are not restored; their pictures are removed
 at the usual time.
@@ -23,7 +23,7 @@ from worker.backup import Backup
 
 log = logging.getLogger("rebuild")
 
-CLOCKS_DIFFER_MS = 60_000  #: longer than a submission takes from its id to its `job.json`
+CLOCKS_DIFFER_MS = 60_000  #: longer than a submission takes from its id to its write into the bucket
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> R
     for folder in pictures.folders():
         if folder.has("end.json"):
             over += 1
-        elif folder.has("job.json"):
+        elif folder.job_key:
             unfinished.append(folder)
     jobs = 0
     for folder in sorted(unfinished, key=lambda folder: folder.job_id):
-        document = pictures.document(folder.path, "job.json")
-        if document:  # otherwise it was deleted meanwhile
+        document = pictures.job_document(folder)
+        if document:  # otherwise it was deleted meanwhile, or was about to be submitted
             resubmit(store, document, accepted_ms(folder))
             jobs += 1
     _adopt(store, pictures)
@@ -60,7 +60,7 @@ def rebuild(store: JobStore, pictures: PictureStore, backup: Backup | None) -> R
 
 def accepted_ms(folder: Folder) -> int:
     """When a job was accepted: the time in its id, unless that differs too much from the storage's clock."""
-    born, written = born_ms(folder.job_id), round(folder.objects[f"{folder.path}/job.json"] * 1000)
+    born, written = born_ms(folder.job_id), round(folder.objects[folder.job_key or ""] * 1000)
     return born if abs(born - written) < CLOCKS_DIFFER_MS else written
 
 

@@ -38,7 +38,7 @@ from jobs.errors import (
 from jobs.fetch import FetchError
 from jobs.job import ID_PATTERN, Job, Status, born_ms, is_id, new_id
 from jobs.parameters import LARGEST_SEED, ParameterError
-from jobs.pictures import NoSuchPicture
+from jobs.pictures import NoSuchPicture, input_picture
 from jobs.store.requests import IdempotencyKey, Known, QueuePosition
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def submit_job(
         tenant=caller.tenant,
         model=model,
         params=params,
-        input=service.pictures.put_input(folder, photo.data, photo.content_type, photo.size),
+        input=input_picture(folder, photo.data, photo.content_type, photo.size),
         format=submission.format,
         priority=submission.priority,
         deadline_seconds=submission.deadline_seconds or service.settings.deadline_seconds,
@@ -173,7 +173,7 @@ def submit_job(
         mask=service.pictures.put_mask(folder, mask) if mask else None,
         credentials=service.pictures.put_credentials(folder, credentials) if credentials else None,
     )
-    return _accept(job, service, idempotency)
+    return _accept(job, partial(service.pictures.put_job, job.input, photo.data), service, idempotency)
 
 
 def _replay(known: Known, idempotency: IdempotencyKey, caller: Caller, service: Services) -> Acceptance:
@@ -253,16 +253,17 @@ def _sent_before(picture: Elsewhere, caller: Caller, service: Services, field: s
         raise invalid(field, "must be an upload that has arrived and is younger than a day") from None
 
 
-def _accept(job: Job, service: Services, idempotency: IdempotencyKey | None = None) -> Acceptance:
+def _accept(
+    job: Job,
+    store: Callable[[Mapping[str, Any]], None],
+    service: Services,
+    idempotency: IdempotencyKey | None = None,
+) -> Acceptance:
+    """Accept a job once `store` has stored its input and with it the document that it is given: the job itself."""
     job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
     logs.note(job_id=job.id)
-    document = {
-        "id": job.id,
-        "tenant": job.tenant,
-        **job.request(),
-        "once": asdict(idempotency) if idempotency else None,
-    }
-    service.pictures.put_document(job.folder, "job.json", document)
+    once = asdict(idempotency) if idempotency else None
+    store({"id": job.id, "tenant": job.tenant, **job.request(), "once": once})
     try:
         accepted = service.store.submit(job, idempotency, service.limits)
     except (TooManyJobs, QueueFull):
@@ -426,12 +427,12 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
     """
     again_id = new_id()
     folder = f"{caller.tenant}/{again_id}"
+    picture = replace(job.input, key=f"{folder}/{job.input.key.rpartition('/')[2]}")
     try:
-        picture = service.pictures.copy_input(job.input, folder)
         mask = service.pictures.copy_mask(job.mask, folder) if job.mask else None
         credentials = service.pictures.copy_credentials(job.credentials, folder) if job.credentials else None
     except NoSuchPicture:
-        raise Conflict("The job's picture is no longer kept.") from None
+        raise _is_gone(folder, service) from None
     again = Job(
         id=again_id,
         tenant=caller.tenant,
@@ -450,7 +451,15 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
         mask=mask,
         credentials=credentials,
     )
-    return _accept(again, service, idempotency)
+    try:
+        return _accept(again, partial(service.pictures.copy_job, job.input, picture), service, idempotency)
+    except NoSuchPicture:
+        raise _is_gone(folder, service) from None
+
+
+def _is_gone(folder: str, service: Services) -> Conflict:
+    service.pictures.empty(folder)  # of the masks and credentials that were still there
+    return Conflict("The job's picture is no longer kept.")
 
 
 @router.delete("/{job_id}", summary="Delete an ended job", status_code=204, responses=raises(Conflict))

@@ -57,12 +57,15 @@ def read_render(job: FoundJob, service: Service, place: PlaceInList, proxy: Prox
     return _send(job, picture, service) if proxy else _redirect(picture_link(job, picture, service))
 
 
-@router.get("/input", summary="Download the picture that was sent", response_class=Response, responses=FOUND)
-def read_input(job: FoundJob, service: Service, proxy: Proxy = False) -> Response:
-    """The input picture, as it is kept."""
-    if proxy:
-        return _send(job, job.input, service)
-    return _redirect(picture_link(job, job.input, service))
+@router.get(
+    "/input",
+    summary="Download the picture that was sent",
+    response_class=Response,
+    responses=raises(StorageUnavailable),
+)
+def read_input(job: FoundJob, service: Service) -> Response:
+    """The input picture, as it is kept. Its bytes are always sent, for its object also holds the job."""
+    return _send(job, job.input, service)
 
 
 @router.get(

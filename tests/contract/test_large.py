@@ -98,13 +98,14 @@ class Shelf:
     def folders(self) -> Iterator[Folder]:
         at = time.time()
         for job_id in self.ids:
-            yield Folder("default", job_id, {f"default/{job_id}/job.json": at})
+            yield Folder("default", job_id, {f"default/{job_id}/input.png": at})
 
-    def document(self, folder: str, name: str) -> dict[str, Any] | None:
-        if name != "job.json":
-            return None
-        job = a_job(id=folder.split("/")[1])
+    def job_document(self, folder: Folder) -> dict[str, Any]:
+        job = a_job(id=folder.job_id)
         return {"id": job.id, "tenant": job.tenant, **job.request()}
+
+    def document(self, folder: str, name: str) -> None:
+        pass
 
     def put_document(self, folder: str, name: str, document: dict[str, Any]) -> None:
         pass

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.main import create_app
-from jobs.pictures import PictureStore
+from jobs.pictures import Folder, PictureStore
 from jobs.settings import Settings
 from jobs.store import JobStore
 from tests.receivers import Receiver
@@ -117,3 +117,8 @@ def hooks(settings: Settings) -> Callable[..., Settings]:
         )
 
     return allowing
+
+
+def kept_of(pictures: PictureStore, job_id: str) -> Folder | None:
+    """What the bucket has of a job; None: nothing."""
+    return next((folder for folder in pictures.folders() if folder.job_id == job_id), None)

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 
 from jobs.settings import Settings
 from tests.integration.conftest import calling, submit
+from tests.integration.test_api import finish
 
 ADMIN_KEY = "the admin key of these tests, 32+"
 SITE = "https://photos.example"
@@ -281,10 +282,11 @@ def test_every_answer_tells_what_is_left_and_a_refusal_when_to_come_back(locked,
         assert client.get("/v1/jobs", headers=bearer(make_key())).status_code == 200, "the allowance is the key's"
 
 
-def test_a_redirect_tells_what_is_left_too(stranger, make_key, jpeg):
+def test_a_redirect_tells_what_is_left_too(stranger, make_key, jpeg, store, pictures):
     stranger.headers.update(bearer(make_key()))
     job = submit(stranger, jpeg)
-    link = stranger.get(f"{job['urls']['self']}/input")
+    finish(store, pictures, job["id"])
+    link = stranger.get(f"{job['urls']['self']}/output")
     assert (link.status_code, "ratelimit" in link.headers) == (307, True)
 
 

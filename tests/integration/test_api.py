@@ -3,22 +3,27 @@
 import base64
 import hashlib
 import io
+import json
+import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 from PIL import Image
 
 from jobs.cards import Card
 from jobs.job import new_id
 from tests.conftest import ROOT
-from tests.integration.conftest import calling, encoded, submit
+from tests.integration.conftest import calling, encoded, kept_of, submit
+from worker.rebuild import accepted_ms, resubmit
 
 CARD = Card.read(ROOT / "checkpoints" / "micro")
 MICRO = CARD.defaults
 
 OUTPUT = Image.new("RGB", (64, 64), "teal")
+LARGE = random.Random(1).randbytes(1950).hex()  # more than an object's metadata can hold, however compressed
 
 
 def finish(store, pictures, job_id: str):
@@ -133,7 +138,7 @@ def test_lists_are_paged_newest_first(client, jpeg):
     assert client.get("/v1/jobs", params={"status": "failed"}).json()["data"] == []
 
 
-def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
+def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg, pictures):
     job = submit(client, jpeg, seed=5)
     assert client.post(f"{job['urls']['self']}/retry").status_code == 409
     assert client.delete(job["urls"]["self"]).status_code == 409
@@ -142,10 +147,10 @@ def test_a_canceled_job_can_be_retried_and_deleted(client, jpeg):
     again = client.post(f"{job['urls']['self']}/retry")
     assert (again.status_code, again.json()["parent"]) == (202, job["id"])
     assert again.json()["params"] == canceled.json()["params"]
-    link = client.get(f"{job['urls']['self']}/input").headers["location"]
+    assert kept_of(pictures, job["id"])
     assert client.delete(job["urls"]["self"]).status_code == 204
     assert client.get(job["urls"]["self"]).status_code == 404
-    assert httpx.get(link).status_code == 404, "the pictures are gone too"
+    assert not kept_of(pictures, job["id"]), "the pictures are gone too"
     kept = client.get(f"{again.json()['urls']['self']}/input", params={"proxy": 1})
     assert kept.status_code == 200
 
@@ -185,13 +190,41 @@ def test_health_queue_and_metrics_tell_how_things_are(settings, jpeg):
     assert "/v1/jobs/{job_id}" in paths
 
 
-def test_job_json_in_the_bucket_tells_what_was_accepted(client, jpeg, pictures):
-    import json
+@pytest.mark.parametrize("text", ["make it sepia", "ein Gemälde, 水彩画 🎨", "x" * 300 + LARGE], ids=len)
+@pytest.mark.parametrize("again", [False, True], ids=["new", "retried"])
+def test_the_bucket_tells_what_was_accepted_beside_the_input_or_behind_it(client, jpeg, store, pictures, text, again):
+    """One object has both, unless the job is too large for the metadata of one; a rebuild reads either."""
+    job = submit(client, jpeg, prompt=text[:300], metadata=json.dumps({"mine": text[300:]}), priority="high")
+    if again:
+        client.post(job["urls"]["cancel"])
+        job = client.post(f"{job['urls']['self']}/retry").json()
+    folder = kept_of(pictures, job["id"])
+    names = {key.rpartition("/")[2] for key in folder.objects}
+    assert names == ({"input.jpg", "job.json"} if len(text) > 2000 else {"input.jpg"})
+    store.redis.flushall()
+    resubmit(store, pictures.job_document(folder), accepted_ms(folder))
+    (rebuilt,) = client.get("/v1/jobs").json()["data"]
+    moving = {"queue", "created_at", "urls"}
+    assert {name: told for name, told in rebuilt.items() if name not in moving} == {
+        name: told for name, told in job.items() if name not in moving
+    }
 
-    job = submit(client, jpeg)
-    manifest = json.loads(pictures.read(f"default/{job['id']}/job.json"))
-    assert manifest["id"] == job["id"]
-    assert json.loads(manifest["params"])["prompt"] == "make it sepia"
+
+def test_a_folder_that_is_half_empty_makes_no_job(client, jpeg, store, pictures, monkeypatch):
+    """Whatever is removed first of a folder, a rebuild between two removals finds no job in it."""
+    for metadata in ({}, {"long": LARGE}):
+        job = submit(client, jpeg, metadata=json.dumps(metadata))
+        seen, remove = [], pictures.delete
+
+        def watched(key, remove=remove, seen=seen, job=job):
+            remove(key)
+            folder = kept_of(pictures, job["id"])
+            seen.append(pictures.job_document(folder) if folder else None)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(pictures, "delete", watched)
+            pictures.empty(f"default/{job['id']}")
+        assert seen == [None] * (2 if metadata else 1)
 
 
 def test_output_of_any_format_has_its_picture(client):

@@ -57,7 +57,7 @@ def test_the_log_names_request_job_and_tenant_and_no_secret(settings, jpeg, tmp_
     (submitted,) = [line for line in lines if line.get("path") == "/v1/jobs"]
     assert (submitted["request_id"], submitted["job_id"], submitted["tenant"]) == ("found-again", job["id"], "acme")
     assert (submitted["status"], submitted["logger"]) == (202, "api.access")
-    assert [line["status"] for line in lines if line.get("path") == f"/v1/jobs/{job['id']}/input"] == [307]
+    assert [line["status"] for line in lines if line.get("path") == f"/v1/jobs/{job['id']}/input"] == [200]
     assert not [line for line in lines if line.get("path") == "/healthz"]
     for hidden in (secret, key, prompt, "X-Amz-Signature"):
         assert hidden not in told

@@ -15,6 +15,7 @@ from jobs.api_keys import KEY_PATTERN
 from jobs.settings import Settings
 from tests.conftest import ROOT, everything_in
 from tests.integration.conftest import submit
+from tests.integration.test_api import finish
 
 ADMIN_KEY = "canary-admin-key-0123456789-0123456789"
 
@@ -61,7 +62,7 @@ def is_up(client: httpx.Client) -> bool:
         return False
 
 
-def test_no_secret_is_logged_kept_or_answered(http, log, settings, store, jpeg):
+def test_no_secret_is_logged_kept_or_answered(http, log, settings, store, pictures, jpeg):
     def call(method: str, path: str, key: str, **options) -> httpx.Response:
         answers.append(http.request(method, path, headers={"Authorization": f"Bearer {key}"}, **options))
         return answers[-1]
@@ -81,6 +82,8 @@ def test_no_secret_is_logged_kept_or_answered(http, log, settings, store, jpeg):
     ]:
         for key in (made, wrong, ADMIN_KEY, ADMIN_KEY + "x"):
             call(method, path, key)
+    finish(store, pictures, job["id"])
+    call("GET", f"/v1/jobs/{job['id']}/output", made)
     call("GET", "/v1/admin/keys", ADMIN_KEY)
     call("POST", "/v1/jobs", made, json={"image": "data:image/png;base64,", "prompt": made})
     answers.append(http.get("/v1/session", headers={"Cookie": f"darkroom_session={session}"}))

@@ -73,7 +73,7 @@ OWN = {
     ("post", "/v1/jobs/{job_id}/retry"): (409, 202),
     ("get", "/v1/jobs/{job_id}/events"): (200, 200),
     ("get", "/v1/jobs/{job_id}/output"): (307, 409),
-    ("get", "/v1/jobs/{job_id}/input"): (307, 307),
+    ("get", "/v1/jobs/{job_id}/input"): (200, 200),
     ("get", "/v1/jobs/{job_id}/preview"): (200, 404),
     ("get", "/v1/jobs/{job_id}/thumbnail"): (200, 200),
     ("get", "/v1/jobs/{job_id}/steps"): (409, 409),

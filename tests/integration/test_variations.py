@@ -18,7 +18,7 @@ from pipeline.errors import PipelineError
 from pipeline.notes import Notes
 from tests.conftest import ROOT
 from tests.editors import Done
-from tests.integration.conftest import encoded, submit
+from tests.integration.conftest import encoded, kept_of, submit
 from tests.integration.test_worker import PHOTO
 from worker.keeper.maintenance import Maintenance
 from worker.renders import Renderer
@@ -199,7 +199,7 @@ def test_a_retry_and_a_rebuilt_job_have_as_many_edits(client, store, pictures):
     client.post(job["urls"]["cancel"])
     again = client.post(f"/v1/jobs/{job['id']}/retry").json()
     assert again["params"]["n"] == 3
-    document = pictures.document(f"default/{again['id']}", "job.json")
+    document = pictures.job_document(kept_of(pictures, again["id"]))
     assert Job.from_record({**document, "status": "queued"}).n == 3
 
 
