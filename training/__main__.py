@@ -13,14 +13,14 @@ import torch
 
 from training import card, photos
 from training.autoencoder import train_autoencoder, train_decoder
-from training.diffusion import guesser, train_unet
+from training.diffusion import editor, train_unet
 from training.edits import FAMILIES
 from training.evaluation import LARGE, PHOTOS, Run, assess, report, tasks
 from training.language import train_reader
 from training.package import package
 from training.plots import plot_losses
 from training.recipe import MICRO, Recipe
-from training.samples import KINDS, Samples
+from training.samples import KINDS, Samples, Shares
 
 log = logging.getLogger("training")
 
@@ -34,7 +34,7 @@ def main() -> None:
     with stage("photos"):
         photos.gather(work / "photos")
     asked = recipe["unet"]
-    samples = Samples(work / "photos", asked["composed"], asked["unchanged"], (*KINDS, *2 * asked["harder"]))
+    samples = Samples(work / "photos", Shares.of(asked), (*KINDS, *2 * asked["harder"]))
     with stage("autoencoder"):
         vae = train_autoencoder(recipe, samples, work)
     with stage("text encoder"):
@@ -42,7 +42,7 @@ def main() -> None:
     with stage("UNet"):
         unet = train_unet(recipe, samples, vae, reader, work)
     with stage("decoder"):
-        train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
+        train_decoder(recipe, samples, vae, editor(recipe, vae, reader, unet), work)
     with stage("folder"):
         package(recipe, samples, vae, reader, unet, arguments.out)
         (arguments.out / "ATTRIBUTION.md").write_text(photos.attribution(work / "photos"), encoding="utf-8")

@@ -43,10 +43,11 @@ def train_autoencoder(recipe: Recipe, samples: Samples, folder: Path, name: str 
 
     def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
         pictures = samples.pictures(rng, table["batch"], table["size"], table["edited"])
-        mean, log_variance = vae.quant_conv(vae.encoder(pictures)).chunk(2, dim=1)
-        log_variance = log_variance.clamp(*LOG_VARIANCE)
-        latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        made = vae.decoder(vae.post_quant_conv(latents))
+        with torch.autocast("cpu", torch.bfloat16, enabled=table["bf16"]):
+            mean, log_variance = vae.quant_conv(vae.encoder(pictures)).float().chunk(2, dim=1)
+            log_variance = log_variance.clamp(*LOG_VARIANCE)
+            latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+            made = vae.decoder(vae.post_quant_conv(latents)).float()
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         value = difference(made, pictures) + table["kl"] * divergence
         return value, len(pictures), {"loss": float(value.detach()), "psnr": psnr(made, pictures)}
@@ -60,12 +61,12 @@ def train_decoder(
     recipe: Recipe,
     samples: Samples,
     vae: AutoencoderKL,
-    guess: Callable[[Pairs, np.random.Generator], Tensor],
+    edit: Callable[[Pairs, np.random.Generator], Tensor],
     folder: Path,
 ) -> None:
     """Train the decoder on behind what no longer moves: on the encoder's means, and on latents as edits make them.
 
-    `guess` makes the latter, (B, C, H / 8, W / 8) or whatever the factor is, unscaled.
+    `edit` makes the latter, (B, C, H / 8, W / 8) or whatever the factor is, unscaled.
     """
     table = recipe["decoder"]
     decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
@@ -73,16 +74,17 @@ def train_decoder(
     def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
         size = int(rng.choice(list(table["sizes"])))
         count = table["sizes"][str(size)]
-        guessed = round(count * table["guessed"])
-        pairs = samples.pairs(rng, guessed, (size, size))
-        pictures = samples.pictures(rng, count - guessed, size, table["edited"])
+        edits = round(count * table["edits"])
+        pairs = samples.pairs(rng, edits, (size, size))
+        pictures = samples.pictures(rng, count - edits, size, table["edited"])
         with torch.no_grad():
-            latents = torch.cat([guess(pairs, rng), vae.encode(pictures).latent_dist.mode()])
-        made = vae.decoder(vae.post_quant_conv(latents))
-        of_edits, of_pictures = made.split([guessed, count - guessed])
+            latents = torch.cat([edit(pairs, rng), vae.encode(pictures).latent_dist.mode()])
+        with torch.autocast("cpu", torch.bfloat16, enabled=table["bf16"]):
+            made = vae.decoder(vae.post_quant_conv(latents)).float()
+        of_edits, of_pictures = made.split([edits, count - edits])
         value = difference(made, torch.cat([pairs.after, pictures]))
         value = value + LOG_WEIGHT * log_error(of_pictures, pictures)
-        figures = {"psnr": psnr(of_pictures, pictures), "guessed": psnr(of_edits, pairs.after)}
+        figures = {"psnr": psnr(of_pictures, pictures), "edits": psnr(of_edits, pairs.after)}
         return value, count, {"loss": float(value.detach()), **figures}
 
     train(decoder, loss, recipe.plan("decoder"), folder, "decoder")

@@ -33,7 +33,7 @@ from training.language import train_reader
 from training.metrics import psnr
 from training.package import package
 from training.recipe import Recipe
-from training.samples import Samples
+from training.samples import Samples, Shares
 
 FINE = {"block_out_channels": [32, 64, 128], "attention_head_dim": [1, 2, 4], "norm_num_groups": 8}
 COARSE = {"block_out_channels": [64, 96, 128], "attention_head_dim": [2, 3, 4], "norm_num_groups": 8}
@@ -62,7 +62,7 @@ def train(layout: str, minutes: float, work: Path, gathered: Path) -> Path:
     os.nice(5)
     torch.set_num_threads(1)
     recipe = shortened(Recipe.read(), LAYOUTS[layout], minutes)
-    samples = Samples(gathered, composed=0.0, unchanged=0.05, kinds=FAMILIES)
+    samples = Samples(gathered, Shares(composed=0.0, unchanged=0.05, beyond=0.0), kinds=FAMILIES)
     folder = work / layout
     folder.mkdir(parents=True, exist_ok=True)
     vae = train_autoencoder(recipe, samples, folder)

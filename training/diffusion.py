@@ -9,7 +9,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from pipeline.catalogue import DEFAULT_MODEL
 from pipeline.networks.tokenizer import Tokenizer
+from pipeline.samplers import ddim, following_of
 from pipeline.schedule import Schedule
 from training.hogwild import train
 from training.initial import start_unet
@@ -26,7 +28,6 @@ SCHEDULE: dict[str, Any] = {
     "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True,  # ends in noise alone (Lin et al. 2024)
 }
-LATE = (150, 450)  # steps
 MOST_WEIGHT = 5.0  # of the error in the predicted clean latents
 
 
@@ -66,6 +67,7 @@ def train_unet(
     def loss(rng: np.random.Generator, share: float) -> tuple[Tensor, int, dict[str, float]]:
         size, count = choose_size(table["phases"], rng, share)
         noise = torch.randn(count, latents, *(length // factor for length in size))
+        scales = torch.from_numpy(choose_scales(rng, count, table["noise"], table["full_noise"]))[:, None, None, None]
         pairs = samples.pairs(rng, count, size, noise)
         wordless, pictureless = dropped(rng, count, table["drop"])
         prompts = ["" if gone else prompt for prompt, gone in zip(pairs.prompts, wordless, strict=True)]
@@ -73,7 +75,7 @@ def train_unet(
             text = reader.encoder(tokenizer(prompts)).last_hidden_state
             before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
         before = before * torch.tensor(~pictureless)[:, None, None, None]
-        clean = after * scale
+        clean, noise = after * scale, noise * scales
         steps = torch.from_numpy(choose_steps(rng, count, table["early_steps"], table["first_steps"]))
         alpha = alphas[steps][:, None, None, None]
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
@@ -86,29 +88,30 @@ def train_unet(
     return unet.eval().requires_grad_(False)
 
 
-def guesser(
-    vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
+def editor(
+    recipe: Recipe, vae: AutoencoderKL, reader: Reader, unet: UNet2DConditionModel
 ) -> Callable[[Pairs, np.random.Generator], Tensor]:
-    """Makes the clean latents of edits as they come of an edit in few steps, with the errors that the UNet makes late.
-
-    They are guessed at one step between `LATE`; guidance makes errors larger, so they are stretched up to twofold.
-    """
-    tokenizer, alphas, scale = Tokenizer.read(TOKENIZER), training_alphas(), vae.config.scaling_factor
+    """Edits by the defaults of the card, as the service does: to unscaled latents (B, C, h, w), ready to be decoded."""
+    card, tokenizer = recipe["card"], Tokenizer.read(TOKENIZER)
+    steps = {**card["defaults"], **card["models"].get(DEFAULT_MODEL, {})}["steps"]
+    text_scale = card["scales"]["three-way"]["cfg_scale"]
+    table, scaling = ddim(Schedule.parse(SCHEDULE).levels(steps)).steps, vae.config.scaling_factor
 
     @torch.no_grad()
-    def guess(pairs: Pairs, rng: np.random.Generator) -> Tensor:
-        before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
-        clean, steps = after * scale, torch.from_numpy(rng.integers(*LATE, len(pairs.prompts)))
-        alpha = alphas[steps][:, None, None, None]
-        noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * torch.randn_like(clean)
-        text = reader.encoder(tokenizer(pairs.prompts)).last_hidden_state
-        velocity = unet(torch.cat([noisy, before], dim=1), steps, text).sample
-        error = alpha.sqrt() * noisy - (1 - alpha).sqrt() * velocity - clean
-        stretch = torch.from_numpy(rng.uniform(1, 2, len(error)).astype(np.float32))[:, None, None, None]
-        made: Tensor = (clean + stretch * error) / scale
+    def edit(pairs: Pairs, _rng: np.random.Generator) -> Tensor:
+        before = vae.encode(pairs.before).latent_dist.mode()
+        count = len(before)
+        text = reader.encoder(tokenizer([*pairs.prompts, *[""] * count])).last_hidden_state
+        x = card["noise_scale"] * torch.randn_like(before)
+        for step in table:
+            seen = torch.cat([x, before], dim=1).repeat(2, 1, 1, 1)
+            prompted, without = unet(seen, torch.full((2 * count,), step.timestep), text).sample.chunk(2)
+            predicted = step.predict(x, without + text_scale * (prompted - without))
+            x = following_of(x, predicted, None, None, step.weights)
+        made: Tensor = x / scaling
         return made
 
-    return guess
+    return edit
 
 
 def training_alphas() -> Tensor:
@@ -138,6 +141,17 @@ def choose_steps(rng: np.random.Generator, count: int, early: float, first: floa
     steps = (STEPS * rng.random(count) ** early).astype(np.int64)
     steps[rng.random(count) < first] = STEPS - 1
     return steps
+
+
+def choose_scales(rng: np.random.Generator, count: int, most: float, full: float) -> np.ndarray:
+    """How strong each sample's noise is, (count,) float32: from 0 to `most`, but for a share as strong as usual.
+
+    An edit's noise fades slowly in what it makes, and most edits are decided by photo and instruction alone; libraries
+    begin with all of it.
+    """
+    scales = rng.uniform(0, most, count).astype(np.float32)
+    scales[rng.random(count) < full] = 1
+    return scales
 
 
 def dropped(rng: np.random.Generator, count: int, share: float) -> tuple[np.ndarray, np.ndarray]:

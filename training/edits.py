@@ -2,7 +2,7 @@
 
 A picture is (H, W, 3) float32 RGB in [0, 1], and so is what an edit returns. Lengths are in pixels of the picture as it
 is processed: a blur of 4 px is one of 4 px at any size. Everything is local (what a pixel becomes depends on its
-surroundings and on the nearest border, at most about 60 px away), so that a small network that was trained at one size
+surroundings and on the nearest border, at most about 80 px away), so that a small network that was trained at one size
 does the same at another.
 """
 
@@ -25,15 +25,32 @@ RED, GREEN, BLUE = 0.0, 120.0, 240.0  # hues in degrees
 GRAIN_SIZE = 2  # px
 GRAIN_TILE = 512  # px; larger pictures repeat it
 BLOCK = 16  # px, of pixelate
+WEAK, STRONG = 0.45, 1.3  # how far "slightly" goes towards an edit, and "extremely" beyond it
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of edit. `exact` is false where no distance to `apply`'s picture is worth judging by."""
+    """One kind of edit. `exact` is false where no distance to `apply`'s picture is worth judging by.
+
+    `graded`: it can be done less and more than usual.
+    """
 
     name: str
     apply: Apply
     exact: bool = True
+    graded: bool = False
+
+    def at(self, strength: str, image: Picture) -> Picture:
+        """The edit "weak"ly, "strong"ly or, for anything else, as usual; never but as usual where it is not graded."""
+        if strength == "strong" and self.graded and self.name in REPEATED:
+            return self.apply(self.apply(image))
+        return self.graded_by(strength, image, self.apply(image))
+
+    def graded_by(self, strength: str, image: Picture, edited: Picture) -> Picture:
+        """An edit that has been made as usual, as weak or as strong as is asked for, on the line through both."""
+        if not self.graded or strength not in ("weak", "strong"):
+            return edited
+        return _clip(image + np.float32(WEAK if strength == "weak" else STRONG) * (edited - image))
 
 
 def compose(names: Sequence[str]) -> Apply:
@@ -141,6 +158,94 @@ def _faded(image: Picture) -> Picture:
     return _linear(image, 0.52 * _saturation(0.45), (0.4, 0.38, 0.36))
 
 
+def _normal(image: Picture) -> Picture:
+    """A dull picture with the light and contrast of a good one; a good one nearly as it is. Colors get a little richer.
+
+    By mean and deviation, which a norm over the whole picture knows.
+    """
+    luma = _luma(image)
+    mean, gain = float(luma.mean()), float(np.clip(0.26 / max(float(luma.std()), 0.01), 1, 2.5))
+    offset = 0.3 * mean + 0.7 * 0.48 - gain * mean
+    return _linear(image, gain * _saturation(1.3), (offset, offset, offset))
+
+
+def _balanced(image: Picture) -> Picture:
+    """White balance: the lights' color, as the sixth powers' mean has it, becomes gray (Finlayson and Trezzi 2004)."""
+    light = np.power(np.power(image, 6).mean(axis=(0, 1)) + 1e-9, 1 / 6)
+    return _linear(image, np.diag(np.clip(light.mean() / light, 0.5, 2.0)))
+
+
+def _between(image: Picture, dark: Color, light: Color, contrast: float = 1.2) -> Picture:
+    """Each pixel's luma on the way from one color to the other."""
+    amount = np.clip(0.5 + contrast * (_luma(image) - 0.5), 0, 1)
+    return _mix(np.array(dark, np.float32) + np.zeros_like(image), np.array(light, np.float32), amount)
+
+
+def _over(image: Picture, dark: Color, middle: Color, light: Color, share: float) -> Picture:
+    """Shadows, middle tones and lights each turn to a color; a share of the photo's own colors stays."""
+    luma = _luma(image)
+    toned = _mix(
+        np.array(dark, np.float32) + np.zeros_like(image), np.array(middle, np.float32), _smoothstep(0, 0.55, luma)
+    )
+    toned = _mix(toned, np.array(light, np.float32), _smoothstep(0.45, 1.0, luma))
+    return _clip(np.float32(share) * image + np.float32(1 - share) * toned)
+
+
+def _duotone(image: Picture) -> Picture:
+    return _clip(_between(image, (0.16, 0.04, 0.42), (0.62, 1.0, 0.78)))
+
+
+def _cyanotype(image: Picture) -> Picture:
+    return _clip(_between(image, (0.03, 0.13, 0.36), (0.9, 0.96, 0.97), 1.1))
+
+
+def _noir(image: Picture) -> Picture:
+    """Black and white, most of it black."""
+    return _linear(image, 2.0 * np.tile(LUMA, (3, 1)), (-0.62, -0.62, -0.62))
+
+
+def _xray(image: Picture) -> Picture:
+    """Light on bluish black where the photo is dark."""
+    matrix = -np.outer([0.85, 1.0, 1.05], LUMA)
+    return _linear(image, matrix, (0.8, 0.97, 1.05))
+
+
+def _teal_orange(image: Picture) -> Picture:
+    return _over(image, (0.0, 0.2, 0.28), (0.3, 0.42, 0.42), (1.0, 0.72, 0.42), 0.35)
+
+
+def _cyberpunk(image: Picture) -> Picture:
+    return _over(image, (0.06, 0.02, 0.24), (0.85, 0.1, 0.62), (0.4, 0.95, 1.0), 0.25)
+
+
+def _golden(image: Picture) -> Picture:
+    """Low golden light that shines over everything."""
+    lit = _linear(image, _scaled(1.05, 0.9, 0.55), (0.16, 0.09, 0.0))
+    halo = _linear(_blurred(image, 7.0), _scaled(0.42, 0.3, 0.08))
+    return _clip(1 - (1 - lit) * (1 - halo))
+
+
+def _moody(image: Picture) -> Picture:
+    """Dim and muted, with a breath of green-blue in the shadows."""
+    return _linear(cv2.pow(image, 1.25), _scaled(0.58, 0.62, 0.6) @ _saturation(0.4), (0.015, 0.05, 0.055))
+
+
+def _high_key(image: Picture) -> Picture:
+    """Nearly everything is light; only what is darkest keeps some shade."""
+    return _linear(1 - cv2.pow(1 - image, 2.6), 0.62 * _saturation(0.75), (0.4, 0.4, 0.4))
+
+
+def _low_key(image: Picture) -> Picture:
+    """Only what is lightest comes out of the black."""
+    light = _smoothstep(0.35, 1.0, _blurred(_luma(image), 2.0))
+    return _clip(1.05 * image * light[..., None])
+
+
+def _cross_process(image: Picture) -> Picture:
+    """Slide film in a print film's chemicals: hard greens and yellows, shadows that stay blue."""
+    return _linear(image, _scaled(1.35, 1.45, 0.45), (-0.2, -0.12, 0.24))
+
+
 def _night(image: Picture) -> Picture:
     dim = _scaled(0.2, 0.28, 0.52) @ _saturation(0.55)
     return _linear(cv2.pow(image, 1.3), dim, (0.0, 0.005, 0.03))
@@ -148,11 +253,7 @@ def _night(image: Picture) -> Picture:
 
 def _sunset(image: Picture) -> Picture:
     """Shadows turn to violet, the middle to red-orange, the light to gold."""
-    luma = _luma(image)
-    violet, ember, gold = (np.array(c, np.float32) for c in ([0.2, 0.05, 0.24], [0.86, 0.36, 0.18], [1.0, 0.84, 0.42]))
-    toned = _mix(violet + np.zeros_like(image), ember, _smoothstep(0.0, 0.55, luma))
-    toned = _mix(toned, gold, _smoothstep(0.45, 1.0, luma))
-    return _clip(0.3 * image + 0.7 * toned)
+    return _over(image, (0.2, 0.05, 0.24), (0.86, 0.36, 0.18), (1.0, 0.84, 0.42), 0.3)
 
 
 def _vintage(image: Picture) -> Picture:
@@ -188,11 +289,51 @@ def _autumn(image: Picture) -> Picture:
     return _clip(_mix(season, orange, leaves))
 
 
+def _infrared(image: Picture) -> Picture:
+    """Color infrared film: plants shine in red and pink, red shows as green, green as blue."""
+    return _linear(image, np.array([[-0.5, 2.05, -0.4], [0.92, 0.0, 0.0], [0.0, 0.95, 0.05]]))
+
+
 # --- weather ---------------------------------------------------------------------------------------------------------
 
 
 def _fog(image: Picture) -> Picture:
     return _linear(_blurred(image, 2.0), 0.3 * _saturation(0.6), (0.6, 0.615, 0.63))
+
+
+def _sandstorm(image: Picture) -> Picture:
+    return _linear(_blurred(image, 1.5), 0.36 * _saturation(0.5), (0.48, 0.36, 0.16))
+
+
+def _mist(image: Picture) -> Picture:
+    """White over the bottom, at most 72 px high."""
+    height, width = image.shape[:2]
+    reach = min(72.0, 0.45 * height)
+    above = np.arange(height, dtype=np.float32)[::-1] + np.float32(0.5)
+    thick = np.repeat(0.95 * _smoothstep(0.0, 1.0, 1 - above / reach)[:, None], width, axis=1)
+    return _clip(_mix(image, np.array([0.9, 0.92, 0.94], np.float32), thick))
+
+
+def _rain(image: Picture) -> Picture:
+    return rainy(image, _tiled(image))
+
+
+def rainy(image: Picture, drops: Picture) -> Picture:
+    """A wet gray day, and streaks of rain where a grid of standard normal numbers over the picture is high."""
+    wet = _linear(_blurred(image, 1.0), _scaled(0.52, 0.58, 0.64) @ _saturation(0.35), (0.08, 0.1, 0.13))
+    fine = cv2.resize(np.maximum(drops - np.float32(1.4), 0), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    streaks = cv2.filter2D(fine, cv2.CV_32F, _slant(), borderType=cv2.BORDER_REFLECT)
+    return _clip(wet + np.minimum(1.6 * streaks, 0.45)[..., None])
+
+
+@lru_cache(maxsize=1)
+def _slant() -> Picture:
+    """A line of 17 px, nearly upright, whose weights sum to 1."""
+    line = np.zeros((17, 17), np.float32)
+    for row in range(17):
+        line[row, 10 - row // 4] = 1
+    line /= line.sum()
+    return line
 
 
 def _snow(image: Picture) -> Picture:
@@ -245,6 +386,38 @@ def _glow(image: Picture) -> Picture:
     """The photo and a wide blur of it shine through each other (Orton's two slides)."""
     halo = _blurred(image, 7.0)
     return _clip(1 - (1 - 0.85 * image) * (1 - 0.75 * halo))
+
+
+def _smooth(image: Picture) -> Picture:
+    """Without noise and fine texture; edges stay."""
+    for _ in range(2):
+        image = cv2.bilateralFilter(image, 9, 0.13, 4.0, borderType=cv2.BORDER_REFLECT)
+    return _clip(image)
+
+
+def _hdr(image: Picture) -> Picture:
+    """Large contrasts shrink and small ones grow, in strong colors."""
+    luma = _luma(image)
+    around = _blurred(luma, 10.0)
+    toned = 0.5 + 0.55 * (around - 0.5) + 2.0 * (luma - around)
+    color = 1.45 * (image - luma[..., None])
+    return _clip(toned[..., None] + color)
+
+
+def _cartoon(image: Picture) -> Picture:
+    """Flat strong colors in two shades, behind lines of ink."""
+    flat = _linear(_smooth(_blurred(image, 1.0)), 1.05 * _saturation(1.7), (0.04, 0.04, 0.04))
+    luma = _blurred(_luma(image), 1.2)
+    ink = _smoothstep(0.02, 0.05, _slopes(luma))
+    return _clip(flat * ((0.72 + 0.38 * _shade(luma)) * (1 - 0.92 * ink))[..., None])
+
+
+def _background(image: Picture) -> Picture:
+    """What has fine detail stays; what has none is dark and out of focus."""
+    luma = _luma(image)
+    detail = _blurred(np.abs(luma - _blurred(luma, 2.0)), 7.0)
+    away = 1 - _smoothstep(0.008, 0.03, detail)
+    return _clip(_mix(image, 0.25 * _blurred(image, 5.0), away))
 
 
 def _pixelate(image: Picture) -> Picture:
@@ -315,10 +488,15 @@ def _grain_tile() -> Picture:
     return np.random.default_rng(1839).standard_normal((side, side)).astype(np.float32)
 
 
-def _grain(image: Picture) -> Picture:
+def _tiled(image: Picture) -> Picture:
+    """Standard normal numbers for each cell of a grid over a picture, always the same."""
     rows, columns = (-(-length // GRAIN_SIZE) for length in image.shape[:2])
     tile = _grain_tile()
-    return film_grain(image, np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))[:rows, :columns])
+    return np.tile(tile, (-(-rows // len(tile)), -(-columns // len(tile))))[:rows, :columns]
+
+
+def _grain(image: Picture) -> Picture:
+    return film_grain(image, _tiled(image))
 
 
 def film_grain(image: Picture, grains: Picture) -> Picture:
@@ -357,6 +535,37 @@ def _frame(image: Picture) -> Picture:
     return np.where(distance < 10, np.float32(0.06), np.where(distance < 16, np.float32(0.96), image))
 
 
+def _white_border(image: Picture) -> Picture:
+    """18 px of white."""
+    down, across = map(_from_ends, image.shape[:2])
+    near = np.minimum(down[:, None], across[None])[..., None] < 18
+    return np.where(near, np.float32(0.98), image)
+
+
+def _polaroid(image: Picture) -> Picture:
+    """Faded colors on a card, 12 px wide and below the picture 44 px, less where the picture is small."""
+    height, width = image.shape[:2]
+    down, across = np.arange(height)[:, None], np.minimum(np.arange(width), np.arange(width)[::-1])[None]
+    card = (down < 12) | (across < 12) | (down >= height - min(44, height // 5))
+    print_ = _linear(image, 0.78 * _saturation(0.75), (0.15, 0.14, 0.09))
+    return np.where(card[..., None], np.array([0.96, 0.95, 0.91], np.float32), print_)
+
+
+def _cinematic(image: Picture) -> Picture:
+    """Bars of 28 px, less where the picture is small, and a film's colors."""
+    graded = _linear(image, 1.2 * _scaled(0.95, 1.0, 1.02) @ _saturation(0.8), (-0.1, -0.08, -0.05))
+    bar = min(28.0, image.shape[0] / 7)
+    return np.where((_from_ends(image.shape[0]) < bar)[:, None, None], np.float32(0.02), graded)
+
+
+def _light_leak(image: Picture) -> Picture:
+    """Orange light from the left, at most 80 px wide."""
+    width = image.shape[1]
+    near = np.maximum(1 - (np.arange(width, dtype=np.float32) + 0.5) / min(80.0, 0.45 * width), 0)
+    light = near[:, None] ** np.array([0.7, 1.4, 2.5], np.float32) * np.array([1.0, 0.75, 0.4], np.float32)
+    return _clip(1 - (1 - image) * (1 - light[None]))
+
+
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 TINTS: dict[str, Color] = {
@@ -366,53 +575,130 @@ TINTS: dict[str, Color] = {
     "purple": (0.75, 0.25, 1.15),
     "orange": (1.2, 0.6, 0.05),
     "pink": (1.25, 0.62, 0.92),
+    "yellow": (1.15, 1.0, 0.1),
+    "cyan": (0.1, 0.95, 1.0),
 }
 
+REPEATED = {  # "extremely" is twice; elsewhere it is farther on the same way
+    *(
+        "brighter",
+        "darker",
+        "more_contrast",
+        "less_contrast",
+        "vivid",
+        "faded",
+        "blur",
+        "fog",
+        "night",
+        "vignette",
+        "glow",
+    ),
+    *("moody", "golden", "high_key", "low_key", "mist", "sandstorm", "vintage", "snow", "denoise"),
+}
+GRADED: dict[str, Apply] = {
+    "bw": _bw,
+    "sepia": _sepia,
+    "brighter": _brighter,
+    "darker": _darker,
+    "warmer": _warmer,
+    "cooler": _cooler,
+    **{name: partial(_tint, color) for name, color in TINTS.items()},
+    "more_contrast": _more_contrast,
+    "less_contrast": _less_contrast,
+    "vivid": _vivid,
+    "faded": _faded,
+    "blur": _blur,
+    "fog": _fog,
+    "snow": _snow,
+    "night": _night,
+    "sunset": _sunset,
+    "autumn": _autumn,
+    "vintage": _vintage,
+    "vignette": _vignette,
+    "glow": _glow,
+    "enhance": _normal,
+    "hdr": _hdr,
+    "denoise": _smooth,
+    "white_balance": _balanced,
+    "teal_orange": _teal_orange,
+    "golden": _golden,
+    "moody": _moody,
+    "high_key": _high_key,
+    "low_key": _low_key,
+    "cross_process": _cross_process,
+    "mist": _mist,
+    "light_leak": _light_leak,
+    "sandstorm": _sandstorm,
+}
+AS_THEY_ARE: dict[str, Apply] = {
+    "keep": np.copy,
+    "invert": _invert,
+    "pixelate": _pixelate,
+    "sketch": _sketch,
+    "stencil": _stencil,
+    "neon": _neon,
+    "emboss": _emboss,
+    "oil": _oil,
+    "watercolour": _watercolor,
+    "frame": _frame,
+    "white_border": _white_border,
+    "polaroid": _polaroid,
+    "cinematic": _cinematic,
+    "keep_reds": partial(_keep, RED, 25),
+    "keep_greens": partial(_keep, GREEN, 55),
+    "keep_blues": partial(_keep, BLUE, 45),
+    "cartoon": _cartoon,
+    "duotone": _duotone,
+    "cyberpunk": _cyberpunk,
+    "cyanotype": _cyanotype,
+    "noir": _noir,
+    "xray": _xray,
+    "infrared": _infrared,
+    "background": _background,
+    "rain": _rain,
+}
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("keep", np.copy),
-        Family("bw", _bw),
-        Family("sepia", _sepia),
-        Family("invert", _invert),
-        Family("brighter", _brighter),
-        Family("darker", _darker),
-        Family("warmer", _warmer),
-        Family("cooler", _cooler),
-        *(Family(name, partial(_tint, color)) for name, color in TINTS.items()),
-        Family("more_contrast", _more_contrast),
-        Family("less_contrast", _less_contrast),
-        Family("vivid", _vivid),
-        Family("faded", _faded),
-        Family("blur", _blur),
-        Family("sharpen", _sharpen, exact=False),
-        Family("pixelate", _pixelate),
+        *(Family(name, apply) for name, apply in AS_THEY_ARE.items()),
+        *(Family(name, apply, graded=True) for name, apply in GRADED.items()),
+        Family("sharpen", _sharpen, exact=False, graded=True),
+        Family("grain", _grain, exact=False, graded=True),
         Family("posterize", _posterize, exact=False),
-        Family("fog", _fog),
-        Family("snow", _snow),
-        Family("night", _night),
-        Family("sunset", _sunset),
-        Family("autumn", _autumn),
-        Family("vintage", _vintage),
-        Family("sketch", _sketch),
-        Family("stencil", _stencil),
-        Family("neon", _neon),
-        Family("emboss", _emboss),
-        Family("oil", _oil),
-        Family("watercolour", _watercolor),
-        Family("vignette", _vignette),
-        Family("frame", _frame),
-        Family("grain", _grain, exact=False),
-        Family("keep_reds", partial(_keep, RED, 25)),
-        Family("keep_greens", partial(_keep, GREEN, 55)),
-        Family("keep_blues", partial(_keep, BLUE, 45)),
-        Family("glow", _glow),
     )
 }
 
+Random = np.random.Generator
+
+
+def _noisy(image: Picture, rng: Random) -> Picture:
+    """As a camera has it in little light: noise in pixels, finer or coarser, some of it colored."""
+    height, width = image.shape[:2]
+    coarse = float(rng.uniform(1, 2))
+    noise = rng.standard_normal((int(height / coarse) + 1, int(width / coarse) + 1, 3)).astype(np.float32)
+    gray = noise.mean(axis=2, keepdims=True) * np.float32(3**0.5)
+    mixed = cv2.resize(gray + np.float32(rng.uniform(0, 0.7)) * (noise - gray), (width, height))
+    return _clip(image + np.float32(rng.uniform(0.03, 0.1)) * mixed)
+
+
+def _cast(image: Picture, rng: Random) -> Picture:
+    """In colored light."""
+    return _linear(image, np.diag(np.exp(rng.uniform(-0.35, 0.15, 3))))
+
+
+def _dull(image: Picture, rng: Random) -> Picture:
+    """Too dark or too light, without contrast."""
+    gain = rng.uniform(0.35, 0.75)
+    offset = rng.uniform(0, 1 - gain)
+    return _linear(image, gain * _saturation(rng.uniform(0.7, 1)), (offset, offset, offset))
+
+
+#: What a photo goes through before an edit that repairs it: most photos need no repair.
+SPOILED: dict[str, Callable[[Picture, Random], Picture]] = {"denoise": _noisy, "white_balance": _cast, "enhance": _dull}
 SELECTIVE = {  # edits of what has a certain color, and the edit that keeps just that
     **{name: name for name in ("keep_reds", "keep_greens", "keep_blues")},
     "autumn": "keep_greens",
+    "infrared": "keep_greens",
 }
 TONES = ("bw", "sepia", "invert", "brighter", "darker", "warmer", "cooler", "vivid", "night", "sunset", "vintage")
 FINISHES = ("blur", "pixelate", "vignette", "frame", "fog")

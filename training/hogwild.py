@@ -36,18 +36,21 @@ Loss = Callable[[np.random.Generator, float], tuple[Tensor, int, dict[str, float
 
 @dataclass
 class Clock:
-    """Wall-clock time of a stage, counted on where an earlier run was cut off."""
+    """Processor time of this process for a stage, counted on where an earlier run was cut off.
+
+    Each process has its own. Unlike the time of day it does not depend on what else the machine does.
+    """
 
     budget: float  # seconds
     before: float = 0.0
     started: float = 0.0
 
     def start(self) -> None:
-        self.started = time.monotonic()
+        self.started = time.process_time()
 
     @property
     def seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
+        return self.before + time.process_time() - self.started
 
     @property
     def share(self) -> float:
@@ -69,7 +72,7 @@ def train(
     folder: Path,
     name: str,
 ) -> None:
-    """Train a network for the plan's minutes and leave the average of its late weights in it.
+    """Train a network for the plan's minutes of each worker and leave the average of its late weights in it.
 
     Progress is kept in `folder/name.pt` every minute and taken up from there; losses go to `folder/name.jsonl`.
     """
@@ -84,10 +87,10 @@ def train(
     network.share_memory()
     average.share_memory()
     samples = mp.Value("q", state["samples"] if state else 0)
-    clock.start()
 
     def work(number: int) -> None:
         torch.set_num_threads(1)
+        clock.start()
         seed = [plan.seed, number, int(clock.before)]
         rng = np.random.default_rng(seed)
         torch.manual_seed(int(rng.integers(2**62)))

@@ -1,4 +1,4 @@
-"""The text encoder's training: which edits does a sentence ask for?
+"""The text encoder's training: which edits does a sentence ask for, how strongly, and is it something that can be done?
 
 Learned before the UNet, from sentences alone, which cost a hundredth of a sample with pictures: the UNet knows from
 its first step what is wanted, and the many ways of saying a thing are told apart by far more examples than it could
@@ -17,26 +17,34 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from pipeline.networks.tokenizer import Tokenizer
 from training.hogwild import train
 from training.recipe import Recipe
-from training.samples import KINDS, Samples
+from training.samples import GRADES, KINDS, Instruction, Samples, Shares
 
 TOKENIZER = Path(__file__).with_name("tokenizer")
-SHORT = 40  # tokens that the longest training sentences need, and some padding
+PADDING = 24  # tokens behind the longest sentence of a batch, at most
+KNOWN = "known"  # it can be done
+LABELS = (*KINDS, *GRADES, KNOWN)
 
 
 class Reader(nn.Module):
-    """A text encoder and, for its training only, what says from its hidden states which edits are asked for."""
+    """A text encoder and what says from its hidden states which of `LABELS` a sentence asks for.
+
+    `head` sees all that the UNet will see and is for the encoder's training only. `recognizer` sees the state at the
+    end of the text, and becomes the checkpoint's recognition.
+    """
 
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.config.hidden_size, len(KINDS))
+        self.head = nn.Linear(encoder.config.hidden_size, len(LABELS))
+        self.recognizer = nn.Linear(encoder.config.hidden_size, len(LABELS))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, n) to logits (B, kinds), from the mean of the states at the end of the text and after."""
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, n) to the head's and the recognizer's logits, (B, labels) each."""
         hidden = self.encoder(tokens).last_hidden_state
         after = (tokens == self.encoder.config.eos_token_id)[..., None]
-        logits: Tensor = self.head((hidden * after).sum(1) / after.sum(1))
-        return logits
+        first = (tokens == self.encoder.config.eos_token_id).int().argmax(dim=1)
+        end = hidden[torch.arange(len(hidden)), first]
+        return self.head((hidden * after).sum(1) / after.sum(1)), self.recognizer(end)
 
 
 def build(settings: dict[str, int], tokenizer: Tokenizer) -> Reader:
@@ -60,18 +68,23 @@ def train_reader(recipe: Recipe, samples: Samples, folder: Path) -> Reader:
     tokenizer = Tokenizer.read(TOKENIZER)
     reader = build(recipe["text"]["network"], tokenizer)
 
+    shares = Shares.of(recipe["text"])
+
     def loss(rng: np.random.Generator, _share: float) -> tuple[Tensor, int, dict[str, float]]:
-        names, sentences = zip(*(samples.instruction(rng) for _ in range(recipe["text"]["batch"])), strict=True)
-        logits = reader(tokenizer(sentences)[:, :SHORT])
-        wanted = asked_for(names)
-        value = len(KINDS) * binary_cross_entropy_with_logits(logits, wanted)
-        right = ((logits > 0) == (wanted > 0)).all(dim=1).float().mean()
-        return value, len(sentences), {"loss": float(value.detach()), "right": float(right)}
+        asked = [samples.instruction(rng, shares) for _ in range(recipe["text"]["batch"])]
+        tokens, wanted = tokenizer([one.prompt for one in asked]), labels_of(asked)
+        longest = int((tokens != tokenizer.vocabulary[tokenizer.end]).sum(dim=1).max())
+        logits = torch.stack(reader(tokens[:, : longest + 1 + int(rng.integers(PADDING))]))
+        value = len(LABELS) * binary_cross_entropy_with_logits(logits, torch.stack([wanted, wanted]))
+        right = (logits[1] > 0) == (wanted > 0)
+        figures = {"right": float(right.all(dim=1).float().mean()), KNOWN: float(right[:, -1].float().mean())}
+        return value, len(asked), {"loss": float(value.detach()), **figures}
 
     train(reader, loss, recipe.plan("text"), folder, "text")
     return reader.eval().requires_grad_(False)
 
 
-def asked_for(names: Sequence[tuple[str, ...]]) -> Tensor:
-    """(B, kinds): 1 for each edit that is asked for; a row of zeros where nothing is to change."""
-    return torch.tensor([[float(kind in asked) for kind in KINDS] for asked in names])
+def labels_of(asked: Sequence[Instruction]) -> Tensor:
+    """(B, labels): 1 for each edit that is asked for, for its strength, and for what can be done."""
+    said = [{*one.names, one.strength, *([KNOWN] if one.known else [])} for one in asked]
+    return torch.tensor([[float(label in each) for label in LABELS] for each in said])

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 from training.diffusion import SCHEDULE
-from training.language import TOKENIZER, Reader
+from training.language import LABELS, TOKENIZER, Reader
 from training.recipe import Recipe
+from training.recognition import threshold
 from training.samples import Samples
 
 PIPELINE = {
@@ -52,10 +53,13 @@ def package(
     shutil.copytree(TOKENIZER, folder / "tokenizer", dirs_exist_ok=True)
     write(folder / "model_index.json", PIPELINE)
     write(folder / "scheduler" / "scheduler_config.json", {**SCHEDULER, **SCHEDULE})
-    write(folder / "darkroom.json", card(recipe, preview_map(samples, vae)))
+    save_file(dict(reader.recognizer.state_dict()), folder / "recognition.safetensors")
+    (folder / "recognition.safetensors").chmod(0o644)
+    recognition = {"labels": list(LABELS), "threshold": threshold(reader)}
+    write(folder / "darkroom.json", card(recipe, preview_map(samples, vae), recognition))
 
 
-def card(recipe: Recipe, previews: dict[str, Any]) -> dict[str, Any]:
+def card(recipe: Recipe, previews: dict[str, Any], recognition: dict[str, Any]) -> dict[str, Any]:
     """What Darkroom reads of a checkpoint beside its weights."""
     about = recipe["card"]
     defaults = {
@@ -66,7 +70,10 @@ def card(recipe: Recipe, previews: dict[str, Any]) -> dict[str, Any]:
         "name": about["name"],
         "revision": about["revision"],
         "text_scale": about["text_scale"],
+        "noise_scale": about["noise_scale"],
         "instructions": about["instructions"],
+        "abilities": about["abilities"],
+        "recognition": recognition,
         "defaults": defaults,
         "latent_rgb": previews,
     }

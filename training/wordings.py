@@ -77,7 +77,7 @@ PHOTO = (
         "the scene",
     ),
 )
-CHATTER = "all very really just way strong some old now so bit quite totally completely kind nice thing things".split()
+CHATTER = "all just some now so kind nice thing things then maybe".split()
 ASIDES = (
     "in the photo",
     "in this picture",
@@ -85,8 +85,6 @@ ASIDES = (
     "here",
     "overall",
     "if you can",
-    "a bit",
-    "a lot",
     "right now",
 )
 FILLERS = frozenset("the a an it this my please make to of can you i want me look some".split())
@@ -95,6 +93,112 @@ TURNING = frozenset("not no less more only but except than without don't remove 
 TURNING |= frozenset("increase decrease raise too light dark".split())
 JOINTS = (" and ", " and then ", ", then ", ", ", " and also ", " then ", " plus ", ", and ")
 PAIRINGS = (" and ", " and ", " and ", ", ", " and also ", " as well as ", ", and also ", " but also ")  # of adjectives
+
+#: How a strength is said: before an adjective, before an effect without its article, after and before a command.
+STRENGTHS: dict[str, dict[str, Sequence[str]]] = {
+    "weak": {
+        "adjectives": (
+            *("slightly", "a bit", "a little", "somewhat", "a tiny bit", "a touch", "subtly", "mildly", "a little bit"),
+            *("slightly", "just a bit", "gently", "only slightly", "just slightly", "a tad"),
+        ),
+        "effects": (
+            *(
+                "a slight",
+                "a subtle",
+                "a light",
+                "a faint",
+                "a little",
+                "a hint of",
+                "a touch of",
+                "a bit of",
+                "slight",
+            ),
+            *("just a little", "a gentle", "a mild", "a weak"),
+        ),
+        "commands": (
+            *("slightly", "a bit", "a little", "somewhat", "a tiny bit", "a touch", "gently", "subtly", "a little bit"),
+            *("just a little", "very slightly", "slightly", "a tad", "only a bit"),
+        ),
+    },
+    "strong": {
+        "adjectives": (
+            *("very", "much", "really", "extremely", "super", "incredibly", "a lot", "way", "heavily", "strongly"),
+            *("very very", "so much", "far", "extremely", "insanely", "really really", "intensely"),
+        ),
+        "effects": (
+            *(
+                "a strong",
+                "a lot of",
+                "an extreme",
+                "a heavy",
+                "very strong",
+                "intense",
+                "a massive",
+                "lots of",
+                "much",
+            ),
+            *("a very strong", "extreme", "an intense"),
+        ),
+        "commands": (
+            *(
+                "a lot",
+                "strongly",
+                "heavily",
+                "extremely",
+                "very much",
+                "as much as possible",
+                "to the max",
+                "massively",
+            ),
+            *("drastically", "dramatically", "really strongly", "extremely", "a whole lot", "by a lot", "quite a lot"),
+        ),
+    },
+}
+OPPOSITES = {
+    "darker": "brighter",
+    "brighter": "darker",
+    "warmer": "cooler",
+    "cooler": "warmer",
+    "more_contrast": "less_contrast",
+    "less_contrast": "more_contrast",
+    "vivid": "faded",
+    "faded": "vivid",
+    "sharpen": "blur",
+    "blur": "sharpen",
+    "denoise": "grain",
+}
+#: Families whose effect cannot be taken out of a photo that has it.
+INDELIBLE = (
+    *(
+        "fog",
+        "snow",
+        "vignette",
+        "frame",
+        "glow",
+        "sepia",
+        "vintage",
+        "rain",
+        "mist",
+        "light_leak",
+        "sandstorm",
+        "night",
+    ),
+    *("white_border", "polaroid", "sunset", "autumn", "cartoon", "hdr", "golden", "moody", "cyberpunk", "noir", "xray"),
+    *("infrared", "neon", "sketch", "oil", "watercolour", "emboss", "stencil", "duotone", "cyanotype", "cross_process"),
+    *("teal_orange", "cinematic", "pixelate", "posterize", "high_key", "low_key"),
+)
+ENDED = {
+    "effects": (
+        *("remove {}", "no {}", "without {}", "less {}", "take away {}", "get rid of {}", "i want no {}", "reduce {}"),
+        *("not so much {}", "delete {}", "it has too much {}", "take {} out"),
+    ),
+    "adjectives": ("less {}", "make it less {}", "not {}", "it should be less {}", "make it look less {}", "not so {}"),
+}
+REFUSED = {
+    "commands": ("don't {}", "do not {}", "please don't {}", "never {}", "you must not {}", "i don't want you to {}"),
+    "adjectives": ("don't make it {}", "do not make it {}", "don't make it look {}", "it should not be {}"),
+    "effects": ("don't add {}", "do not add {}", "don't put {} on it", "please don't use {}", "i don't want {}"),
+}
 
 Random = np.random.Generator
 
@@ -116,6 +220,52 @@ def held_out_wordings(family: str) -> list[str]:
 def sample(family: str, rng: Random) -> str:
     """A training sentence as somebody might type it."""
     return _not_held_out(held_out_wordings(family), lambda: _varied(_one(training_wordings(family), rng), rng))
+
+
+def sample_graded(family: str, strength: str, rng: Random) -> str:
+    """A training sentence that asks for an edit "weak"ly or "strong"ly."""
+    how = STRENGTHS[strength]
+    words = [each for each in _words(family) if each[0] in how]
+    kind, word = words[int(rng.integers(len(words)))]
+    degree = _one(how[kind], rng)
+    if kind == "commands":
+        sentence = f"{degree} {word}" if rng.random() < 0.2 and " " not in degree else f"{word} {degree}"
+    else:
+        sentence = f"{degree} {_bare(word) if kind == 'effects' else word}"
+    return _varied(_set(_articles(sentence), _one(PATTERNS[kind], rng)), rng)
+
+
+def sample_opposite(family: str, rng: Random) -> str:
+    """A training sentence that asks for less of what the opposite family would bring."""
+    plain = [
+        word for word in _vocabulary()[OPPOSITES[family]]["adjectives"] if not re.search("er$|^more|^less|^with", word)
+    ]
+    if family == "denoise":
+        return _varied(_one(("less {}", "make it less {}", "it should be less {}"), rng).format(_one(plain, rng)), rng)
+    return _varied(_one(ENDED["adjectives"], rng).format(_one(plain, rng)), rng)
+
+
+def sample_refusal(rng: Random) -> str:
+    """A training sentence that says what is not to be done: "don't blur it"."""
+    kind = _one(tuple(REFUSED), rng)
+    families = [name for name in _vocabulary() if name != "keep"]
+    words = [word for name, word in _words(_one(families, rng)) if name == kind]
+    return _varied(_set(_one(words, rng), _one(REFUSED[kind], rng)), rng)
+
+
+def sample_ending(rng: Random) -> str:
+    """A training sentence that wants an effect gone that cannot be taken out: "remove the fog"."""
+    kind = _one(tuple(ENDED), rng)
+    words = [word for name, word in _words(_one(INDELIBLE, rng)) if name == kind]
+    word = _one(words, rng)
+    if kind == "effects":
+        word = _bare(word) if rng.random() < 0.5 else f"the {_bare(word)}"
+    return _varied(_one(ENDED[kind], rng).format(word), rng)
+
+
+def varied(sentence: str, rng: Random) -> str:
+    """Any sentence as somebody might type it."""
+    return _varied(sentence, rng)
 
 
 def sample_composition(names: Sequence[str], rng: Random) -> str:
@@ -172,6 +322,11 @@ def _set(words: str, pattern: str) -> str:
     if re.match("(with|like|as|at|in|just) ", words):
         pattern = pattern.replace("{} version", "version {}")
     return _articles(pattern.format(words))
+
+
+def _bare(effect: str) -> str:
+    """An effect without its article."""
+    return re.sub("^(a|an|the|some|more) ", "", effect)
 
 
 def _articles(text: str) -> str:

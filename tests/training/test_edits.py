@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.edits import COMPOSABLE, FAMILIES, Picture, compose
+from training.edits import COMPOSABLE, FAMILIES, SPOILED, Picture, compose
 
 PHOTOS = ("dandelion", "mountains", "pagoda")
 APART = 10 ** (-30 / 20)  # root mean square: 30 dB, a good autoencoder's own error
@@ -24,8 +24,8 @@ def _distance(a: Picture, b: Picture) -> float:
     return float(np.sqrt(((a - b) ** 2).mean()))
 
 
-def test_forty_families_and_the_one_that_does_nothing():
-    assert len(FAMILIES) == 41
+def test_sixty_seven_families_and_the_one_that_does_nothing():
+    assert len(FAMILIES) == 68
     assert all(family.name == name for name, family in FAMILIES.items())
     assert {name for name, family in FAMILIES.items() if not family.exact} == {"sharpen", "posterize", "grain"}
 
@@ -49,8 +49,13 @@ def test_keep_changes_nothing(photo: Picture):
 
 
 def test_each_edit_is_told_from_each_other_on_some_photo():
-    """Judged by the nearest target, two families that look alike on every photo could not both be right."""
-    targets = {name: [family.apply(_photo(photo, 128)) for photo in PHOTOS] for name, family in FAMILIES.items()}
+    """Judged by the nearest target, two families that look alike on every photo could not both be right.
+
+    Some repair photos, so that each photo is there in a spoiled state too.
+    """
+    photos = [_photo(photo, 128) for photo in PHOTOS]
+    photos += [spoil(photo, np.random.default_rng(1)) for photo in photos for spoil in SPOILED.values()]
+    targets = {name: [family.apply(photo) for photo in photos] for name, family in FAMILIES.items()}
     for name in targets:
         for other in targets:
             if name < other:
@@ -76,3 +81,24 @@ def test_a_composition_is_one_edit_after_the_other(photo: Picture):
     one_by_one = FAMILIES["blur"].apply(FAMILIES["sepia"].apply(photo))
     assert np.array_equal(compose(["sepia", "blur"])(photo), one_by_one)
     assert {name for pair in COMPOSABLE for name in pair} <= FAMILIES.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.graded])
+def test_slightly_is_nearer_to_the_photo_and_extremely_is_farther_away(name: str, photo: Picture):
+    weak, usual, strong = (_distance(photo, FAMILIES[name].at(how, photo)) for how in ("weak", "", "strong"))
+    assert weak < usual <= strong + 1e-4
+
+
+def test_what_cannot_be_graded_is_the_same_in_every_strength(photo: Picture):
+    for family in FAMILIES.values():
+        if not family.graded:
+            assert np.array_equal(family.at("strong", photo), family.apply(photo)), family.name
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_repairs_brings_a_spoiled_photo_nearer_to_the_repaired_one(name: str, photo: Picture):
+    rng, repaired = np.random.default_rng(0), FAMILIES[name].apply(photo)
+    spoiled = [SPOILED[name](photo, rng) for _ in range(5)]
+    before = np.mean([_distance(one, repaired) for one in spoiled])
+    after = np.mean([_distance(FAMILIES[name].apply(one), repaired) for one in spoiled])
+    assert after < 0.7 * before

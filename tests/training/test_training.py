@@ -15,7 +15,17 @@ from torch.nn.functional import avg_pool2d, pixel_shuffle
 from pipeline.edit import Pipeline
 from training import evaluation
 from training.autoencoder import train_autoencoder, train_decoder
-from training.diffusion import STEPS, build, choose_steps, dropped, guesser, train_unet, training_alphas, weight_of
+from training.diffusion import (
+    STEPS,
+    build,
+    choose_scales,
+    choose_steps,
+    dropped,
+    editor,
+    train_unet,
+    training_alphas,
+    weight_of,
+)
 from training.edits import FAMILIES
 from training.evaluation import Run, Task, assess
 from training.hogwild import rate, train
@@ -23,7 +33,7 @@ from training.language import train_reader
 from training.package import package
 from training.photos import held_out_names, train_crops
 from training.recipe import MICRO, STAGES, Plan, Recipe
-from training.samples import Samples
+from training.samples import Samples, Shares
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LATENTS = 5  # channels that no checkpoint has, so that nothing counts on those of one
@@ -36,7 +46,7 @@ def recipe():
     tables |= {
         "workers": 2,
         "vae": {**tables["vae"], "minutes": 0.01, "batch": 2, "size": 32, "network": network},
-        "decoder": {**tables["decoder"], "minutes": 0.01, "guessed": 0.5, "sizes": {"32": 2}},
+        "decoder": {**tables["decoder"], "minutes": 0.01, "edits": 0.5, "sizes": {"32": 2}},
         "text": {**tables["text"], "minutes": 0.01, "batch": 4},
         "unet": {
             **tables["unet"],
@@ -65,7 +75,7 @@ def samples(tmp_path_factory):
         Image.open(path).convert("RGB").resize((192, 160)).save(folder / "pictures" / path.name)
         rows.append({"name": path.stem, "split": "training"})
     (folder / "index.json").write_text(json.dumps({"listed": 0, "pictures": rows}))
-    return Samples(folder, composed=0.1, unchanged=0.1)
+    return Samples(folder, Shares(composed=0.1, unchanged=0.1, beyond=0.1))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +84,7 @@ def checkpoint(recipe, samples, tmp_path_factory):
     vae = train_autoencoder(recipe, samples, work)
     reader = train_reader(recipe, samples, work)
     unet = train_unet(recipe, samples, vae, reader, work)
-    train_decoder(recipe, samples, vae, guesser(vae, reader, unet), work)
+    train_decoder(recipe, samples, vae, editor(recipe, vae, reader, unet), work)
     package(recipe, samples, vae, reader, unet, folder)
     return folder
 
@@ -186,13 +196,20 @@ def test_what_keeps_one_color_is_learned_where_there_is_more_of_it(samples):
 
 def test_the_grain_of_a_sample_is_that_of_the_noise_that_its_edit_begins_with(samples):
     noise = torch.randn(4, LATENTS, 12, 12, generator=torch.manual_seed(0))
-    grainy = replace(samples, composed=0.0, unchanged=0.0, kinds=("grain",))
+    grainy = replace(samples, shares=Shares(0.0, 0.0, 0.0), kinds=("grain",))
     pairs = grainy.pairs(np.random.default_rng(0), 4, (48, 48), noise)
     grain = avg_pool2d((pairs.after - pairs.before).mean(1), 2)
     strengths = pixel_shuffle(noise[:, :4], 2)[:, 0]
     alike = np.corrcoef(grain.flatten(1), strengths.flatten(1))[:4, 4:]
     assert np.diag(alike).min() > 0.7
     assert np.abs(alike - np.diag(np.diag(alike))).max() < 0.2
+
+
+def test_most_samples_carry_little_noise_and_some_all_of_it():
+    scales = choose_scales(np.random.default_rng(0), 100_000, most=0.5, full=0.1)
+    assert (scales == 1).mean() == pytest.approx(0.1, abs=0.01)
+    assert scales[scales < 1].max() <= 0.5
+    assert scales[scales < 1].mean() == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_share_of_samples_is_noise_alone_and_the_rest_are_mostly_noisy():

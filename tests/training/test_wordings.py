@@ -11,6 +11,10 @@ from training.wordings import (
     held_out_wordings,
     sample,
     sample_composition,
+    sample_ending,
+    sample_graded,
+    sample_opposite,
+    sample_refusal,
     training_wordings,
 )
 
@@ -67,3 +71,25 @@ def test_every_composition_names_both_edits_and_holds_two_sentences_out():
 def test_the_same_seed_says_the_same():
     draws = [[sample(family, np.random.default_rng(7)) for family in FAMILIES] for _ in range(2)]
     assert draws[0] == draws[1]
+
+
+def test_a_strength_is_said_in_many_ways_and_never_without_its_word():
+    rng = np.random.default_rng(0)
+    weak = {_plain(sample_graded("darker", "weak", rng)) for _ in range(300)}
+    strong = {_plain(sample_graded("darker", "strong", rng)) for _ in range(300)}
+    plain = {_plain(sample("darker", rng)) for _ in range(2000)}
+    assert len(weak) > 200
+    assert not (weak & strong) | (weak & plain) | (strong & plain)
+    assert any("slightly" in sentence for sentence in weak)
+    assert not any(re.search("slightly|extremely|much|a bit|a lot", sentence) for sentence in plain)
+
+
+def test_less_of_an_edit_is_its_opposite_or_cannot_be_done():
+    rng = np.random.default_rng(0)
+    darker = {_plain(sample_opposite("darker", rng)) for _ in range(200)}
+    assert any("less bright" in sentence for sentence in darker)
+    assert not any("dark" in sentence for sentence in darker)
+    ended = {_plain(sample_ending(rng)) for _ in range(2000)}
+    assert any(sentence.startswith("remove the ") for sentence in ended)
+    refused = [_plain(sample_refusal(rng)) for _ in range(50)]
+    assert any(sentence.startswith(("dont ", "do not ")) for sentence in refused)
