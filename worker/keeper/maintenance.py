@@ -201,7 +201,7 @@ class Maintenance:
         if known is None:
             self.pictures.put_document(OWN_FOLDER, "instance.json", {"instance": self._instance})
         elif known != self._instance:
-            log.error("The bucket belongs to another Redis. If this one lost its data, run `python -m worker.rebuild`")
+            log.error("The bucket belongs to another Redis. If this one lost its data: `darkroom rebuild-from-bucket`")
             return False
         return True
 
