@@ -1,4 +1,4 @@
-"""How many rows are worth computing together, measured during the work for each size of picture."""
+"""The number of rows worth computing together, measured during the work for each picture size."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ TRIALS = 3  # measurements of each batch size before the best is chosen
 PROBATION = 500  # batches that must fit in memory before a size that did not fit is tried again
 MAX_RELATIVE_TIME = 0.98  # a larger batch must cut the time per row to this, because its edits wait for each other
 
-Size = tuple[int, ...]  # `form` of an edit: whole steps or not, and the shape of the latents
+Size = tuple[int, ...]  # the `form` of an edit: whether the step is whole, and the shape of the latents
 
 
 class BatchSizes:
@@ -53,7 +53,7 @@ class BatchSizes:
         self._regain(edits[0].form)
 
     def expected(self, work: int) -> float | None:
-        """Seconds for a pass over so many latent values, by the slowest rate measured. None: nothing was measured."""
+        """Seconds for a pass over this many latent values, by the slowest measured rate. None: nothing was measured."""
         rates = [
             min(times) / prod(size[1:])
             for size, measured in self._seconds.items()
@@ -63,14 +63,14 @@ class BatchSizes:
         return work * max(rates) if rates else None
 
     def lower(self, edits: Sequence[Denoising]) -> None:
-        """Stay below a batch that did not fit in memory, each time for twice as long."""
+        """Stay below a batch size that did not fit in memory, each time for twice as long."""
         rows, size = sum(edit.rows for edit in edits), edits[0].form
         self._ceiling[size] = max((fewer for fewer in ROWS if fewer < rows), default=ROWS[0])
         self._probation[size] = 2 * self._probation[size] if size in self._probation else PROBATION
         self._fitted[size] = 0
 
     def _regain(self, size: Size) -> None:
-        """Count a batch that fitted. After enough of them the next larger size may be tried again."""
+        """Count a batch that fit. After enough of them the next larger size may be tried again."""
         if size not in self._ceiling:
             return
         self._fitted[size] += 1

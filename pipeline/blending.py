@@ -1,4 +1,4 @@
-"""Blends an edit into its photo by strength and mask. Outside of the mask the photo stays, bit for bit."""
+"""Blends an edit into its photo by strength and mask. Outside the mask the photo stays unchanged, bit for bit."""
 
 from PIL import Image, ImageChops, ImageFilter
 
@@ -6,7 +6,7 @@ FEATHER = 0.01  # width of a mask's soft border, as a share of the short side
 
 
 def blend(photo: Image.Image, edit: Image.Image, strength: float = 1.0, mask: Image.Image | None = None) -> Image.Image:
-    """Blend an edit over its photo, both RGB. A photo of another size is resized to the edit's.
+    """Blend an edit over its photo, both RGB. A photo of another size is resized to that of the edit.
 
     `strength` 0 is the photo, 1 the edit. `mask` is gray, of any size: the edit shows where it is white, and nothing
     changes where it is black. The border is softened on the white side only.

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class TensorCache:
-    """Values made of tensors, up to `limit` bytes in all; the least recently used one goes first."""
+    """Values made of tensors, up to `limit` bytes in total. The least recently used value is removed first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -40,7 +40,7 @@ class TensorCache:
             return self._values.get(key)
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all values."""
         with self._lock:
             self._values.clear()
             self.bytes = 0

@@ -1,6 +1,7 @@
-"""The models, what each is made of, and the parameters that it has.
+"""The models, their networks and their parameters.
 
-Plain Python: the web tier validates and describes models with it, the worker runs them, and neither repeats it.
+Plain Python, so that the web tier can validate and describe models with the same definitions with which the worker runs
+them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,57 +28,57 @@ SQUARES = {"512x512": (512, 512), "256x256": (256, 256)}
 PROMPT = Parameter("prompt", "text", "The instruction: what to change in the picture.", 1, 1000, required=True)
 COMMON = (
     PROMPT,
-    Parameter("negative_prompt", "text", "What the edited picture should stay away from.", 0, 1000, default=""),
-    Parameter("steps", "integer", "Denoising steps: more take longer and add detail.", 2, 1000, default=100),
+    Parameter("negative_prompt", "text", "What the edited picture should not show.", 0, 1000, default=""),
+    Parameter("steps", "integer", "Denoising steps. More steps take longer and add detail.", 2, 1000, default=100),
     Parameter(
         "temperature",
         "number",
-        "How much noise the edit starts from: at 1 noise alone (the picture still guides every step), "
-        "lower keeps more of the picture's own pixels.",
+        "How much noise the edit starts from: at 1 only noise (the picture still guides every step), "
+        "at lower values more of the picture's own pixels stay.",
         0.1,
         1,
         default=1.0,
     ),
-    Parameter("seed", "integer", "The same seed gives the same picture; drawn when absent.", 0, LARGEST_SEED),
+    Parameter("seed", "integer", "The same seed gives the same picture. Default: random.", 0, LARGEST_SEED),
     Parameter(
         "size",
         "choice",
-        "What the model works at: `auto` has the photo's proportions and about 512 x 512 pixels in area; `512x512` and "
-        "`256x256` square the picture.",
+        "The size that the model works at: `auto` keeps the photo's proportions, with about 512 x 512 pixels in "
+        "area; `512x512` and `256x256` squeeze the photo into a square.",
         choices=("auto", *SQUARES),
         default="auto",
     ),
     Parameter(
         "resolution",
         "choice",
-        "`own`: the edit is carried to the photo's own width and height; `model`: what the model made, in the size it "
-        "works at, which is the default where that is a square.",
+        "`own`: the result has the photo's own width and height; `model`: the result has the size that the model works "
+        "at, which is the default if that is a square.",
         choices=("own", "model"),
         default="own",
     ),
-    Parameter("strength", "number", "How much of the edit is laid over the photo: 0 is the photo.", 0, 1, default=1.0),
+    Parameter("strength", "number", "How much of the edit shows: 0 is the photo, 1 the edit.", 0, 1, default=1.0),
 )
-SAMPLER = Parameter("sampler", "choice", "How the steps are taken.", choices=("ddim", "dpm++2m"), default="ddim")
+SAMPLER = Parameter("sampler", "choice", "The method of the steps.", choices=("ddim", "dpm++2m"), default="ddim")
 EFFORT = Parameter(
     "effort",
     "choice",
-    "`exact` computes every step whole; `fast`, from 10 steps on, only every third (from 40 on every fifth), and "
-    "takes the slow parts of the others from it: the picture differs a little.",
+    "`exact` computes every step in full. `fast`, from 10 steps on, computes only every third step in full (from 40 on "
+    "every fifth) and reuses its slow parts in the other steps: the picture differs a little.",
     choices=("exact", "fast"),
     default="exact",
 )
-SQUARE_RESULT = Rule("size", tuple(SQUARES), "resolution", "model")  # a square size asks for a square result
-# The library turns image guidance off at this scale, as if the image scale were 1; any other has no effect.
+SQUARE_RESULT = Rule("size", tuple(SQUARES), "resolution", "model")  # a square size implies a square result
+# At this scale the library turns image guidance off, as if the image scale were 1. Any other image scale has no effect.
 NO_IMAGE_GUIDANCE = Rule("cfg_scale", (1,), "image_cfg_scale", 1.0, only=True)
 THREE_WAY = (
-    Parameter("cfg_scale", "number", "How strongly the instruction is followed.", 1, 14, default=7.5),
-    Parameter("image_cfg_scale", "number", "How closely the picture is kept.", 1, 5, default=1.5),
+    Parameter("cfg_scale", "number", "How strongly the edit follows the instruction.", 1, 14, default=7.5),
+    Parameter("image_cfg_scale", "number", "How closely the edit keeps to the picture.", 1, 5, default=1.5),
 )
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Whose implementation each network of a model is."""
+    """The implementation of each network of a model: the library's or ours."""
 
     text_encoder: Source
     vae: Source
@@ -102,7 +103,7 @@ class Model:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """What one parameter means for another."""
+        """How the value of one parameter restricts another."""
         return (SQUARE_RESULT, NO_IMAGE_GUIDANCE) if self.made_of.is_library else (SQUARE_RESULT,)
 
     def with_defaults(self, card: "Card") -> "Model":
@@ -119,7 +120,7 @@ def _with_steps(steps: int) -> tuple[Parameter, ...]:
 
 
 def _catalogue(models: Iterable[Model]) -> dict[str, Model]:
-    """The models by id. `effort` is for those whose loop is ours."""
+    """The models by id. Models whose denoising loop is ours also have the parameter `effort`."""
     return {
         model.id: model if model.made_of.is_library else replace(model, parameters=(*model.parameters, EFFORT))
         for model in models
@@ -181,9 +182,9 @@ MODELS = _catalogue(
 
 
 def resolve(model_id: str, given: Mapping[str, Any], card: Card) -> dict[str, Any]:
-    """All parameters of a model: those given, checked, and the defaults of the checkpoint for the rest.
+    """All parameters of a model: the given ones, checked, and the checkpoint's defaults for the rest.
 
-    A seed that is not given stays None: whoever asks draws it.
+    A seed that is not given stays None, and the caller draws it.
 
     Raises:
         ParameterError: for the first unknown, missing or out-of-range parameter.

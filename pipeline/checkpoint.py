@@ -1,4 +1,4 @@
-"""A checkpoint in memory: loaded once, its weights shared by every model that uses them."""
+"""A checkpoint in memory. It is loaded once, and every model that uses its weights shares them."""
 
 import dataclasses
 import threading
@@ -33,21 +33,21 @@ from pipeline.weights import Network
 
 T = TypeVar("T")
 
-EDITS_WITHOUT = 20  # edits that need no fp32 copy, after which it is freed
-GRAPH_SIDES = 40, 56  # of latents; graphs made for a square would hold for squares alone
-TEXT_BYTES = 256 * 2**20  # prompts kept as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in fp32
+EDITS_WITHOUT = 20  # the float32 copy is freed after this many edits that did not need it
+GRAPH_SIDES = 40, 56  # sides of the latents that graphs are built with; those of a square would only hold for squares
+TEXT_BYTES = 256 * 2**20  # for prompts as the UNet reads them: about 8 MB each for Stable Diffusion 1.5 in float32
 DEFAULTS: dict[str, dict[str, Any]] = {"pix2pix-full": {"sampler": "dpm++2m", "steps": 20}}  # 2/5 of DDIM's 50 steps
-LATENT_BYTES = 64 * 2**20  # pictures kept as latents: 64 KiB each at 512 x 512
-PICTURES_TOGETHER = 4  # pictures encoded or decoded at once on a GPU; on a CPU that only takes more memory
+LATENT_BYTES = 64 * 2**20  # for latents of recent pictures: 64 KiB each at 512 x 512
+PICTURES_TOGETHER = 4  # pictures encoded or decoded together on a GPU; on a CPU that would only take more memory
 
 if TYPE_CHECKING:
     from pipeline.library import Library
 
 
 class Checkpoint:
-    """A checkpoint's networks, each loaded on its first use, and the engine that edits share.
+    """The networks of a checkpoint, each loaded on its first use, and the engine that edits share.
 
-    The library's modules use the tensors of our networks, so both together need the memory of one. `compiled`: PyTorch
+    The library's modules use the tensors of our networks, so both together take the memory of one. `compiled`: PyTorch
     compiles the UNet, on a GPU into CUDA graphs.
     """
 
@@ -78,22 +78,22 @@ class Checkpoint:
         variant: str = "",
         loras: Sequence[Lora] = (),
     ) -> "Checkpoint":
-        """A folder in diffusers' layout, an original single file, or a hub id (`owner/name[@revision]`).
+        """Open a folder in diffusers' layout, an original single file, or a hub id (`owner/name[@revision]`).
 
-        Configurations and the headers of the weights' files are read, which takes less than a second; weights are not.
+        This reads only configurations and the headers of weight files, which takes less than a second.
 
         Raises:
-            PipelineError: none of these, or not one that our own networks run.
+            PipelineError: it is none of these, or our networks cannot run it.
         """
         loaded = cls(find(checkpoint, variant), dtype, device, compiled=compiled, loras=loras)
         loaded.check()
         return loaded
 
     def check(self) -> None:
-        """Refuse what cannot be served, before any weights are read.
+        """Refuse a checkpoint that cannot be served, before any weights are read.
 
         Raises:
-            PipelineError: names the file and the key that is in the way.
+            PipelineError: it names the file and the key that is wrong.
         """
         unet, vae = self._config(UNet.Config.parse, "unet"), self._config(VAE.Config.parse, "vae")
         text, _ = self._config(CLIPTextEncoder.Config.parse, "text_encoder"), self._config(Schedule.parse, "scheduler")
@@ -119,7 +119,7 @@ class Checkpoint:
 
     @cached_property
     def card(self) -> Card:
-        """What the checkpoint says of itself; where it says no defaults, those that suit most checkpoints."""
+        """The checkpoint's own card. If it gives no defaults, the card has those that suit most checkpoints."""
         card = self.files.card
         return card if card.defaults or self.schedule.ends_in_noise else dataclasses.replace(card, defaults=DEFAULTS)
 
@@ -158,7 +158,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def build_graphs(self) -> None:
-        """Have the UNet compiled for every row count now, or the first edits that come together wait for it."""
+        """Compile the UNet for every row count now. Otherwise the first edits with each count would wait for it."""
         unet = self.unet
         x = torch.zeros(1, unet.config.out_channels, *GRAPH_SIDES, device=self.device)
         text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=self.device))
@@ -174,12 +174,12 @@ class Checkpoint:
         return Schedule.parse(self.files.settings("scheduler"))
 
     def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        """Channels, height and width of the latents of a picture of this width and height."""
+        """Channels, height and width of the latents of a picture with this width and height."""
         vae, (width, height) = self.vae.config, size
         return vae.latent_channels, height // vae.factor, width // vae.factor
 
     def close(self) -> None:
-        """End the engine and free the weights, even if the networks are still referred to."""
+        """Stop the engine and free the weights, even if something still refers to the networks."""
         self.engine.close()
         self.precise.close()
         self.texts.clear()
@@ -191,7 +191,7 @@ class Checkpoint:
         free_memory()
 
     def _loaded(self) -> list[nn.Module]:
-        """The networks in memory, ours and the library's."""
+        """The networks in memory, both ours and the library's."""
         loaded = [self.__dict__[part] for part in ("text_encoder", "vae", "unet") if part in self.__dict__]
         library = self.__dict__.get("library")
         return loaded + ([library.text_encoder, library.vae, library.unet] if library else [])
@@ -211,10 +211,10 @@ class Checkpoint:
 
 
 class Precise:
-    """A second copy of a checkpoint in fp32, for edits that overflow a narrower dtype: `with precise as checkpoint`.
+    """A second copy of a checkpoint in float32 for edits that overflow a narrower dtype: `with precise as checkpoint`.
 
-    It at least doubles the memory of the weights. Therefore the first edit that needs it loads it, and it is freed
-    after EDITS_WITHOUT edits that did not need it.
+    The copy at least doubles the memory of the weights. Therefore it is loaded by the first edit that needs it, and
+    freed after EDITS_WITHOUT edits that did not.
     """
 
     def __init__(self, load: Callable[[], Checkpoint]) -> None:
@@ -254,7 +254,7 @@ class Precise:
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' loading bars and hints off the terminal; their errors are still raised."""
+    """Keep the libraries' progress bars and warnings off the terminal. Their errors are still raised."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

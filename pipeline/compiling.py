@@ -1,6 +1,6 @@
-"""PyTorch's compiler, kept to one graph for each of a few row counts, whatever the size of the pictures.
+"""Uses PyTorch's compiler with one graph for each of a few row counts, for pictures of any size.
 
-Left alone it makes a graph for each shape that comes, up to eight, and a worker stands still for a minute each time.
+By default PyTorch would compile a graph for each new shape, up to eight, and stop the worker for a minute each time.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Backend = Callable[[torch.fx.GraphModule, Sequence[Tensor]], Callable[..., Any]]
 
 
 def inductor(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-    """PyTorch's own backend; on a GPU it records the kernels of a step as one CUDA graph."""
+    """PyTorch's default backend. On a GPU it records the kernels of a step as one CUDA graph."""
     from torch._inductor import list_mode_options  # the compiler takes seconds to import
     from torch._inductor.compile_fx import compile_fx
 
@@ -22,14 +22,14 @@ def inductor(graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[
 
 
 class Compiler:
-    """Compiles networks. `graphs` counts what was made."""
+    """Compiles networks. `graphs` counts the compiled graphs."""
 
     def __init__(self, backend: Backend = inductor) -> None:
         self.graphs = 0
         self._backend = backend
 
     def compile(self, network: nn.Module) -> None:
-        """Have a network compiled at its first call, and at those whose shapes no graph has."""
+        """Compile a network at its first call, and again at calls whose shapes no graph covers."""
         network.compile(backend=self._make, fullgraph=True)
 
     def _make(self, graph: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
@@ -38,7 +38,7 @@ class Compiler:
 
 
 def any_size(x: Tensor) -> Tensor:
-    """The same features (B, C, h, w), for a graph that holds for B rows of any height and width."""
+    """Mark the height and width of features (B, C, h, w) as variable, so that one graph serves B rows of any size."""
     torch._dynamo.mark_static(x, 0)
     for side in (2, 3):
         torch._dynamo.mark_dynamic(x, side)

@@ -1,4 +1,4 @@
-"""Denoising: edits as plain data, and one step of any number of them in one pass through the UNet."""
+"""Denoising: the state of each edit as plain data, and one step of several edits in one pass through the UNet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ from pipeline.guidance import Guidance, guide
 from pipeline.networks.unet import TextStates, UNet
 from pipeline.samplers import Step, Table, clean_of, following_of
 
-FAST_EVERY = ((40, 5), (10, 3))  # from so many steps on, each so-many-th step of a fast edit is computed whole
+FAST_EVERY = ((40, 5), (10, 3))  # (steps, n): a fast edit with at least so many steps computes every nth step in full
 
 
 @dataclass(eq=False)
 class Denoising:
     """The state of one edit between noise and picture.
 
-    Edits in one batch may differ in steps, sampler, scales and seed. Only the shape of their latents must agree.
+    Edits in one batch may differ in steps, sampler, scales and seed. Only the shape of their latents must be the same.
     """
 
     x: Tensor  # (1, C, h, w), fp32
     picture: Tensor  # latents of the picture to edit, (1, C, h, w)
-    text: TextStates  # a row for each branch of the guidance
+    text: TextStates  # one row for each branch of the guidance
     guidance: Guidance
     table: Table
     generator: torch.Generator
     step: int = 0  # finished steps
-    predicted: Tensor | None = None  # clean latents as of the last step
-    every: int = 1  # only each so-many-th step is computed whole, see `is_whole`
+    predicted: Tensor | None = None  # the clean latents predicted at the last step
+    every: int = 1  # only every nth step is computed in full, see `is_whole`
     deep: Tensor | None = field(default=None, repr=False)  # features of the last whole step, (1, C', h, w)
-    residual: Tensor | None = field(default=None, repr=False)  # what guidance added to the first row then, as x
-    fresh: Tensor | None = field(default=None, repr=False)  # noise drawn for the next step, kept if that fails
+    residual: Tensor | None = field(default=None, repr=False)  # guidance added to the first row then, as x
+    fresh: Tensor | None = field(default=None, repr=False)  # the noise drawn for the next step; kept if that step fails
 
     @property
     def next_step(self) -> Step:
@@ -49,16 +49,16 @@ class Denoising:
 
     @property
     def rows(self) -> int:
-        """Rows that the next step takes in the UNet."""
+        """The number of rows that the next step takes in the UNet."""
         return len(self.guidance.branches) if self.is_whole else 1
 
     @property
     def is_whole(self) -> bool:
-        """Whether the next step goes through all of the UNet, with all rows.
+        """Whether the next step computes all rows with the whole UNet.
 
-        The other steps compute the first row alone, by the UNet's first and last layer, and take the rest from the
-        last whole step: the features between (DeepCache, Ma et al. 2023), and what guidance adds to the row
-        (FasterCache, Lv et al. 2024).
+        Any other step computes only the first row, with the UNet's first and last layer. The rest comes from the last
+        whole step: the features between those layers (DeepCache, Ma et al. 2023), and the guidance that is added to the
+        row (FasterCache, Lv et al. 2024).
         """
         return self.step % self.every == 0
 
@@ -68,20 +68,20 @@ class Denoising:
         return (self.is_whole, *self.x.shape)
 
     def draw(self) -> Tensor | None:
-        """Fresh noise for the next step, on the CPU, the same however often the step is tried. None: it needs none."""
+        """The noise for the next step, on the CPU, the same however often the step is tried. None: it needs none."""
         if self.next_step.fresh and self.fresh is None:
             self.fresh = torch.randn(self.x.shape, generator=self.generator)
         return self.fresh
 
     def advance(self, x: Tensor, predicted: Tensor) -> None:
-        """Take the next step, which leads to latents `x` and finds the clean latents to be `predicted`."""
+        """Finish the next step: `x` are its latents, `predicted` the clean latents that it predicts."""
         self.x, self.predicted, self.fresh = x, predicted, None
         self.step += 1
 
 
 @torch.inference_mode()
 def advance(unet: UNet, edits: Sequence[Denoising]) -> list[tuple[Tensor, Tensor]]:
-    """Take one step of every edit, in one pass through the UNet. Returns what `next_latents` does."""
+    """Take one step of every edit, in one pass through the UNet. Returns the same as `next_latents`."""
     following = next_latents(edits, predict(unet, edits))
     for edit, latents in zip(edits, following, strict=True):
         edit.advance(*latents)
@@ -89,23 +89,23 @@ def advance(unet: UNet, edits: Sequence[Denoising]) -> list[tuple[Tensor, Tensor
 
 
 def predict(unet: UNet, edits: Sequence[Denoising]) -> Sequence[Tensor]:
-    """The noise in each branch of each edit, (rows, C, h, w) per edit."""
+    """The predicted noise of each branch of each edit, (rows, C, h, w) per edit."""
     return Predictor(unet)(edits)
 
 
 def whole_every(effort: str, steps: int) -> int:
-    """Each so-many-th step is computed whole: with few steps all of them, for then one differs much from the next."""
+    """Every nth step is computed in full. With few steps all are, because neighboring steps then differ much."""
     return next((every for least, every in FAST_EVERY if effort == "fast" and steps >= least), 1)
 
 
 class Predictor:
-    """The noise in each branch of each edit, (rows, C, h, w) per edit, by one pass through a UNet.
+    """Predicts the noise of each branch of each edit, (rows, C, h, w) per edit, in one pass through a UNet.
 
-    What a batch shows the UNet at every step, its texts and pictures, is kept until another batch comes.
+    The texts and pictures of a batch are the same at every step, so they are kept until another batch comes.
     """
 
     def __init__(self, unet: UNet, row_counts: Sequence[int] = ()) -> None:
-        """`row_counts`: the only numbers of rows that a compiled UNet has graphs for; rows are added up to the next."""
+        """`row_counts`: the only row counts for which a compiled UNet has graphs. Batches are padded to the next."""
         self._unet = unet
         self._row_counts = row_counts
         self._edits: Sequence[Denoising] = ()
@@ -117,7 +117,7 @@ class Predictor:
         self._show(edits)
         if not edits[0].is_whole:
             return self._shallow(edits)
-        # Each distinct input is an edit's latents beside its picture, or beside the zeros behind the last picture.
+        # Each distinct input is the latents of an edit, with its own picture or with the zeros after the last picture.
         inputs = [(i, i if pictured else len(edits)) for i, edit in enumerate(edits) for pictured in _inputs(edit)]
         first, source = 0, []
         for edit in edits:
@@ -162,7 +162,7 @@ class Predictor:
             row += edit.rows
 
     def _added(self, edits: Sequence[Denoising]) -> int:
-        """Rows that are computed for nothing."""
+        """The number of padding rows."""
         rows = sum(edit.rows for edit in edits)
         return min((count for count in self._row_counts if count >= rows), default=rows) - rows
 
@@ -178,15 +178,16 @@ class Predictor:
 
 
 def _inputs(edit: Denoising) -> list[bool]:
-    """The distinct inputs that an edit's branches share: with its picture, without it."""
+    """The distinct inputs that the branches of an edit share: with its picture, without it, or both."""
     branches = edit.guidance.branches
     return [pictured for pictured in (True, False) if any(branch.pictured == pictured for branch in branches)]
 
 
 def next_latents(edits: Sequence[Denoising], noises: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Each edit's latents after its next step, and the clean ones that the step predicts, (1, C, h, w) each.
+    """Each edit's latents after its next step, and the clean latents that the step predicts, (1, C, h, w) each.
 
-    `noises` are what the UNet predicts in the edit's branches, (rows, C, h, w) per edit. The edits stay as they are.
+    `noises` are the UNet's predictions for the branches of each edit, (rows, C, h, w) per edit. The edits stay
+    unchanged.
     """
     kinds = {edit.next_step.velocity for edit in edits}
     if len(kinds) > 1:
@@ -222,13 +223,13 @@ def next_latents(edits: Sequence[Denoising], noises: Sequence[Tensor]) -> list[t
 
 
 def _offsets(noises: Sequence[Tensor]) -> Tensor:
-    """Where each edit's rows begin."""
+    """The number of the first row of each edit."""
     counts = torch.tensor([len(noise) for noise in noises])
     return counts.cumsum(0) - counts
 
 
 def first_row(text: TextStates) -> TextStates:
-    """A prompt as its first row has it."""
+    """Only the first row of a text."""
     return {module: tuple(read[:1] for read in states) for module, states in text.items()}
 
 

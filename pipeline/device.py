@@ -1,7 +1,7 @@
-"""The device as a line of work: when given work ends, and copies that do not wait for it.
+"""The device as a queue of work: when work ends, and copies that do not wait for the queue.
 
-On a GPU a call returns once its work is in the device's queue. So a clock on the wall measures how long queueing took.
-A `Mark` is a point in that queue: it can be waited for, and the time between two of them is the device's own.
+On a GPU a call returns once its work is queued, so the wall clock measures only how long queueing took. A `Mark` is a
+point in the queue: a thread can wait for it, and the time between two marks is the device's own.
 """
 
 import time
@@ -18,22 +18,22 @@ class Mark(Protocol):
     """A point in the device's queue."""
 
     def wait(self) -> None:
-        """Return once the device has done all work that was given before this point."""
+        """Return once the device has done all work that was queued before this point."""
 
     def since(self, earlier: Self) -> float:
-        """Seconds that the device took from an earlier mark to this one; wait for this one first."""
+        """Seconds that the device took between an earlier mark and this one. Wait for this one first."""
 
 
 class Timeline(Protocol):
-    """A device that does its work in the order in which it is given."""
+    """A device that does its work in the order of queueing."""
 
     def mark(self) -> Mark:
-        """The point behind all work given so far."""
+        """Mark the point after all work queued so far."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A mark of a device whose calls return when their work is done: the wall clock's time."""
+    """A mark of a device whose calls return when their work is done: the time of the wall clock."""
 
     seconds: float
 
@@ -53,7 +53,7 @@ class CPUTimeline:
 
 @dataclass(frozen=True)
 class EventMark:
-    """A mark by an event of torch.cuda or torch.mps, which share an interface."""
+    """A mark made of an event of torch.cuda or torch.mps, which have the same interface."""
 
     event: Any
 
@@ -81,7 +81,7 @@ def timeline_of(device: torch.device) -> Timeline:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name: `auto` (the first GPU, or the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+    """The device for a name: `auto` (the first GPU, otherwise the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         PipelineError: there is no such device here.
@@ -104,7 +104,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def tune(device: torch.device, *, exact: bool) -> None:
-    """Have CUDA choose its fastest convolutions and, unless `exact`, multiply float32 with the precision of TF32."""
+    """Let CUDA choose its fastest convolutions and, unless `exact`, multiply float32 with the precision of TF32."""
     if device.type != "cuda":
         return
     torch.backends.cudnn.benchmark = True
@@ -113,19 +113,19 @@ def tune(device: torch.device, *, exact: bool) -> None:
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
-    """A CPU tensor on the device, in one copy, queued behind the work given so far."""
+    """Copy a CPU tensor to the device in one copy, queued after the work so far."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
 
 
 def download(values: Tensor) -> Tensor:
-    """A tensor on the CPU, in one copy. On a GPU its values are there once a later mark was waited for."""
+    """Copy a tensor to the CPU in one copy. On a GPU the values are complete only after waiting for a later mark."""
     if values.device.type == "cuda":
         return torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
     return values.cpu()
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes that a CUDA device has left for tensors: the driver's, and those that PyTorch holds without using them."""
+    """Free bytes of a CUDA device: those that the driver reports, and those that PyTorch holds without using them."""
     return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -35,9 +35,9 @@ from pipeline.previews import PreviewMap, color_fields
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DTYPES |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRIORITIES = {"low": -1, "normal": 0, "high": 1}
-FULL_SIZE = BoundedSemaphore(2)  # edits at a time that are carried to the photo's size, which takes some of its copies
-MAX_ROWS = 3  # rows of one edit in a pass through the UNet
-PROBE_SIDE = 32  # side of the latents on which numbers of threads are compared
+FULL_SIZE = BoundedSemaphore(2)  # edits enlarged to the photo's size at a time; each takes copies of the photo
+MAX_ROWS = 3  # the most rows of one edit in a pass through the UNet
+PROBE_SIDE = 32  # side of the latents with which numbers of threads are compared
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class Progress:
     _taken: Taken = field(repr=False, compare=False)
 
     def preview(self) -> Image.Image:
-        """The picture as predicted at this step, small: one pixel per latent pixel.
+        """The picture predicted at this step, small: one pixel for each latent pixel.
 
-        It is made when called, unless the edit's `wants` had asked for it: then the device has made it with the step.
+        It is computed in this call, unless the edit's `wants` asked for it. Then the device has computed it with the
+        step.
         """
         return self._picture(0, self._taken.predicted)
 
@@ -77,7 +78,7 @@ class Pipeline:
     model: str
     checkpoint: Checkpoint = field(repr=False)
     previews: PreviewMap = field(repr=False)
-    editing_model: EditingModel | None = field(repr=False)  # None where the library's pipeline does it all
+    editing_model: EditingModel | None = field(repr=False)  # None if the library's pipeline runs the model
 
     @classmethod
     def load(
@@ -91,17 +92,21 @@ class Pipeline:
         variant: str = "",
         loras: Sequence[Lora] = (),
     ) -> "Pipeline":
-        """Load a checkpoint: a folder in diffusers' layout, an original single file (.ckpt or .safetensors), or a hub
-        id (`owner/name[@revision]`), which is downloaded. `variant` says which of a folder's files of weights are
-        taken, such as fp16; `loras` are merged into them.
+        """Load a checkpoint.
 
-        `device` is auto (the first GPU where there is one), cpu, cuda, cuda:N or mps. Without a dtype it computes in
-        fp16 on a GPU, else in fp32, whatever the files hold. `compiled` has PyTorch compile the UNet, on a GPU into
-        CUDA graphs: steps get faster, and the first of each number of rows takes minutes (`checkpoint.build_graphs`
-        takes them all).
+        Args:
+            checkpoint: a folder in diffusers' layout, an original single file (.ckpt or .safetensors), or a hub id
+                (`owner/name[@revision]`), which is downloaded.
+            dtype: the dtype of the computation. Default: float16 on a GPU and float32 on a CPU, whatever the files
+                hold.
+            compiled: PyTorch compiles the UNet, on a GPU into CUDA graphs. Steps get faster, but the first step of each
+                row count takes minutes; `checkpoint.build_graphs` builds all graphs beforehand.
+            device: auto (the first GPU, otherwise the CPU), cpu, cuda, cuda:N or mps.
+            variant: which of a folder's weight files to use, such as fp16.
+            loras: low-rank changes that are merged into the weights.
 
         Raises:
-            PipelineError: no such checkpoint, model or dtype.
+            PipelineError: there is no such checkpoint, model, dtype or device.
         """
         _check_model(model)
         place = choose_device(device or "auto")
@@ -119,7 +124,7 @@ class Pipeline:
 
     @property
     def card(self) -> Card:
-        """What the checkpoint says of itself."""
+        """The card of the checkpoint."""
         return self.checkpoint.card
 
     def edit(
@@ -145,23 +150,24 @@ class Pipeline:
         wants: Wants = lambda _step, _steps: False,
         notes: Notes | None = None,
     ) -> Image.Image:
-        """Edit a photo of any mode by an instruction; what is not given has the checkpoint's default.
+        """Edit a photo of any mode by an instruction. Parameters that are not given have the checkpoint's defaults.
 
-        With a `mask`, gray and in the photo's proportions, only what is white there is edited; the rest of the picture
-        stays the photo's own, bit for bit at its own size. Edits made at the same time by several threads share each
-        denoising step; `priority` says whose go first.
+        With a `mask`, gray and in the photo's proportions, only its white area is edited. The rest stays the photo's
+        own, bit for bit at its own size. Edits in several threads share each denoising step; those of a higher
+        `priority` go first.
 
-        `on_step` is called after each denoising step; an exception that it raises ends the edit and reaches the caller.
-        So does one of `on_wait`, which is called now and then while the edit waits for its turn. `wants(step, steps)`
-        is asked before each step, on another thread, whether `on_step` will look at its pictures: those are made with
-        the step, for all edits of the batch at once.
-        Without a seed each call draws another. What comes out as no finite numbers in a narrower dtype than fp32 is
-        computed once more in fp32, and its steps are reported again. `notes` are told that, and of prompts that are too
-        long to be read whole.
+        `on_step` is called after each denoising step, `on_wait` at intervals while the edit waits for its turn. An
+        exception in either ends the edit and reaches the caller. `wants(step, steps)` is called before each step, on
+        another thread: whether `on_step` will look at the pictures of this step. Such pictures are computed with the
+        step, for the whole batch.
+
+        Without a seed, each call draws another one. If the result is not finite in a dtype narrower than float32, the
+        edit is repeated in float32, and its steps are reported again. `notes` record this, and prompts that are too
+        long to be read completely.
 
         Raises:
-            PipelineError: a parameter out of its range, named by `field`.
-            Fault: the networks gave no picture, or the device has no memory for it, or answers no more.
+            PipelineError: a parameter is out of its range; `field` names it.
+            Fault: the networks made no picture, or the device ran out of memory or is lost.
         """
         params = self._resolve(
             prompt=prompt,
@@ -177,7 +183,7 @@ class Pipeline:
             sampler=sampler,
             effort=effort,
         )
-        picture = fit(padded(as_rgb(photo))[0], params["size"])  # nothing of the photo's own size is kept meanwhile
+        picture = fit(padded(as_rgb(photo))[0], params["size"])  # the large photo itself is not kept during the edit
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
             self._warn_of_truncation(name, params[name], notes)
@@ -211,7 +217,7 @@ class Pipeline:
         notes: Notes,
         wants: Wants,
     ) -> Image.Image:
-        """Begin, steps and finish on the engine. If a narrow dtype overflows, the edit is repeated in fp32."""
+        """Begin, step and finish on the engine. If a narrow dtype overflows, the edit is repeated in float32."""
         vae = id(editing_model.vae)
         ticket.run_with_others(editing_model.encode, picture, ("encode", vae, picture.size))
         edit = ticket.run(partial(editing_model.begin, picture, params))
@@ -244,7 +250,7 @@ class Pipeline:
         params: dict[str, Any],
         report: Report,
     ) -> Denoising:
-        """Denoise with networks of this edit's own, so that no step is shared."""
+        """Denoise with separate networks for this edit, so that no step is shared."""
 
         edit = ticket.run(partial(editing_model.begin, picture, params))
         while not edit.finished:
@@ -261,7 +267,7 @@ class Pipeline:
         report: Report,
         notes: Notes,
     ) -> Image.Image:
-        """Run the library's loop, with one engine call per network call."""
+        """Run the library's loop. Each network call is one engine call."""
 
         def after_step(step: int, predicted: Tensor, noisy: Tensor) -> None:
             ticket.remaining = params["steps"] - step
@@ -284,7 +290,7 @@ class Pipeline:
         self.checkpoint.close()
 
     def fastest_threads(self, at_most: int) -> int:
-        """How many threads make this checkpoint's UNet fastest, measured; 1 on a GPU, which needs no more."""
+        """Measure with how many threads this checkpoint's UNet is fastest. 1 on a GPU, which needs no more."""
         unet, side = self.checkpoint.unet, PROBE_SIDE
         text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=unet.device))
         x = torch.zeros(1, unet.config.in_channels, side, side, dtype=unet.dtype, device=unet.device)
@@ -292,7 +298,7 @@ class Pipeline:
         return fastest_threads(lambda: unet(x, timestep, text), at_most) if unet.device.type == "cpu" else 1
 
     def receipt(self) -> dict[str, str]:
-        """What an edit was computed with, enough to repeat it beside its parameters."""
+        """What an edit was computed with. Together with its parameters this is enough to repeat it."""
         loras = {"lora": ", ".join(map(str, self.checkpoint.loras))} if self.checkpoint.loras else {}
         return loras | {
             "checkpoint": self.card.name,
@@ -313,9 +319,9 @@ class Pipeline:
 
 
 def to_photo(photo: Image.Image, picture: Image.Image, edited: Image.Image, resolution: str) -> Image.Image:
-    """An edit of `picture`, which is the photo padded and in a model's size, as an edit of the upright RGB photo.
+    """Convert an edit of `picture`, the padded photo in a model's size, to an edit of the upright RGB photo.
 
-    Its size is the photo's own with the resolution `own`, else the model's.
+    The result has the photo's own size if the resolution is `own`, otherwise that of the model.
     """
     with FULL_SIZE:
         whole, inside = padded(photo)
@@ -353,7 +359,7 @@ def _encoder(checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
 
 
 def _dtype(name: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The dtype that is asked for; else fp16 on a GPU, where an edit that overflows is repeated in fp32, and fp32."""
+    """The requested dtype. Default: float32, on a GPU float16, because edits that overflow are repeated in float32."""
     if isinstance(name, torch.dtype):
         return name
     if name is None:

@@ -6,9 +6,9 @@ iteration the engine serves the most urgent request. If that is a step, it batch
 as are worth computing together. Edits therefore join, finish and leave between any two steps. An edit that was canceled
 or failed leaves, so the next iteration goes on without it.
 
-In `denoise` the engine goes on with the next step without waiting for the edit's thread, or one thread that is busy
-with a preview would be missing in the next batch. A request is finished when the device has done its work, not when
-Python has queued it: otherwise the learned batch sizes and the patience would rest on how long queueing takes.
+In `denoise` the engine takes the next step without waiting for the edit's thread. Otherwise a thread that is busy with
+a preview would miss the next batch. A request is finished when the device has done its work, not when Python has queued
+it. Otherwise the learned batch sizes and the allowance would depend on how long queueing takes.
 """
 
 import atexit
@@ -55,9 +55,9 @@ class EngineClosed(RuntimeError):
 
 @dataclass(frozen=True)
 class Taken:
-    """A step that was taken: how many are finished, and the latents then, (1, C, h, w) each.
+    """A finished step: the number of finished steps, and the latents after it, (1, C, h, w) each.
 
-    `pictures` are small pictures of them, (2, h, w, 3) bytes on the CPU, if somebody wanted them beforehand.
+    `pictures` are small pictures of these latents, (2, h, w, 3) bytes on the CPU, if they were requested beforehand.
     """
 
     step: int
@@ -74,7 +74,7 @@ class Ticket:
     priority: int
     remaining: int
     arrival: int
-    work: int = 0  # latent values in one pass of the UNet, by which calls that make such a pass are timed
+    work: int = 0  # latent values in one pass of the UNet; the time limit of calls that make such a pass depends on it
     waited: int = 0  # iterations that did not serve this edit
     skipped: int = 0  # iterations since this edit was last served
     on_wait: Callable[[], None] = lambda: None
@@ -85,8 +85,9 @@ class Ticket:
         return self.engine._ask(Request(self, call=lambda _: [call()]))
 
     def run_with_others(self, call: Callable[[Sequence[Item]], Sequence[T]], item: Item, key: Hashable) -> T:
-        """Call a function on the engine's thread for this item, and with it for the items of other edits' calls of the
-        same key. Returns what comes of this item. If that fails for several items, each is tried with fewer others.
+        """Call a function on the engine's thread for this item and those of other calls with the same key.
+
+        Returns the result for this item. If the call fails for several items, it is repeated with fewer of them.
         """
         return self.engine._ask(Request(self, call=call, item=item, key=key))
 
@@ -96,9 +97,9 @@ class Ticket:
         self.engine._ask(Request(self, edit=edit))
 
     def denoise(self, edit: Denoising, wants: Callable[[int], bool] = lambda _: False) -> Iterator[Taken]:
-        """Take all steps that the edit has left. Yields each, while the engine goes on with the next ones.
+        """Take all remaining steps of the edit. Yields each step, while the engine goes on with the next ones.
 
-        `wants` is asked on the engine's thread, for the number of each step, whether to make pictures of it.
+        `wants` is called on the engine's thread with the number of each step: whether to make pictures of it.
         """
         if edit.finished:
             return
@@ -124,28 +125,28 @@ class Request:
     ticket: Ticket
     call: Callable[[Sequence[Any]], Sequence[Any]] = lambda _: ()
     item: Any = None
-    key: Hashable = None  # of calls that may be made together; None: alone
+    key: Hashable = None  # calls with the same key may be made together; None: alone
     edit: Denoising | None = None
     goes_on: bool = False
     wants: Callable[[int], bool] = lambda _: False
     outcomes: SimpleQueue[tuple[Any, BaseException | None]] = field(default_factory=SimpleQueue)
-    open: bool = True  # nothing has come of the present iteration
+    open: bool = True  # the present iteration has not finished it yet
     unread: int = 0  # outcomes that the thread has not read
-    parked: bool = False  # it goes on once the thread has read one
+    parked: bool = False  # the engine goes on with it once the thread has read an outcome
 
     def finish(self, result: Any) -> None:
-        """Give the result to the thread that waits."""
+        """Give the result to the waiting thread."""
         self.open = False
         self.outcomes.put((result, None))
 
     def fail(self, error: BaseException) -> None:
-        """Raise an error in the thread that waits."""
+        """Raise an error in the waiting thread."""
         self.open = self.goes_on = False
         self.outcomes.put((None, error))
 
 
 class ThreadClock:
-    """The processor time of the thread that makes it, for other threads to read; 0 where the system does not tell."""
+    """The processor time of the thread that creates it, readable by other threads. 0 if the system has none."""
 
     def __init__(self) -> None:
         of_thread = getattr(time, "pthread_getcpuclockid", None)
@@ -172,9 +173,10 @@ class Iteration:
 
 
 class Engine:
-    """Serves all edits in flight. `predict` computes the noise in each branch of several edits in one pass.
+    """Serves all edits in flight. `predict` computes the noise of each branch of several edits in one pass.
 
-    `on_iteration` is called after each iteration, on the engine's thread. `small` makes the pictures that edits want.
+    `on_iteration` is called after each iteration, on the engine's thread. `small` makes the pictures that edits
+    request.
     """
 
     def __init__(
@@ -184,15 +186,15 @@ class Engine:
         Args:
             compiles: the first step of each shape takes a minute or more.
             timeline: of the device; default: CPU.
-            together: most calls of one key that are made as one.
+            together: the most calls with one key that are made as one.
         """
         self._together = together
         self._predict = predict
         self._timeline: Timeline = timeline or CPUTimeline()
         self.small: Small | None = None
         self._compiles = compiles
-        self._shapes: set[tuple[Any, int]] = set()  # of the steps taken so far
-        self._longest_call_seconds = 0.0  # seconds
+        self._shapes: set[tuple[Any, int]] = set()  # the shapes of the steps taken so far
+        self._longest_call_seconds = 0.0
         self._iterations = 0
         self._sizes = BatchSizes(MAX_PASS_SECONDS)
         self._slots = threading.BoundedSemaphore(MAX_TICKETS)
@@ -205,8 +207,8 @@ class Engine:
         self.finished_at = time.monotonic()  # when the last piece of work ended
         self.allowance = 0.0  # seconds that the present iteration may take before the engine counts as stuck
         self._processor: ThreadClock | None = None
-        self._began_seconds = 0.0  # of the thread's processor time, when the present iteration began
-        self._used_seconds = 0.0  # of it, as `worked_at` last saw them
+        self._began_seconds = 0.0  # the thread's processor time when the present iteration began
+        self._used_seconds = 0.0  # the processor time used in it, as `worked_at` last saw it
         self._computed_at = 0.0
         self.on_iteration: Callable[[Iteration], None] = lambda _: None
 
@@ -219,7 +221,7 @@ class Engine:
         Args:
             priority: a higher one goes first.
             on_wait: called at intervals, on the edit's own thread, while the edit waits. An error ends the wait.
-            work: latent values in one pass of the UNet, for edits that make it in `run` instead of `step`.
+            work: latent values in one pass of the UNet, for edits that make the pass in `run` instead of `step`.
         """
         while not self._slots.acquire(timeout=POLL_SECONDS):
             on_wait()
@@ -264,7 +266,7 @@ class Engine:
         return self._read(request)
 
     def _read(self, request: Request) -> Any:
-        """The next outcome of a request. A request that goes on may be waiting for this."""
+        """The next outcome of a request. If the request is parked, the engine then goes on with it."""
         while True:
             try:
                 result, error = request.outcomes.get(timeout=POLL_SECONDS)
@@ -283,8 +285,8 @@ class Engine:
     def worked_at(self) -> float:
         """When the engine last finished any work, or was seen to compute, by the monotonic clock.
 
-        An engine that other processes keep off the processor is slow, not stuck: it computes as long as it uses the
-        processor, and no more of its time than the allowance.
+        An engine that gets little processor time because of other processes is slow, not stuck. It counts as computing
+        while it uses processor time, up to the allowance.
         """
         used = self._processor.seconds() - self._began_seconds if self._processor and self.allowance else 0.0
         if self._used_seconds < used < self.allowance:
@@ -298,7 +300,7 @@ class Engine:
         self._changed.notify_all()
 
     def _go_on(self, requests: Sequence[Request]) -> None:
-        """Ask for the next steps of edits on behalf of their threads, unless those are far behind."""
+        """Request the next steps of edits for their threads, unless a thread has too many unread steps."""
         with self._changed:
             for request in requests:
                 request.unread += 1
@@ -355,7 +357,7 @@ class Engine:
             log.exception("on_iteration raised an error")
 
     def _allowed_seconds(self, ticket: Ticket, edits: Sequence[Denoising]) -> float:
-        """Seconds that an iteration may take, from the measured speed of its size or from the longest call."""
+        """The seconds that an iteration may take, from the measured speed for its size or from the longest call."""
         if edits:
             expected = self._sizes.expected(sum(map(work_of, edits)))
             shape = (edits[0].form, sum(edit.rows for edit in edits))
@@ -383,12 +385,12 @@ class Engine:
             self._served = {request.ticket for request in chosen}
             for request in chosen:
                 request.ticket.skipped, request.open = 0, True
-            return sorted(chosen, key=lambda request: request.ticket.arrival)  # a batch that goes on stays the same
+            return sorted(chosen, key=lambda request: request.ticket.arrival)  # keeps the order of a batch that goes on
 
     def _call(self, requests: Sequence[Request], *, again: bool = False) -> Sequence[tuple[Any, BaseException | None]]:
-        """What calls of one key return, or their errors. If they fail together, they are made again in halves.
+        """The results of calls with one key, or their errors. If they fail together, they are repeated in halves.
 
-        If the device has no memory for a call alone, unused memory is freed for a second try.
+        If the device has no memory for a single call, unused memory is freed and the call is repeated once.
         """
         try:
             results = requests[0].call([request.item for request in requests])
@@ -397,7 +399,7 @@ class Engine:
             broke: BaseException = fault_of(error) or error
         else:
             return [(result, None) for result in results]
-        if isinstance(broke, OutOfMemory):  # outside `except`, where the failed call's tensors are free
+        if isinstance(broke, OutOfMemory):  # outside `except`, where the tensors of the failed call are free
             free_memory()
             if len(requests) == 1 and not again:
                 return self._call(requests, again=True)
@@ -417,7 +419,7 @@ class Engine:
             ended.wait()
         except Exception as error:
             broke = fault_of(error) or error
-        if broke is not None:  # outside `except`, where the failed pass' tensors are free
+        if broke is not None:  # outside `except`, where the tensors of the failed pass are free
             self._recover(requests, edits, broke, again=again)
             return
         self._sizes.learn(edits, ended.since(began))
@@ -430,7 +432,7 @@ class Engine:
     def _pictures(
         self, requests: Sequence[Request], following: Sequence[tuple[Tensor, Tensor]]
     ) -> dict[Request, Tensor]:
-        """The small pictures that some of the edits want of this step, in one copy from the device."""
+        """The small pictures of this step that some of the edits requested, in one copy from the device."""
         wanted = [(request, latents) for request, latents in zip(requests, following, strict=True) if _wants(request)]
         if not wanted or self.small is None:
             return {}
@@ -460,16 +462,16 @@ def _wants(request: Request) -> bool:
 
 
 def work_of(edit: Denoising) -> int:
-    """Latent values in the rows of the edit's step."""
+    """The number of latent values in the rows of the edit's next step."""
     return edit.rows * prod(edit.x.shape)
 
 
 def choose(pending: Sequence[Request], sizes: BatchSizes, *, fair: bool = False, together: int = 1) -> list[Request]:
-    """The most urgent request and, if it is a step, the next most urgent steps of its size that fit in the batch.
+    """The most urgent request. If it is a step, also the next most urgent steps of its size that fit in the batch.
 
-    If it is a call that has a key: the next most urgent calls of that key, at most `together` in all.
+    If it is a call with a key, also the next most urgent calls with that key, at most `together` in total.
 
-    `fair`: the request that was skipped most comes first, so that no priority waits forever.
+    `fair`: the request that was skipped most often comes first, so that no priority waits forever.
     """
     ordered = sorted(pending, key=lambda request: (-request.ticket.skipped if fair else 0, request.ticket.urgency))
     first = ordered[0]

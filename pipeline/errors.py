@@ -1,10 +1,10 @@
-"""The errors of the pipeline: PipelineError, which the caller can correct, and faults, which they cannot."""
+"""The errors of the pipeline: a PipelineError can be corrected by the caller, a Fault cannot."""
 
 
 class PipelineError(Exception):
-    """Something that the caller can correct: a bad argument, an unreadable picture, a checkpoint with parts missing.
+    """An error that the caller can correct: a bad argument, an unreadable picture, an incomplete checkpoint.
 
-    `field` names the argument at fault when there is one.
+    `field` names the argument at fault, if there is one.
     """
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
@@ -14,14 +14,14 @@ class PipelineError(Exception):
 
 
 class Fault(Exception):
-    """Something that broke below the edit, whatever was asked for."""
+    """Something below the edit failed, whatever the request was."""
 
 
 class NotFinite(Fault):
-    """The network gave numbers that are not finite, which are no picture."""
+    """The network produced values that are not finite, instead of a picture."""
 
     def __init__(self) -> None:
-        super().__init__("The network gave numbers that are not finite.")
+        super().__init__("The network produced values that are not finite.")
 
 
 class OutOfMemory(Fault):
@@ -29,4 +29,4 @@ class OutOfMemory(Fault):
 
 
 class DeviceLost(Fault):
-    """The device answers no more; only a new process gets it back."""
+    """The device no longer answers. Only a new process can use it again."""

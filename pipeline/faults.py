@@ -1,4 +1,4 @@
-"""Recognizes device faults in PyTorch's errors, which have several classes or only a text that tells."""
+"""Recognizes device faults in PyTorch's errors, which have several classes or only a text."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""A checkpoint on disk, in either of its layouts: diffusers' folder, or the original code's single file."""
+"""A checkpoint on disk, in either layout: diffusers' folder, or the single file of the original code."""
 
 import dataclasses
 import json
@@ -20,14 +20,14 @@ from pipeline.weights import (
     with_original_names,
 )
 
-CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"  # every SD 1 model's
+CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642df71cc41"  # of all SD 1 models
 TOKENIZER_FILES = ["vocab.json", "merges.txt", "*token*.json"]
 OWN_CLASSES = ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionPipeline", None)  # the UNet tells them apart
 SINGLE_FILES = (".safetensors", ".ckpt")
 
 
 class Files(Protocol):
-    """The source of a checkpoint. Parts have the names of diffusers' folders: `unet`, `vae`, `scheduler`, ..."""
+    """The files of a checkpoint. Parts have the names of diffusers' folders: `unet`, `vae`, `scheduler`, ..."""
 
     path: Path
 
@@ -36,16 +36,16 @@ class Files(Protocol):
 
     @property
     def tokenizer(self) -> Path:
-        """The folder of the tokenizer's files."""
+        """The folder with the tokenizer's files."""
 
     def settings(self, part: str) -> dict[str, Any]:
-        """A part's configuration, in diffusers' terms."""
+        """The configuration of a part, with diffusers' names."""
 
     def network(self, kind: type[Network], part: str, dtype: Any) -> Network:
         """A network with its weights."""
 
     def check(self) -> None:
-        """Open every file of weights and read its header, so that a broken one is refused at once.
+        """Open every weight file and read its header, so that a broken file is refused at once.
 
         Raises:
             PipelineError
@@ -57,15 +57,15 @@ class DiffusersFolder:
     """A folder with model_index.json and a folder for each part."""
 
     path: Path
-    name: str | None = None  # the name of a folder without a card, in place of the folder's own: a hub id
-    variant: str = ""  # of the weights' files, such as fp16; parts that lack it have the plain ones
+    name: str | None = None  # a hub id, which names a folder that has no card
+    variant: str = ""  # of the weight files, such as fp16; a part without it uses its plain files
 
     def __post_init__(self) -> None:
         index = self.path / "model_index.json"
         if not index.is_file():
             raise PipelineError(f"{self.path} {_why_no_checkpoint(self.path)}", field="checkpoint")
         if (kind := read_json(index).get("_class_name")) not in OWN_CLASSES:
-            detail = f"is for a {kind}, which our own networks do not run; the `diffusers` editor may"
+            detail = f"is for a {kind}, which our own networks do not run; try the `diffusers` editor"
             raise PipelineError(f"{index} {detail}", field="checkpoint")
 
     @property
@@ -97,11 +97,11 @@ class DiffusersFolder:
 
 @dataclasses.dataclass(frozen=True)
 class OriginalFile:
-    """A .ckpt or .safetensors of the original Stable Diffusion 1 or InstructPix2Pix code, EMA copies chosen.
+    """A .ckpt or .safetensors file of the original Stable Diffusion 1 or InstructPix2Pix code. EMA weights come first.
 
-    Widths and depths are read off the tensors. The tokenizer, which is in no such file, is the folder `tokenizer`
-    beside it; without one, CLIP's from the hub. The file may hold the UNet alone, under the original names or
-    diffusers'. The other parts are then diffusers' folders beside it.
+    Widths and depths are derived from the tensors. The tokenizer is not in the file: it is the folder `tokenizer` next
+    to it, otherwise CLIP's from the hub. The file may hold only the UNet, with the original names or diffusers'. Then
+    the other parts are diffusers' folders next to it.
     """
 
     path: Path
@@ -165,12 +165,12 @@ class OriginalFile:
 
 
 def find(checkpoint: str | Path, variant: str = "") -> Files:
-    """The files of a folder, an original single file, or a hub id, which is downloaded or found in the hub's cache.
+    """Find the files of a folder, an original single file, or a hub id, which is downloaded unless it is cached.
 
-    A hub id is `owner/name[@revision]`, with `/file` behind it for one single file of several.
+    A hub id is `owner/name[@revision]`. With `/file` after it, it names one of several single files.
 
     Raises:
-        PipelineError: none of these.
+        PipelineError: it is none of these.
     """
     path = Path(checkpoint)
     if path.is_dir():
@@ -181,7 +181,7 @@ def find(checkpoint: str | Path, variant: str = "") -> Files:
 
 
 def part_settings(folder: Path, part: str) -> dict[str, Any]:
-    """The configuration of a part of a folder in diffusers' layout."""
+    """The configuration of a part in a folder with diffusers' layout."""
     path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
     if not path.is_file():
         raise PipelineError(f"{path} is missing", field="checkpoint")
@@ -192,7 +192,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise PipelineError(f"{path} is no JSON: {error}", field="checkpoint") from error
+        raise PipelineError(f"{path} is not JSON: {error}", field="checkpoint") from error
     if not isinstance(settings, dict):
         raise PipelineError(f"{path} holds no JSON object", field="checkpoint")
     return settings
@@ -224,8 +224,7 @@ def _from_hub(checkpoint: str, variant: str) -> Files:
 
 
 def needed(names: list[str], variant: str = "") -> list[str]:
-    """Those of a repository's files that our own networks need: configurations, the tokenizer, and one set of weights
-    for each part."""
+    """The files of a repository that our networks need: configurations, tokenizer, and one set of weights per part."""
     wanted = {"model_index.json", "darkroom.json", "scheduler/scheduler_config.json"}
     wanted |= {name for name in names if name.startswith("tokenizer/") and name.endswith((".json", ".txt"))}
     for part in PARTS.values():
@@ -239,10 +238,10 @@ def _names_on_hub(hub_id: str) -> list[str]:
 
 
 def sizes_on_hub(hub_id: str) -> dict[str, int]:
-    """The sizes in bytes of a repository's files by name; of those in the cache, where the hub cannot be reached.
+    """The sizes in bytes of a repository's files by name. If the hub is not reachable, those of the cached files.
 
     Raises:
-        PipelineError: there is no such repository, or nothing of it in the cache.
+        PipelineError: there is no such repository, or no file of it is in the cache.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError
@@ -254,7 +253,7 @@ def sizes_on_hub(hub_id: str) -> dict[str, int]:
         return {one.path: one.size for one in files if isinstance(one, RepoFile)}
     except HFValidationError as error:
         raise _not_found(hub_id, error) from error
-    except Exception as error:  # the hub's client has a dozen kinds
+    except Exception as error:  # the hub's client raises many kinds of errors
         folder = _cached(hub_id)
         if folder is None:
             raise _not_found(hub_id, error) from error
@@ -267,14 +266,14 @@ def _cached(hub_id: str) -> Path | None:
 
     name, _, revision = hub_id.partition("@")
     try:
-        index = ["model_index.json"]  # without patterns, the client misses the files that were never fetched
+        index = ["model_index.json"]  # without patterns the client fails if any file was never downloaded
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=index, local_files_only=True))
     except Exception:
         return None
 
 
 def download(hub_id: str, patterns: list[str]) -> Path:
-    """The folder of a hub id (`owner/name[@revision]`) in the hub's cache. Missing files are fetched, with a bar."""
+    """The folder of a hub id (`owner/name[@revision]`) in the hub's cache. Missing files are downloaded, with a bar."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -1,14 +1,14 @@
-"""An edit carried from the small pair that the network saw to the whole photo, at the photo's own size.
+"""Applies an edit of a small picture to the whole photo at its own size.
 
-Most edits change colors, and a change of colors can be written down exactly enough to repeat it on every pixel of the
-photo: detail then comes from the photo and only the change from the edit. What is written down, in this order, each
-where the one before leaves more than the network's own noise:
+Most edits change colors. Such a change can be described exactly enough to repeat it on every pixel of the photo, so
+that detail comes from the photo and only the change from the edit. The description has three parts. Each describes what
+the parts before it leave, where that is more than the network's own noise:
 
-1. one map of colors for the whole picture, a cubic polynomial;
-2. in every window a straight line from brightness to what the first leaves of each color (the guided filter of He, Sun
-   and Tang, PAMI 2013, equations 5 to 8, with its coefficients enlarged as in He and Sun's fast guided filter, 2015,
-   and in Chen et al., "Bilateral Guided Upsampling", SIGGRAPH Asia 2016; a line over all three colors fits no better);
-3. what neither can say, such as a frame or a drawn stroke: the difference itself, enlarged.
+1. one map of colors for the whole picture, a cubic polynomial; 2. in every window a straight line from brightness to
+the remaining change of each color (the guided filter of He, Sun and Tang, PAMI 2013, equations 5 to 8, with its
+coefficients enlarged as in He and Sun's fast guided filter, 2015, and in Chen et al., "Bilateral Guided Upsampling",
+SIGGRAPH Asia 2016; a line over all three colors fits no better); 3. for the rest, such as a frame or a drawn stroke:
+the difference itself, enlarged.
 """
 
 from collections.abc import Iterator
@@ -23,25 +23,25 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 DEGREE = 3  # of the polynomial
-TABLE = 33  # colors a side of the table that stands for it
-EVERY = 3  # pixel of the small picture is asked for it
+TABLE = 33  # entries on each side of the table that replaces the polynomial
+EVERY = 3  # only every third pixel of the small picture is used to fit it
 LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue: ITU-R BT.601
-PRIOR = 0.01  # weight of a straight line through the colors, for those that the photo hardly has
+PRIOR = 0.01  # weight of a straight line through the colors, for colors that the photo hardly has
 RADIUS = 3  # px of a window, in the small picture
-EPSILON = 3e-4  # of the variance of a window's brightness: with much less there is no slope
+EPSILON = 3e-4  # added to the variance of a window's brightness: with much less variance there is no slope
 LOCAL = (0.02, 0.04)  # root mean square of the windows' part: noise up to the first, all signal from the second on
-LOCAL_RADIUS = 16  # px over which that is averaged
+LOCAL_RADIUS = 16  # px over which this is averaged
 REST = (0.015, 0.03)  # the same for the difference itself
 REST_RADIUS = 8
-GRAIN = 2  # px: texture that is finer averages out, what was drawn does not
+GRAIN = 2  # px: finer texture averages out, drawn strokes do not
 STRIP = 2**20  # pixels of the photo that are computed at a time
 
 
 @dataclass(frozen=True)
 class Change:
-    """How an edit changes colors: `table` everywhere, and beside it a line for each pixel of the small picture.
+    """How an edit changes colors: `table` for all pixels, and an additional line for each pixel of the small picture.
 
-    `lines` is (6, h, w): what is added to red, green and blue, as their slopes over the photo's brightness and their
+    `lines` is (6, h, w): the change of red, green and blue, as their slopes over the photo's brightness and their
     offsets.
     """
 
@@ -50,19 +50,19 @@ class Change:
 
 
 def carry(photo: Image.Image, small: Image.Image, edit: Image.Image) -> Image.Image:
-    """The edit of `small`, a copy of the photo in another size, made of the whole photo; all three in RGB.
+    """Apply the edit of `small`, a copy of the photo in another size, to the whole photo. All three are RGB.
 
     Raises:
-        ValueError: `small` and `edit` are not of one size.
+        ValueError: `small` and `edit` differ in size.
     """
     if small.size != edit.size:
-        raise ValueError(f"the pair is of two sizes: {small.size} and {edit.size}")
+        raise ValueError(f"the pair differs in size: {small.size} and {edit.size}")
     return apply(photo, fit(small, edit))
 
 
 @torch.inference_mode()
 def fit(small: Image.Image, edit: Image.Image) -> Change:
-    """The change of colors that turns `small` into `edit`."""
+    """Fit the change of colors that turns `small` into `edit`."""
     before, after = _tensor(small), _tensor(edit)
     table = _table(before, after)
     rest = after - _tensor(small.filter(table))
@@ -78,7 +78,7 @@ def fit(small: Image.Image, edit: Image.Image) -> Change:
 
 @torch.inference_mode()
 def apply(photo: Image.Image, change: Change) -> Image.Image:
-    """A change of colors made to a photo of any size; memory is needed for a strip of it at a time."""
+    """Apply a change of colors to a photo of any size, strip by strip to save memory."""
     width, height = photo.size
     carried = photo.filter(change.table)
     wide = interpolate(change.lines[None], (change.lines.shape[1], width), mode="bilinear", align_corners=False)[0]
@@ -96,9 +96,9 @@ def apply(photo: Image.Image, change: Change) -> Image.Image:
 
 
 def _table(before: Tensor, after: Tensor) -> ImageFilter.Color3DLUT:
-    """The polynomial of least squares from colors to colors, as a table.
+    """The least-squares polynomial from colors to colors, as a table.
 
-    A straight line through the same colors, found first, holds it where the photo has no colors to say.
+    For colors that the photo does not have, it is held close to a straight line, which is fitted first.
     """
     given, wanted = (picture.flatten(1)[:, ::EVERY].T.double() for picture in (before, after))
     axis = torch.linspace(0, 1, TABLE, dtype=torch.float64)
@@ -113,7 +113,7 @@ def _table(before: Tensor, after: Tensor) -> ImageFilter.Color3DLUT:
 
 
 def _powers(colors: Tensor, degree: int) -> Tensor:
-    """All products of up to so many of red, green and blue: (n, 3) to (n, 4) or, of degree 3, (n, 20)."""
+    """All products of up to `degree` colors: (n, 3) to (n, 4), or to (n, 20) for degree 3."""
     columns = [torch.ones_like(colors[:, 0])]
     for count in range(1, degree + 1):
         columns += [colors[:, list(chosen)].prod(1) for chosen in combinations_with_replacement(range(3), count)]
@@ -129,7 +129,7 @@ def _least_squares(system: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _lines(brightness: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each window the lines of least squares from brightness, (1, h, w), to three values: slopes and offsets."""
+    """The least-squares lines of each window from brightness, (1, h, w), to three values: slopes and offsets."""
     pictures = torch.cat([brightness, brightness.square(), wanted, brightness * wanted])
     mean, square, aim, product = _mean(pictures, RADIUS).split((1, 1, 3, 3))
     slopes = (product - mean * aim) / (square - mean.square() + EPSILON)
@@ -143,7 +143,7 @@ def _brightness(picture: Tensor) -> Tensor:
 
 
 def _mean(picture: Tensor, radius: int) -> Tensor:
-    """The mean of each pixel's window; at the borders of what is inside."""
+    """The mean of each pixel's window. At the borders only pixels inside the picture count."""
     for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
         padding = (kernel[0] // 2, kernel[1] // 2)
         picture = avg_pool2d(picture[None], kernel, 1, padding, count_include_pad=False)[0]
@@ -151,7 +151,7 @@ def _mean(picture: Tensor, radius: int) -> Tensor:
 
 
 def _gate(signal: Tensor, radius: int, noise: float, sure: float) -> Tensor:
-    """0 where a signal is no stronger than noise, 1 where it is surely none, smooth between: (1, h, w)."""
+    """0 where a signal is no stronger than noise, 1 where it certainly is, smooth between: (1, h, w)."""
     strength = _mean(signal.square().mean(0, keepdim=True), radius).clamp(min=0).sqrt()
     share = ((strength - noise) / (sure - noise)).clamp(0, 1)
     return share * share * (3 - 2 * share)
@@ -166,7 +166,7 @@ def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
 
 
 def _rows(maps: Tensor, top: int, bottom: int, height: int) -> Tensor:
-    """These rows of the maps, as if they had been enlarged to this height, bilinearly."""
+    """These rows of the maps, as if the maps had been enlarged bilinearly to this height."""
     last = maps.shape[1] - 1
     place = ((torch.arange(top, bottom) + 0.5) * (maps.shape[1] / height) - 0.5).clamp(0, last)
     above = place.floor().long()

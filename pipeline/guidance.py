@@ -5,7 +5,7 @@ with the negative prompt and no picture. The guided noise is
 
     u + s_T (c - i) + s_I (i - u)  =  s_T c + (s_I - s_T) i + (1 - s_I) u
 
-and a row whose weight is 0 need not be computed.
+A row with weight 0 need not be computed.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class Branch(Enum):
-    """What a row shows the network: (the prompt rather than the negative prompt, the picture)."""
+    """What a row shows the network: (the prompt instead of the negative prompt, the picture)."""
 
     TEXT = (True, True)
     PICTURE = (False, True)
@@ -33,19 +33,21 @@ class Branch(Enum):
 
 @dataclass(frozen=True)
 class Guidance:
-    """The rows that one edit needs, and each one's weight in the guided noise."""
+    """The rows that one edit needs, and the weight of each in the guided noise."""
 
     weights: dict[Branch, float]
 
     @property
     def compared(self) -> tuple[int, int, int]:
-        """The numbers of the rows that `guide` takes: two, and the last one. A row that is missing is the last one."""
+        """The numbers of the rows for `guide`: the first two and the last. A missing row is replaced by the last."""
         last = len(self.weights) - 1
         return 0, min(1, last), last
 
     @property
     def scales(self) -> tuple[float, float]:
-        """The weights of the first two of these rows. The last row differs from itself by nothing: 0 will do."""
+        """The weights of the first two of these rows. 0 for a missing row, because the last does not differ from
+        itself.
+        """
         first, second, *_ = *list(self.weights.values())[:-1], 0.0, 0.0
         return first, second
 
@@ -55,10 +57,10 @@ class Guidance:
 
 
 def guide(first: Tensor, second: Tensor | None, last: Tensor, scales: Sequence[float | Tensor]) -> Tensor:
-    """The guided noise from an edit's rows, (1, C, h, w) each, or from those of several edits, (n, C, h, w) each.
+    """The guided noise from the rows of an edit, (1, C, h, w) each, or from those of several edits, (n, C, h, w) each.
 
-    Weights add up to 1, so the sum may be taken over differences from one row: they are small, and so is what is lost
-    to rounding where weights are large.
+    The weights add up to 1, so the sum is computed from differences to one row. These are small, which keeps rounding
+    errors small where weights are large.
     """
     guided = last + scales[0] * (first - last)
     if second is not None:
@@ -67,7 +69,7 @@ def guide(first: Tensor, second: Tensor | None, last: Tensor, scales: Sequence[f
 
 
 def three_way(text_scale: float, image_scale: float) -> Guidance:
-    """Guidance by text and by picture. Two rows remain at image scale 1 or equal scales, one where both are 1."""
+    """Guidance by text and by picture. Two rows remain at image scale 1 or with equal scales, one if both are 1."""
     weights = {
         Branch.TEXT: text_scale,
         Branch.PICTURE: image_scale - text_scale,
@@ -77,5 +79,5 @@ def three_way(text_scale: float, image_scale: float) -> Guidance:
 
 
 def text_only(text_scale: float) -> Guidance:
-    """Guidance by text alone, i + s (c - i), as in plain Stable Diffusion."""
+    """Guidance only by text, i + s (c - i), as in plain Stable Diffusion."""
     return three_way(text_scale, 1.0)

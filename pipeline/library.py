@@ -1,8 +1,8 @@
 """The reference: diffusers' own InstructPix2Pix pipeline, with two departures from plain use.
 
 Its modules use the weights of our networks, because a worker serves all models: for Stable Diffusion 1.5 a second copy
-would take another 4.3 GB in fp32 (1,066 million weights). Its UNet and VAE compute on the engine's thread, because the
-engine alone owns the device, and gives its turns to edits by priority.
+would take another 4.3 GB in float32 (1,066 million weights). Its UNet and VAE compute on the engine's thread, because
+only the engine uses the device, and it serves edits by priority.
 """
 
 import threading
@@ -39,8 +39,8 @@ PROMPT_LOCK = threading.Lock()  # the tokenizer changes its own settings in each
 class Schedule(EulerAncestralDiscreteScheduler):
     """Euler ancestral that can start from a lower noise level (SDEdit, Meng et al. 2021) and keeps its prediction.
 
-    At temperature 1 every number is the library's. At a lower temperature the steps are spread evenly from
-    round(999 x temperature) down to 0, and the latents must already have that level of noise.
+    At temperature 1 every number is the library's. At a lower temperature the steps are spread evenly from round(999 x
+    temperature) down to 0, and the latents must already have that level of noise.
     """
 
     temperature: float = 1.0
@@ -65,7 +65,7 @@ class Schedule(EulerAncestralDiscreteScheduler):
         model_output: Tensor,
         timestep: Tensor,
         sample: Tensor,
-        generator: torch.Generator | None = None,  # the library's pipeline looks for this name before it passes one
+        generator: torch.Generator | None = None,  # the library's pipeline passes it only under this name
         return_dict: bool = True,
     ) -> Any:
         stepped = super().step(model_output, timestep, sample, generator, return_dict)
@@ -120,7 +120,7 @@ class Library:
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] as scaled latents (B, C, h, w), the mean of what the encoder predicts."""
+        """Pictures (B, 3, H, W) in [-1, 1] as scaled latents (B, C, h, w): the mean that the encoder predicts."""
         latents = self.autoencoder.encode(pictures.to(self.device, self.vae.dtype))
         return (latents * self.vae.config.scaling_factor).to(self.dtype)
 
@@ -136,9 +136,9 @@ class Library:
         return LibraryAutoencoder(self.vae)
 
     def edit(self, picture: Image.Image, params: dict[str, Any], on_prediction: OnPrediction, run: Run) -> Image.Image:
-        """Edit an RGB picture whose sides are multiples of 64; `params` are all of pix2pix-base's parameters.
+        """Edit an RGB picture whose sides are multiples of 64. `params` are all parameters of pix2pix-base.
 
-        The loop is the library's and runs in the caller's thread. `run` gets each call of a network.
+        The loop is the library's and runs in the caller's thread. `run` makes each call of a network.
         """
         schedule = self._schedule(params["temperature"])
         generator = torch.Generator().manual_seed(params["seed"])
@@ -163,7 +163,7 @@ class Library:
     def _noised(
         self, picture: Image.Image, schedule: Schedule, steps: int, generator: torch.Generator, run: Run
     ) -> Tensor | None:
-        """The picture's latents at the schedule's first noise level. None: the edit starts from noise alone."""
+        """The picture's latents at the schedule's first noise level. None: the edit starts from pure noise."""
         if schedule.temperature == 1:
             return None
         schedule.set_timesteps(steps)
@@ -215,7 +215,7 @@ def _count_positions(module: nn.Module, device: torch.device) -> None:
 
 
 class _OnEngine:
-    """A module of the library whose calls `run` makes. All other attributes are the module's own."""
+    """A module of the library whose calls go through `run`. All other attributes are the module's own."""
 
     def __init__(self, module: Any, run: Run) -> None:
         self._module, self._run = module, run
@@ -239,5 +239,5 @@ class _OnEngine:
         return decoded
 
     def _in_dtype(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The arguments, with the first in the module's dtype: the VAE's may be wider than the UNet's."""
+        """The arguments, with the first in the module's dtype, because the VAE's may be wider than the UNet's."""
         return (args[0].to(self._module.dtype), *args[1:])

@@ -1,7 +1,7 @@
-"""LoRA (Hu et al. 2022): changes of low rank to a network's weights, merged into them when it is loaded.
+"""LoRA (Hu et al. 2022): low-rank changes to a network's weights, merged into them when it is loaded.
 
-A merged weight is W + scale * alpha / rank * up @ down. Files spell the names of the layers in several ways: kohya's
-(`lora_unet_down_blocks_0_...lora_down.weight`), PEFT's (`unet.down_blocks.0...lora_A.weight`), and the older ones of
+A merged weight is W + scale * alpha / rank * up @ down. Files name the layers in several ways: kohya's
+(`lora_unet_down_blocks_0_...lora_down.weight`), PEFT's (`unet.down_blocks.0...lora_A.weight`), and older ones of
 diffusers (`unet...processor.to_q_lora.down.weight`, `text_encoder...lora_linear_layer.down.weight`).
 """
 
@@ -23,17 +23,17 @@ from pipeline.networks.unet import UNet
 from pipeline.weight_files import read_file
 from pipeline.weights import CLIP, PARTS, UNET, Network, translate
 
-FILE = "pytorch_lora_weights.safetensors"  # in a folder
-LEAVES = [  # what the ends of names mean
+FILE = "pytorch_lora_weights.safetensors"  # the name of the file in a folder
+LEAVES = [  # the meaning of the ends of names
     (r"\.lora_down\.weight$|\.lora_A\.(?:default\.)?weight$|[._]lora(?:_linear_layer)?\.down\.weight$", "down"),
     (r"\.lora_up\.weight$|\.lora_B\.(?:default\.)?weight$|[._]lora(?:_linear_layer)?\.up\.weight$", "up"),
     (r"\.alpha$", "alpha"),
 ]
-PREFIXES = {  # of the names for each network, and the rules that lead to ours
+PREFIXES = {  # the prefix of the names for each network, and the rules that translate them to ours
     CLIPTextEncoder: (r"^(?:lora_te1?_|text_encoder\.|base_model\.model\.text_model\.)", CLIP),
     UNet: (r"^(?:lora_unet_|unet\.|base_model\.model\.)", UNET),
 }
-COMPOUNDS = (  # words of diffusers' names that have an underline of their own, which kohya writes in place of dots too
+COMPOUNDS = (  # words in diffusers' names that contain an underscore, which kohya also writes in place of dots
     "add_embedding conv_in conv_norm_out conv_out conv_shortcut down_blocks final_layer_norm k_proj layer_norm1 "
     "layer_norm2 linear_1 linear_2 mid_block out_proj proj_in proj_out q_proj self_attn text_model time_emb_proj "
     "time_embedding to_k to_out to_q to_v token_embedding position_embedding transformer_blocks up_blocks v_proj"
@@ -42,14 +42,14 @@ COMPOUNDS = (  # words of diffusers' names that have an underline of their own, 
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA and how strongly it is merged: a .safetensors file, or a folder with `FILE` in it."""
+    """A LoRA and the strength with which it is merged. `path` is a .safetensors file or a folder with `FILE` in it."""
 
     path: Path
     scale: float = 1.0
 
     @cached_property
     def changes(self) -> dict[type[nn.Module], dict[str, dict[str, Tensor]]]:
-        """For each network and each of its layers, by our names: `down`, `up` and perhaps `alpha`.
+        """For each network and each of its layers, with our names: `down`, `up` and perhaps `alpha`.
 
         Raises:
             PipelineError: the file is broken, holds another kind of change, or is for another model.
@@ -59,7 +59,7 @@ class Lora:
         for name, read in read_file(path).items():
             leaf = next(((end, leaf) for end, leaf in LEAVES if re.search(end, name)), None)
             if leaf is None:
-                raise self._refusal(f"{name} is not of a LoRA in plain form (LoRA or LoCon)")
+                raise self._refusal(f"{name} is not part of a plain LoRA (LoRA or LoCon)")
             kind, layer = self._layer(name, re.sub(leaf[0], "", name))
             changes[kind][layer][leaf[1]] = read()
         for kind, alpha in self._alphas(path).items():
@@ -68,10 +68,10 @@ class Lora:
         return changes
 
     def _alphas(self, path: Path) -> dict[type[nn.Module], float]:
-        """The alpha that PEFT has noted for each network: in the file's head, or in a file of its own beside it.
+        """The alpha that PEFT recorded for each network: in the file's header, or in a separate file next to it.
 
         Raises:
-            PipelineError: something that changes the numbers, and is not known here.
+            PipelineError: an unsupported setting changes the numbers.
         """
         noted: dict[str, Any] = {}
         if path.suffix == ".safetensors":
@@ -95,13 +95,13 @@ class Lora:
                 module = re.sub(r"\.processor\.|\.processor$", ".", module)
                 module = re.sub(r"\.to_out(?=\.?$)", ".to_out.0", module)
                 return kind, translate(module + ".weight", rules)
-        raise self._refusal(f"{name} is of no network of Stable Diffusion 1")
+        raise self._refusal(f"{name} belongs to no network of Stable Diffusion 1")
 
     def merge(self, network: Network) -> None:
         """Add the changes for a network to its weights, which must not be shared yet.
 
         Raises:
-            PipelineError: it changes a layer that the network does not have, or of another shape.
+            PipelineError: it changes a layer that the network does not have, or that has another shape.
         """
         for layer, change in self.changes.get(type(network), {}).items():
             try:
@@ -122,6 +122,6 @@ class Lora:
 
 
 def _with_dots(module: str) -> str:
-    """Diffusers' name of a layer, `down_blocks.0.resnets.1.conv1`, from kohya's, which has underlines for the dots."""
+    """Diffusers' name of a layer, `down_blocks.0.resnets.1.conv1`, from kohya's, which has underscores for the dots."""
     marked = re.sub(rf"(?<![a-z])({'|'.join(COMPOUNDS)})(?![a-z])", lambda found: found[0].replace("_", "-"), module)
     return marked.replace("_", ".").replace("-", "_")

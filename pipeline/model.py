@@ -36,14 +36,14 @@ class EditingModel:
 
     unet: UNet
     vae: Autoencoder
-    encode_prompt: Callable[[str], Tensor]  # to hidden states (1, n, D)
+    encode_prompt: Callable[[str], Tensor]  # prompt to hidden states (1, n, D)
     vae_dtype: torch.dtype
     scaling: float
     schedule: Schedule
     sampler: str
-    text_scale: float | None  # of text guidance, fixed; None for three-way guidance, whose scales are parameters
+    text_scale: float | None  # fixed scale of text guidance; None for three-way guidance, whose scales are parameters
     device: torch.device
-    sources: Parts  # whose networks these are: the caches hold what each of them has made
+    sources: Parts  # whose networks these are; the caches keep the results of each source apart
     texts: TensorCache
     latents: TensorCache
 
@@ -71,7 +71,7 @@ class EditingModel:
 
     @torch.inference_mode()
     def begin(self, picture: Image.Image, params: dict[str, Any]) -> Denoising:
-        """Begin to edit an RGB picture, its sides multiples of the VAE's factor, with all of the model's parameters."""
+        """Begin to edit an RGB picture whose sides are multiples of the VAE's factor. `params` are all parameters."""
         guidance = self._guidance(params)
         negative = params["negative_prompt"] or ""
         texts = [self._read_prompt(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
@@ -102,7 +102,7 @@ class EditingModel:
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
-        """Latents (1, C, h, w) in fp32 of RGB pictures of one size. Those of recent pictures are kept."""
+        """Latents (1, C, h, w) in float32 of RGB pictures of one size. Those of recent pictures are cached."""
         keys = [(self.sources.vae, picture.size, sha256(picture.tobytes()).digest()) for picture in pictures]
         known = {key: self.latents.find(key) for key in keys}
         new = {key: to_tensor(picture) for key, picture in zip(keys, pictures, strict=True) if known[key] is None}

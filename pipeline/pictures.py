@@ -1,4 +1,4 @@
-"""Pictures in and out: any photo to RGB at the size a model works at, and to and from tensors."""
+"""Pictures in and out: any photo to RGB at the size that a model works at, and to and from tensors."""
 
 import math
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from pipeline.catalogue import SQUARES
 
 PAPER = (255, 255, 255)
-AREA = 512 * 512  # pixels of a picture of size `auto`
-UNIT = 8  # the networks take pictures whose sides are multiples of this
-LONGEST_SHAPE = 8  # the networks take pictures whose long side is at most this many times the short one
+AREA = 512 * 512  # the number of pixels of a picture of size `auto`
+UNIT = 8  # the networks accept pictures whose sides are multiples of this
+LONGEST_SHAPE = 8  # the networks accept pictures whose long side is at most this many times the short one
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
@@ -46,7 +46,7 @@ def fit(picture: Image.Image, size: str) -> Image.Image:
 
 
 def working_size(width: int, height: int) -> tuple[int, int]:
-    """The width and height in which a picture of these proportions is edited: `UNIT` divides them, `AREA` is near."""
+    """The working width and height for these proportions: multiples of `UNIT`, with about `AREA` pixels."""
     shape = max(width, height) / min(width, height)
     short = round(math.sqrt(AREA / shape) / UNIT) * UNIT
     long = round(short * shape / UNIT) * UNIT
@@ -54,9 +54,10 @@ def working_size(width: int, height: int) -> tuple[int, int]:
 
 
 def padded(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """Returns a picture that the networks can take, and the box of the given one in it: (left, upper, right, lower).
+    """Pad a picture to proportions that the networks accept.
 
-    A picture that is too long is centered in a wider one, between repetitions of its borders.
+    A picture that is too long is centered in a wider one, between repetitions of its borders. Returns that picture, and
+    the box of the original in it: (left, upper, right, lower).
     """
     width, height = picture.size
     wide, high = (max(side, -(-other // LONGEST_SHAPE)) for side, other in ((width, height), (height, width)))
@@ -73,7 +74,7 @@ def to_tensor(picture: Image.Image) -> Tensor:
 
 
 def all_finite(tensor: Tensor) -> bool:
-    """Whether a tensor has neither NaN nor infinity. Waits for the device, so call it at the end of an edit only."""
+    """Whether a tensor has neither NaN nor infinity. Waits for the device, so call it only at the end of an edit."""
     return bool(tensor.isfinite().all())
 
 

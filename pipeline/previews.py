@@ -1,4 +1,4 @@
-"""Cheap previews: a linear map from latents to colors, hundreds of times cheaper than decoding."""
+"""Cheap previews: a linear map from latents to colors, which costs hundreds of times less than decoding."""
 
 import json
 from collections.abc import Callable
@@ -24,12 +24,12 @@ class PreviewMap:
     _copies: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def colors(self, latents: Tensor) -> Tensor:
-        """Scaled latents (..., C, h, w) as colors (..., 3, h, w), not yet clipped to [0, 1]; on their own device."""
+        """Scaled latents (..., C, h, w) as colors (..., 3, h, w), not yet clipped to [0, 1], on the same device."""
         weight, bias = self._on(latents.device)
         return (latents.detach().float().movedim(-3, -1) @ weight + bias).movedim(-1, -3)
 
     def pixels(self, latents: Tensor) -> Tensor:
-        """Small RGB pictures (..., h, w, 3) in bytes from latents (..., C, h, w): a pixel for each latent pixel."""
+        """Small RGB pictures (..., h, w, 3) in bytes from latents (..., C, h, w), one pixel for each latent pixel."""
         return to_bytes((self.colors(latents) * 2 - 1).nan_to_num())
 
     def picture(self, latents: Tensor) -> Image.Image:
@@ -37,7 +37,7 @@ class PreviewMap:
         return Image.fromarray(self.pixels(latents).cpu().numpy())
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Weight and bias on a device, copied there once."""
+        """Weight and bias on a device. They are copied there once."""
         if device not in self._copies:
             self._copies[device] = self.weight.to(device), self.bias.to(device)
         return self._copies[device]
@@ -51,7 +51,7 @@ class PreviewMap:
 
     @classmethod
     def fit(cls, encode: Encode, pictures: Tensor) -> "PreviewMap":
-        """The least-squares map for an encoder over pictures (B, 3, H, W) in [-1, 1]."""
+        """Fit the least-squares map for an encoder over pictures (B, 3, H, W) in [-1, 1]."""
         latents = encode(pictures).float().cpu()
         small = interpolate(pictures, latents.shape[-2:], mode="area") * 0.5 + 0.5
         inputs = latents.movedim(1, -1).flatten(0, 2)

@@ -1,13 +1,13 @@
 """Samplers: from noise to a picture in steps, each step a weighted sum.
 
-Whatever the sampler, a step needs the latents x, what the network predicts of them (the noise, or v, either of which
-gives the clean latents x_0), sometimes the x_0 of the step before, and sometimes fresh noise:
+For every sampler, a step needs the latents x, the network's prediction for them (the noise, or v; either gives the
+clean latents x_0), sometimes the x_0 of the previous step, and sometimes fresh noise:
 
     x_0    = (x - sqrt(1 - a) noise) / sqrt(a)  =  sqrt(a) x - sqrt(1 - a) v
     x_next = keep x + clean x_0 + before x_0(previous step) + fresh noise
 
-So a sampler is a function from noise levels to a table of those four weights. Nothing is remembered between steps but
-x and x_0, and edits at different steps of different samplers can share a batch. `docs/math.md` derives the tables.
+So a sampler is a function from noise levels to a table of those four weights. Only x and x_0 are remembered between
+steps, and edits at different steps of different samplers can share a batch. `docs/math.md` derives the tables.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from pipeline.schedule import Floats, Levels
 
 @dataclass(frozen=True)
 class Step:
-    """One row of a table: where the network is asked, and the weights of the sum above."""
+    """One row of a table: the timestep at which the network is evaluated, and the weights of the sum above."""
 
     timestep: float
     alpha: float
@@ -33,16 +33,16 @@ class Step:
     velocity: bool = False
 
     def predict(self, x: Tensor, output: Tensor) -> Tensor:
-        """The clean latents that x was made from, by the network's output: the noise in x, or v."""
+        """The clean latents behind x, from the network's output: the noise in x, or v."""
         return clean_of(x, output, *self.levels, velocity=self.velocity)
 
     @property
     def levels(self) -> tuple[float, float]:
-        """How strong the picture is in x, and the noise."""
+        """The strength of the picture in x, and that of the noise."""
         return self.alpha**0.5, (1 - self.alpha) ** 0.5
 
     def advance(self, x: Tensor, predicted: Tensor, previous: Tensor | None, generator: torch.Generator) -> Tensor:
-        """The latents at the next level. Fresh noise is drawn from the generator only where it has a weight."""
+        """The latents at the next level. Fresh noise is drawn from the generator only if it has a weight."""
         noise = draw(x, generator) if self.fresh else None
         return following_of(x, predicted, previous if self.before else None, noise, self.weights)
 
@@ -51,18 +51,18 @@ class Step:
         return self.keep, self.clean, self.before, self.fresh
 
 
-Weight = float | Tensor  # of one edit, or a column for a batch of them
+Weight = float | Tensor  # of one edit, or a column for a batch of edits
 
 
 def clean_of(x: Tensor, output: Tensor, signal: Weight, noise: Weight, *, velocity: bool) -> Tensor:
-    """The clean latents that x was made from, by the network's output: the noise in x, or v."""
+    """The clean latents behind x, from the network's output: the noise in x, or v."""
     return signal * x - noise * output if velocity else (x - noise * output) / signal
 
 
 def following_of(
     x: Tensor, predicted: Tensor, previous: Tensor | None, noise: Tensor | None, weights: Sequence[Weight]
 ) -> Tensor:
-    """The latents at the next level: the weighted sum; what has no weight may be None."""
+    """The latents at the next level: the weighted sum. A term without weight may be None."""
     keep, clean, before, fresh = weights
     following = keep * x + clean * predicted
     if previous is not None:
@@ -74,7 +74,7 @@ def following_of(
 
 @dataclass(frozen=True)
 class Table:
-    """A sampler's steps for one edit, and how its first latents are mixed: `noise` of noise, `picture` of latents."""
+    """A sampler's steps for one edit, and the mixture of its first latents: `noise` of noise, `picture` of latents."""
 
     steps: tuple[Step, ...]
     noise: float
@@ -90,7 +90,7 @@ Sampler = Callable[[Levels], Table]
 
 
 def draw(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise in fp32, the same on every device."""
+    """Standard normal noise in float32, the same on every device."""
     return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device)
 
 
@@ -105,7 +105,7 @@ def ddpm(levels: Levels) -> Table:
 
 
 def ddim(levels: Levels, eta: float = 0.0) -> Table:
-    """Denoising diffusion implicit models (Song et al. 2021, equations 12 and 16); eta 0 is without chance."""
+    """Denoising diffusion implicit models (Song et al. 2021, equations 12 and 16). Eta 0 adds no random noise."""
     now, then = levels.alphas, levels.following
     fresh = eta * np.sqrt((1 - then) / (1 - now) * (1 - now / then).clip(min=0))
     keep = np.sqrt(((1 - then - fresh**2) / (1 - now)).clip(min=0))
@@ -113,9 +113,9 @@ def ddim(levels: Levels, eta: float = 0.0) -> Table:
 
 
 def euler_ancestral(levels: Levels) -> Table:
-    """Euler steps past the next level, made up with fresh noise (Karras et al. 2022, algorithm 1; k-diffusion).
+    """Euler steps beyond the next level, completed with fresh noise (Karras et al. 2022, algorithm 1; k-diffusion).
 
-    The method lives where x is x_0 + sigma noise, sigma^2 = (1 - a) / a; its weights are scaled back to ours.
+    The method is defined for x = x_0 + sigma noise with sigma^2 = (1 - a) / a. Its weights are scaled back to our x.
     """
     now, then = levels.alphas, np.append(levels.alphas[1:], 1.0)
     sigma, target = np.sqrt(1 / now - 1), np.sqrt(1 / then - 1)
@@ -126,7 +126,7 @@ def euler_ancestral(levels: Levels) -> Table:
 
 
 def dpm_solver_2m(levels: Levels) -> Table:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): x_0 is taken to go on changing as it last did."""
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): x_0 is extrapolated from its last change."""
     now, then = levels.alphas, np.append(levels.alphas[1:], 1.0)
     log_ratio = np.log(now / (1 - now)) / 2  # lambda, half the log of signal to noise
     ahead = np.append(np.diff(log_ratio), np.inf)  # h of each step
@@ -143,7 +143,7 @@ SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "euler-a": euler_anc
 def _table(
     levels: Levels, keep: Floats, clean: Floats, before: Floats | None = None, fresh: Floats | None = None
 ) -> Table:
-    """The table of these weights; from noise alone it starts at full strength, as in training."""
+    """The table of these weights. An edit from pure noise starts with noise of strength 1, as in training."""
     none = np.zeros(len(levels))
     columns = (
         levels.timesteps,

@@ -1,6 +1,6 @@
-"""Noise schedules: how noisy latents are at each training step, and which steps an edit visits.
+"""Noise schedules: the noise level of the latents at each training step, and the steps that an edit visits.
 
-Notation of Ho et al. 2020 throughout: latents at step t are sqrt(a_t) x_0 + sqrt(1 - a_t) noise, where a_t is the
+The notation is that of Ho et al. 2020: latents at step t are sqrt(a_t) x_0 + sqrt(1 - a_t) noise, where a_t is the
 cumulative product of 1 - beta.
 """
 
@@ -19,23 +19,23 @@ Spacing = Literal["trailing", "linspace", "leading"]
 Floats = NDArray[np.float64]
 
 ALL_BUT_NOTHING = 2.0**-24
-PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names: whether it is v
-ONLY = {  # settings of diffusers' schedulers that say what the network was trained on: the one value that is known
+PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names, and whether the prediction is v
+ONLY = {  # settings of diffusers' schedulers that describe the training, and the only value that is supported
     "clip_sample": False,  # latents are not confined to a range
     "thresholding": False,
     "timestep_type": "discrete",
     "use_flow_sigmas": False,
 }
-LEARNED = ("learned", "learned_range")  # variances, which the network would predict beside the noise
-FLOWS = re.compile(r"FlowMatch|EDM|LCM|TCD|CMStochastic|Consistency|VQDiffusion")  # classes of another process
+LEARNED = ("learned", "learned_range")  # variances that the network would predict in addition to the noise
+FLOWS = re.compile(r"FlowMatch|EDM|LCM|TCD|CMStochastic|Consistency|VQDiffusion")  # classes of other processes
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The noise levels of one edit, from the noisiest: `timesteps` for the network, `alphas` a_t beside them.
+    """The noise levels of one edit, the noisiest first: `timesteps` for the network, and the `alphas` a_t.
 
-    `final` is a_t where the last step arrives. `whole` says that the first level stands for noise alone. `velocity`
-    says that the network predicts v there, not the noise.
+    `final` is a_t after the last step. `whole`: the first level is pure noise. `velocity`: the network predicts v
+    instead of the noise.
     """
 
     timesteps: Floats
@@ -49,7 +49,7 @@ class Levels:
 
     @property
     def following(self) -> Floats:
-        """For each step the a_t at which it arrives."""
+        """For each step, the a_t after it."""
         return np.append(self.alphas[1:], self.final)
 
 
@@ -58,16 +58,16 @@ class Schedule:
     """A training schedule: a_t for every training step, and what the network learned to predict."""
 
     alphas: Floats
-    clean_end: bool = True  # whether DDIM's last step arrives at a = 1, or at the first training step's a
-    velocity: bool = False  # v = sqrt(a) noise - sqrt(1 - a) x_0 (Salimans and Ho 2022) rather than the noise
+    clean_end: bool = True  # whether DDIM's last step ends at a = 1, or at the first training step's a
+    velocity: bool = False  # v = sqrt(a) noise - sqrt(1 - a) x_0 (Salimans and Ho 2022) instead of the noise
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> "Schedule":
-        """The schedule in a checkpoint's scheduler_config.json; betas in fp32, as the networks were trained with.
+        """The schedule of a checkpoint's scheduler_config.json. Betas are in float32, as in training.
 
         Raises:
-            PipelineError: a schedule that is neither linear, scaled linear nor listed; a prediction of something else;
-                a process other than the diffusion of noise.
+            PipelineError: the schedule is neither linear, scaled linear nor listed; the prediction is not supported; or
+                the process is not the diffusion of noise.
         """
         _refuse_other_processes(settings)
         prediction = settings.get("prediction_type", "epsilon")
@@ -87,9 +87,10 @@ class Schedule:
     def levels(self, steps: int, temperature: float = 1.0, spacing: Spacing = "trailing") -> Levels:
         """The levels that an edit of so many steps visits, from round(last x temperature) down.
 
-        `trailing` divides the way to a clean picture in equal parts and starts each step at the noisier end of its
-        part; `linspace` spreads the steps evenly so that the last is at 0; `leading` starts each step at the cleaner
-        end, one up, which begins at the wrong level for most step counts and is here to compare with other code only.
+        `trailing` divides the way to a clean picture into equal parts and starts each step at the noisier end of its
+        part. `linspace` spreads the steps evenly so that the last is at 0. `leading` starts each step at the cleaner
+        end, plus one; it begins at the wrong level for most step counts and is only here for comparison with other
+        code.
         """
         last = len(self.alphas) - 1
         first = round(last * temperature)
@@ -105,22 +106,22 @@ class Schedule:
 
     @property
     def ends_in_noise(self) -> bool:
-        """Whether the noisiest step holds nothing of the picture: then only a sampler made for it starts well."""
+        """Whether the noisiest step holds nothing of the picture. Then only a sampler made for it starts correctly."""
         return bool(self.alphas[-1] <= ALL_BUT_NOTHING)
 
     def alpha_at(self, timesteps: Floats) -> Floats:
-        """a_t between training steps, by the ratio of noise to signal, which is 0 one step before the first."""
+        """a_t between training steps, interpolated in the ratio of noise to signal, which is 0 before the first."""
         ratio = np.append(0, np.sqrt((1 - self.alphas) / self.alphas))
         return 1 / (1 + np.interp(timesteps + 1, np.arange(len(ratio)), ratio) ** 2)
 
     def _final(self, timesteps: Floats) -> float:
-        """Where DDIM stops: clean, or the first training step's level if the schedule says so and is not there yet."""
+        """The level at which DDIM stops: clean, or the first training step's level if the schedule asks for it."""
         return 1.0 if self.clean_end or timesteps[-1] <= 0 else float(self.alphas[0])
 
 
 def _refuse_other_processes(settings: Mapping[str, Any]) -> None:
     if FLOWS.search(kind := str(settings.get("_class_name", ""))):
-        raise PipelineError(f"the scheduler {kind} is of another process than the networks' own", field="checkpoint")
+        raise PipelineError(f"the scheduler {kind} belongs to another process than the networks'", field="checkpoint")
     for name, known in ONLY.items():
         if settings.get(name, known) not in (None, known):
             detail = f"the scheduler's {name} {settings[name]!r} is not supported, only {known!r}"
@@ -130,7 +131,7 @@ def _refuse_other_processes(settings: Mapping[str, Any]) -> None:
 
 
 def _betas(settings: Mapping[str, Any]) -> torch.Tensor:
-    """The noise that each training step adds, in fp32."""
+    """The noise that each training step adds, in float32."""
     if (trained := settings.get("trained_betas")) is not None:
         return torch.tensor(trained, dtype=torch.float32)
     count = settings.get("num_train_timesteps", 1000)
@@ -145,9 +146,9 @@ def _betas(settings: Mapping[str, Any]) -> torch.Tensor:
 
 
 def _ending_in_noise(alphas: Floats) -> Floats:
-    """The schedule stretched so that its last step holds nothing of the picture (Lin et al. 2024, algorithm 1).
+    """Stretch the schedule so that its last step holds nothing of the picture (Lin et al. 2024, algorithm 1).
 
-    Nothing is `ALL_BUT_NOTHING`, as in the library, so that a ratio of noise to signal stays a number.
+    Its last value is `ALL_BUT_NOTHING`, as in the library, so that the ratio of noise to signal stays finite.
     """
     signal = np.sqrt(alphas)
     stretched: Floats = ((signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])) ** 2

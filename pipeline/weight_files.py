@@ -1,6 +1,6 @@
-"""Tensors from files: safetensors, and pickles of which nothing but data is read; single, in shards, in variants.
+"""Tensors from files: safetensors, and pickles, of which only data is read; in one file, in shards, in variants.
 
-Every file is opened and its header is checked at once, in milliseconds; a tensor is read when it is called for.
+Every file is opened and its header checked at once, which takes milliseconds. A tensor is read when it is needed.
 """
 
 import json
@@ -22,49 +22,49 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from pipeline.errors import PipelineError
 
-Tensors = Mapping[str, Callable[[], Tensor]]  # each is read when called, so that few are in memory twice
+Tensors = Mapping[str, Callable[[], Tensor]]  # each tensor is read when called, so that few are in memory twice
 
 NAME = re.compile(
     r"(?P<stem>diffusion_pytorch_model|pytorch_model|model)"
     r"(?:\.(?P<early>\w+?))?(?P<shard>-\d+-of-\d+)?(?:\.(?P<late>\w+?))?"
     r"\.(?P<format>safetensors|bin)(?P<index>\.index(?:\.(?P<last>\w+))?\.json)?"
 )
-VARIANTS = ("", "fp16", "bf16")  # the order in which variants are taken where none is asked for; others come after
+VARIANTS = ("", "fp16", "bf16")  # the order of preference if no variant is requested; other variants come last
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
 TRAINERS = (
     "argparse collections ldm lightning lightning_fabric numpy omegaconf pathlib pytorch_lightning typing".split()
 )
-UNPICKLING = threading.Lock()  # PyTorch's list of safe names belongs to the process
+UNPICKLING = threading.Lock()  # PyTorch's list of safe names belongs to the whole process
 CONVERT = (
-    "Where you trust it, load it and save its tensors: `from safetensors.torch import save_file; "
+    "If you trust it, load it and save its tensors: `from safetensors.torch import save_file; "
     "save_file(torch.load(...)['state_dict'], 'model.safetensors')`"
 )
 
 
 def choose(names: Iterable[str], variant: str = "") -> list[str]:
-    """Those of a folder's files that hold its weights: one file, or shards with their index if it has one.
+    """The files of a folder that hold its weights: one file, or shards with their index if there is one.
 
-    The variant that is asked for comes first, then the plain one; safetensors before pickles, one file before shards.
+    The requested variant is preferred, then the plain one, safetensors before pickles, one file before shards.
     """
     groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for name in sorted(names):
         if found := NAME.fullmatch(name):
             spelled = found["early"] or found["late"] or found["last"] or ""
             rank = VARIANTS.index(spelled) if spelled in VARIANTS else len(VARIANTS)
-            late = "non_ema" in spelled  # these weights are for training on
+            late = "non_ema" in spelled  # these weights are for further training
             shards = bool(found["shard"] or found["index"])
             groups[spelled != variant, late, rank, found["format"] == "bin", shards, found["stem"]].append(name)
     return groups[min(groups)] if groups else []
 
 
 def has_variant(names: Iterable[str], variant: str) -> bool:
-    """Whether any of these files is of a variant."""
+    """Whether any of these files has this variant."""
     found = [match for name in names if (match := NAME.fullmatch(name))]
     return any(variant in (match["early"], match["late"], match["last"]) for match in found)
 
 
 def read_folder(folder: Path, variant: str = "") -> Tensors:
-    """The tensors of one network's folder.
+    """The tensors in the folder of one network.
 
     Raises:
         PipelineError: there are none, a shard is missing, or a file is broken.
@@ -79,7 +79,7 @@ def read_folder(folder: Path, variant: str = "") -> Tensors:
 
 
 def count_values(folder: Path, variant: str = "") -> int:
-    """How many numbers a network's folder holds, by the headers of its files; of pickles about, at four bytes each."""
+    """The number of values in a network's folder, by the headers of its files. For pickles, a quarter of the bytes."""
     count = 0
     for path in _shards(folder, choose((path.name for path in folder.iterdir() if path.is_file()), variant)):
         if path.suffix == ".safetensors":
@@ -109,7 +109,7 @@ def read_file(path: Path) -> Tensors:
     """The tensors of a .safetensors file, or of a .ckpt, .pt or .bin pickle, of which only data is read.
 
     Raises:
-        PipelineError: the file is broken, or a pickle that would run code.
+        PipelineError: the file is broken, or is a pickle that would run code.
     """
     _refuse_other_formats(path)
     try:
@@ -127,7 +127,7 @@ def _refuse_other_formats(path: Path) -> None:
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error}", field="checkpoint") from error
     if start.startswith(b"version https://git-lfs"):
-        detail = "is a pointer of Git LFS in place of the file: run `git lfs pull` where it was cloned"
+        detail = "is a Git LFS pointer instead of the file: run `git lfs pull` in its clone"
         raise PipelineError(f"{path} cannot be read: it {detail}", field="checkpoint")
     if start.startswith(b"GGUF"):
         raise PipelineError(f"{path} cannot be read: it is a GGUF file, not safetensors", field="checkpoint")
@@ -135,7 +135,7 @@ def _refuse_other_formats(path: Path) -> None:
 
 def _read_safetensors(path: Path) -> Tensors:
     with safe_open(path, framework="pt") as file:
-        return {name: partial(_one_tensor, path, name) for name in file.keys()}  # noqa: SIM118 it is no mapping
+        return {name: partial(_one_tensor, path, name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
 
 
 def _one_tensor(path: Path, name: str) -> Tensor:
@@ -144,7 +144,7 @@ def _one_tensor(path: Path, name: str) -> Tensor:
 
 
 class Inert:
-    """Stands for an object of a training library, of which nothing is needed and nothing is imported."""
+    """Replaces an object of a training library, so that nothing of it has to be imported."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -154,7 +154,7 @@ class Inert:
 
 
 def _read_pickle(path: Path) -> Tensors:
-    """The tensors of a pickle. What training libraries keep beside them is skipped unseen; anything else is refused."""
+    """The tensors of a pickle. Objects of training libraries are skipped unread. Any other object is refused."""
     zipped = zipfile.is_zipfile(path)
     with UNPICKLING:
         foreign = get_unsafe_globals_in_checkpoint(path) if zipped else []
@@ -164,9 +164,9 @@ def _read_pickle(path: Path) -> Tensors:
         try:
             with safe_globals([(Inert, name) for name in foreign]):
                 contents: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-        except UnpicklingError as error:  # whose own message advises to load it freely
+        except UnpicklingError as error:  # its own message advises loading without protection
             named = re.search(r"GLOBAL (\S+)", str(error))
-            detail = _names_code(path, named[1]) if named else f"{path} cannot be read: it is no file of weights"
+            detail = _names_code(path, named[1]) if named else f"{path} cannot be read: it is not a weight file"
             raise PipelineError(detail, field="checkpoint") from None
     contents = contents.get("state_dict", contents)
     return {name: partial(contents.__getitem__, name) for name, value in contents.items() if isinstance(value, Tensor)}

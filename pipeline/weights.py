@@ -1,7 +1,7 @@
-"""Weights into the networks: the one place that knows other people's names.
+"""Loads weights into the networks. Only this module knows the names that other code uses.
 
-Two layouts are read: diffusers' folders and the single file of the original Stable Diffusion code. Tables of
-substitutions turn either one's names into ours; what is then missing or left over is said by name.
+It reads two layouts: diffusers' folders and the single file of the original Stable Diffusion code. Tables of
+substitutions translate either one's names to ours. Missing and surplus tensors are reported by name.
 """
 
 import re
@@ -89,7 +89,7 @@ def vae_rules(config: VAEConfig) -> Rules:
 
 
 def original_vae_rules(config: VAEConfig) -> Rules:
-    """The original code's names for the VAE; its decoder counts levels from the finest."""
+    """The original code's names for the VAE. Its decoder counts levels from the finest."""
     blocks, levels = config.layers_per_block, len(config.block_out_channels)
     return [
         (r"^quant_conv\.", "quant."),
@@ -108,7 +108,7 @@ def original_vae_rules(config: VAEConfig) -> Rules:
 
 
 def original_unet_rules(config: UNetConfig) -> Rules:
-    """The original code's names for the UNet, which numbers blocks straight through all levels."""
+    """The original code's names for the UNet, which numbers blocks continuously over all levels."""
     return [
         (r"^time_embed\.", "time."),
         (r"^input_blocks\.0\.0\.", "conv_in."),
@@ -158,13 +158,13 @@ ORIGINAL_PREFIXES = {
     UNet: "model.diffusion_model.",
 }
 PARTS: dict[type[nn.Module], str] = {CLIPTextEncoder: "text_encoder", VAE: "vae", UNet: "unet"}  # their folders
-OTHER_KINDS = {  # what a single file holds, by a name in it
+OTHER_KINDS = {  # the kind of a single file, by a name in it
     r"conditioner\.embedders\.|model\.diffusion_model\.label_emb\.": "Stable Diffusion XL",
     r"cond_stage_model\.model\.": "Stable Diffusion 2",
     r"(model\.diffusion_model\.)?joint_blocks\.": "Stable Diffusion 3",
     r"(model\.diffusion_model\.)?double_blocks\.": "FLUX",
     r"transformer_blocks\.": "a diffusion transformer, such as FLUX or Qwen-Image",
-    r"lora_|(unet|transformer|text_encoder)\..*lora": "a LoRA and no model (it goes into `lora`)",
+    r"lora_|(unet|transformer|text_encoder)\..*lora": "a LoRA, not a model (name it in `lora`)",
     r"control_model\.|controlnet_": "a ControlNet",
 }
 ORIGINAL_SCHEDULE = {
@@ -188,14 +188,14 @@ def diffusers_rules(network: nn.Module) -> Rules:
 
 
 def original_rules(network: nn.Module) -> Rules:
-    """The substitutions from the original single file's names for a network, its prefix taken off."""
+    """The substitutions from the original single file's names for a network, without its prefix."""
     if isinstance(network, VAE):
         return original_vae_rules(network.config)
     return original_unet_rules(network.config) if isinstance(network, UNet) else CLIP
 
 
 def translate(name: str, rules: Rules) -> str:
-    """A foreign name in ours."""
+    """Translate a foreign name to ours."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
@@ -211,7 +211,7 @@ def _itself(tensor: Tensor) -> Tensor:
 
 
 def lend(network: nn.Module, module: nn.Module) -> None:
-    """Give another library's module, built without memory, a network's weights: both use the same tensors."""
+    """Give a network's weights to another library's module, which was built without memory. Both share the tensors."""
     ours, rules = network.state_dict(), diffusers_rules(network)
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not NO_WEIGHTS.search(name)}
     state = {name: ours[translate(name, rules)].reshape(shape) for name, shape in wanted.items()}
@@ -219,9 +219,9 @@ def lend(network: nn.Module, module: nn.Module) -> None:
 
 
 def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
-    """One network's share of an original single file, without its prefix; of the UNet the averaged copy (EMA) if there.
+    """The tensors of one network in an original single file, without its prefix. Of the UNet, EMA weights come first.
 
-    The averaged copies have names without dots.
+    Averaged weights have names without dots.
     """
     prefix = ORIGINAL_PREFIXES[kind]
     part = {name.removeprefix(prefix): read for name, read in tensors.items() if name.startswith(prefix)}
@@ -232,13 +232,13 @@ def original_part(tensors: Tensors, kind: type[nn.Module]) -> Tensors:
 
 
 def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
-    """The settings of the parts in an original single file, in diffusers' words, with its tensors' widths and depths.
+    """The settings of the parts in an original single file, with diffusers' names. Tensors give widths and depths.
 
-    What no shape tells, such as the number of heads, is the same in every Stable Diffusion 1 model. A file may hold the
-    UNet alone.
+    Values that no shape implies, such as the number of heads, are the same in every Stable Diffusion 1 model. A file
+    may hold only the UNet.
 
     Raises:
-        PipelineError: the file has not the tensors of such a model; it names what it is, if that is known.
+        PipelineError: the file does not have the tensors of such a model. It names the kind of file, if that is known.
     """
     for pattern, kind in OTHER_KINDS.items():
         if name := next((name for name in tensors if re.match(pattern, name)), None):
@@ -257,17 +257,17 @@ def original_configs(tensors: Tensors) -> dict[str, dict[str, Any]]:
 
 
 def with_original_names(tensors: Tensors) -> Tensors:
-    """The tensors of a file that may hold the UNet alone without its prefix, the prefix put before."""
+    """Add the prefix to the tensors of a file that may hold only the UNet without it."""
     if "input_blocks.0.0.weight" in tensors:
         return {ORIGINAL_PREFIXES[UNet] + name: read for name, read in tensors.items()}
     return tensors
 
 
 def diffusers_unet_config(tensors: Tensors) -> dict[str, Any]:
-    """The settings of a Stable Diffusion 1 UNet that is alone in a file, under diffusers' names.
+    """The settings of a Stable Diffusion 1 UNet that is alone in a file, with diffusers' names.
 
     Raises:
-        PipelineError: it is another one.
+        PipelineError: it is another kind of UNet.
     """
     shapes = _Shapes(tensors)
     levels = range(shapes.count(r"down_blocks\.(\d+)\."))
@@ -298,7 +298,7 @@ class _Shapes:
         return name in self.tensors
 
     def count(self, pattern: str) -> int:
-        """How many numbers stand at the pattern's group."""
+        """The number of distinct numbers that the pattern's group matches."""
         return len({found[1] for name in self.tensors if (found := re.match(pattern, name))})
 
 
@@ -365,12 +365,12 @@ def _original_clip_config(shapes: _Shapes) -> dict[str, Any]:
 def build(
     kind: type[Network], config: Any, tensors: Tensors, *, original: bool = False, dtype: torch.dtype | None = None
 ) -> Network:
-    """A network with its weights, ready to compute: one tensor at a time is in memory twice at most.
+    """Build a network with its weights, ready to compute. At most one tensor at a time is in memory twice.
 
-    `dtype` None keeps the files' own.
+    `dtype` None keeps that of the files.
 
     Raises:
-        PipelineError: lists what is missing, unexpected or of another shape.
+        PipelineError: it lists missing and unexpected tensors, and those of another shape.
     """
     with torch.device("meta"):
         network = kind(config)
@@ -394,7 +394,7 @@ def _check(network: str, missing: set[str], unexpected: set[str]) -> None:
 
 
 def _shaped(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """The tensor in its place's shape: a linear layer may be stored as a 1 x 1 convolution, and the other way round."""
+    """The tensor in the expected shape, because a linear layer may be stored as a 1 x 1 convolution and vice versa."""
     if [side for side in tensor.shape if side != 1] != [side for side in shape if side != 1]:
         raise PipelineError(f"{name}: shape {tuple(tensor.shape)}, expected {tuple(shape)}", field="checkpoint")
     return tensor.reshape(shape)

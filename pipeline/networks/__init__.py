@@ -1,1 +1,1 @@
-"""The four networks: tokenizer and CLIP read the prompt, the VAE makes latents and pictures, the U-Net denoises."""
+"""The networks: tokenizer and CLIP read the prompt, the VAE maps pictures to latents and back, the UNet denoises."""

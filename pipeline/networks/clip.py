@@ -41,7 +41,7 @@ class CLIPConfig(NetworkConfig):
 
 
 class CLIPTextEncoder(nn.Module):
-    """Token numbers (B, n) to hidden states (B, n, hidden_size). Padding is not masked: the UNet was trained on it."""
+    """Token numbers (B, n) to hidden states (B, n, hidden_size). Padding is not masked, as in the UNet's training."""
 
     Config = CLIPConfig
 
@@ -61,14 +61,14 @@ class CLIPTextEncoder(nn.Module):
 
 
 class Embedding(nn.Embedding):
-    """`nn.Embedding` that draws no weights; drawing them without memory imports PyTorch's compiler, for seconds."""
+    """`nn.Embedding` without initial weights. Drawing them without memory imports PyTorch's compiler, for seconds."""
 
     def reset_parameters(self) -> None:
         pass
 
 
 class Layer(nn.Module):
-    """Causal self-attention, then a two-layer perceptron, each on normalized input and added to its own."""
+    """Causal self-attention, then a two-layer perceptron, each on normalized input and added to its input."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()

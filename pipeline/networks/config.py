@@ -1,4 +1,4 @@
-"""Reading a network's numbers from the JSON beside its weights."""
+"""Reads a network's settings from the JSON next to its weights."""
 
 import dataclasses
 import json
@@ -10,9 +10,9 @@ from pipeline.errors import PipelineError
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """The base of the networks' configs: fields named as in the checkpoint's JSON, absent or null ones defaulted.
+    """The base of the networks' configs. Fields are named as in the checkpoint's JSON. Absent or null: the default.
 
-    `only` names the settings for which the network knows a single value.
+    `only` lists settings for which the network supports a single value.
     """
 
     only: ClassVar[dict[str, Any]] = {}
@@ -22,7 +22,7 @@ class NetworkConfig:
         """The config in a JSON file.
 
         Raises:
-            PipelineError: the file is missing, or asks for something that the network does not do.
+            PipelineError: the file is missing, or asks for something that the network does not support.
         """
         try:
             return cls.parse(json.loads(path.read_text(encoding="utf-8")))

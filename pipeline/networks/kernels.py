@@ -1,7 +1,7 @@
-"""The two operations worth choosing a kernel for, linear layers and attention, and the choice itself.
+"""The two operations for which choosing a kernel pays off, linear layers and attention, and the choice itself.
 
-Which kernel is fastest depends on the processor, not on the model: MKL's matrix product is slow on AMD, for one. So
-layers keep a kernel each, PyTorch's own by default, and `choose_kernels` measures and sets them.
+Which kernel is fastest depends on the processor, not on the model. For example, MKL's matrix product is slow on AMD. So
+each layer has its own kernel, PyTorch's by default, and `choose_kernels` measures and sets them.
 """
 
 import math
@@ -19,16 +19,16 @@ AttentionKernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 512  # query rows whose scores are in the cache together
 TRIALS = 5
-PLACES, WORDS = 1024, 77  # tokens that the choice is measured with
+PLACES, WORDS = 1024, 77  # numbers of tokens for which kernels are compared
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`linear` by oneDNN instead of MKL; CPU only, without gradients."""
+    """`linear` by oneDNN instead of MKL. CPU only, without gradients."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 def chunked_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention over (B, heads, n, d), the scores computed for one head and `CHUNK` queries at a time."""
+    """Attention over (B, heads, n, d). The scores are computed for one head and `CHUNK` queries at a time."""
     shape, scale = query.shape, query.shape[-1] ** -0.5
     query, key, value = ((x * scale if x is query else x).flatten(0, 1) for x in (query, key, value))
     across = key.transpose(1, 2).contiguous()  # (B * heads, d, m)
@@ -41,7 +41,7 @@ def chunked_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` with a kernel of choice."""
+    """`nn.Linear` with a selectable kernel."""
 
     kernel: LinearKernel = staticmethod(linear)
 
@@ -50,14 +50,14 @@ class Linear(nn.Linear):
 
 
 class Attend(nn.Module):
-    """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017) in heads, over tokens (B, n, C), with a kernel of choice."""
+    """softmax(QK' / sqrt(d)) V (Vaswani et al. 2017) in heads, over tokens (B, n, C), with a selectable kernel."""
 
     kernel: AttentionKernel = staticmethod(scaled_dot_product_attention)
-    upcast = False  # compute in fp32, whatever the dtype of what comes in
+    upcast = False  # compute in float32, whatever the dtype of the input
 
     def __init__(self, heads: int, width: int, across: bool = False) -> None:
         super().__init__()
-        self.heads, self.width, self.across = heads, width, across  # `across`: to a text, not to the picture itself
+        self.heads, self.width, self.across = heads, width, across  # `across`: to a text, not the picture itself
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         query, key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (query, key, value))
@@ -69,14 +69,14 @@ class Attend(nn.Module):
 
 
 class Pointwise(Linear):
-    """A linear layer over the channels of each place: (B, C, h, w) to (B, C', h, w), a convolution of one pixel."""
+    """A linear layer over the channels of each pixel: (B, C, h, w) to (B, C', h, w), a 1 x 1 convolution."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def choose_kernels(network: nn.Module, dtype: torch.dtype) -> None:
-    """Give a network's layers the kernels that are fastest on this CPU; takes a fraction of a second once."""
+    """Give a network's layers the kernels that are fastest on this CPU. Takes a fraction of a second, once."""
     for module in network.modules():
         if isinstance(module, Linear):
             module.kernel = best_linear(dtype)
@@ -99,7 +99,7 @@ def best_attention(heads: int, width: int, across: bool, dtype: torch.dtype) -> 
 
 
 def fastest_threads(run: Callable[[], Any], at_most: int) -> int:
-    """How many threads make `run` fastest: 1, 2, 4, ... or `at_most`; more only where they are clearly faster."""
+    """The number of threads with which `run` is fastest: 1, 2, 4, ... or `at_most`. More only if clearly faster."""
     counts = sorted({at_most, *(2**i for i in range(at_most.bit_length()) if 2**i <= at_most)})
     before, best, shortest = torch.get_num_threads(), 1, math.inf
     for count in counts if len(counts) > 1 else ():
@@ -111,7 +111,7 @@ def fastest_threads(run: Callable[[], Any], at_most: int) -> int:
 
 
 def _fastest(kernels: Sequence[Callable[..., Tensor]], *arguments: Any) -> Any:
-    """The kernel with the shortest run; the first unless another is clearly faster."""
+    """The kernel with the shortest run. The first one, unless another is clearly faster."""
     seconds = [_time(kernel, *arguments) for kernel in kernels]
     best = min(range(len(kernels)), key=lambda i: seconds[i])
     return kernels[best] if seconds[best] < 0.9 * seconds[0] else kernels[0]
@@ -119,7 +119,7 @@ def _fastest(kernels: Sequence[Callable[..., Tensor]], *arguments: Any) -> Any:
 
 @torch.inference_mode()
 def _time(kernel: Callable[..., Tensor], *arguments: Any) -> float:
-    """Seconds of the shortest of some runs; infinite where this processor or build cannot."""
+    """Seconds of the shortest of several runs. Infinite if this processor or build does not support the kernel."""
     shortest = math.inf
     try:
         for _ in range(TRIALS):

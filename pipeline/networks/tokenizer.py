@@ -19,7 +19,7 @@ END_OF_WORD = "</w>"
 
 
 class Tokenizer:
-    """Turns prompts into `length` token numbers each: start, the words' pieces (cut if too many), end, padding."""
+    """Turns each prompt into `length` token numbers: start, the pieces of its words (cut if too many), end, padding."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Tokenizer:
 
     @classmethod
     def read(cls, folder: Path) -> "Tokenizer":
-        """The tokenizer in a checkpoint's `tokenizer` folder, as vocab.json and merges.txt or as tokenizer.json.
+        """The tokenizer in a checkpoint's `tokenizer` folder, from vocab.json and merges.txt or from tokenizer.json.
 
         Raises:
             PipelineError: neither is there.
@@ -67,7 +67,7 @@ class Tokenizer:
         return [start, *inner, end] + [pad] * (self.length - 2 - len(inner))
 
     def unread(self, prompt: str) -> str:
-        """The words of a prompt that do not fit, from the first one that is not read whole; "" where all fit."""
+        """The words of a prompt that do not fit, from the first word that is cut. "" if all fit."""
         room, at = self.length - 2, 0
         for space, chunk in groupby(prompt, SPACES.__contains__):
             text = "".join(chunk)
@@ -91,7 +91,7 @@ class Tokenizer:
 
     @cached_property
     def special(self) -> tuple[str, ...]:
-        """Tokens that stand for themselves when a text spells them out."""
+        """The tokens that stand for themselves when a text contains their names."""
         return tuple(dict.fromkeys((self.start, self.end, self.pad)))
 
     def _split_special(self, text: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ class Tokenizer:
         yield text
 
     def _merge(self, word: str) -> tuple[str, ...]:
-        """A word's pieces: its bytes, neighbors joined in the order in which the merges were learned."""
+        """The pieces of a word: its bytes, with neighbors joined in the order in which the merges were learned."""
         alphabet = byte_alphabet()
         pieces = [alphabet[byte] for byte in word.encode("utf-8")]
         pieces[-1] += END_OF_WORD
@@ -116,7 +116,7 @@ class Tokenizer:
 
 
 def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
-    """The pieces with each occurrence of the pair, from the left, made one."""
+    """The pieces, with each occurrence of the pair joined, from the left."""
     joined: list[str] = []
     at = 0
     while at < len(pieces):
@@ -127,14 +127,15 @@ def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def normalize(text: str) -> str:
-    """Composed (NFC) and lower case, letter by letter: a final sigma is not special."""
+    """Composed (NFC) and lower case, letter by letter, so that a final sigma is not special."""
     return "".join(letter.lower() for letter in unicodedata.normalize("NFC", text))
 
 
 def words(text: str, special: Sequence[str] = ()) -> Iterator[str]:
     """The words of a normalized text: letters, single digits, runs of anything else but space, and 's, 't, 're...
 
-    A special token's name, where normalizing has uncovered one, ends the word before it, and is words itself.
+    A special token's name may appear only after normalizing. It ends the word before it, and is split into words
+    itself.
     """
     at = 0
     while at < len(text):
@@ -163,14 +164,14 @@ def _kind(letter: str) -> str:
 
 @lru_cache(maxsize=1)
 def byte_alphabet() -> tuple[str, ...]:
-    """A printable letter for each of the 256 bytes: itself where it is printable, else one from U+0100 on."""
+    """A printable letter for each of the 256 bytes: itself if it is printable, otherwise one from U+0100 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
 
 
 def _special_tokens(folder: Path) -> dict[str, Any]:
-    """The names of the start, end and padding tokens, and the length, where the folder's settings give them."""
+    """The names of the start, end and padding tokens, and the length, as far as the folder's settings give them."""
     settings: dict[str, Any] = {}
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
@@ -179,6 +180,6 @@ def _special_tokens(folder: Path) -> dict[str, Any]:
     for ours, theirs in (("start", "bos_token"), ("end", "eos_token"), ("pad", "pad_token")):
         if token := settings.get(theirs):
             found[ours] = token["content"] if isinstance(token, dict) else token
-    if 2 < settings.get("model_max_length", 0) <= 1000:  # absent limits are written as astronomic numbers
+    if 2 < settings.get("model_max_length", 0) <= 1000:  # an absent limit is written as an astronomical number
         found["length"] = settings["model_max_length"]
     return found

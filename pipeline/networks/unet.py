@@ -1,6 +1,6 @@
 """The denoising UNet of latent diffusion (Ronneberger et al. 2015; Ho et al. 2020; Rombach et al. 2022).
 
-InstructPix2Pix (Brooks et al. 2023) widens its first convolution: the input is the noisy latents and, beside them, the
+InstructPix2Pix (Brooks et al. 2023) widens its first convolution: the input is the noisy latents together with the
 latents of the picture to edit.
 """
 
@@ -20,8 +20,8 @@ from pipeline.networks.config import NetworkConfig
 from pipeline.networks.kernels import Attend, Linear, Pointwise
 
 KeysAndValues = tuple[Tensor, Tensor]
-TextStates = Mapping[nn.Module, tuple[Tensor, ...]]  # what each part that reads the prompts makes of them
-TRANSFORMER_EPS = 1e-6  # of the group norm before a transformer; all other norms have the config's
+TextStates = Mapping[nn.Module, tuple[Tensor, ...]]  # what each module that reads the prompts has computed from them
+TRANSFORMER_EPS = 1e-6  # of the group norm before a transformer; all other norms use the config's
 
 PLAIN, ATTENDING = ("DownBlock2D", "UpBlock2D"), ("CrossAttnDownBlock2D", "CrossAttnUpBlock2D")
 CHOICES = {"addition_embed_type": (None, "text"), "resnet_time_scale_shift": ("default", "scale_shift")}
@@ -49,7 +49,7 @@ class UNetConfig(NetworkConfig):
     addition_embed_type: str | None = None
     addition_embed_type_num_heads: int = 64
     resnet_time_scale_shift: str = "default"
-    upcast_attention: bool = False  # a narrow dtype is too narrow for the scores of its attention
+    upcast_attention: bool = False  # a narrow dtype overflows in the scores of its attention
 
     only: ClassVar = {
         "act_fn": "silu",
@@ -94,17 +94,17 @@ class UNetConfig(NetworkConfig):
 
     @property
     def heads(self) -> tuple[int, ...]:
-        """Attention heads of each level. Files keep their number in `attention_head_dim`, an old misnomer."""
+        """The number of attention heads of each level. Files keep it in `attention_head_dim`, an old misnomer."""
         return _each(self.attention_head_dim if self.num_attention_heads is None else self.num_attention_heads, self)
 
     @property
     def cross_only(self) -> tuple[bool, ...]:
-        """For each level, whether both of a transformer's attentions look at the text and none at the picture."""
+        """For each level, whether both attentions of a transformer attend to the text, and none to the picture."""
         return _each(self.only_cross_attention, self)
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """Transformer blocks in each level's transformers."""
+        """The number of transformer blocks in the transformers of each level."""
         return _each(self.transformer_layers_per_block, self)
 
     @property
@@ -113,12 +113,12 @@ class UNetConfig(NetworkConfig):
 
     @property
     def summarized(self) -> bool:
-        """Whether the text as a whole comes in beside the time."""
+        """Whether a summary of the whole text is added to the time embedding."""
         return self.addition_embed_type == "text"
 
     @property
     def scaled(self) -> bool:
-        """Whether the time scales features as well as shifting them."""
+        """Whether the time embedding also scales features, instead of only shifting them."""
         return self.resnet_time_scale_shift == "scale_shift"
 
 
@@ -130,7 +130,7 @@ def _each(value: T | tuple[T, ...], config: UNetConfig) -> tuple[T, ...]:
 
 
 class UNet(nn.Module):
-    """Predicts the noise in latents, given the step that each row is at and the instruction's text."""
+    """Predicts the noise in latents, given the step that each row is at and the text of the instruction."""
 
     Config = UNetConfig
 
@@ -160,18 +160,18 @@ class UNet(nn.Module):
         return self.conv_in.weight.device
 
     def read(self, text: Tensor) -> TextStates:
-        """Hidden states of prompts (B, n, D) as keys and values for each cross-attention; good for every step."""
+        """Hidden states of prompts (B, n, D) as keys and values for each cross-attention. They hold for every step."""
         return {module: module.read(text) for module in self.modules() if isinstance(module, CrossAttention | Summary)}
 
     def forward(self, x: Tensor, timesteps: Tensor, text: TextStates, source: Tensor | None = None) -> Tensor:
         """The noise in each row.
 
         Args:
-            x: noisy latents and the picture's latents side by side, (R, in_channels, h, w).
+            x: noisy latents and the picture's latents concatenated, (R, in_channels, h, w).
             timesteps: (R,), fractions allowed.
-            text: what `read` made of B prompts.
-            source: (B,) the row of x that goes with each prompt, where rows with several prompts come once; such a row
-                is computed once until the text enters. Without it B is R and row goes with row.
+            text: the result of `read` for B prompts.
+            source: (B,) the row of x for each prompt. A row that several prompts share is computed once until the text
+                enters. Without it, B is R and each row has its own prompt.
 
         Returns:
             (B, out_channels, h, w)
@@ -195,7 +195,7 @@ class UNet(nn.Module):
         return self.conv_out(silu(self.norm_out(rows.x))), deep
 
     def shallow(self, x: Tensor, timesteps: Tensor, text: TextStates, deep: Tensor) -> Tensor:
-        """The noise in each row by the first and the last layer alone, between them the features of an earlier step.
+        """The noise in each row by the first and last layer only, with the features of an earlier step in between.
 
         Neighboring steps differ little in these features (DeepCache, Ma et al. 2023).
         """
@@ -218,7 +218,7 @@ class UNet(nn.Module):
 
 
 def sinusoids(timesteps: Tensor, width: int, cosine_first: bool = True, shift: float = 0) -> Tensor:
-    """Timesteps (R,) as (R, width) waves of falling frequency (Vaswani et al. 2017, section 3.5), in fp32."""
+    """Timesteps (R,) as (R, width) waves of falling frequency (Vaswani et al. 2017, section 3.5), in float32."""
     half = width // 2
     frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=timesteps.device) / (half - shift))
     angles = timesteps[:, None].float() * frequencies
@@ -228,7 +228,7 @@ def sinusoids(timesteps: Tensor, width: int, cosine_first: bool = True, shift: f
 
 @dataclass
 class Rows:
-    """What flows through the UNet: features, each row's time, skips still to be used, and how rows will multiply."""
+    """The data that flows through the UNet: features, each row's time, unused skips, and how the rows will multiply."""
 
     x: Tensor
     time: Tensor
@@ -236,24 +236,24 @@ class Rows:
     source: Tensor | None
 
     def expand(self) -> None:
-        """Give every prompt a row of its own: called before text first enters."""
+        """Give every prompt a row of its own. Called before the text first enters."""
         if self.source is not None:
             self.x, self.time = _select_rows(self.x, self.source), self.time[self.source]
             self.skips = [_select_rows(skip, self.source) for skip in self.skips]
             self.source = None
 
     def pop_skip(self) -> None:
-        """Put the latest skip beside the features."""
+        """Concatenate the latest skip to the features."""
         self.x = torch.cat([self.x, self.skips.pop()], dim=1)
 
 
 def _select_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows of (R, C, h, w) by number, the channels last in memory as they were."""
+    """Select rows of (R, C, h, w) by number. The channels stay last in memory."""
     return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
 
 
 class Down(nn.Module):
-    """One level on the way down: residual blocks, each with a transformer after it if the level has them; halving."""
+    """One level on the way down: residual blocks, each followed by a transformer if there are any, then halving."""
 
     def __init__(self, config: UNetConfig, level: int) -> None:
         super().__init__()
@@ -279,7 +279,7 @@ class Down(nn.Module):
 
 
 class Middle(nn.Module):
-    """The coarsest place: a transformer, always with self-attention, between two residual blocks."""
+    """The coarsest level: a transformer, always with self-attention, between two residual blocks."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -295,7 +295,7 @@ class Middle(nn.Module):
 
 
 class Up(nn.Module):
-    """One level on the way up: the way down mirrored, with the skips beside the features; doubling."""
+    """One level on the way up: the mirrored way down, with the skips concatenated to the features, then doubling."""
 
     def __init__(self, config: UNetConfig, level: int) -> None:
         super().__init__()
@@ -312,7 +312,7 @@ class Up(nn.Module):
         self.upsample = None if level == 0 else nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, rows: Rows, text: TextStates, layers: Sequence[int] | None = None) -> None:
-        """`layers`: only these; default: all."""
+        """`layers`: only these layers. Default: all."""
         for number in range(len(self.resnets)) if layers is None else layers:
             rows.pop_skip()
             rows.x = self.resnets[number](rows.x, rows.time)
@@ -324,7 +324,7 @@ class Up(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around the time's shift (or scale and shift, behind the norm), added to the input."""
+    """Two convolutions and the time's shift (or scale and shift, after the norm) between them, added to the input."""
 
     def __init__(self, config: UNetConfig, before: int, after: int) -> None:
         super().__init__()
@@ -348,7 +348,7 @@ class ResidualBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Transformer blocks over all places of a level, added to the input."""
+    """Transformer blocks over all pixels of a level, added to the input."""
 
     def __init__(self, config: UNetConfig, level: int, cross_only: bool) -> None:
         super().__init__()
@@ -366,7 +366,7 @@ class Transformer(nn.Module):
 
 
 def to_tokens(x: Tensor) -> Tensor:
-    """(B, C, h, w) as (B, h * w, C); no copy where the channels are last in memory."""
+    """(B, C, h, w) as (B, h * w, C), without a copy if the channels are last in memory."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
@@ -398,7 +398,7 @@ class TransformerBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every place attends to every place."""
+    """Every pixel attends to every pixel."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -411,7 +411,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Every place attends to the text."""
+    """Every pixel attends to the text."""
 
     def __init__(self, width: int, heads: int, text_width: int) -> None:
         super().__init__()
@@ -429,13 +429,13 @@ class CrossAttention(nn.Module):
 
 
 class Summary(nn.Module):
-    """A text as one vector beside the time: what its mean, by attention, draws from its tokens (IF's text pooling)."""
+    """Summarizes a text as one vector for the time embedding: its mean attends to its tokens (IF's text pooling)."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         width = config.cross_attention_dim
         self.norm1 = nn.LayerNorm(width)
-        self.mean = nn.Parameter(torch.empty(1, width))  # added to the mean, to tell it from the tokens
+        self.mean = nn.Parameter(torch.empty(1, width))  # added to the mean, to distinguish it from the tokens
         self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
         self.attend = Attend(config.addition_embed_type_num_heads, width)
         self.out = Linear(width, config.time_width)

@@ -28,7 +28,7 @@ class VAEConfig(NetworkConfig):
     use_quant_conv: bool = True
     use_post_quant_conv: bool = True
     scaling_factor: float = 0.18215
-    force_upcast: bool = False  # float16 is too narrow for its activations
+    force_upcast: bool = False  # its activations overflow float16
     down_block_types: tuple[str, ...] = ()
     up_block_types: tuple[str, ...] = ()
 
@@ -41,12 +41,12 @@ class VAEConfig(NetworkConfig):
 
     @property
     def factor(self) -> int:
-        """Pixels to a latent pixel, along one side."""
+        """Pixels per latent pixel, along one side."""
         return 2 ** (len(self.block_out_channels) - 1)
 
 
 class VAE(nn.Module):
-    """Encoder and decoder. Latents here are as the encoder makes them; `scaling_factor` is for who noises them."""
+    """Encoder and decoder. These latents are unscaled; multiply them by `scaling_factor` before noise is added."""
 
     Config = VAEConfig
 
@@ -86,7 +86,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for level in self.levels:
-            x = level(x)  # twice as coarse, but for the last
+            x = level(x)  # half the size, except at the last level
         return self.conv_out(silu(self.norm_out(self.middle(x))))
 
 
@@ -107,12 +107,12 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.middle(self.conv_in(x))
         for level in self.levels:
-            x = level(x)  # twice as fine, but for the last
+            x = level(x)  # twice the size, except at the last level
         return self.conv_out(silu(self.norm_out(x)))
 
 
 class Middle(nn.Module):
-    """A residual block on either side of single-head attention over all places, where there is attention."""
+    """A residual block on either side of single-head attention over all pixels, if there is attention."""
 
     def __init__(self, width: int, groups: int, attention: bool) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Each place becomes four alike, then a convolution."""
+    """Each pixel becomes four equal ones, then a convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
