@@ -1,4 +1,4 @@
-"""The compose file's processes for a benchmark, in production mode with generated secrets, and a client of theirs."""
+"""Starts the compose file's processes for a benchmark, in production mode with generated secrets, and their client."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,10 @@ HASTY = SLEEPING | {"SLEEP_SECONDS": "0.1", "WORKER_GRACE_SECONDS": "1"}  #: for
 def composed(
     variables: Mapping[str, str], services: str = SERVICES, kind: type[Compose] = Compose
 ) -> Iterator[Outside]:
-    """A client of these services, which end and are removed afterwards; `variables` go over those of production."""
+    """Start these services and give a client of them. They are stopped and removed at the end.
+
+    `variables` take precedence over those of production mode.
+    """
     with tempfile.TemporaryDirectory(prefix="darkroom-compose-") as folder:
         try:
             stack = kind(Path(folder) / "stack", production(Path(folder)) | variables, services)
@@ -25,4 +28,4 @@ def composed(
             raise SystemExit(str(missing)) from None
         with stack:
             yield Outside(stack)
-            stack.containers["s3"].kill()  # its goodbye would take seconds, and nobody reads its files again
+            stack.containers["s3"].kill()  # a clean shutdown would take seconds, and nobody reads its files again

@@ -1,4 +1,4 @@
-"""A device that works on its own, as a GPU does, for machines that have none: work is queued, and takes its time."""
+"""A device that works on its own, as a GPU does, for machines without one. Work is queued and takes its time."""
 
 import time
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FakeMark:
-    """A point in the queue: when the device comes to it, and how long it will have worked by then."""
+    """A point in the queue: when the device will reach it, and how long it will have worked by then."""
 
     at: float
     busy: float
@@ -19,7 +19,7 @@ class FakeMark:
 
 
 class FakeDevice:
-    """A timeline whose work is nothing but time. `busy` is all the time that it has worked."""
+    """A timeline whose work is only waiting. `busy` is the total time that it has worked."""
 
     def __init__(self) -> None:
         self._ends = 0.0

@@ -1,9 +1,9 @@
-"""Makes a checkpoint of Stable Diffusion 1.5's real dimensions with random weights, 2 GB in fp16: a trial in full size.
+"""Writes a checkpoint with Stable Diffusion 1.5's real dimensions and random weights, 2 GB in float16.
 
     python -m benchmarks._full_size_folder FOLDER
 
-The folder is in diffusers' layout and has no card, as most checkpoints have none. Its pictures mean nothing, but its
-start, memory, steps and times are those of the real model. The tokenizer is the micro checkpoint's.
+The folder is in diffusers' layout and has no card, like most checkpoints. Its pictures mean nothing, but its startup,
+memory and step times are those of the real model. The tokenizer is that of the micro checkpoint.
 """
 
 import argparse
@@ -20,7 +20,7 @@ WIDTHS = (128, 256, 512, 512)
 
 
 def make(folder: Path) -> None:
-    """Write the checkpoint; takes about a minute. The weights are the same each time."""
+    """Write the checkpoint. Takes about a minute. The weights are the same each time."""
     torch.manual_seed(0)
     text = CLIPTextConfig(
         hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, vocab_size=49408

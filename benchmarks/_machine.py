@@ -1,4 +1,4 @@
-"""What a benchmark says of the machine, and the allocator settings that the worker runs with too."""
+"""Describes the machine for a benchmark's report, and sets the same allocator options as the worker."""
 
 import ctypes
 import os
@@ -6,11 +6,11 @@ import platform
 import sys
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # options of glibc's mallopt
 
 
 def keep_memory() -> None:
-    """Have glibc keep large blocks: by default each big tensor is mapped and faulted in anew on every call."""
+    """Make glibc keep large blocks. By default it maps each large tensor anew, with page faults on every call."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         for option, value in ((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30), (M_ARENA_MAX, 1)):
@@ -18,7 +18,7 @@ def keep_memory() -> None:
 
 
 def describe() -> dict[str, object]:
-    """The processor, its cores, how busy they were, and PyTorch's version and threads where it is loaded."""
+    """The processor, its cores and load, and PyTorch's version and threads if it is loaded."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     machine = {

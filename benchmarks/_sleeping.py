@@ -1,6 +1,6 @@
-"""Engines for our own worker that sleep instead of computing: one device on which jobs take turns, or one for each job.
+"""Engines that sleep instead of computing: one device that all jobs share in turn, or one device for each job.
 
-`EDITORS=benchmarks._sleeping:load`, or `:side_by_side`, and SLEEP_SECONDS for how long each job has a device.
+Use them with `EDITORS=benchmarks._sleeping:load` or `:side_by_side`. SLEEP_SECONDS is the time of each job on a device.
 """
 
 import os
@@ -17,7 +17,7 @@ from worker.editors.editor import Editor, Editors
 
 
 class SleepingDevice:
-    """Gives each picture back after it had the device for so long."""
+    """Returns each picture after it had the device for a fixed time."""
 
     def __init__(self, seconds: float) -> None:
         self.finished_at = time.monotonic()
@@ -38,7 +38,7 @@ class SleepingDevice:
 
 
 class Sleeping(SleepingDevice):
-    """Gives each picture back after so long, however many there are."""
+    """Returns each picture after a fixed time, however many jobs there are."""
 
     def edit(self, photo: Image.Image, prompt: str, **_: Any) -> Image.Image:  # noqa: ARG002 - an editor's signature
         time.sleep(self._seconds)
@@ -47,12 +47,12 @@ class Sleeping(SleepingDevice):
 
 
 def load(settings: Settings) -> Editors:
-    """The factory of workers whose jobs take turns."""
+    """The factory for workers whose jobs take turns."""
     return _editors(settings, SleepingDevice(_seconds()))
 
 
 def side_by_side(settings: Settings) -> Editors:
-    """The factory of workers whose jobs do not wait for each other."""
+    """The factory for workers whose jobs do not wait for each other."""
     return _editors(settings, Sleeping(_seconds()))
 
 

@@ -20,7 +20,7 @@ from darkroom.local.stack import settings_for
 
 @dataclass(frozen=True)
 class Servers:
-    """What runs, where its files are, and the environment by which others find it."""
+    """The running servers, their folder, and the environment variables with which other processes find them."""
 
     folder: Path
     lifeline: Lifeline
@@ -31,31 +31,31 @@ class Servers:
 
 @contextmanager
 def servers(**settings: str) -> Iterator[Servers]:
-    """Valkey and SeaweedFS, ended and removed afterwards."""
+    """Start Valkey and SeaweedFS. They are stopped and removed at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="darkroom-bench-")))
         lifeline = Lifeline()
         stack.callback(lifeline.close)
         valkey = stack.enter_context(Valkey(folder / "valkey", lifeline))
         seaweed = stack.enter_context(SeaweedFS(folder / "s3", lifeline))
-        stack.callback(seaweed.kill)  # its goodbye would take seconds, and nobody reads its files again
+        stack.callback(seaweed.kill)  # a clean shutdown would take seconds, and nobody reads its files again
         yield Servers(folder, lifeline, valkey, seaweed, settings_for([valkey, seaweed]) | settings)
 
 
 def web_tier(parts: Servers) -> Api:
-    """Our web tier, to be started."""
+    """Our web tier, not started yet."""
     return Api(parts.folder / "logs", parts.lifeline, parts.environment, free_ports(1)[0])
 
 
 def more_files() -> int:
-    """As many open files as this user may have, for children too; returns that number."""
+    """Raise the limit of open files to the user's maximum, also for child processes. Returns the new limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return most
 
 
 def photo(kilobytes: int = 200, side: int = 768) -> bytes:
-    """A JPEG of about so many kB: a smooth picture under as much noise as that takes."""
+    """A JPEG of about this many kB: a smooth picture with the necessary amount of noise."""
     noise = np.random.default_rng(0).normal(0, 1, (side, side, 3))
     smooth = np.asarray(Image.linear_gradient("L").resize((side, side)).convert("RGB"), dtype=float)
     low, high = 0.0, 80.0
@@ -68,5 +68,5 @@ def photo(kilobytes: int = 200, side: int = 768) -> bytes:
 
 
 def rss(pid: int) -> float:
-    """Resident megabytes of a process (Linux)."""
+    """Resident memory of a process in megabytes (Linux)."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024

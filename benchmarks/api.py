@@ -1,16 +1,17 @@
-"""Ours beside BentoML tasks, coglet, and plain FastAPI with Celery: the same 0.2 s job, the same S3, one machine.
+"""Compares our service with BentoML tasks, coglet, and plain FastAPI with Celery: the same 0.2 s job, S3 and machine.
 
-`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. Latencies are told at half of what a side accepts, and
-at one rate for all. Where the worker is a process of its own, it also counts what is accepted without one. Last comes
-our own service with its real engine: how it answers while that computes, and the memory of each process at rest.
+`./dev bench api [--quick] [--rounds N] [--only NAME] [--json]`. Latencies are measured at half of each side's own
+capacity, and at one rate for all sides. If a side's worker is a separate process, its capacity is also measured without
+the worker. At the end our service runs with its real engine: its latency while the engine computes, and the memory of
+each process at rest.
 
-The peers are installed, exactly pinned, into a venv of their own under .darkroom. Each side runs alone; the sides take
-turns. Its web tier is one process, and its jobs have 32 places. Ours does more in that job than the peers, who only
-sleep: it fetches the picture, writes a JPEG and stores it.
+The peers are installed with exact versions into a separate venv under .darkroom. Only one side runs at a time, and the
+sides take turns. Each has one process as its web tier and 32 job slots. Our job does more than those of the peers,
+which only sleep: it fetches the picture, writes a JPEG and stores it.
 
-`stored`: the picture is in S3 before the submission is answered. `shipped`: as the peer does by itself.
-coglet cannot store before it answers, so there the client's own upload to S3 is part of the submission; it has no queue
-and no status of a job, and refuses what it has no place for: only what it accepts is counted.
+`stored`: the picture is in S3 before the submission is answered. `shipped`: the peer's own default. coglet cannot store
+a picture before it answers. There the client's own upload to S3 counts as part of the submission. coglet has no queue
+and no job status. It refuses jobs without a free slot, and only accepted ones are counted.
 """
 
 import argparse
@@ -50,21 +51,21 @@ OURS = "darkroom stored"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """The amount of measurements."""
 
     rounds: int
-    seconds: float  #: of each rate
+    seconds: float  #: webhooks, one after the other
     calls: int  #: webhooks, one after the other
     rate: float = 15.0  #: submissions a second at which all sides are compared
     computed: int = 40  #: submissions while the engine computes
-    engine: tuple[tuple[str, str], ...] = ()  #: settings of one that only seems to compute
+    engine: tuple[tuple[str, str], ...] = ()  #: settings of an engine that only pretends to compute
 
 
 FULL, QUICK = Size(5, 15.0, 50), Size(1, 0.3, 1, computed=2, engine=(("EDITORS", "benchmarks._sleeping:load"),))
 
 
 class Program(Process):
-    """One process of a side, ready when its port answers, or when the file that it makes then is there."""
+    """One process of a side. It is ready when its port answers, or when it has created its ready file."""
 
     patience = 90.0
 
@@ -90,7 +91,7 @@ class Program(Process):
 async def answers(port: int) -> bool:
     try:
         line = await Line.open(port)
-        status, body = await line.ask(get("/health-check"))  # coglet's; a 404 of the others will do
+        status, body = await line.ask(get("/health-check"))  # coglet's; a 404 of the others suffices
         line.close()
     except OSError:
         return False
@@ -99,7 +100,7 @@ async def answers(port: int) -> bool:
 
 @dataclass
 class Line:
-    """One kept connection."""
+    """One persistent connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -109,7 +110,7 @@ class Line:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request; its status and body. An answer without a length is none that we read."""
+        """Send a request. Returns status and body. Answers without a length are read as empty."""
         self.writer.write(request)
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length:")[1].split(b"\r\n")[0]) if b"content-length:" in head else 0
@@ -147,9 +148,9 @@ class Side:
     port: int
     submit: Callable[[str, str | None], bytes]  # a prompt, a webhook
     status: Callable[[bytes], bytes | None]  # the answer to a submission
-    before: Callable[[], tuple[int, bytes]] | None = None  # a request elsewhere that belongs to the submission
-    worker: Process | None = None  # where that is a process of its own
-    processes: tuple[Process, ...] = ()  # our own ones
+    before: Callable[[], tuple[int, bytes]] | None = None  # a request to another service that belongs to the submission
+    worker: Process | None = None  # if the worker is a process of its own
+    processes: tuple[Process, ...] = ()  # those of our own service
 
 
 @contextmanager
@@ -198,7 +199,7 @@ def celery(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
 
 @contextmanager
 def bento(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator[Side]:
-    home = parts.folder / "bentoml" / uuid.uuid4().hex  # its task table is a file in there: each run has its own
+    home = parts.folder / "bentoml" / uuid.uuid4().hex  # each run has its own task table, a file in this folder
     environment = peer_environment(parts, stored) | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
     environment["BENTOML_RESULT_STORE"] = str(home / "tasks.db")
     (port,) = free_ports(1)
@@ -221,7 +222,7 @@ def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
         "COG_PREDICT_TYPE_STUB": f"{PEERS / 'cog_edit.py'}:Edit",
         "COG_MAX_CONCURRENCY": "32",
     }
-    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python` for the predictor
+    environment["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # it runs `python` to start the predictor
     command = [str(python), "-m", "cog.server.http", "--host", "127.0.0.1"]
     inline = "data:image/jpeg;base64," + base64.b64encode(image).decode()
     with Program(parts, "coglet", command, environment, port):
@@ -235,7 +236,7 @@ def coglet(parts: Servers, image: bytes, python: Path, stored: bool) -> Iterator
 
 
 def upload(parts: Servers, image: bytes) -> Callable[[], tuple[int, bytes]]:
-    """A signed PUT of the picture, as a client would make it."""
+    """A function that makes signed PUT requests for the picture, as a client would."""
     client = boto3.client(
         "s3",
         endpoint_url=parts.seaweed.endpoint_url,
@@ -272,7 +273,7 @@ SIDES = {
 
 
 class Bell:
-    """A receiver of webhooks that notes when each prompt was called."""
+    """Receives webhooks and notes when each path was first called."""
 
     def __init__(self) -> None:
         heard: dict[str, float] = {}
@@ -300,7 +301,7 @@ class Bell:
 
 
 class Client:
-    """Submits over kept connections, and says how long each took in milliseconds."""
+    """Submits over persistent connections."""
 
     def __init__(self, side: Side) -> None:
         self.side = side
@@ -329,7 +330,7 @@ class Client:
 
 
 async def webhooks(client: Client, bell: Bell, count: int) -> list[float]:
-    """Milliseconds from the start of a submission to its webhook, beyond the job's own."""
+    """Milliseconds from the start of a submission to its webhook, without those of the job itself."""
     took = []
     for _ in range(count):
         path = "/" + uuid.uuid4().hex
@@ -345,7 +346,7 @@ async def webhooks(client: Client, bell: Bell, count: int) -> list[float]:
 
 
 async def capacity(client: Client, seconds: float) -> float:
-    """Accepted submissions a second, by eight clients that each wait for their answers."""
+    """Accepted submissions per second, from eight clients that each wait for their answers."""
     ends, accepted = time.perf_counter() + seconds, 0
 
     async def one() -> None:
@@ -362,9 +363,10 @@ async def capacity(client: Client, seconds: float) -> float:
 
 
 async def at_rate(client: Client, rate: float, seconds: float) -> tuple[list[float], list[float], int]:
-    """Milliseconds of submissions at a fixed rate, and of a status after each; and how many were refused.
+    """Submit at a fixed rate and read the status of each job once.
 
-    Counted from when each was due, so that a stall is not hidden by what it holds back.
+    Returns the milliseconds of the submissions and of the status requests, and the number of refusals. Submissions are
+    timed from when they were due, so that a stall also counts for those that it delays.
     """
     submits: list[float] = []
     reads: list[float] = []
@@ -398,7 +400,7 @@ def quantile(values: list[float], share: float) -> float | None:
 
 async def measure(side: Side, bell: Bell, size: Size) -> dict[str, float | None]:
     client = Client(side)
-    await webhooks(client, bell, 1)  # the first one makes connections
+    await webhooks(client, bell, 1)  # the first one opens connections
     hooks = await webhooks(client, bell, size.calls)
     most = await capacity(client, size.seconds)
     report = {
@@ -419,7 +421,7 @@ async def measure(side: Side, bell: Bell, size: Size) -> dict[str, float | None]
 
 
 async def without_worker(client: Client, seconds: float) -> float | None:
-    """Accepted submissions a second while nobody works; None where the worker is no process of its own."""
+    """Accepted submissions per second while no worker runs. None if the worker is not a separate process."""
     if client.side.worker is None:
         return None
     client.side.worker.stop()
@@ -451,7 +453,7 @@ async def while_computing(side: Side, image: bytes, count: int) -> dict[str, Any
 
 
 def peer_python() -> Path:
-    """The peers' own Python; made and filled once for each list of pins."""
+    """The Python of the peers' venv. It is created once for each list of versions."""
     folder, pins = ROOT / ".darkroom" / "bench-peers", (PEERS / "requirements.txt").read_text()
     python, stamp = folder / "bin" / "python", folder / "installed"
     if not stamp.exists() or stamp.read_text() != pins:
@@ -463,7 +465,7 @@ def peer_python() -> Path:
 
 
 def run(names: list[str], size: Size) -> dict[str, Any]:
-    """The sides in turns, and then our own service while its engine computes."""
+    """Measure the sides in turn, then our own service while its engine computes."""
     python, image, bell = peer_python() if names != [OURS] else Path(sys.executable), photo(), Bell()
     found: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
     local = {"ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "HOOK_PORT": str(bell.port)}
@@ -479,13 +481,13 @@ def run(names: list[str], size: Size) -> dict[str, Any]:
         redis.Redis.from_url(parts.valkey.url).flushall()
         with our_service(parts, image, dict(size.engine)) as side:
             computing = asyncio.run(while_computing(side, image, size.computed))
-            side.processes[-1].kill()  # its jobs would not end in its grace
+            side.processes[-1].kill()  # its jobs would not end within its grace period
     bell.close()
     return {"rounds": found, "while_computing": computing}
 
 
 def table(found: dict[str, list[dict[str, float | None]]]) -> str:
-    """A Markdown table: medians over the rounds, and in brackets the lowest and highest."""
+    """A Markdown table: medians over the rounds, with the lowest and highest in brackets."""
     columns = list(next(iter(found.values()))[0])
     lines = [
         "| side | " + " | ".join(column.replace("_", " ") for column in columns) + " |",
@@ -503,9 +505,9 @@ def table(found: dict[str, list[dict[str, float | None]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one short round of our own side, without the peers")
+    parser.add_argument("--quick", action="store_true", help="one short round of our own service, without the peers")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--only", action="append", choices=list(SIDES), help="this side; may be repeated")
+    parser.add_argument("--only", action="append", choices=list(SIDES), help="only this side; may be repeated")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     more_files()

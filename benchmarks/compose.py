@@ -1,9 +1,9 @@
-"""The compose file's processes on a machine without Docker: an edit from outside, and slow clients beside it.
+"""Runs the compose file's processes on a machine without Docker: one edit from outside, then many slow clients.
 
 `./dev bench compose [--quick] [--json]` starts what docker-compose.yml describes, with the same commands, environment
-and files (see `tests/deploy/compose.py`), in production mode with keys, and needs nginx. It submits through the proxy,
-follows the events, takes the picture by its presigned link; then 500 slow heads, 500 slow bodies and 200 slow reads
-come, while normal traffic goes on at a fixed rate. Its error rate has to be 0.
+and files (see `tests/deploy/compose.py`), in production mode with keys. It needs nginx. It submits a job through the
+proxy, follows its events and downloads the picture by its presigned link. Then 500 clients send headers slowly, 500
+send bodies slowly and 200 read slowly, while normal requests continue at a fixed rate. Their error rate must be 0.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     print(json.dumps(report, indent=1) if arguments.json else _shown(report))
     failed = report["slow_clients"]["beside"]["failed"]
     if failed:
-        raise SystemExit(f"{failed} normal requests failed beside the slow clients.")
+        raise SystemExit(f"{failed} normal requests failed during the slow clients.")
 
 
 def _shown(report: dict[str, Any]) -> str:

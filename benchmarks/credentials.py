@@ -1,9 +1,9 @@
-"""What content credentials cost an output: `./dev bench credentials [--quick] [--json]`.
+"""Measures what content credentials cost for an output: `./dev bench credentials [--quick] [--json]`.
 
-An example photo is edited once (its sunset is simply painted), encoded as the worker encodes, and signed with a
-certificate that is made for this run. Each format is signed as the first edit of a photo without credentials, and as
-the third edit in a row, whose manifest carries the two before it. `ms` is the median of signing alone, `bytes` what the
-file grows by; `read_ms` is the median of reading and validating it, as the check does.
+An example photo is encoded as the worker encodes outputs, and signed with a certificate made for this run. Each format
+is signed as the first edit of a photo without credentials, and as the third edit in a row, whose manifest contains the
+two before it. `ms` is the median time of signing alone, `bytes` the growth of the file. `read_ms` is the median time of
+reading and validating the credentials, as the check does.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from worker.encoding import encode
 
 PHOTO = Path(__file__).parents[1] / "examples" / "mountains.jpg"
 FORMATS = ("png", "jpeg", "webp", "avif")
-MOST_MS, MOST_BYTES = 25, 20_000  #: that a first edit of 512 pixels may cost
+MOST_MS, MOST_BYTES = 25, 20_000  #: the most that a first edit of 512 pixels may cost
 
 
 def signer() -> OutputSigner:
-    """A signer with a certificate of its own."""
+    """A signer with its own certificate."""
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority(Path(folder))
         authority.prepare()
@@ -46,7 +46,7 @@ def signer() -> OutputSigner:
 
 
 def encoded(picture: Image.Image, kind: str) -> tuple[bytes, str]:
-    """As the worker does it; AVIF, which it does not put out, as Pillow does."""
+    """Encode as the worker does."""
     if kind != "avif":
         return encode(picture, kind)
     data = io.BytesIO()

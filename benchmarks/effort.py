@@ -1,11 +1,11 @@
-"""What effort=fast saves and what it changes: `./dev bench effort [--quick] [--full-size] [--json]`.
+"""Measures what effort=fast saves and how it changes pictures: `./dev bench effort [--quick] [--full-size] [--json]`.
 
-On the micro checkpoint: the same edit by both efforts, in 20 and in 50 steps, with the checkpoint's own scales (two
-rows) and with scales that need all three. Both take turns, step by step, so that what else the machine does hits both.
-`psnr` and `ssim` compare the decoded pictures. The gate: at least 30 dB everywhere, and the exit status is 1 without.
+On the micro checkpoint: the same edit with both efforts, in 20 and in 50 steps, with the checkpoint's own scales (two
+rows) and with scales that need all three. Both edits alternate step by step, so that other load on the machine affects
+both. `psnr` and `ssim` compare the decoded pictures. Every pair must reach 30 dB, otherwise the exit status is 1.
 
-`--full-size`: one whole and one shallow step of Stable Diffusion 1.5's UNet, random weights, at 512 x 512; from their
-times follows the ratio of a whole edit. A random UNet says nothing of quality.
+`--full-size`: one whole and one shallow step of Stable Diffusion 1.5's UNet with random weights, at 512 x 512. The
+ratio of a whole edit is computed from their times. A random UNet says nothing about quality.
 """
 
 import argparse
@@ -38,12 +38,12 @@ GATE_DB = 30.0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels between two pictures of bytes."""
+    """The PSNR of two 8-bit pictures, in decibels."""
     return float(10 * np.log10(255**2 / max(1e-9, np.square(a.astype(float) - b).mean())))
 
 
 def ssim(a: np.ndarray, b: np.ndarray, window: int = 8) -> float:
-    """Structural similarity (Wang et al. 2004) of two pictures (H, W, 3), gray, over windows that do not overlap."""
+    """Structural similarity (Wang et al. 2004) of two pictures (H, W, 3) in gray, over windows that do not overlap."""
     x, y = (np.asarray(picture, float).mean(-1) for picture in (a, b))
     high, wide = (side - side % window for side in x.shape)
     x, y = (
@@ -58,7 +58,7 @@ def ssim(a: np.ndarray, b: np.ndarray, window: int = 8) -> float:
 
 @torch.inference_mode()
 def step(predict: Predictor, edit: Denoising) -> float:
-    """Take a step; the thread's processor time in seconds, which a busy machine changes least."""
+    """Take a step. Returns the thread's processor time in seconds, which other load affects least."""
     began = time.thread_time()
     [following] = next_latents([edit], predict([edit]))
     edit.advance(*following)
@@ -66,7 +66,7 @@ def step(predict: Predictor, edit: Denoising) -> float:
 
 
 def micro(pipe: Pipeline, steps: int, scales: tuple[float, float], side: int) -> dict[str, Any]:
-    """One edit by both efforts, a step of each in turn."""
+    """Make one edit with both efforts, alternating step by step."""
     model = pipe.editing_model
     assert model is not None  # noqa: S101 - a model of ours
     with Image.open(ROOT / "examples" / "pagoda.jpg") as opened:
@@ -87,7 +87,7 @@ def micro(pipe: Pipeline, steps: int, scales: tuple[float, float], side: int) ->
 
 @torch.inference_mode()
 def full_size(rounds: int, config: UNetConfig | None = None, side: int = 64) -> dict[str, Any]:
-    """A whole and a shallow step of a UNet with random weights, three rows; the medians, and what follows for 50."""
+    """Time whole and shallow steps of a random UNet with three rows. Returns the medians and the ratio for 50 steps."""
     config = config or UNetConfig()
     torch.manual_seed(0)
     unet = UNet(config).eval()
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     keep_memory()
-    torch.set_num_threads(1)  # whose time is measured
+    torch.set_num_threads(1)  # the processor time of this one thread is measured
     entries = []
     for entry in measured(arguments.quick, arguments.full_size):
         entries.append(entry)

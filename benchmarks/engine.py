@@ -1,4 +1,4 @@
-"""What sharing the device step by step does for waiting times: `./dev bench engine [--quick] [--json]`.
+"""Measures how sharing the device step by step changes waiting times: `./dev bench engine [--quick] [--json]`.
 
 The same trace of edits is served twice with real compute on the micro checkpoint: one at a time in order of arrival,
 and by the engine. Arrivals are Poisson; 60 % of the edits have 10 steps, 30 % have 50 and 10 % have 500.
@@ -27,22 +27,22 @@ from pipeline.networks.unet import TextStates, UNet
 from pipeline.samplers import ddim
 
 ROOT = Path(__file__).parents[1]
-MIX = {10: 0.6, 50: 0.3, 500: 0.1}  #: the share of the edits with so many steps
+MIX = {10: 0.6, 50: 0.3, 500: 0.1}  #: steps, and the share of edits with that many
 QUICK_JOBS, QUICK_MIX = 5, {2: 0.6, 5: 0.4}
-SHORT, LONG = 10, 500  #: steps of the edits that meet in `first_work`
+SHORT, LONG = 10, 500  #: steps of the edits in `first_work`
 SIDE = 16  # latents of a picture of 64 pixels
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One edit of the trace: when it comes, in seconds, and how many steps it takes."""
+    """One edit of the trace: its arrival in seconds, and its number of steps."""
 
     at: float
     steps: int
 
 
 class Bench:
-    """The UNet and what makes edits for it. The text is the same in all; what it says costs nothing."""
+    """The UNet and everything that its edits need. All have the same text, whose content does not affect the time."""
 
     def __init__(self, scales: tuple[float, float]) -> None:
         checkpoint = Checkpoint.find(ROOT / "checkpoints" / "micro", torch.float32, torch.device("cpu"))
@@ -60,7 +60,7 @@ class Bench:
         return Denoising(table.start(picture, generator), picture, self.text, self.guidance, table, generator)
 
     def seconds_a_step(self, steps: int) -> float:
-        """The median of one edit's steps, alone."""
+        """The median time of the steps of a single edit."""
         edit, times = self.edit(steps), []
         while not edit.finished:
             began = time.perf_counter()
@@ -70,7 +70,7 @@ class Bench:
 
 
 def trace(count: int, mix: Mapping[int, float], load: float, seconds_a_step: float, seed: int) -> list[Arrival]:
-    """Arrivals at which one-at-a-time service is busy for `load` of the time."""
+    """Arrivals that keep one-at-a-time service busy for `load` of the time."""
     random = np.random.default_rng(seed)
     steps = random.permutation(np.repeat(list(mix), [round(share * count) for share in mix.values()]))
     gap = float(steps.mean()) * seconds_a_step / load
@@ -80,7 +80,7 @@ def trace(count: int, mix: Mapping[int, float], load: float, seconds_a_step: flo
 
 
 def serve(arrivals: Sequence[Arrival], make: Callable[[int], None], threads: int) -> list[float]:
-    """Seconds from arrival to end of each edit, as many threads serving them in order of arrival as there are."""
+    """Seconds from the arrival to the end of each edit. The threads take edits in order of arrival."""
     took = [0.0] * len(arrivals)
     began = time.perf_counter()
 
@@ -105,7 +105,7 @@ def one_at_a_time(bench: Bench, arrivals: Sequence[Arrival]) -> list[float]:
 
 
 def by_engine(bench: Bench, arrivals: Sequence[Arrival]) -> tuple[list[float], dict[int, int]]:
-    """Waiting times, and how many passes had how many edits."""
+    """The waiting times, and the number of passes by their number of edits."""
     passes: dict[int, int] = {}
 
     def counted(edits: Sequence[Denoising]) -> Sequence[torch.Tensor]:
@@ -126,7 +126,7 @@ def by_engine(bench: Bench, arrivals: Sequence[Arrival]) -> tuple[list[float], d
 
 
 def summary(arrivals: Sequence[Arrival], took: Sequence[float]) -> dict[str, Any]:
-    """Mean of all, and mean and 95th percentile of each kind of edit, in seconds."""
+    """The mean of all, and the mean and 95th percentile for each number of steps, in seconds."""
     kinds: dict[int, list[float]] = {}
     for arrival, seconds in zip(arrivals, took, strict=True):
         kinds.setdefault(arrival.steps, []).append(seconds)
@@ -137,7 +137,7 @@ def summary(arrivals: Sequence[Arrival], took: Sequence[float]) -> dict[str, Any
 
 
 def first_work(bench: Bench) -> float:
-    """Iterations between a new 10-step edit's first request and its first step, beside eight of 500 steps."""
+    """Iterations between the first request of a new 10-step edit and its first step, while eight 500-step edits run."""
     seen: list[list[int]] = []
     busy = threading.Event()
 
@@ -168,7 +168,7 @@ def first_work(bench: Bench) -> float:
 
 
 def measure(bench: Bench, arrivals: Sequence[Arrival]) -> dict[str, Any]:
-    """The trace served in both ways, and how they compare for the shortest and the longest edits."""
+    """Serve the trace both ways, and compare the shortest and the longest edits."""
     before = summary(arrivals, one_at_a_time(bench, arrivals))
     took, passes = by_engine(bench, arrivals)
     after = summary(arrivals, took)

@@ -1,12 +1,11 @@
-"""What carrying an edit to the photo's own size gains: `./dev bench fullsize [--quick] [--sheets FOLDER] [--json]`.
+"""Measures what edits at the photo's own size gain: `./dev bench fullsize [--quick] [--sheets FOLDER] [--json]`.
 
-Held-out photos of 1,500 px and more, fetched from Debian packages into `.training/`, are edited by every family's
-instruction with the default settings; what comes out is compared with the family's own procedure:
+Held-out photos of 1,500 px and more, fetched from Debian packages into `.training/`, are edited with an instruction of
+each family and the default settings. The results are compared with the family's own procedure:
 
-- at the size that the model works at, beside the model's own picture;
-- at the photo's size, for changes of tone, beside the model's picture enlarged bicubically;
-- on plain areas (the flattest quarter of the procedure's picture): what is there that should not be, of 255;
-- and the seconds and megabytes that 12 megapixels take beyond the edit.
+- at the working size of the model, together with the model's own picture; - at the photo's size, for changes of tone,
+together with the model's picture enlarged bicubically; - on plain areas (the flattest quarter of the procedure's
+picture): the error, of 255; - and the seconds and megabytes that 12 megapixels take in addition to the edit.
 """
 
 import argparse
@@ -38,15 +37,15 @@ from training.wordings import held_out_wordings
 ROOT = Path(__file__).parents[1]
 PHOTOS = ("kitten", "wine", "fig", "mountains", "dandelion", "sunset", "european-honey-bee", "red-panda")
 TONE_FAMILIES = (*TONES, *TINTS)
-LARGEST = 2048  # px of the long side where procedures are applied at full size: they take seconds for more
+LARGEST = 2048  # px of the long side at which procedures are applied; larger photos would take them seconds
 TWELVE = (4000, 3000)
-CROP = 360  # px, of a sheet
+CROP = 360  # px of a crop on a sheet
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One edit: distances in dB, errors on plain areas of 255. `full` is None where the change is none of tone."""
+    """One edit: distances in dB, errors on plain areas of 255. `full_*` is None if the edit is not a change of tone."""
 
     photo: str
     family: str
@@ -78,7 +77,7 @@ def high_pass(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def plain_error(picture: NDArray[np.float32], target: NDArray[np.float32]) -> float:
-    """The root mean square of the fine texture that the target has not, in its flattest quarter, of 255."""
+    """The root mean square of fine texture that the target does not have, in its flattest quarter, of 255."""
     detail = cv2.GaussianBlur(np.square(high_pass(target)).mean(2), (0, 0), 8)
     flat = detail <= np.quantile(detail, 0.25)
     return float(255 * np.sqrt(np.square(high_pass(picture - target))[flat].mean()))
@@ -108,7 +107,7 @@ def measure(pipe: Pipeline, name: str, photo: Image.Image, family: str, steps: i
 
 
 def draw(file: Path, *pictures: Image.Image) -> None:
-    """The same part of each picture at 100 %, side by side: before, model, own size."""
+    """Draw the same crop of each picture at 100 %, side by side: photo, model's picture, our picture at full size."""
     width, height = pictures[0].size
     left, top = (width - CROP) // 2, (height - CROP) // 2
     sheet = Image.new("RGB", (CROP * len(pictures), CROP))
@@ -118,7 +117,7 @@ def draw(file: Path, *pictures: Image.Image) -> None:
 
 
 def cost(size: tuple[int, int], rounds: int) -> dict[str, float]:
-    """The seconds that a photo of this size takes beyond its edit, with a change that needs every part of it."""
+    """The seconds that a photo of this size adds to its edit, for a change that needs every part of the method."""
     with Image.open(ROOT / "examples" / "mountains.jpg") as picture:
         photo = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     small = fitted(photo, "auto")
@@ -133,7 +132,7 @@ def cost(size: tuple[int, int], rounds: int) -> dict[str, float]:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means over photos, by family, and over families."""
+    """Means over the photos, by family, and over the families."""
     families = {}
     for family in dict.fromkeys(row.family for row in rows):
         mine = [asdict(row) for row in rows if row.family == family]
@@ -156,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small photo, two families, two steps")
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES), metavar="NAME")
-    parser.add_argument("--sheets", type=Path, help="where to draw a part of each edit at 100 %%")
+    parser.add_argument("--sheets", type=Path, help="draw a crop of each edit at 100 %% into this folder")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

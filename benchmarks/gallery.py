@@ -1,8 +1,8 @@
-"""The gallery: a dozen edits and more, each an ordinary job of a running service, kept with its receipt.
+"""Makes the gallery: about a dozen edits, each an ordinary job of a running service, kept with its receipt.
 
-`./dev bench gallery [--quick]` starts a service of its own, or uses one (`--url`), and writes into docs/gallery/ a JPEG
-and a JSON for every edit, an index of them all, and one picture for the README. `--models FILE` draws instead one photo
-by every model and six instructions. CHECKPOINT chooses another checkpoint.
+`./dev bench gallery [--quick]` starts a service, or uses a running one (`--url`). It writes a JPEG and a JSON file for
+each edit into docs/gallery/, an index of all, and one picture for the README. With `--models FILE` it draws one photo
+instead, edited by every model with six instructions. CHECKPOINT chooses another checkpoint.
 """
 
 import argparse
@@ -42,7 +42,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True)
 class Wish:
-    """One edit of the gallery, and what its files are called."""
+    """One edit of the gallery. `name` is that of its files."""
 
     name: str
     photo: str
@@ -70,7 +70,7 @@ WISHES = (
 
 
 def edit_all(client: Client, wishes: tuple[Wish, ...], size: str) -> dict[Wish, Job]:
-    """All jobs at once; the service shares its engine between them."""
+    """Submit all jobs at once and wait for them. The service shares its engine between them."""
     photos = {name: EXAMPLES / f"{name}.jpg" for name in {wish.photo for wish in wishes}}
     jobs = {wish: client.jobs.create(photos[wish.photo], wish.prompt, size=size, seed=SEED) for wish in wishes}
     for job in jobs.values():
@@ -79,14 +79,14 @@ def edit_all(client: Client, wishes: tuple[Wish, ...], size: str) -> dict[Wish, 
 
 
 def receipt(wish: Wish, job: Job) -> dict[str, Any]:
-    """What was asked, by what and from what it was made, and how long that took: enough to make it again."""
+    """The request, the models and files that it was made with, and its times: enough to repeat it."""
     kept = {key: job.json[key] for key in ("id", "model", "params", "input", "output", "timing", "receipt")}
     kept["output"] = {key: value for key, value in kept["output"].items() if key not in {"url", "expires_at"}}
     return {"name": wish.name, "photo": f"{wish.photo}.jpg", **kept}
 
 
 def keep(jobs: dict[Wish, Job], folder: Path) -> None:
-    """A picture and a receipt for each edit, the index, and the sheet."""
+    """Write a picture and a receipt for each edit, the index, and the sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {wish: Image.open(io.BytesIO(job.result())).convert("RGB") for wish, job in jobs.items()}
     receipts = [receipt(wish, job) for wish, job in jobs.items()]
@@ -102,7 +102,7 @@ def keep(jobs: dict[Wish, Job], folder: Path) -> None:
 
 
 def draw_models(client: Client, models: Sequence[str], instructions: Sequence[str], size: str) -> Image.Image:
-    """A row for each model, a column for each instruction."""
+    """A sheet with a row for each model and a column for each instruction."""
     photo, asked = EXAMPLES / f"{MODELS_PHOTO}.jpg", list(product(models, instructions))
     jobs = [client.jobs.create(photo, prompt, model=model, size=size, seed=SEED) for model, prompt in asked]
     for job in jobs:
@@ -113,7 +113,7 @@ def draw_models(client: Client, models: Sequence[str], instructions: Sequence[st
 
 
 def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Image:
-    """All pictures in a grid, each over its caption."""
+    """All pictures in a grid, each above its caption."""
     rows = -(-len(pictures) // columns)
     canvas = Image.new("RGB", (columns * CELL, rows * (CELL + LINE)), "white")
     pen = ImageDraw.Draw(canvas)
@@ -129,7 +129,7 @@ def sheet(pictures: Sequence[tuple[str, Image.Image]], columns: int) -> Image.Im
 
 @contextmanager
 def service(url: str | None) -> Iterator[str]:
-    """The address of the service to use; without one, that of a whole service of our own for the time being."""
+    """The address of the service to use. Without a `url` a whole service is started, and stopped at the end."""
     if url:
         yield url
         return
@@ -143,16 +143,16 @@ def service(url: str | None) -> Iterator[str]:
 
 
 def make(client: Client, chosen: tuple[Wish, ...], size: str, folder: Path) -> None:
-    """Edit and keep these, in place of the whole gallery that was there if they are all of them."""
+    """Make and keep these edits. If they are the whole gallery, they replace the files of the last one."""
     jobs = edit_all(client, chosen, size)
-    if chosen == WISHES:  # the site shows all that it finds there
+    if chosen == WISHES:  # the site shows all files of the folder
         shutil.rmtree(folder, ignore_errors=True)
     keep(jobs, folder)
     print(f"{len(chosen)} edits in {folder}")
 
 
 def try_out(client: Client) -> None:
-    """One edit, and the sheet of one model, that are thrown away."""
+    """Make one edit, and the sheet of one model, and discard them."""
     with tempfile.TemporaryDirectory() as folder:
         make(client, WISHES[:1], "256x256", Path(folder))
         draw_models(client, [DEFAULT_MODEL], INSTRUCTIONS[:1], "256x256").save(Path(folder) / "models.jpg")
@@ -160,13 +160,13 @@ def try_out(client: Client) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one edit and a sheet of one, thrown away")
-    parser.add_argument("--url", help="of a running service (default: one started for this)")
-    parser.add_argument("--size", default="auto", help="as the API has it (%(default)s)")
-    parser.add_argument("--only", help="names of edits, parted by commas (all)")
+    parser.add_argument("--quick", action="store_true", help="one edit and one small sheet, both discarded")
+    parser.add_argument("--url", help="the address of a running service (default: start one)")
+    parser.add_argument("--size", default="auto", help="the API's parameter `size` (%(default)s)")
+    parser.add_argument("--only", help="names of edits, separated by commas (all)")
     parser.add_argument("-o", "--output", type=Path, default=FOLDER, help="(%(default)s)")
     parser.add_argument(
-        "--models", type=Path, metavar="FILE", help="draw every model's edits of one photo there instead"
+        "--models", type=Path, metavar="FILE", help="draw the edits of one photo by every model into this file instead"
     )
     arguments = parser.parse_args()
     chosen = tuple(wish for wish in WISHES if not arguments.only or wish.name in arguments.only.split(","))

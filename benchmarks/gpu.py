@@ -1,10 +1,10 @@
-"""Whether a GPU does what it should, in under six minutes: `./dev bench gpu [--quick] [--report FILE]`.
+"""Checks in under six minutes whether a GPU does what it should: `./dev bench gpu [--quick] [--report FILE]`.
 
-On a machine with CUDA: parity with the CPU, compiled graphs, batches that hold together, memory, and throughput with 1,
-8 and 32 edits at a time, on the micro checkpoint and on Stable Diffusion 1.5's UNet with random weights, beside
-diffusers' UNet as it is and compiled. Without CUDA the same sections run on the CPU in their smallest form, and a fake
-device stands for the GPU where time is what matters. A section that breaks says so in the report; the others go on.
-It has never run on a GPU.
+On a machine with CUDA: parity with the CPU, compiled graphs, stable batches, memory, and throughput with 1, 8 and 32
+edits at a time, on the micro checkpoint and on Stable Diffusion 1.5's UNet with random weights, compared with
+diffusers' UNet, plain and compiled. Without CUDA the same sections run on the CPU in their smallest form, with a fake
+device instead of the GPU where time matters. If a section fails, the report says so and the others go on. It has never
+run on a GPU.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from pipeline.schedule import Schedule
 ROOT = Path(__file__).parents[1]
 MICRO = ROOT / "checkpoints" / "micro"
 PROMPT = "make it sunset"
-TOLERANCE_DB = {"float32": 60.0, "float16": 35.0}  # least likeness to the CPU's picture in float32
+TOLERANCE_DB = {"float32": 60.0, "float16": 35.0}  # the least PSNR to the CPU's picture in float32
 TINY = {"block_out_channels": (32, 64), "attention_head_dim": 2, "cross_attention_dim": 32, "norm_num_groups": 8}
 TINY |= {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -48,7 +48,7 @@ TINY |= {
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured, and where."""
+    """What is measured, and on which device."""
 
     device: torch.device
     side: int = 512
@@ -72,7 +72,7 @@ def photo(side: int) -> Image.Image:
 
 
 def parity(plan: Plan) -> dict[str, Any]:
-    """The same edit on the CPU in float32 and on the device, in decibels."""
+    """The same edit on the CPU in float32 and on the device, compared in decibels."""
     given = {"steps": plan.steps, "seed": 1, "size": "256x256"}
 
     def picture(device: str, dtype: str) -> np.ndarray:
@@ -88,7 +88,7 @@ def parity(plan: Plan) -> dict[str, Any]:
 
 
 def graphs(plan: Plan) -> dict[str, Any]:
-    """How many graphs serve all row counts and two sizes, and how long they take to make. On a CPU: too long."""
+    """The number of graphs for all row counts and two sizes, and the seconds to build them. Too slow for a CPU."""
     if not plan.real:
         return {"skipped": "no CUDA"}
     pipe = Pipeline.load(MICRO, compiled=True, device=str(plan.device))
@@ -103,7 +103,7 @@ def graphs(plan: Plan) -> dict[str, Any]:
 
 
 def edits(unet: UNet, count: int, steps: int, side: int) -> list[Denoising]:
-    """Edits of random latents, with all three rows."""
+    """Edits of random latents with all three rows."""
     torch.manual_seed(0)
     picture = torch.randn(1, unet.config.out_channels, side, side).to(unet.device)
     hidden = torch.randn(3, 77, unet.config.cross_attention_dim).to(unet.device, unet.dtype)
@@ -114,7 +114,7 @@ def edits(unet: UNet, count: int, steps: int, side: int) -> list[Denoising]:
 
 
 def serve(engine: Engine, flights: Sequence[Denoising]) -> float:
-    """Seconds until all edits, begun at the same time, have taken their steps."""
+    """Seconds until all edits, started at the same time, have finished their steps."""
 
     def fly(edit: Denoising) -> None:
         with engine.join(edit.steps) as ticket:
@@ -128,7 +128,7 @@ def serve(engine: Engine, flights: Sequence[Denoising]) -> float:
 
 
 def batching(plan: Plan) -> dict[str, Any]:
-    """8 edits of 12 steps: how many passes they take, of which 12 would do once all are there."""
+    """8 edits of 12 steps: the number of passes that they take. 12 would be enough once all edits are there."""
     unet, passes = random_unet(Plan(plan.device, config=UNetConfig.parse(TINY), dtype=torch.float32)), []
     fake, predict = FakeDevice(), Predictor(unet)
 
@@ -145,7 +145,7 @@ def batching(plan: Plan) -> dict[str, Any]:
 
 
 def memory(plan: Plan) -> dict[str, Any]:
-    """What the configs say that a pass of 3 rows takes, beside what it takes."""
+    """The memory of a pass of 3 rows, as computed from the configs and as measured."""
     if not plan.real:
         return {"skipped": "no CUDA"}
     computed = needs({}, "float16", plan.side, (3,))
@@ -170,7 +170,7 @@ def random_unet(plan: Plan) -> UNet:
 
 
 def throughput(plan: Plan) -> dict[str, Any]:
-    """Steps per second of the UNet with random weights, with so many edits at a time, beside diffusers' UNet."""
+    """Steps per second of the UNet with random weights for each number of edits at a time, and of diffusers' UNet."""
     unet = random_unet(plan)
     found = {"ours": rates(plan, unet, ())}
     if plan.real:
@@ -180,7 +180,7 @@ def throughput(plan: Plan) -> dict[str, Any]:
 
 
 def rates(plan: Plan, unet: UNet, row_counts: Sequence[int]) -> dict[str, float]:
-    """Steps of edits per second, for each number of edits at a time; the second of two rounds."""
+    """Steps per second for each number of edits at a time, in the second of two rounds."""
     engine, found = Engine(Predictor(unet, row_counts), timeline=timeline_of(plan.device)), {}
     for count in plan.together:
         for _ in range(2):
@@ -191,7 +191,7 @@ def rates(plan: Plan, unet: UNet, row_counts: Sequence[int]) -> dict[str, float]
 
 
 def theirs(plan: Plan) -> dict[str, Any]:
-    """Steps per second of diffusers' UNet, with the three rows of one edit: as it is, and compiled. CUDA only."""
+    """Steps per second of diffusers' UNet with the three rows of one edit, plain and compiled. CUDA only."""
     if not plan.real:
         return {}
     from diffusers import UNet2DConditionModel
@@ -250,11 +250,11 @@ SECTIONS: dict[str, Callable[[Plan], dict[str, Any]]] = {
 
 
 def run(section: Callable[[Plan], dict[str, Any]], plan: Plan) -> dict[str, Any]:
-    """What a section found, and its seconds. An error is what it found, too."""
+    """Run a section. Returns its results and seconds, or its error."""
     began = time.perf_counter()
     try:
         found = section(plan)
-    except Exception as error:  # the report of a machine that nobody else has must not be lost for one section
+    except Exception as error:  # one broken section must not lose the report, because few people have such a machine
         found = {"error": f"{type(error).__name__}: {error}", "passed": False}
     return found | {"seconds": round(time.perf_counter() - began, 1)}
 
@@ -262,7 +262,7 @@ def run(section: Callable[[Plan], dict[str, Any]], plan: Plan) -> dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small pictures and few steps")
-    parser.add_argument("--report", type=Path, help="write the report to this file, too")
+    parser.add_argument("--report", type=Path, help="also write the report to this file")
     arguments = parser.parse_args()
     device = choose_device("auto")
     tune(device, exact=True)

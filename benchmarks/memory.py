@@ -1,8 +1,9 @@
-"""What memory a model needs, by its configs: `./dev bench memory [CHECKPOINT] [--quick] [--json]`.
+"""Computes the memory that a model needs from its configs: `./dev bench memory [CHECKPOINT] [--quick] [--json]`.
 
-Nothing is loaded: the networks are made on PyTorch's `meta` device, and every tensor of a pass is counted from its
-making to its end. Attention is taken not to keep its scores, as on a GPU. A CUDA context (about 0.5 GB), PyTorch's
-cache and the work space of convolutions come on top. Without CHECKPOINT: Stable Diffusion 1.5's, the configs' defaults.
+No weights are loaded. The networks are built on PyTorch's `meta` device, and every tensor of a pass is counted from its
+creation to its release. Attention is assumed not to keep its scores, as on a GPU. A CUDA context (about 0.5 GB),
+PyTorch's cache and the workspace of convolutions are not included. Without CHECKPOINT: the configs of Stable Diffusion
+1.5.
 """
 
 import argparse
@@ -29,7 +30,7 @@ KINDS: dict[str, Any] = {"text_encoder": CLIPTextEncoder, "vae": VAE, "unet": UN
 
 
 class Peak(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations make, and the most that are there at a time."""
+    """Counts the bytes of the tensors that operations create, and the most that exist at a time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class Peak(TorchDispatchMode):
 
 
 def attend_without_scores(query: Tensor, _key: Tensor, _value: Tensor) -> Tensor:
-    """The memory of attention in blocks, which keeps its result alone."""
+    """Takes the memory of blockwise attention, which keeps only its result."""
     return torch.empty_like(query)
 
 
@@ -81,7 +82,7 @@ def networks(settings: dict[str, dict[str, Any]], dtype: torch.dtype) -> dict[st
 
 @torch.inference_mode()
 def pass_bytes(unet: Any, rows: int, side: int) -> int:
-    """The most bytes at a time in a pass of so many rows, beside the weights and the texts."""
+    """The most bytes at a time in a pass of so many rows, without the weights and the texts."""
     x = torch.empty(rows, unet.config.in_channels, side, side, dtype=unet.dtype, device="meta")
     text = unet.read(torch.empty(rows, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device="meta"))
     with Peak() as peak:
@@ -99,7 +100,7 @@ def decode_bytes(vae: Any, pictures: int, side: int, dtype: torch.dtype) -> int:
 
 
 def needs(settings: dict[str, dict[str, Any]], dtype: str, pixels: int, row_counts: tuple[int, ...]) -> dict[str, Any]:
-    """Megabytes of the weights, of passes of so many rows, and of decoding, for square pictures."""
+    """Megabytes of the weights, of passes by their rows, and of decoding, for square pictures."""
     made = networks(settings, DTYPES[dtype])
     unet: Any = made["unet"]
     vae: Any = made["vae"]
@@ -121,8 +122,8 @@ def needs(settings: dict[str, dict[str, Any]], dtype: str, pixels: int, row_coun
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", nargs="?", type=Path, help="default: Stable Diffusion 1.5's configs")
-    parser.add_argument("--quick", action="store_true", help="three rows of small pictures, of the small checkpoint")
-    parser.add_argument("--pixels", type=int, default=512, help="of a side (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="three rows of small pictures, with the micro checkpoint")
+    parser.add_argument("--pixels", type=int, default=512, help="side of the pictures (%(default)s)")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     settings = {}

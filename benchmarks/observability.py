@@ -1,10 +1,10 @@
-"""Every panel and alert of ours, asked of a real Prometheus while the service works.
+"""Evaluates every panel and alert of ours in a real Prometheus while the service works.
 
 `./dev bench observability [--minutes N] [--quick] [--plot FILE] [--json]` starts what docker-compose.yml describes,
-Prometheus included (`apt install prometheus nginx-light`), and gives it work: edits with webhooks whose receiver
-sometimes fails, cancellations, errors of clients, a worker that is killed. Then it asks everything that the dashboard
-and the alerts ask, draws the answers, and fails if a question had none. An alert's condition is asked with `bool`, so
-that one that does not fire answers too: with 0.
+including Prometheus (`apt install prometheus nginx-light`), and gives it work: edits with webhooks whose receiver
+sometimes fails, cancellations, client errors, and a worker that is killed. Then it runs all queries of the dashboard
+and the alerts, plots the answers, and fails if a query has none. An alert's condition is evaluated with `bool`, so that
+an alert that does not fire also has an answer: 0.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Answer = dict[str, Points]  # by the name of each line
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Takes webhooks, and fails at every fifth."""
+    """Receives webhooks, and fails at every fifth."""
 
     count = 0
 
@@ -48,12 +48,12 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def receiver() -> Iterator[int]:
-    """The port of a server that takes webhooks."""
+    """Run a server that receives webhooks. Gives its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -63,7 +63,7 @@ def receiver() -> Iterator[int]:
 
 
 def work(outside: Outside, hook: str, seconds: float) -> None:
-    """What clients do: submit, look, sometimes cancel or ask for what is not there; and one worker dies."""
+    """Act as clients: submit, read, sometimes cancel, and request a job that does not exist. One worker is killed."""
     began, worker, killed = time.monotonic(), outside.stack.containers["worker"], False
     for number in range(round(seconds / EVERY)):
         time.sleep(max(0.0, began + number * EVERY - time.monotonic()))
@@ -81,14 +81,14 @@ def work(outside: Outside, hook: str, seconds: float) -> None:
 
 
 class Prometheus:
-    """Answers questions about the time since it was made."""
+    """Answers queries about the time since its creation."""
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
         self.began = time.time()
 
     def ask(self, query: str, legend: str) -> Answer:
-        """The lines of a query; those without a single number are left out."""
+        """The lines of a query. Lines without a single number are left out."""
         span = {"start": self.began, "end": time.time(), "step": STEP}
         told = self.http.get("/api/v1/query_range", params={"query": query, **span}).json()
         if told["status"] != "success":
@@ -108,7 +108,7 @@ class Prometheus:
 
 
 def measure(seconds: float, scrape: float, variables: Mapping[str, str]) -> dict[str, Any]:
-    """The answers to every question, by panel and by alert, after so much work and a wait for the last scrape."""
+    """The answers to all queries of the panels and alerts, after this much work and a wait for the last scrape."""
     with receiver() as port:
         local = {"DARKROOM_MODE": "local", "ALLOW_PRIVATE_NETWORKS": "127.0.0.1/32", "FETCH_PORTS": str(port)}
         with composed(local | variables, f"{SERVICES} prometheus") as outside:
@@ -127,13 +127,13 @@ def measure(seconds: float, scrape: float, variables: Mapping[str, str]) -> dict
 
 
 def always(condition: str) -> str:
-    """A condition as a number: 1 where all parts of it hold, 0 where one does not."""
+    """A condition as a number: 1 if all its parts hold, otherwise 0."""
     parts = re.split(r"\band\b", COMPARISON.sub(r"\1 bool", condition))
     return " * ".join(f"({part})" for part in parts)
 
 
 def unanswered(report: dict[str, Any]) -> list[str]:
-    """The questions to which there was no answer."""
+    """The queries without an answer."""
     asked = [
         (f"{title}: {legend}", lines) for title, each in report["panels"].items() for legend, lines in each.items()
     ]
@@ -141,7 +141,7 @@ def unanswered(report: dict[str, Any]) -> list[str]:
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
-    """A small plot for each panel, and below them when each alert's condition held."""
+    """A small plot for each panel, and below them the times when each alert's condition held."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -175,9 +175,9 @@ def plot(report: dict[str, Any], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--quick", action="store_true", help="a few submissions; a question may stay unanswered")
+    parser.add_argument("--quick", action="store_true", help="a few submissions; queries may stay without answer")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--plot", type=Path, help="where to draw the answers")
+    parser.add_argument("--plot", type=Path, help="plot the answers into this file")
     arguments = parser.parse_args()
     report = measure(3 * EVERY, 1, HASTY) if arguments.quick else measure(60 * arguments.minutes, 15, {})
     if arguments.plot:
@@ -187,9 +187,9 @@ def main() -> None:
     missing = unanswered(report)
     asked = sum(map(len, report["panels"].values())) + len(report["alerts"])
     fired = ", ".join(report["fired"]) or "none"
-    print(f"{asked - len(missing)} of {asked} questions were answered; alerts that fired: {fired}")
+    print(f"{asked - len(missing)} of {asked} queries had an answer; alerts that fired: {fired}")
     if missing and not arguments.quick:
-        raise SystemExit("Nothing was there for:\n" + "\n".join(missing))
+        raise SystemExit("No answer to:\n" + "\n".join(missing))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How far our networks and samplers are from diffusers' on the same weights: `./dev bench parity [--quick] [--json]`.
+"""Compares our networks and samplers with diffusers' on the same weights: `./dev bench parity [--quick] [--json]`.
 
-Each cell runs one edit twice, by the library's pipeline with the matching scheduler and by our own loop, from the same
-seed in fp32, and compares the final latents and the decoded pictures. One cell is known to miss the bound on latents
-by rounding alone: DPM-Solver++ at 512 x 512 and scales 7.5/1.5 (1.5e-4), where the library differs from itself by
-1.3e-4 when its UNet's weights are laid out channels last.
+Each cell runs one edit twice, with the library's pipeline and the matching scheduler and with our own loop, from the
+same seed in float32, and compares the final latents and the decoded pictures. One cell is known to miss the bound on
+latents by rounding alone: DPM-Solver++ at 512 x 512 and scales 7.5/1.5 (1.5e-4). There the library differs from itself
+by 1.3e-4 when its UNet's weights are laid out channels last.
 """
 
 import argparse
@@ -28,7 +28,7 @@ QUICK = Cell("ddim", "trailing", steps=2, size=(64, 64))
 
 
 def cells() -> Iterator[Cell]:
-    """Every cell of the bench."""
+    """All cells of the benchmark."""
     kinds: list[tuple[str, Spacing, int]] = [
         ("euler-a", "linspace", 20),
         ("ddim", "leading", 20),
@@ -46,7 +46,7 @@ def cells() -> Iterator[Cell]:
 
 
 def full_size() -> dict[str, float]:
-    """Relative differences of the full-size Stable Diffusion 1.5 networks with random weights; needs 5 GB."""
+    """Relative differences of the full-size Stable Diffusion 1.5 networks with random weights. Needs 5 GB."""
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 

@@ -1,13 +1,13 @@
-"""How fast our pipeline is beside diffusers': `./dev bench pipeline [--part loops|edits] [--quick] [--json]`.
+"""Compares the speed of our pipeline with diffusers': `./dev bench pipeline [--part loops|edits] [--quick] [--json]`.
 
-The library loads its own copy of the weights by itself. Both sides have the same threads, allocator, steps and scales,
-and take turns, so that what else the machine does hits both. An entry's `ratio` is the library's median time by ours:
-above 1 we are faster.
+The library loads its own copy of the weights. Both sides have the same threads, allocator, steps and scales. They take
+turns, so that other load on the machine affects both. The `ratio` of an entry is the library's median time divided by
+ours: above 1 we are faster.
 
-`loops`: one pass through the denoising loop (UNet, guidance, sampler). `edits`: whole edits of 512 x 512, picture to
-picture, in the checkpoint's own steps and in 20. At image scale 1, which is the checkpoint's default, one of the three
-rows weighs nothing: as shipped, the library computes three and we two. With equal rows, at image scale 1.5, both
-compute three. Every round has a picture of its own, so that nothing is remembered from the one before.
+`loops`: the denoising loop (UNet, guidance, sampler). `edits`: whole edits of 512 x 512, picture to picture, in the
+checkpoint's own number of steps and in 20. At image scale 1, the checkpoint's default, one of the three rows has no
+weight: as shipped, the library computes three rows and we compute two. With equal rows, at image scale 1.5, both
+compute three. Every round has a different picture, so that nothing is cached from the round before.
 """
 
 import argparse
@@ -58,7 +58,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: sides of edits in pixels and of loops in latents, steps (None: the checkpoint's own)."""
+    """The amount of measurements. Sides of edits are in pixels, those of loops in latents. None: the checkpoint's
+    steps.
+    """
 
     side: int = 512
     steps: tuple[int | None, ...] = (None, 20)
@@ -73,7 +75,7 @@ QUICK = Size(side=256, steps=(None,), latents=(8,), mid_size=8, dtypes=("fp32",)
 
 @dataclass(frozen=True)
 class Entry:
-    """One comparison: seconds of each round, ours and the others'."""
+    """One comparison: the seconds of each round, ours and theirs."""
 
     name: str
     theirs: list[float]
@@ -100,7 +102,7 @@ def take_turns(name: str, theirs: Callable[[], Any], ours: Callable[[], Any], ro
 
 @torch.inference_mode()
 def stock_loop(unet: UNet2DConditionModel, picture: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-    """The library's loop, from image latents (1, C, h, w) and three rows of text, as its pipeline writes it."""
+    """The library's loop as its pipeline writes it, from image latents (1, C, h, w) and three rows of text."""
     schedule = EulerAncestralDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     schedule.set_timesteps(STEPS)
     generator = torch.Generator().manual_seed(0)
@@ -132,7 +134,7 @@ def run(unet: UNet, edits: list[Denoising]) -> None:
 
 
 def loops(name: str, theirs: UNet2DConditionModel, ours: UNet, side: int, rounds: int) -> Iterator[Entry]:
-    """The loop with all three rows, and with the third dropped, which the library cannot do."""
+    """The loop with all three rows, and without the third, which the library cannot leave out."""
     torch.manual_seed(0)
     dtype, width = ours.dtype, ours.config.cross_attention_dim
     picture = torch.randn(1, ours.config.in_channels // 2, side, side, dtype=dtype)
@@ -145,7 +147,7 @@ def loops(name: str, theirs: UNet2DConditionModel, ours: UNet, side: int, rounds
 
 
 def mixed(name: str, unet: UNet, side: int, rounds: int) -> Entry:
-    """Four edits of 3, 2, 3 and 1 rows one after another, and as one batch: throughput, ours by ours."""
+    """Four edits of 3, 2, 3 and 1 rows, one after another and as one batch: our throughput without and with batches."""
     torch.manual_seed(0)
     picture = torch.randn(1, unet.config.in_channels // 2, side, side)
     text = torch.randn(3, 77, unet.config.cross_attention_dim, dtype=unet.dtype)
@@ -163,7 +165,7 @@ def mixed(name: str, unet: UNet, side: int, rounds: int) -> Entry:
 
 
 def edits(ours: Pipeline, theirs: Any, size: Size) -> Iterator[dict[str, Any]]:
-    """Whole edits, picture to picture: with the checkpoint's own scales, and with scales at which no row is dropped."""
+    """Whole edits, picture to picture, with the checkpoint's own scales and with scales that need all rows."""
     for asked in size.steps:
         given = {"prompt": PROMPT, "seed": 1} | ({"steps": asked} if asked else {})
         own = resolve(DEFAULT_MODEL, given, ours.card)
@@ -178,7 +180,7 @@ def edits(ours: Pipeline, theirs: Any, size: Size) -> Iterator[dict[str, Any]]:
 
 
 def both(ours: Pipeline, theirs: Any, used: dict[str, Any], side: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The same edit by the library and by us, each call of another picture."""
+    """The same edit by the library and by us. Each call has a different picture."""
     mine, yours = pictures(side), pictures(side)
     scales = {name: used[name] for name in ("cfg_scale", "image_cfg_scale")}
     library = {"guidance_scale": used["cfg_scale"], "image_guidance_scale": used["image_cfg_scale"]}
@@ -189,7 +191,7 @@ def both(ours: Pipeline, theirs: Any, used: dict[str, Any], side: int) -> tuple[
 
 
 def pictures(side: int) -> Iterator[Image.Image]:
-    """The same photo over and over, each time moved by a pixel."""
+    """The same photo again and again, shifted by one more pixel each time."""
     pixels = np.asarray(photo().resize((side, side)))
     return (Image.fromarray(np.roll(pixels, shift, axis=1)) for shift in count())
 
@@ -200,7 +202,7 @@ def photo() -> Image.Image:
 
 
 def faithfulness() -> float:
-    """PSNR in dB of our bf16 picture to our fp32 picture."""
+    """The PSNR of our bf16 picture to our float32 picture, in dB."""
     made = [
         Pipeline.load(MICRO, dtype=dtype).edit(photo(), PROMPT, seed=1, size="256x256") for dtype in ("fp32", "bf16")
     ]
@@ -225,7 +227,7 @@ def all_loops(size: Size) -> Iterator[dict[str, Any]]:
 
 
 def library(dtype: torch.dtype) -> Any:
-    """The library's pipeline with weights of its own."""
+    """The library's pipeline with its own weights."""
     loaded = StableDiffusionInstructPix2PixPipeline.from_pretrained(MICRO, dtype=dtype)
     loaded.set_progress_bar_config(disable=True)
     return loaded
@@ -233,7 +235,7 @@ def library(dtype: torch.dtype) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("loops", "edits"), help="only that")
+    parser.add_argument("--part", choices=("loops", "edits"), help="only this part")
     parser.add_argument("--quick", action="store_true", help="one small round")
     parser.add_argument("--rounds", type=int, default=Size.rounds, help="(%(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(%(default)s)")

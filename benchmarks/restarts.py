@@ -1,9 +1,9 @@
-"""Everything that operators do to a service at work, one after the other, while clients submit and read.
+"""Does everything that operators do to a running service, one after the other, while clients submit and read.
 
 `./dev bench restarts [--quick] [--json]` starts what docker-compose.yml describes, with two web tiers, keepers and
-workers (whose engine sleeps instead of computing), and needs nginx. It pauses and resumes the queue, drains a worker,
-and restarts every process of ours as an upgrade does: SIGTERM, its grace, a new one. Holds: no read and no submission
-fails, and each job succeeds.
+workers (whose engine sleeps instead of computing). It needs nginx. It pauses and resumes the queue, drains a worker,
+and restarts each of our processes as an upgrade does: SIGTERM, the grace period, a new process. No read and no
+submission may fail, and each job must succeed.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from darkroom.local.ports import free_ports
 from tests.deploy.compose import Compose, Container
 from tests.deploy.outside import ASKED, PHOTO, Outside
 
-READS, SUBMISSIONS = 10.0, 2.0  #: a second
-ENDS = 60.0  #: seconds that the jobs have to end afterwards
+READS, SUBMISSIONS = 10.0, 2.0  #: per second
+ENDS = 60.0  #: seconds in which the jobs must end afterwards
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is restarted, the seconds between two things that are done, and the stack's variables."""
+    """The processes to restart, the seconds between two operations, and the stack's variables."""
 
     restarted: tuple[str, ...]
     calm: float
@@ -59,7 +59,7 @@ class Twice(Compose):
         return Container(twin, self._described[name], self)
 
     def _balance(self) -> None:
-        """Have the proxy find both web tiers behind one name, as it does by Docker's name server."""
+        """Make the proxy find both web tiers under one name, as Docker's name server does."""
         folder = self.containers["proxy"].folder / "mounted" / "nginx"
         servers = " ".join(f"server 127.0.0.1:{self.ports[name, 8000]};" for name in ("api", "api-2"))
         http, api = folder / "http.conf", folder / "api.conf"
@@ -68,7 +68,7 @@ class Twice(Compose):
 
 
 class Traffic:
-    """Clients that know nothing of what is done: reads at a rate, submissions at another, one that waits."""
+    """Clients that know nothing of the operations: reads at one rate, submissions at another, one client that waits."""
 
     def __init__(self, outside: Outside) -> None:
         self.outside = outside
@@ -118,7 +118,7 @@ class Traffic:
         await self._each(SUBMISSIONS, submit)
 
     async def _wait(self, http: httpx.AsyncClient) -> None:
-        """A client that always waits for its latest job."""
+        """Act as a client that always waits for its latest job."""
         while not self.over.is_set():
             if self.jobs:
                 await self._ask(http, "GET", f"/v1/jobs/{self.jobs[-1]}?wait=20")
@@ -126,7 +126,7 @@ class Traffic:
 
 
 def operate(stack: Compose, plan: Plan) -> dict[str, float]:
-    """Operate the queue, a worker and all that the plan restarts, in turn: what was done, and for how many seconds."""
+    """Pause and resume the queue, drain a worker, and restart the processes. Returns the seconds of each operation."""
     admin = httpx.Client(base_url=stack.url, timeout=60, trust_env=False)
     admin.headers["Authorization"] = f"Bearer {stack.variables['ADMIN_KEY']}"
     took = {}
@@ -159,7 +159,7 @@ def operate(stack: Compose, plan: Plan) -> dict[str, float]:
 
 
 def restart(container: Container) -> None:
-    """Stop a process in good order and start it again, until it does its work."""
+    """Stop a process cleanly and start it again. Returns when it is healthy."""
     container.stop()
     container.start()
     ends = time.monotonic() + 60
@@ -193,13 +193,13 @@ def measure(plan: Plan) -> dict[str, Any]:
 
 
 def outcome(outside: Outside, job: str) -> str:
-    """How a job ended, or what it still is after a minute."""
+    """The final status of a job, or its status after a minute."""
     return str(outside.http.get(f"/v1/jobs/{job}", params={"wait": ENDS}).json()["status"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="restart one web tier alone, and pause less between")
+    parser.add_argument("--quick", action="store_true", help="restart only one web tier, with shorter pauses")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     report = measure(QUICK if arguments.quick else FULL)

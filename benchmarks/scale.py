@@ -1,13 +1,13 @@
-"""How the service scales: 1 to 32 workers whose engine sleeps instead of computing, and 100,000 queued jobs.
+"""Measures how the service scales: 1 to 32 workers whose engine sleeps instead of computing, and 100,000 queued jobs.
 
-`./dev bench scale [--quick] [--json] [--plot FILE]` starts real servers, web tiers, a keeper and Celery workers of its
-own. It measures, in this order:
+`./dev bench scale [--quick] [--json] [--plot FILE]` starts its own servers, web tiers, keeper and Celery workers. It
+measures, in this order:
 
-1. bytes of Redis that a waiting job takes, from 100,000 written through the submit script with one shared picture;
-2. submissions and status requests at 10 and at 100,000 queued, on two services side by side that take turns;
-3. the keeper's and Redis' CPU while 100,000 wait and nothing else happens;
-4. jobs a second with 1, 2, 4, 8, 16 and 32 workers, each of which does one job in `--sleep` seconds;
-5. jobs a second with all of them and jobs that take no time: the machine's limit, and whose CPU it is.
+1. bytes of Redis for each queued job, from 100,000 jobs written with the submit script, which share one picture; 2.
+submissions and status requests with 10 and with 100,000 queued jobs, on two services that take turns; 3. the keeper's
+and Redis' CPU while 100,000 jobs wait and nothing else happens; 4. jobs per second with 1, 2, 4, 8, 16 and 32 workers,
+each of which does one job in `--sleep` seconds; 5. jobs per second with all of them and jobs that take no time: the
+machine's limit, and whose CPU it is.
 """
 
 import argparse
@@ -46,12 +46,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """The amount of measurements."""
 
     queued: int = 100_000
     requests: int = 600
     workers: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    limit_workers: int = 4  #: that do not sleep: more than two cores have work for
+    limit_workers: int = 4  #: workers that do not sleep; two cores cannot serve more
     seconds: float = 20.0
     sleep: float = 1.0
 
@@ -61,7 +61,7 @@ QUICK = Size(queued=200, requests=8, workers=(1,), limit_workers=1, seconds=0.5,
 
 @dataclass
 class Service:
-    """Servers, a web tier and a keeper, with a client and a look at the records."""
+    """Servers, a web tier and a keeper, with a client and access to the records."""
 
     parts: Servers
     api: Api
@@ -71,12 +71,12 @@ class Service:
     workers: list[Worker] = field(default_factory=list)
 
     def submit(self, picture: bytes) -> str:
-        """One submission by HTTP."""
+        """Submit one job over HTTP."""
         answer = self.http.post("/v1/jobs", files={"image": picture}, data={"prompt": "make it sepia"})
         return str(answer.raise_for_status().json()["id"])
 
     def fill(self, count: int, job: Job) -> float:
-        """Write `count` jobs like this one through the submit script; returns the seconds that it took."""
+        """Write `count` copies of this job with the submit script. Returns the seconds that it took."""
         began = time.monotonic()
         with ThreadPoolExecutor(8) as writers:
             for _ in writers.map(lambda _: self.store.submit(replace(job, id=new_id())), range(count), chunksize=100):
@@ -90,7 +90,7 @@ class Service:
         return int(self.store.redis.zcard(f"{redis_keys.INDEX}{LOCAL_TENANT}:succeeded"))
 
     def grow(self, count: int, **environment: str) -> None:
-        """Start workers until there are so many, and wait until all their slots are at work."""
+        """Start workers until there are `count`, and wait until all their slots are busy."""
         while len(self.workers) < count:
             settings = {**self.parts.environment, **WORKER, **environment}
             worker = Worker(self.parts.folder / f"worker-{len(self.workers)}", self.parts.lifeline, settings, 0)
@@ -130,13 +130,13 @@ def service() -> Iterator[Service]:
 
 
 def cpu_seconds(process: Process) -> float:
-    """CPU that a process and its ended children have used (Linux)."""
+    """The CPU seconds of a process and its ended children (Linux)."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / TICKS
 
 
 class Watch:
-    """What each kind of process used of the CPU between its making and its reading."""
+    """The CPU that each kind of process has used since this object was made."""
 
     def __init__(self, watched: Service) -> None:
         self._processes = watched.processes()
@@ -155,7 +155,7 @@ class Watch:
 
 
 def picture() -> bytes:
-    """A small photo, so that pictures are not what is measured."""
+    """A small photo, so that the pictures do not dominate the measurement."""
     data = io.BytesIO()
     Image.radial_gradient("L").resize((96, 64)).convert("RGB").save(data, "JPEG")
     return data.getvalue()
@@ -167,7 +167,7 @@ def quantiles(milliseconds: list[float]) -> dict[str, float]:
 
 
 def latencies(few: Service, many: Service, requests: int) -> dict[str, Any]:
-    """Submissions and status requests at both, one after the other in turn."""
+    """Submissions and status requests to both services, one after the other in turn."""
     image = picture()
     took: dict[str, dict[str, list[float]]] = {"submit": {"few": [], "many": []}, "status": {"few": [], "many": []}}
     ids = {"few": few.submit(image), "many": many.submit(image)}
@@ -176,7 +176,7 @@ def latencies(few: Service, many: Service, requests: int) -> dict[str, Any]:
         for name, each in (("few", few), ("many", many)):
             started = time.perf_counter()
             if len(took["submit"][name]) * 3 <= len(took["status"][name]):
-                each.store.cancel(each.submit(image), LOCAL_TENANT)  # so that the queues stay as long as they are
+                each.store.cancel(each.submit(image), LOCAL_TENANT)  # so that the queues keep their length
                 took["submit"][name].append(1000 * (time.perf_counter() - started))
             else:
                 each.http.get(f"/v1/jobs/{ids[name]}").raise_for_status()
@@ -191,7 +191,7 @@ def latencies(few: Service, many: Service, requests: int) -> dict[str, Any]:
 
 
 def costs(watched: Service, requests: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of CPU that one submission and one status request take of each kind of process."""
+    """CPU milliseconds of one submission and of one status request, for each kind of process."""
     image = picture()
     job = watched.submit(image)
     calls: dict[str, Callable[[], object]] = {
@@ -208,7 +208,7 @@ def costs(watched: Service, requests: int) -> dict[str, dict[str, float]]:
 
 
 def throughput(watched: Service, seconds: float) -> dict[str, Any]:
-    """Jobs a second, and the cores that each kind of process used meanwhile."""
+    """Jobs per second, and the cores that each kind of process used meanwhile."""
     watch, began, before = Watch(watched), time.monotonic(), watched.succeeded()
     time.sleep(seconds)
     done = watched.succeeded() - before
@@ -228,14 +228,14 @@ def curve(watched: Service, size: Size) -> list[dict[str, Any]]:
 
 
 def template_of(filled: Service) -> Job:
-    """A job as the web tier writes it, with its picture, to be written again and again."""
+    """A job as the web tier writes it, with its picture, as a template for many copies."""
     job = filled.store.get(filled.submit(picture()), LOCAL_TENANT)
     assert job  # noqa: S101
     return job
 
 
 def measure_records(many: Service, took: float, size: Size) -> dict[str, Any]:
-    """Latency at one service where ten jobs wait, beside `many`, which took so many seconds to fill."""
+    """Latencies of a service with ten queued jobs and of `many`, which took so many seconds to fill."""
     with service() as few:
         few.fill(9, template_of(few))
         report = {"submit_script_per_second": size.queued / took, "latency": latencies(few, many, size.requests)}
@@ -245,7 +245,7 @@ def measure_records(many: Service, took: float, size: Size) -> dict[str, Any]:
 
 
 def measure_curve(filled: Service, size: Size) -> dict[str, Any]:
-    """Jobs a second by the number of workers, and at the machine's limit."""
+    """Jobs per second by the number of workers, and at the machine's limit."""
     report: dict[str, Any] = {"curve": curve(filled, size)}
     report["megabytes"] = {"web tier": rss(filled.api.pid), "keeper": rss(filled.keeper.pid)}
     filled.dismiss()
@@ -269,7 +269,7 @@ def measure(size: Size, parts: Sequence[str]) -> dict[str, Any]:
 
 
 def plot(report: dict[str, Any], file: Path) -> None:
-    """Jobs a second over workers, beside the straight line."""
+    """Plot jobs per second over workers, with a straight line for comparison."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -326,10 +326,10 @@ def _cores(by_name: Mapping[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="200 jobs and one worker")
-    parser.add_argument("--part", choices=PARTS, help="only that: 1 to 3, or 4 and 5")
-    parser.add_argument("--workers", help="how many to try instead, such as 16,32")
+    parser.add_argument("--part", choices=PARTS, help="only this part: records are 1 to 3, curve 4 and 5")
+    parser.add_argument("--workers", help="numbers of workers to try, such as 16,32")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--plot", type=Path, help="where to draw the curve")
+    parser.add_argument("--plot", type=Path, help="plot the curve into this file")
     arguments = parser.parse_args()
     more_files()
     size = QUICK if arguments.quick else Size()

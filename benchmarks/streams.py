@@ -1,6 +1,6 @@
-"""What a thousand open event streams and a thousand long polls cost one web process, and the submissions beside them.
+"""Measures what a thousand event streams and a thousand long polls cost one web process and its other submissions.
 
-`./dev bench streams [--quick] [--json]` starts a real uvicorn, Valkey and SeaweedFS of its own and ends by itself.
+`./dev bench streams [--quick] [--json]` starts its own uvicorn, Valkey and SeaweedFS, and stops them at the end.
 """
 
 import argparse
@@ -18,17 +18,17 @@ from benchmarks._machine import describe
 from benchmarks._stack import Servers, more_files, photo, rss, servers, web_tier
 from darkroom.local.services import Api
 
-JOBS = 20  # that the waiters wait for, in turn
+JOBS = 20  # the waiters wait for these jobs, in turn
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured."""
+    """The amount of measurements."""
 
     waiters: int
     submits: int
     idle_seconds: float
-    settling_seconds: float = 3.0  #: after the last waiter has come
+    settling_seconds: float = 3.0  #: after the last waiter has connected
 
 
 FULL, QUICK = Size(1000, 300, 30.0), Size(20, 5, 0.5, settling_seconds=0.2)
@@ -37,14 +37,14 @@ LONGEST = 600.0  # seconds for all of it
 
 @dataclass
 class Line:
-    """A connection with an answered or unanswered request on it."""
+    """A connection with one request, answered or not."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
 
 async def ask(api: Api, path: str, *, answered: bool) -> Line:
-    """Open a connection and ask; `answered`: until the first line is here."""
+    """Open a connection and send a request. `answered`: wait for the first line of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=4096)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     if answered:
@@ -55,7 +55,7 @@ async def ask(api: Api, path: str, *, answered: bool) -> Line:
 
 
 def submit(http: httpx.Client, image: bytes) -> tuple[str, float]:
-    """A job, and the milliseconds until it was accepted."""
+    """Submit a job. Returns its id and the milliseconds until it was accepted."""
     started = time.perf_counter()
     answer = http.post("/v1/jobs", files={"image": image}, data={"prompt": "make it sepia"})
     took = 1000 * (time.perf_counter() - started)
@@ -64,7 +64,7 @@ def submit(http: httpx.Client, image: bytes) -> tuple[str, float]:
 
 
 def submits(http: httpx.Client, image: bytes, count: int) -> dict[str, float]:
-    """Milliseconds of submissions one after the other."""
+    """Milliseconds of submissions, one after the other."""
     took = sorted(submit(http, image)[1] for _ in range(count))
     return {"p50_ms": statistics.median(took), "p99_ms": took[min(count - 1, round(0.99 * count))], "max_ms": took[-1]}
 

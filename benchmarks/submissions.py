@@ -1,8 +1,8 @@
-"""What a submission costs: processor milliseconds of each process, round trips to Redis and S3 writes, and memory.
+"""Measures what a submission costs: CPU of each process, round trips to Redis, and memory.
 
-`./dev bench submissions [--count N] [--quick] [--json]`. One web tier at its limit, eight clients that each wait for
-their answers, a JPEG of 200 kB, no worker. Answers other than 202, 429 and 503 end it. `--count 10000` is the long run,
-whose memory must be as flat at its end as after its first thousand.
+`./dev bench submissions [--count N] [--quick] [--json]`. One web tier at its limit gets submissions from eight clients
+that each wait for their answers: a JPEG of 200 kB, without a worker. Any answer other than 202, 429 and 503 ends the
+run. `--count 10000` is the long run, in which the memory at the end must be the same as after the first thousand.
 """
 
 import argparse
@@ -23,34 +23,34 @@ from benchmarks.api import CONNECTIONS, Line, form, quantile
 
 TICKS = os.sysconf("SC_CLK_TCK")
 FULL, QUICK = 1000, 8
-WARM_UP = 0.1  #: share of the submissions before it is measured
+WARM_UP = 0.1  #: share of the submissions that are sent before the measurement
 AFTER = (429, 503)  #: what a service at its limit may answer
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started and that still run (Linux)."""
+    """The running child processes of a thread (Linux)."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def processor_ms(pid: int) -> float:
-    """Of a process alone."""
+    """The CPU milliseconds of one process alone."""
     return _times(pid)[0]
 
 
 def tree_ms(pid: int) -> float:
-    """Of a process and of all that it has started, ended or not."""
+    """The CPU milliseconds of a process and of all its descendants, ended or not."""
     return sum(_times(pid)) + sum(map(tree_ms, children(pid)))
 
 
 def _times(pid: int) -> tuple[float, float]:
-    """Milliseconds of a process, and of those of its children that have ended."""
+    """The CPU milliseconds of a process, and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own, ended = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
     return 1000 * own / TICKS, 1000 * ended / TICKS
 
 
 def spent(parts: Servers, api: int) -> dict[str, float]:
-    """Processor milliseconds so far, by part."""
+    """The CPU milliseconds of each part so far."""
     program = sum(map(tree_ms, descendants(api)))
     return {
         "web tier": processor_ms(api),
@@ -62,13 +62,13 @@ def spent(parts: Servers, api: int) -> dict[str, float]:
 
 
 def descendants(api: int) -> list[int]:
-    """The programs that any thread of the web tier has started."""
+    """The processes that any thread of the web tier has started."""
     threads = Path(f"/proc/{api}/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
 
 async def submit(port: int, requests: list[bytes], statuses: Counter[int]) -> list[float]:
-    """Send the requests over so many connections; the milliseconds of each."""
+    """Send the requests over eight connections. Returns the milliseconds of each."""
     took: list[float] = []
 
     async def one() -> None:
@@ -92,7 +92,7 @@ async def submit(port: int, requests: list[bytes], statuses: Counter[int]) -> li
 
 
 def measure(count: int) -> dict[str, Any]:
-    """So many submissions, after a warm-up."""
+    """Measure this many submissions after a warm-up."""
     request = form("/v1/jobs", photo(), prompt="make it sepia", format="jpeg")
     statuses: Counter[int] = Counter()
     with servers(MAX_QUEUED_JOBS="1000000", MAX_WAIT_SECONDS="1000000") as parts, web_tier(parts) as api:
@@ -116,7 +116,7 @@ def measure(count: int) -> dict[str, Any]:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The processor milliseconds as a Markdown table, and the rest below it."""
+    """The CPU milliseconds as a Markdown table, and the other results below it."""
     parts = report["processor_ms"]
     head = ["| " + " | ".join([*parts, "in all"]) + " |", "| --- " * (len(parts) + 1) + "|"]
     cells = [f"{ms:.1f}" for ms in (*parts.values(), sum(parts.values()))]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints a .env for production: .env.example, with a fresh secret wherever one is needed.
+# Prints a .env for production: .env.example with a new secret wherever one is needed.
 #   sh docker/env.sh > .env
 set -eu
 cd -P -- "$(dirname -- "$0")/.."

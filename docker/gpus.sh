@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints a compose file with one worker for each of so many GPUs of this machine.
+# Prints a compose file with one worker for each GPU of this machine. The argument is the number of GPUs.
 #   sh docker/gpus.sh 4 > docker-compose.gpus.yml
 #   docker compose -f docker-compose.yml -f docker-compose.gpus.yml up -d
-# Copies of one service would all get the same GPU, so each GPU has a service of its own.
+# Each GPU has its own service, because copies of one service would all get the same GPU.
 set -eu
 count=${1:?how many GPUs}
 

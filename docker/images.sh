@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds images, labels them with version and revision, and says how large they are.
+# Builds images, labels them with version and revision, and prints their sizes.
 #   sh docker/images.sh "api worker-cpu" [OPTIONS OF docker build]
-# Each gets the tags VERSION and latest; DARKROOM_REGISTRY, such as registry.example/team/, goes before its name.
+# Each image gets the tags VERSION and latest. DARKROOM_REGISTRY, such as registry.example/team/, is put before its name.
 set -eu
 cd -P -- "$(dirname -- "$0")/.."
 images=${1:?which of api, worker-cpu and worker-cuda}

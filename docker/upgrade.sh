@@ -1,11 +1,11 @@
 #!/bin/sh
-# Replaces our containers by ones of the images and settings that .env and docker-compose.yml name now; no request fails.
+# Replaces our containers by new ones with the present images and settings of .env and docker-compose.yml. No request fails.
 #   sh docker/upgrade.sh          with COMPOSE_PROFILES=cpu in the environment or in .env
-# The keeper first, then the workers, whose jobs wait or go elsewhere, then the web tier: new copies beside the old ones,
-# which end when the proxy knows the new ones. There are as many copies of each afterwards as before.
+# First the keeper is replaced, then the workers, whose jobs wait or move to other workers. The web tier is last: new copies
+# start beside the old ones, which stop when the proxy knows the new ones. The number of copies stays the same.
 set -eu
 cd -P -- "$(dirname -- "$0")/.."
-proxy_asks_again=6 # seconds; `valid=` in nginx/http.conf
+proxy_asks_again=6 # seconds; more than `valid=` in nginx/http.conf
 
 old=$(docker compose ps --quiet api)
 [ -n "$old" ] || {

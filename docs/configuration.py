@@ -13,21 +13,21 @@ PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """# Configuration
 
 Every setting of the service is an environment variable, or a line of a `.env` file in the folder where a process
-starts; the environment wins. All processes read the same ones; an empty value is the default. A value that cannot be
-used stops the process and is named. [Operating](operating.md) says which to think about,
-[`.env.example`](../.env.example) is a file to start from.
+starts; the environment takes precedence. All processes read the same settings; an empty value means the default. An
+invalid value stops the process with an error that names it. [Operating](operating.md) explains the most important
+settings, and [`.env.example`](../.env.example) is a file to start from.
 
 *This page is written by `python docs/configuration.py`.*
 """
 OTHERS = """
-## Read by what the service is made with
+## Variables of libraries and tools
 
-| variable | of | what |
+| variable | read by | what |
 | --- | --- | --- |
-| `PROMETHEUS_MULTIPROC_DIR` | the web tier | a folder through which several processes on one port share their metrics |
-| `FORWARDED_ALLOW_IPS` | the web tier (uvicorn) | the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count |
-| `OTEL_EXPORTER_OTLP_ENDPOINT` | all | where traces go, by OTLP over HTTP (extra `tracing`); its others count too |
-| `DARKROOM_URL`, `DARKROOM_KEY` | the command line and the client | the service's address, and a key |
+| `PROMETHEUS_MULTIPROC_DIR` | the web tier | a folder in which several processes on one port share their metrics |
+| `FORWARDED_ALLOW_IPS` | the web tier (uvicorn) | the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | all | the receiver of traces, by OTLP over HTTP (extra `tracing`); other `OTEL_` variables work too |
+| `DARKROOM_URL`, `DARKROOM_KEY` | the command line and the client | the address of the service, and a key |
 | `CHROME_PATH` | the tests of the site | the browser |
 | `PYTHON`, `TORCH` | `./dev` | the Python of a new `.venv`; `cuda` or `cpu`, PyTorch's build |
 """
@@ -45,7 +45,7 @@ def sections(text: str) -> list[tuple[str, list[str]]]:
 
 
 def values(schema: dict[str, Any]) -> str:
-    """What a setting may be, in words."""
+    """The possible values of a setting, in words."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     kind = kinds[0]
     if "enum" in kind:
@@ -68,7 +68,7 @@ def default_of(name: str) -> str:
 
 
 def composed(text: str) -> list[str]:
-    """The rows of what only docker compose reads: each comment with the variables below it."""
+    """Rows for the variables that only docker compose reads: each comment with the variables below it."""
     rows, said = [], ""
     for line in text.splitlines()[1:]:
         if line.startswith("# "):
@@ -80,8 +80,8 @@ def composed(text: str) -> list[str]:
 
 
 def page() -> str:
-    """The page's text."""
-    own, alone = EXAMPLE.read_text(encoding="utf-8").split("# --- docker compose alone")
+    """The text of the page."""
+    own, alone = EXAMPLE.read_text(encoding="utf-8").split("# --- only docker compose")
     schema = Settings.model_json_schema()["properties"]
     lines = [HEAD]
     for title, names in sections(own):
@@ -96,7 +96,7 @@ def page() -> str:
             told = about["description"][0].upper() + about["description"][1:]
             lines.append(f"| `{name}` | {default_of(name.lower())} | {values(about)} | {told} |")
         lines.append("")
-    lines += ["## Docker compose alone", "", "| variable | default | what |", "| --- | --- | --- |", *composed(alone)]
+    lines += ["## Docker compose only", "", "| variable | default | what |", "| --- | --- | --- |", *composed(alone)]
     return "\n".join(lines) + "\n" + OTHERS
 
 

@@ -1,6 +1,6 @@
-"""The site in a real browser: Playwright's own runner, on the Chromium that the system has.
+"""Runs the site in a real browser: Playwright's own runner, with the system's Chromium.
 
-The headless shell comes first: it is the same browser without windows, and takes a third less of the processor.
+The headless shell is preferred. It is the same browser without windows, and takes a third less processor time.
 """
 
 import os
@@ -15,10 +15,10 @@ MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
 def find_chromium() -> str:
-    """The browser named by CHROME_PATH, or found.
+    """The browser that CHROME_PATH names, or one that is found.
 
     Raises:
-        SiteError: there is none; says how to get one.
+        SiteError: there is none; the text says how to get one.
     """
     found = os.environ.get("CHROME_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
     if not found and MAC.exists():
@@ -32,7 +32,7 @@ def node() -> Path:
     """A Node with the site's packages installed.
 
     Raises:
-        SiteError: there is none, or they cannot be fetched.
+        SiteError: there is none, or the packages cannot be fetched.
     """
     found = find_node()
     if found is None:

@@ -1,6 +1,6 @@
-"""Write web/openapi.json, from which the site's client is generated: `.venv/bin/python web/client.py`.
+"""Writes web/openapi.json, from which the site's client is generated: `.venv/bin/python web/client.py`.
 
-With `--check` it writes nothing, and fails where the file is not what it would write.
+With `--check` it writes nothing, and fails if the file is out of date.
 """
 
 import json
@@ -15,7 +15,7 @@ FILE = Path(__file__).with_name("openapi.json")
 
 
 def document() -> str:
-    """Our OpenAPI document as the client's generator needs it: without examples and problems."""
+    """Our OpenAPI document for the client's generator, without examples and problems."""
     spec = create_app(Settings(_env_file=None)).openapi()
     for operations in spec["paths"].values():
         for operation in operations.values():
@@ -34,4 +34,4 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
         FILE.write_text(document(), encoding="utf-8")
     elif document() != FILE.read_text(encoding="utf-8"):
-        sys.exit("web/openapi.json is not what the API says: run .venv/bin/python web/client.py")
+        sys.exit("web/openapi.json is out of date: run .venv/bin/python web/client.py")

@@ -1,7 +1,8 @@
-"""Lighthouse's marks for the site on a simulated phone; fails below what we hold ourselves to.
+"""Measures the site with Lighthouse on a simulated phone. Fails if a score is below our minimum.
 
 Start a service with `darkroom up`, then `.venv/bin/python -m web.lighthouse [PAGE ...]`. The first page is measured
-five times, and of what varies the median counts; for other pages once is enough to see what does not vary.
+five times, because some scores vary, and the medians count. Other pages are measured once, for the scores that do not
+vary.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from darkroom.client import Client
 from web.browser import find_chromium, node
 from web.build import npm
 
-LIGHTHOUSE = "lighthouse@13.5.0"  # fetched when it is asked for: nothing else needs it, and it is large
+LIGHTHOUSE = "lighthouse@13.5.0"  # downloaded when needed, because it is large and nothing else uses it
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
 METRICS = ("first-contentful-paint", "largest-contentful-paint", "total-blocking-time", "cumulative-layout-shift")
 AT_LEAST = {"performance": 0.85, "accessibility": 1.0, "best-practices": 1.0}
@@ -26,7 +27,7 @@ LAYOUT_SHIFT = 0.05
 
 
 def measure(url: str, folder: Path) -> dict[str, float]:
-    """One run: the categories' scores, and the metrics in milliseconds (of the layout shift: its score)."""
+    """One run: the scores of the categories, and the metrics in milliseconds (the layout shift has no unit)."""
     report = folder / "report.json"
     found = node()
     command = [
@@ -63,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", default=["/"])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--url", help="the service's address; else DARKROOM_URL, else the local one's")
+    parser.add_argument("--url", help="the service's address (default: DARKROOM_URL, otherwise the local service)")
     parser.add_argument("--data", default=".darkroom", help="the data folder of the local `darkroom up`")
     arguments = parser.parse_args()
     with Client(arguments.url, arguments.data) as client, tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""Write src/pages/models/networks.json, what that page shows of the code: `.venv/bin/python web/networks.py`.
+"""Writes src/pages/models/networks.json, the data of that page: `.venv/bin/python web/networks.py`.
 
-The models are the catalogue's. Each network is built without memory, in the size of the checkpoint that comes with the
-project and in Stable Diffusion's, and run once; the shapes are those that were seen.
+The models are those of the catalogue. Each network is built without memory, once in the size of the project's own
+checkpoint and once in Stable Diffusion's, and run once to record its shapes.
 """
 
 import inspect
@@ -22,13 +22,13 @@ from pipeline.networks.vae import VAE
 
 FILE = Path(__file__).parent / "src" / "pages" / "models" / "networks.json"
 MICRO = Path(__file__).parent.parent / "checkpoints" / "micro"
-SIDE, WORDS = 512, 77  # of the picture in pixels, and of the text in tokens
+SIDE, WORDS = 512, 77  # the picture in pixels, and the text in tokens
 
 Run = Callable[[Any], None]
 
 
 def document() -> str:
-    """The models, and the networks of both sizes, as JSON."""
+    """The models, and the networks in both sizes, as JSON."""
     sizes = {"micro": MICRO, "stable-diffusion": None}
     networks = {name: size(folder) for name, folder in sizes.items()}
     whole = {"models": [*map(told, MODELS.values())], "side": SIDE, "sizes": networks}
@@ -36,7 +36,7 @@ def document() -> str:
 
 
 def told(model: Model) -> dict[str, Any]:
-    """What a model is made of."""
+    """Describe a model for the page."""
     parameters = [parameter.name for parameter in model.parameters]
     facts = {name: getattr(model, name) for name in ("id", "summary")}
     facts |= {"sampler": SAMPLER_NAMES[model.sampler], "guidance": model.guidance}
@@ -44,7 +44,7 @@ def told(model: Model) -> dict[str, Any]:
 
 
 def size(checkpoint: Path | None) -> dict[str, Any]:
-    """The three networks as a checkpoint's configs have them; without one, with their own defaults."""
+    """The three networks with a checkpoint's configs. Without a checkpoint, with the default configs."""
     text_encoder, vae, unet = (_built(*part, checkpoint) for part in PARTS)
     side = SIDE // vae.config.factor
     latents = torch.empty(1, vae.config.latent_channels, side, side, device="meta")
@@ -74,7 +74,7 @@ def _built(kind: Any, part: str, checkpoint: Path | None) -> Any:
 
 
 def watched(network: nn.Module, run: Run) -> dict[str, Any]:
-    """The network's modules as a tree, each with the shape of what came out of it, the batch left out."""
+    """The network's modules as a tree, each with the shape of its output, without the batch."""
     seen: dict[nn.Module, list[int]] = {}
 
     def note(module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
@@ -102,7 +102,7 @@ def _node(name: str, module: nn.Module, seen: dict[nn.Module, list[int]]) -> dic
 
 
 def _own(module: nn.Module) -> list[dict[str, Any]]:
-    """The weights that a module holds beside those of its parts."""
+    """The weights that a module holds in addition to those of its parts."""
     return [
         {"name": name, "kind": "Parameter", "note": " x ".join(map(str, weights.shape)), "parameters": weights.numel()}
         for name, weights in module.named_parameters(recurse=False)
@@ -110,7 +110,7 @@ def _own(module: nn.Module) -> list[dict[str, Any]]:
 
 
 def _note(module: nn.Module) -> str:
-    """What a reader wants to know of it: of a layer its numbers, of a block of ours what it is for."""
+    """What a reader wants to know of a module: the numbers of a layer, or the purpose of a block of ours."""
     match module:
         case nn.Conv2d():
             stride = f", stride {module.stride[0]}" if module.stride[0] > 1 else ""

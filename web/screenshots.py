@@ -1,4 +1,4 @@
-"""Pictures of every page, light, dark and on a phone, and of an edit on its way: to be looked at.
+"""Takes screenshots of every page, light, dark and on a phone, and of a running edit, for review.
 
 Start a service with `darkroom up`, then `.venv/bin/python -m web.screenshots [FOLDER]`.
 """
@@ -14,9 +14,9 @@ from web.browser import playwright
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("screenshots"))
-    parser.add_argument("--url", help="the service's address; else DARKROOM_URL, else the local one's")
+    parser.add_argument("--url", help="the service's address (default: DARKROOM_URL, otherwise the local service)")
     parser.add_argument("--data", default=".darkroom", help="the data folder of the local `darkroom up`")
-    parser.add_argument("--only", default="", help="words of the titles of those wanted: `phone`, `/math`")
+    parser.add_argument("--only", default="", help="only screenshots with these words in their titles, such as `phone` or `/math`")
     arguments = parser.parse_args()
     with Client(arguments.url, arguments.data) as client:
         url = client.url

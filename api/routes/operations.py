@@ -326,7 +326,7 @@ def _broken(record: BrokenRecord) -> BrokenRecordView:
 def list_dead_letters(
     _: Operating, service: Service, limit: PageSize = 100, after: PlaceInPages = None
 ) -> DeadLetterList:
-    """The jobs of all tenants that failed by no fault of the client: they crashed workers, or met a bug of ours."""
+    """The jobs of all tenants that failed through no fault of their client: by crashed workers, or a bug of ours."""
     page, following = service.operator.dead_letters(limit, after)
     return DeadLetterList(data=[_letter(job) for job in page], has_more=following is not None, next=following)
 

@@ -1,4 +1,4 @@
-"""A BentoML task service. Storing comes before its own code by an ASGI middleware, since `submit` answers by itself."""
+"""A BentoML task service. A middleware stores the picture, because BentoML's own code answers `submit`."""
 
 import time
 from pathlib import Path

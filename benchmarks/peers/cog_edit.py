@@ -1,4 +1,4 @@
-"""A cog predictor; coglet serves it over HTTP and calls back by itself."""
+"""A cog predictor. coglet serves it over HTTP and calls webhooks by itself."""
 
 import asyncio
 

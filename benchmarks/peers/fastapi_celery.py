@@ -1,4 +1,4 @@
-"""FastAPI and Celery as their own guides put them together: a route that sends a task, and a status by its result."""
+"""FastAPI and Celery combined as in their guides: one route sends a task, another reads the status of its result."""
 
 import base64
 import os

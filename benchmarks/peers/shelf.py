@@ -1,4 +1,4 @@
-"""Where each peer keeps a picture before it answers, as ours does: the same S3."""
+"""Stores a picture before a peer answers, in the same S3 as our service."""
 
 import os
 import uuid
@@ -23,7 +23,7 @@ CLIENT = bucket_client() if STORES else None
 
 
 def keep(picture: bytes) -> str:
-    """Store a picture; returns its key."""
+    """Store a picture. Returns its key."""
     key = f"peers/{uuid.uuid4().hex}"
     CLIENT.put_object(Bucket=os.environ["S3_BUCKET"], Key=key, Body=picture, ContentType="image/jpeg")
     return key

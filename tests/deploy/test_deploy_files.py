@@ -120,7 +120,7 @@ def test_compose_sets_only_what_the_code_reads():
 
 def test_the_example_names_every_variable_of_compose_and_no_other():
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    _, own = (ROOT / ".env.example").read_text().split("# --- docker compose alone")
+    _, own = (ROOT / ".env.example").read_text().split("# --- only docker compose")
     documented = set(re.findall(r"^(\w+)=", own, re.MULTILINE))
     assert used - SETTINGS == documented
 

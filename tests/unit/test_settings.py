@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 
 def test_every_setting_is_in_the_example_with_its_default():
-    text, _ = (ROOT / ".env.example").read_text().split("# --- docker compose alone")
+    text, _ = (ROOT / ".env.example").read_text().split("# --- only docker compose")
     documented = dict(re.findall(r"^#? ?([A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
     defaults = Settings(_env_file=None)
     for name in Settings.model_fields:
