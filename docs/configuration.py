@@ -25,8 +25,8 @@ OTHERS = """
 | variable | read by | what |
 | --- | --- | --- |
 | `PROMETHEUS_MULTIPROC_DIR` | the web tier | a folder in which several processes on one port share their metrics |
-| `FORWARDED_ALLOW_IPS` | the web tier (uvicorn) | the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted |
-| `OTEL_EXPORTER_OTLP_ENDPOINT` | all | the receiver of traces, by OTLP over HTTP (extra `tracing`); other `OTEL_` variables work too |
+| `FORWARDED_ALLOW_IPS` | the web tier (uvicorn) | proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted |
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | all | the receiver of traces, OTLP over HTTP (extra `tracing`) |
 | `DARKROOM_URL`, `DARKROOM_KEY` | the command line and the client | the address of the service, and a key |
 | `CHROME_PATH` | the tests of the site | the browser |
 | `PYTHON`, `TORCH` | `./dev` | the Python of a new `.venv`; `cuda` or `cpu`, PyTorch's build |

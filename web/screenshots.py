@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("screenshots"))
     parser.add_argument("--url", help="the service's address (default: DARKROOM_URL, otherwise the local service)")
     parser.add_argument("--data", default=".darkroom", help="the data folder of the local `darkroom up`")
-    parser.add_argument("--only", default="", help="only screenshots with these words in their titles, such as `phone` or `/math`")
+    parser.add_argument("--only", default="", help="only titles with these words, such as `phone` or `/math`")
     arguments = parser.parse_args()
     with Client(arguments.url, arguments.data) as client:
         url = client.url

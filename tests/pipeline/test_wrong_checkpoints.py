@@ -101,7 +101,7 @@ def without_part(folder):
         (setting("vae", shift_factor=0.1), "shift_factor"),
         (setting("text_encoder", model_type="t5"), "model_type 't5'"),
         (truncated, "unet/diffusion_pytorch_model.safetensors cannot be read, so it is broken or cut short"),
-        (pointer, "vae/diffusion_pytorch_model.safetensors cannot be read: it is a pointer of Git LFS"),
+        (pointer, "vae/diffusion_pytorch_model.safetensors cannot be read: it is a Git LFS pointer"),
         (without_weights, "text_encoder holds no weights"),
         (without_part, "vae/config.json is missing"),
     ],
