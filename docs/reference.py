@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import licenses
 
 from api.main import create_app
 from darkroom.calls import Sync
@@ -347,6 +348,7 @@ PAGES = {
     "command-line.md": command_page,
     "metrics.md": metrics_page,
     "models.md": models_page,
+    "licenses.md": licenses.page,
 }
 
 
@@ -357,6 +359,8 @@ def main() -> None:
         if sys.argv[1:] != ["--check"]:
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, encoding="utf-8")
+        elif name == "licenses.md" and sys.version_info[:2] != (3, 11):
+            continue  # other versions of Python need other packages
         elif not file.exists() or file.read_text(encoding="utf-8") != text:
             stale.append(name)
     if stale:

@@ -322,7 +322,7 @@ def greeting(url: str, key_file: Path | None = None) -> str:
     name = shown(photo) if photo else "photo.jpg"
     header = f" -H \"Authorization: Bearer $(cat '{shown(key_file)}')\"" if key_file else ""
     return (
-        f"\nDarkroom is at {url} (the API is described at {url}/docs)\n"
+        f"\nDarkroom is at {url} (its documentation: {url}/docs/)\n"
         f"Try:  curl{header} -F image=@{name} -F prompt='make it look like night' '{url}/v1/jobs'\n"
         "Ctrl-C ends it."
     )

@@ -303,7 +303,7 @@ def test_a_batch_that_cannot_be(client):
 
 def test_what_the_page_tells_works_as_it_stands(up, tmp_path, monkeypatch):
     page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-    told = page.split("## OpenAI")[1].split("## Replicate")[0].replace("http://127.0.0.1:8080", up.url)
+    told = page.split("## OpenAI")[1].split("## Replicate")[0].replace("http://127.0.0.1:8000", up.url)
     blocks = re.findall(r"^```python\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
     (shell,) = re.findall(r"^```sh\n(.*?)^```", told, re.MULTILINE | re.DOTALL)
     shutil.copy(PHOTO, tmp_path / "photo.jpg")

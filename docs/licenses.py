@@ -1,0 +1,88 @@
+"""Writes docs/reference/licenses.md: what Darkroom ships, by whom it is, and under which license."""
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import distribution, requires
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "darkroom-client"
+SHIPPED = ("server", "worker", "credentials", "tracing", "diffusion", "local")
+
+HEAD = """# Licenses and bill of materials
+
+Darkroom is under the [Apache License 2.0](../../LICENSE).
+
+| shipped | made of |
+| --- | --- |
+| the wheel `darkroom-client` | Darkroom's client and command line. It brings no other code along |
+| the image `darkroom-api` | Debian bookworm and Python ([python:3.11-slim](https://hub.docker.com/_/python)), the packages of the extras `server`, `worker`, `credentials` and `tracing`, the site |
+| the images `darkroom-worker-cpu`, `-cuda` | the same packages, those of the extra `diffusion`, a C compiler, the micro checkpoint |
+| `checkpoints/micro` | weights trained on pictures under free licenses, some of them CC BY-SA. [`ATTRIBUTION.md`](../../checkpoints/micro/ATTRIBUTION.md) names each picture, its author and its license |
+| `examples/` | photos with [their own credits](../../examples/CREDITS.md) |
+
+A bill of materials of an image as you built it, Debian's packages included, in CycloneDX' format: [Operating](../operating.md) has the
+command.
+
+*This page is written by `python docs/reference.py` from the packages that are installed here and from `web/package-lock.json`.*
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    python = sorted(_python_packages(), key=lambda row: row[0].lower())
+    return "\n".join(
+        [
+            HEAD,
+            "## Python packages\n",
+            _table(("package", "license", "in the extras"), python),
+            "## Packages in the site\n",
+            _table(("package", "version", "license"), sorted(_site_packages())),
+        ]
+    )
+
+
+def _python_packages() -> Iterator[tuple[str, str, str]]:
+    found: dict[str, set[str]] = {}
+    for extra in SHIPPED:
+        for name in _needed(PACKAGE, extra, set()):
+            found.setdefault(name, set()).add(extra)
+    for name, extras in found.items():
+        yield name, license_of(name), ", ".join(sorted(extras))
+
+
+def _needed(package: str, extra: str, seen: set[tuple[str, str]]) -> Iterator[str]:
+    """The packages that an extra of a package brings along on this system, and theirs."""
+    for requirement in map(Requirement, requires(package) or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        for wanted in requirement.extras or {""}:
+            if (requirement.name, wanted) not in seen:
+                seen.add((requirement.name, wanted))
+                if requirement.name != PACKAGE:
+                    yield distribution(requirement.name).metadata["Name"]
+                yield from _needed(requirement.name, wanted, seen)
+
+
+def license_of(package: str) -> str:
+    """A package's license by its own word: its expression, the classifiers of old, or the first line of the field."""
+    about: Any = distribution(package).metadata
+    if about["License-Expression"]:
+        return str(about["License-Expression"])
+    told = [one.rpartition(" :: ")[2] for one in about.get_all("Classifier") or () if one.startswith("License ::")]
+    return ", ".join(told) or str(about["License"] or "see the package").splitlines()[0][:60]
+
+
+def _site_packages() -> Iterator[tuple[str, str, str]]:
+    lock = json.loads((ROOT / "web" / "package-lock.json").read_text(encoding="utf-8"))
+    for path, package in lock["packages"].items():
+        if path and not package.get("dev"):
+            yield path.rpartition("node_modules/")[2], package["version"], package.get("license", "see the package")
+
+
+def _table(heads: tuple[str, ...], rows: Any) -> str:
+    head = f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n"
+    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
