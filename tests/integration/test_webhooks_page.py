@@ -51,8 +51,9 @@ def test_a_consumer_can_follow_the_page(hooks, monkeypatch, store, tmp_path, jpe
     assert tested["id"] in {one["id"] for one in told["data"]}
     assert rotated["secret"] != endpoint["secret"]
     secrets = {"default": own["secret"], endpoint["id"]: endpoint["secret"]}
-    page: dict = {}
-    exec(check + check_public, page)  # noqa: S102 - the page's own lines
+    page: dict = {"__name__": "receiver"}
+    exec(check + check_public + receiver_in_flask, page)  # noqa: S102 - the page's own lines
+    flask = page["app"].test_client()
     for request in receiver.requests[:2]:
         which = request.headers["webhook-id"].rpartition("_")[2]
         monkeypatch.setenv("WEBHOOK_SECRET", secrets[which])
@@ -62,6 +63,8 @@ def test_a_consumer_can_follow_the_page(hooks, monkeypatch, store, tmp_path, jpe
         page["verify_public"](request.headers, request.body, keys)
         with pytest.raises(InvalidSignature):
             page["verify_public"](request.headers, request.body + b" ", keys)
+        assert flask.post("/darkroom", headers=request.headers, data=request.body).status_code == 204
+        assert flask.post("/darkroom", headers=request.headers, data=request.body + b" ").status_code == 400
         message = Webhook(secrets[which]).verify(request.body, dict(request.headers))
         assert message["data"]["id"] == job["id"]
 
