@@ -17,7 +17,7 @@ from darkroom.calls import Sync
 from darkroom.cli.app import app as commands
 from darkroom.client import Client, Job
 from darkroom.errors import DarkroomError
-from jobs.metrics import BACKLOGS, COUNTERS, OF_MODELS
+from jobs.metrics import BACKLOGS, COUNTERS, OF_MODELS, OF_STATUS
 from jobs.settings import Settings
 from pipeline.catalogue import MODELS
 
@@ -276,8 +276,8 @@ def metrics_page() -> str:
     """Every metric that the code makes, by the process that has it."""
     lines = [
         "# Metrics\n",
-        "The web tier has them at `/metrics`, workers and the keeper at `METRICS_PORT`. Prometheus adds `_total` to",
-        "the name of a counter, and `_bucket`, `_sum` and `_count` to that of a histogram.\n",
+        "The web tier has them at `/metrics`, workers at `WORKER_METRICS_PORT`, the keeper at `KEEPER_METRICS_PORT`.",
+        "Prometheus adds `_total` to the name of a counter, and `_bucket`, `_sum` and `_count` to that of a histogram.\n",
         WRITTEN,
     ]
     for tier in dict.fromkeys(METRIC_TIERS.values()):
@@ -299,6 +299,7 @@ def _metrics(file: Path) -> Iterator[tuple[str, str, str]]:
 
 def _counted() -> Iterator[tuple[str, str, str]]:
     """The metrics that jobs/metrics.py makes from its tables."""
+    yield from ((f"`darkroom_jobs_{name}`", "gauge", text) for name, text in OF_STATUS.items())
     yield from ((f"`darkroom_model_{name}`", "gauge", text) for name, text in OF_MODELS.items())
     yield from ((f"`darkroom_{name}`", "gauge", text) for name, text in BACKLOGS.items())
     yield from ((f"`{name}`", "counter", text) for name, text, _ in COUNTERS.values())

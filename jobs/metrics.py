@@ -38,8 +38,7 @@ class RecordMetrics(Collector):
 
     def _queue(self) -> Families:
         queue = self.store.queue()
-        for status in ("queued", "running"):
-            text = "Jobs that wait." if status == "queued" else "Jobs that workers hold."
+        for status, text in OF_STATUS.items():
             family = GaugeMetricFamily(f"darkroom_jobs_{status}", text, labels=("model", "priority"))
             for (kind, *labels), number in self.store.census().items():
                 if kind == status:
@@ -97,6 +96,7 @@ class TenantMetrics(Collector):
         yield family
 
 
+OF_STATUS = {"queued": "Jobs that wait.", "running": "Jobs that workers hold."}
 OF_MODELS = {
     "edits": "Edits of the model that wait or run, for an autoscaler.",
     "oldest_seconds": "Age of the model's next job.",

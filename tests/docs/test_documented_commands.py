@@ -23,7 +23,9 @@ PAGES = ("README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in DOCS)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 INSIDE = re.compile(r"\$\((darkroom [^)]*)\)")
-PROGRAM = re.compile(r"(\./dev|\.ci/run|\.venv/bin/\S+|darkroom(?= )|curl|docker|kubectl|git|pip|python|sh|openssl)( |$)")
+PROGRAM = re.compile(
+    r"(\./dev|\.ci/run|\.venv/bin/\S+|darkroom(?= )|curl|docker|kubectl|git|pip|python|sh|openssl)( |$)"
+)
 
 #: What begins like this is not run here, and why.
 CANNOT = {
