@@ -14,20 +14,19 @@ SHIPPED = ("server", "worker", "credentials", "tracing", "diffusion", "local")
 
 HEAD = """# Licenses and bill of materials
 
-Darkroom is under the [Apache License 2.0](../../LICENSE).
+Darkroom is under the [Apache License 2.0](../../LICENSE). Operators make a bill of materials of an image as they built it, in
+CycloneDX' format and with Debian's packages, by [the command in Operating](../operating.md).
 
-| shipped | made of |
-| --- | --- |
-| the wheel `darkroom-client` | Darkroom's client and command line. It brings no other code along |
-| the image `darkroom-api` | Debian bookworm and Python ([python:3.11-slim](https://hub.docker.com/_/python)), the packages of the extras `server`, `worker`, `credentials` and `tracing`, the site |
-| the images `darkroom-worker-cpu`, `-cuda` | the same packages, those of the extra `diffusion`, a C compiler, the micro checkpoint |
-| `checkpoints/micro` | weights trained on pictures under free licenses, some of them CC BY-SA. [`ATTRIBUTION.md`](../../checkpoints/micro/ATTRIBUTION.md) names each picture, its author and its license |
-| `examples/` | photos with [their own credits](../../examples/CREDITS.md) |
+- **The wheel `darkroom-client`** holds the client and the command line. It brings no other code along.
+- **The image `darkroom-api`** is made of Debian bookworm and Python (`python:3.11-slim`), the packages of the extras `server`,
+  `worker`, `credentials` and `tracing`, and the site.
+- **The images `darkroom-worker-cpu` and `-cuda`** have the same packages, those of the extra `diffusion`, a C compiler, and
+  the micro checkpoint.
+- **`checkpoints/micro`** holds weights that were trained on pictures under free licenses, some of them CC BY-SA.
+  [`ATTRIBUTION.md`](../../checkpoints/micro/ATTRIBUTION.md) names each picture, its author and its license.
+- **`examples/`** holds photos with [their own credits](../../examples/CREDITS.md).
 
-A bill of materials of an image as you built it, Debian's packages included, in CycloneDX' format: [Operating](../operating.md) has the
-command.
-
-*This page is written by `python docs/reference.py` from the packages that are installed here and from `web/package-lock.json`.*
+*This page is written by `python docs/reference.py`, from the packages that are installed and from `web/package-lock.json`.*
 """
 
 

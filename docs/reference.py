@@ -277,7 +277,7 @@ def metrics_page() -> str:
     lines = [
         "# Metrics\n",
         "The web tier has them at `/metrics`, workers at `WORKER_METRICS_PORT`, the keeper at `KEEPER_METRICS_PORT`.",
-        "Prometheus adds `_total` to the name of a counter, and `_bucket`, `_sum` and `_count` to that of a histogram.\n",
+        "Prometheus adds `_total` to the name of a counter, `_bucket`, `_sum` and `_count` to that of a histogram.\n",
         WRITTEN,
     ]
     for tier in dict.fromkeys(METRIC_TIERS.values()):
