@@ -14,19 +14,21 @@ SHIPPED = ("server", "worker", "credentials", "tracing", "diffusion", "local")
 
 HEAD = """# Licenses and bill of materials
 
-Darkroom is under the [Apache License 2.0](../../LICENSE). Operators make a bill of materials of an image as they built it, in
-CycloneDX' format and with Debian's packages, by [the command in Operating](../operating.md).
+Darkroom is under the [Apache License 2.0](../../LICENSE). Operators make a bill of materials of an image as
+they built it, in CycloneDX' format and with Debian's packages, by [the command in Operating](../operating.md).
 
 - **The wheel `darkroom-client`** holds the client and the command line. It brings no other code along.
-- **The image `darkroom-api`** is made of Debian bookworm and Python (`python:3.11-slim`), the packages of the extras `server`,
-  `worker`, `credentials` and `tracing`, and the site.
-- **The images `darkroom-worker-cpu` and `-cuda`** have the same packages, those of the extra `diffusion`, a C compiler, and
-  the micro checkpoint.
-- **`checkpoints/micro`** holds weights that were trained on pictures under free licenses, some of them CC BY-SA.
-  [`ATTRIBUTION.md`](../../checkpoints/micro/ATTRIBUTION.md) names each picture, its author and its license.
+- **The image `darkroom-api`** is made of Debian bookworm and Python (`python:3.11-slim`), the packages of the
+  extras `server`, `worker`, `credentials` and `tracing`, and the site.
+- **The images `darkroom-worker-cpu` and `-cuda`** have the same packages, those of the extra `diffusion`, a C
+  compiler, and the micro checkpoint.
+- **`checkpoints/micro`** holds weights that were trained on pictures under free licenses, some of them CC
+  BY-SA. [`ATTRIBUTION.md`](../../checkpoints/micro/ATTRIBUTION.md) names each picture, its author and its
+  license.
 - **`examples/`** holds photos with [their own credits](../../examples/CREDITS.md).
 
-*This page is written by `python docs/reference.py`, from the packages that are installed and from `web/package-lock.json`.*
+*This page is written by `python docs/reference.py`, from the packages that are installed and from
+`web/package-lock.json`.*
 """
 
 
