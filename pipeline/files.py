@@ -24,6 +24,7 @@ CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642
 TOKENIZER_FILES = ["vocab.json", "merges.txt", "*token*.json"]
 OWN_CLASSES = ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionPipeline", None)  # the UNet tells them apart
 SINGLE_FILES = (".safetensors", ".ckpt")
+HUB_SECONDS = 5.0  # a hub that does not answer for so long cannot be reached
 
 
 class Files(Protocol):
@@ -123,7 +124,9 @@ class OriginalFile:
                 return {"unet": diffusers_unet_config(self.tensors)}
             return original_configs(self.tensors)
         except PipelineError as error:
-            raise PipelineError(f"{self.path}: {error.detail}", field="checkpoint") from error
+            path = str(self.path)
+            detail = error.detail if path in error.detail else f"{path}: {error.detail}"
+            raise PipelineError(detail, field="checkpoint") from error
 
     @property
     def _diffusers_names(self) -> bool:
@@ -244,16 +247,15 @@ def sizes_on_hub(hub_id: str) -> dict[str, int]:
         PipelineError: there is no such repository, or no file of it is in the cache.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.errors import HFValidationError, HTTPError
 
     name, _, revision = hub_id.partition("@")
-    try:
-        files = HfApi().list_repo_tree(name, recursive=True, revision=revision or None)
-        return {one.path: one.size for one in files if isinstance(one, RepoFile)}
+    try:  # this call is made once: the others of the client try for half a minute
+        told = HfApi().model_info(name, revision=revision or None, files_metadata=True, timeout=HUB_SECONDS)
+        return {one.rfilename: one.size or 0 for one in told.siblings or ()}
     except HFValidationError as error:
         raise _not_found(hub_id, error) from error
-    except Exception as error:  # the hub's client raises many kinds of errors
+    except (HTTPError, OSError) as error:
         folder = _cached(hub_id)
         if folder is None:
             raise _not_found(hub_id, error) from error
@@ -263,12 +265,13 @@ def sizes_on_hub(hub_id: str) -> dict[str, int]:
 
 def _cached(hub_id: str) -> Path | None:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     name, _, revision = hub_id.partition("@")
     try:
         index = ["model_index.json"]  # without patterns the client fails if any file was never downloaded
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=index, local_files_only=True))
-    except Exception:
+    except LocalEntryNotFoundError:
         return None
 
 

@@ -7,25 +7,20 @@ cumulative product of 1 - beta.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.networks.config import NetworkConfig
 
 Spacing = Literal["trailing", "linspace", "leading"]
 Floats = NDArray[np.float64]
 
 ALL_BUT_NOTHING = 2.0**-24
 PREDICTIONS = {"epsilon": False, "v_prediction": True}  # diffusers' names, and whether the prediction is v
-ONLY = {  # settings of diffusers' schedulers that describe the training, and the only value that is supported
-    "clip_sample": False,  # latents are not confined to a range
-    "thresholding": False,
-    "timestep_type": "discrete",
-    "use_flow_sigmas": False,
-}
 LEARNED = ("learned", "learned_range")  # variances that the network would predict in addition to the noise
 FLOWS = re.compile(r"FlowMatch|EDM|LCM|TCD|CMStochastic|Consistency|VQDiffusion")  # classes of other processes
 
@@ -54,6 +49,43 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class ScheduleConfig(NetworkConfig):
+    """What diffusers' schedulers say of the training; the defaults are Stable Diffusion's."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    beta_schedule: str = "scaled_linear"
+    trained_betas: tuple[float, ...] | None = None
+    prediction_type: str = "epsilon"
+    rescale_betas_zero_snr: bool = False
+    set_alpha_to_one: bool = True
+
+    only: ClassVar = {
+        "clip_sample": False,  # latents are not confined to a range
+        "thresholding": False,
+        "timestep_type": "discrete",
+        "use_flow_sigmas": False,
+    }
+
+    def betas(self) -> torch.Tensor:
+        """The noise that each training step adds, in fp32."""
+        if self.trained_betas is not None:
+            betas = torch.tensor(self.trained_betas, dtype=torch.float32)
+        elif self.beta_schedule == "scaled_linear":
+            ends = (max(end, 0.0) ** 0.5 for end in (self.beta_start, self.beta_end))
+            betas = torch.linspace(*ends, self.num_train_timesteps, dtype=torch.float32) ** 2
+        elif self.beta_schedule == "linear":
+            betas = torch.linspace(self.beta_start, self.beta_end, self.num_train_timesteps, dtype=torch.float32)
+        else:
+            raise _refusal(f"beta_schedule {self.beta_schedule!r} is not supported")
+        if len(betas) < 2 or not bool(((betas > 0) & (betas < 1)).all()):
+            named = "trained_betas" if self.trained_betas is not None else "beta_start, beta_end, num_train_timesteps"
+            raise _refusal(f"{named} must give two or more betas, all between 0 and 1")
+        return betas
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A training schedule: a_t for every training step, and what the network learned to predict."""
 
@@ -69,20 +101,22 @@ class Schedule:
             PipelineError: the schedule is neither linear, scaled linear nor listed; the prediction is not supported; or
                 the process is not the diffusion of noise.
         """
-        _refuse_other_processes(settings)
-        prediction = settings.get("prediction_type", "epsilon")
-        if prediction not in PREDICTIONS:
-            raise PipelineError(
-                f"the scheduler's prediction_type {prediction!r} is not one of {', '.join(PREDICTIONS)}",
-                field="checkpoint",
-            )
-        alphas = torch.cumprod(1 - _betas(settings), dim=0).double().numpy()
-        if settings.get("rescale_betas_zero_snr", False):
-            if not PREDICTIONS[prediction]:
+        if FLOWS.search(kind := str(settings.get("_class_name", ""))):
+            detail = f"the scheduler {kind} belongs to another process than the networks'"
+            raise PipelineError(detail, field="checkpoint")
+        if (variance := settings.get("variance_type")) in LEARNED:
+            raise _refusal(f"variance_type {variance!r} is not supported")
+        config = ScheduleConfig.parse(settings)
+        if config.prediction_type not in PREDICTIONS:
+            raise _refusal(f"prediction_type {config.prediction_type!r} is not one of {', '.join(PREDICTIONS)}")
+        velocity = PREDICTIONS[config.prediction_type]
+        alphas = torch.cumprod(1 - config.betas(), dim=0).double().numpy()
+        if config.rescale_betas_zero_snr:
+            if not velocity:
                 detail = "rescale_betas_zero_snr cannot go with prediction_type epsilon: noise alone tells no picture"
-                raise PipelineError(f"the scheduler's {detail}", field="checkpoint")
+                raise _refusal(detail)
             alphas = _ending_in_noise(alphas)
-        return cls(alphas, settings.get("set_alpha_to_one", True), PREDICTIONS[prediction])
+        return cls(alphas, config.set_alpha_to_one, velocity)
 
     def levels(self, steps: int, temperature: float = 1.0, spacing: Spacing = "trailing") -> Levels:
         """The levels that an edit of so many steps visits, from round(last x temperature) down.
@@ -119,30 +153,8 @@ class Schedule:
         return 1.0 if self.clean_end or timesteps[-1] <= 0 else float(self.alphas[0])
 
 
-def _refuse_other_processes(settings: Mapping[str, Any]) -> None:
-    if FLOWS.search(kind := str(settings.get("_class_name", ""))):
-        raise PipelineError(f"the scheduler {kind} belongs to another process than the networks'", field="checkpoint")
-    for name, known in ONLY.items():
-        if settings.get(name, known) not in (None, known):
-            detail = f"the scheduler's {name} {settings[name]!r} is not supported, only {known!r}"
-            raise PipelineError(detail, field="checkpoint")
-    if (variance := settings.get("variance_type")) in LEARNED:
-        raise PipelineError(f"the scheduler's variance_type {variance!r} is not supported", field="checkpoint")
-
-
-def _betas(settings: Mapping[str, Any]) -> torch.Tensor:
-    """The noise that each training step adds, in float32."""
-    if (trained := settings.get("trained_betas")) is not None:
-        return torch.tensor(trained, dtype=torch.float32)
-    count = settings.get("num_train_timesteps", 1000)
-    first, last = settings.get("beta_start", 0.00085), settings.get("beta_end", 0.012)
-    match settings.get("beta_schedule", "scaled_linear"):
-        case "scaled_linear":
-            return torch.linspace(first**0.5, last**0.5, count, dtype=torch.float32) ** 2
-        case "linear":
-            return torch.linspace(first, last, count, dtype=torch.float32)
-        case other:
-            raise PipelineError(f"the scheduler's beta_schedule {other!r} is not supported", field="checkpoint")
+def _refusal(detail: str) -> PipelineError:
+    return PipelineError(f"the scheduler's {detail}", field="checkpoint")
 
 
 def _ending_in_noise(alphas: Floats) -> Floats:

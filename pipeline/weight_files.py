@@ -115,7 +115,7 @@ def read_file(path: Path) -> Tensors:
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
+        reason = str(error).splitlines()[0].split(". ")[0] if str(error) else "it ends too early"
         detail = f"{path} cannot be read, so it is broken or cut short: {reason}"
         raise PipelineError(detail, field="checkpoint") from error
 

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import UnionType
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from pipeline.errors import PipelineError
 
@@ -38,6 +39,23 @@ class NetworkConfig:
                 raise PipelineError(
                     f"{cls.__name__}: {name} {value!r} is not supported, only {known!r}", field="checkpoint"
                 )
+        kinds = get_type_hints(cls)
         names = {field.name for field in dataclasses.fields(cls)}
         given = {name: value for name, value in settings.items() if name in names and value is not None}
+        for name, value in given.items():
+            if not _is_of(value, kinds[name]):
+                raise PipelineError(f"{cls.__name__}: {name} {value!r} is not supported", field="checkpoint")
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is of a field's type; whole numbers are sizes and counts, one or more."""
+    if isinstance(kind, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(_is_of(one, get_args(kind)[0]) for one in value)
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind) and not (kind is int and value < 1)

@@ -81,9 +81,6 @@ class UNetConfig(NetworkConfig):
         for kind in (*self.down_block_types, *self.up_block_types):
             if kind not in PLAIN + ATTENDING:
                 raise PipelineError(f"UNet: block type {kind!r} is not supported", field="checkpoint")
-        for name in ("cross_attention_dim", "layers_per_block"):
-            if not isinstance(value := getattr(self, name), int):
-                raise PipelineError(f"UNet: {name} {value!r} is not supported, only one number", field="checkpoint")
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise PipelineError(f"UNet: {name} {getattr(self, name)!r} is not supported", field="checkpoint")

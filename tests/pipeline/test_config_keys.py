@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.networks.clip import CLIPConfig
 from pipeline.networks.unet import UNetConfig
 from pipeline.networks.vae import VAEConfig
-from pipeline.schedule import FLOWS, ONLY, Schedule
+from pipeline.schedule import FLOWS, Schedule, ScheduleConfig
 
 WITHOUT_EFFECT = {
     UNetConfig: {
@@ -39,7 +39,7 @@ SCHEDULE_HONORED = {
     "rescale_betas_zero_snr",
     "set_alpha_to_one",
 }
-SCHEDULE_REFUSED = {*ONLY, "variance_type"}
+SCHEDULE_REFUSED = {*ScheduleConfig.only, "variance_type"}
 SAMPLERS_OWN = {  # how a sampler of the library walks the schedule: ours have a walk of their own (`Schedule.levels`)
     "algorithm_type",
     "disable_corrector",
@@ -117,12 +117,18 @@ def test_schedulers_of_another_process_are_refused_by_their_class():
         (UNetConfig.parse, {"cross_attention_dim": [768, 768]}),
         (VAEConfig.parse, {"down_block_types": ["AttnDownEncoderBlock2D"]}),
         (CLIPConfig.parse, {"model_type": "t5"}),
-        *[(Schedule.parse, {name: not value}) for name, value in ONLY.items()],
+        *[(Schedule.parse, {name: not value}) for name, value in ScheduleConfig.only.items()],
         (Schedule.parse, {"variance_type": "learned_range"}),
         (Schedule.parse, {"beta_schedule": "squaredcos_cap_v2"}),
         (Schedule.parse, {"prediction_type": "sample"}),
         (Schedule.parse, {"prediction_type": "flow_prediction"}),
         (Schedule.parse, {"rescale_betas_zero_snr": True, "prediction_type": "epsilon"}),
+        *[(Schedule.parse, {"trained_betas": odd}) for odd in (["0.1", "0.2"], [], [0.1, 1.5], 0.1)],
+        *[(Schedule.parse, {"beta_start": odd}) for odd in ("0.001", -0.1)],
+        *[(Schedule.parse, {"num_train_timesteps": odd}) for odd in (0, 1, 1000.5)],
+        (UNetConfig.parse, {"upcast_attention": "yes"}),
+        (VAEConfig.parse, {"force_upcast": 1}),
+        *[(UNetConfig.parse, {"block_out_channels": odd}) for odd in ("320", [320, "640"], [320, 0], True)],
     ],
     ids=str,
 )

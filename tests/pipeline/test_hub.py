@@ -30,6 +30,7 @@ class Hub:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.fetched = folder, set[str]()
+        self.is_down, self.asked = False, 0
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +54,10 @@ class Hub:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(request.path).path)
+        self.asked += 1
+        if self.is_down:
+            request.send_error(503)
+            return
         if path.startswith(f"/owner/narrow/resolve/{COMMIT}/"):
             name = path.split(f"{COMMIT}/")[1]
             body = (self.folder / name).read_bytes()
@@ -64,7 +69,7 @@ class Hub:
                 [{"type": "file", "path": name, "size": size, "oid": "0" * 40} for name, size in sizes.items()]
             ).encode()
         elif path.startswith("/api/models/owner/narrow"):
-            siblings = [{"rfilename": name} for name in self.files()]
+            siblings = [{"rfilename": name, "size": (self.folder / name).stat().st_size} for name in self.files()]
             body = json.dumps({"id": "owner/narrow", "sha": COMMIT, "siblings": siblings}).encode()
         else:
             request.send_error(404)
@@ -160,3 +165,10 @@ def test_the_diffusers_editor_reads_configurations_alone_until_it_loads(hub, tmp
     assert weights <= hub.fetched
     assert "big.ckpt" not in hub.fetched
     assert editor.receipt()["revision"] == COMMIT
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(hub):
+    hub.is_down = True
+    with pytest.raises(PipelineError, match="owner/narrow is not a folder or file here and could not be fetched"):
+        Checkpoint.find("owner/narrow", torch.float32, CPU)
+    assert hub.asked == 1
