@@ -18,8 +18,9 @@ FULL = 0.85  #: share of Redis' memory above which no wake-up is sent, for Celer
 class ModelQueue:
     """The jobs of one model, the living workers that serve it, and the slots of those that claim.
 
-    Models of one `pool` share their workers: `free` are the slots that no job of any of them has, and
-    `estimated_wait_seconds` is until all of their jobs are done. None: nothing was measured yet, or no worker lives.
+    Models of one `pool` share workers: `free` are the slots of the model's workers that no job has, whatever its model,
+    and `estimated_wait_seconds` is until all jobs of the pool are done. None: nothing was measured yet, or no worker
+    lives.
     """
 
     model: str
@@ -86,8 +87,8 @@ class Queues(StoreBase):
         more, oldest = self._details(known)
         pool_of = {model: pools.get(model, "built-in" if model in built_in_ids() else model) for model in known}
         edits = {model: jobs[model].total() + more[model] for model in known}
-        running = _sums(pool_of, {model: jobs[model]["running"] for model in known})
         beside = _sums(pool_of, edits)
+        free = self._free(fleet, {model: jobs[model]["running"] for model in known})
         found = {}
         for model, pool in pool_of.items():
             workers = fleet.of(model)
@@ -104,9 +105,22 @@ class Queues(StoreBase):
                 wait,
                 len(workers),
                 slots,
-                max(0, slots - running[pool]) if not paused else 0,
+                free[model] if not paused else 0,
             )
         return found
+
+    def _free(self, fleet: Fleet, running: Mapping[str, int]) -> Mapping[str, int]:
+        """The slots that no job has, of the workers of each model. Where all serve the same, no worker is asked."""
+        if len(set(map(frozenset, fleet.models.values()))) < 2:
+            left = max(0, sum(fleet.slots.values()) - sum(running.values()))
+            return {model: left if fleet.of(model) else 0 for model in running}
+        with reaching_redis():
+            pipe: Any = self.redis.pipeline(transaction=False)
+            for worker in fleet.slots:
+                pipe.scard(redis_keys.HELD_JOBS + worker)
+            held = dict(zip(fleet.slots, pipe.execute(), strict=True))
+        free = {worker: max(0, slots - held[worker]) for worker, slots in fleet.slots.items()}
+        return {model: sum(free.get(worker, 0) for worker in fleet.of(model)) for model in running}
 
     def _details(self, models: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:
         """By model, its edits beyond each job's first, and the age in seconds of its job that is next."""

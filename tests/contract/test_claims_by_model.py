@@ -149,6 +149,17 @@ def test_estimates_and_limits_are_those_of_the_models_workers(store):
     assert store.wanted_wakeups() == {"a": 1}
 
 
+def test_an_idle_worker_is_woken_for_its_model_while_another_of_its_pool_is_full(store):
+    serve(store, "w1", "a b", slots=1)
+    serve(store, "w2", "b c", slots=1)
+    for model in "aac":
+        submit(store, model)
+    assert claim(store, "w1", "a b", slots=1) is not None
+    assert store.wanted_wakeups() == {"c": 1}, "the second of `a` has to wait for its only worker"
+    assert claim(store, "w2", "b c", slots=1) is not None
+    assert store.wanted_wakeups() == {}
+
+
 def test_several_edits_count_for_their_model(store):
     serve(store, "w", "a", slots=9)
     submit(store, "a", n=3)
