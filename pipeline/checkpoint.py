@@ -201,7 +201,10 @@ class Checkpoint:
     )  # whoever asks first may be in it, and the compiler fails on weights that were made there
     @torch.no_grad()
     def _network(self, kind: type[Network], part: str, dtype: torch.dtype) -> Network:
-        network = self.files.network(kind, part, dtype)
+        try:
+            network = self.files.network(kind, part, dtype)
+        except PipelineError as error:
+            raise self._refusal(error.detail) from error
         for lora in self.loras:
             lora.merge(network)
         if self.device.type == "cpu":

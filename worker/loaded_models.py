@@ -19,10 +19,12 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2  #: a job that waits for its model checks this often whether it should go on
 SWAP_SECONDS = 5.0  #: after a job has waited this long for memory, newer jobs of loaded models wait behind it
+RETRY_SECONDS = 60.0  #: a model that could not be loaded is tried again after this, then after twice as long each time
+MOST_RETRY_SECONDS = 3600.0
 
 
 class NotLoaded(Exception):
-    """The model cannot be loaded, whatever the job asks for."""
+    """The model cannot be loaded at present, whatever the job asks for."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class _Loaded:
     used_at: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Trouble:
+    """Why a model could not be loaded, in so many tries; it is withdrawn until then, by the monotonic clock."""
+
+    reason: str
+    tries: int
+    until: float
+
+
 @dataclass(eq=False)
 class LoadedModels(Collector):
     """The editors of several models, of which at most `budget` bytes are loaded at a time (None: no limit).
@@ -54,17 +65,24 @@ class LoadedModels(Collector):
 
     weights: Sequence[Weights]
     budget: int | None = None
-    troubles: dict[str, str] = field(default_factory=dict)  #: why the withdrawn models cannot be loaded
     loads: int = 0
     swaps: int = 0  #: loads for which another model was unloaded
+    _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _loaded: dict[int, _Loaded] = field(default_factory=dict)
     _waiting: dict[object, float] = field(default_factory=dict)  #: jobs that wait for memory, and since when
     _change: threading.Condition = field(default_factory=threading.Condition)
 
     @property
+    def troubles(self) -> dict[str, str]:
+        """Why the models that are withdrawn now could not be loaded."""
+        now = time.monotonic()
+        return {model: trouble.reason for model, trouble in self._troubles.copy().items() if now < trouble.until}
+
+    @property
     def models(self) -> list[str]:
         """The models that can be served."""
-        return [model for one in self.weights for model in one.models if model not in self.troubles]
+        withdrawn = self.troubles
+        return [model for one in self.weights for model in one.models if model not in withdrawn]
 
     @property
     def loaded(self) -> list[str]:
@@ -109,8 +127,8 @@ class LoadedModels(Collector):
         try:
             while True:
                 with self._change:
-                    if model in self.troubles:
-                        raise NotLoaded(self.troubles[model])
+                    if trouble := self.troubles.get(model):
+                        raise NotLoaded(trouble)
                     one = self._loaded.get(place)
                     if one and one.editors and not self._is_held_back(began):
                         one.users += 1
@@ -171,14 +189,23 @@ class LoadedModels(Collector):
             with self._change:
                 del self._loaded[place]
                 if isinstance(error, NotLoaded):
-                    log.error("%s is withdrawn: %s", names, error)
-                    self.troubles |= dict.fromkeys(self.weights[place].models, str(error))
+                    self._withdraw(self.weights[place].models, str(error))
                 self._change.notify_all()
             raise
         with self._change:
             one.editors = editors
             self.loads += 1
+            for model in self.weights[place].models:
+                self._troubles.pop(model, None)
             self._change.notify_all()
+
+    def _withdraw(self, models: Sequence[str], reason: str) -> None:
+        """Serve these models no more for a while, twice as long each time that they cannot be loaded."""
+        known = self._troubles.get(models[0])
+        tries = known.tries + 1 if known else 1
+        pause = min(RETRY_SECONDS * 2 ** (tries - 1), MOST_RETRY_SECONDS)
+        log.error("%s withdrawn for %.0f s: %s", ", ".join(models), pause, reason)
+        self._troubles |= dict.fromkeys(models, _Trouble(reason, tries, time.monotonic() + pause))
 
     def _load_or_make_room(self, place: int) -> Callable[[str], Editor]:
         """Load the weights. If device memory is too small, unload all models that no job uses and try once more."""

@@ -1,10 +1,10 @@
 -- How long it takes, from what was measured: the mean time between the results of two edits of a pool while there is work,
 -- over all its workers, and the mean time that one step of a job of the model takes from its claim to its end.
 
--- The living workers that serve a model, the slots of those that claim, and how many say what they serve; all workers, where
--- no model is named. One of an older version does not say it: it serves the six.
+-- The living workers that serve a model, the slots of those that claim, how many of the workers say what they serve, and the
+-- slots that hold no job; all workers, where no model is named. A worker of an older version does not say it and serves the six.
 local function fleet(model)
-  local workers, slots, speaking = 0, 0, 0
+  local workers, slots, speaking, free = 0, 0, 0, 0
   local alive = redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')
   local served = #alive > 0 and redis.call('HMGET', WORKER_MODELS, unpack(alive)) or {}
   for i, worker in ipairs(alive) do
@@ -12,11 +12,12 @@ local function fleet(model)
       workers = workers + 1
       if served[i] then speaking = speaking + 1 end
       if redis.call('SISMEMBER', DRAINING, worker) == 0 then
-        slots = slots + tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
+        local own = tonumber((redis.call('HGET', WORKER_INFO, worker) or ''):match('"slots": ?(%d+)') or 0)
+        slots, free = slots + own, free + math.max(0, own - redis.call('SCARD', HELD_JOBS .. worker))
       end
     end
   end
-  return workers, slots, speaking
+  return workers, slots, speaking, free
 end
 
 -- How many jobs of these models wait, or run.

@@ -1,14 +1,11 @@
 -- ARGV: the share of Redis' memory above which no wake-up is wanted
 -- Returns models in turn with how many wake-ups would find a job of theirs and a free slot; '' stands for workers of older
 -- versions, which do not say what they serve.
-local census, pool_running, queued = redis.call('HGETALL', CENSUS), {}, {}
+local census, queued = redis.call('HGETALL', CENSUS), {}
 for i = 1, #census, 2 do
   local status, model = census[i]:match('^(%S+) (%S+)')
   local jobs = math.max(0, tonumber(census[i + 1]) or 0)
-  if status == 'running' then
-    local pool = pool_of(model)
-    pool_running[pool] = (pool_running[pool] or 0) + jobs
-  elseif jobs > 0 then
+  if status == 'queued' and jobs > 0 then
     queued[model] = (queued[model] or 0) + jobs
   end
 end
@@ -16,8 +13,8 @@ if not next(queued) or redis.call('EXISTS', PAUSED) == 1 or memory_used() >= ton
 
 local wanted, older = {}, 0
 for model, jobs in pairs(queued) do
-  local _, slots, speaking = fleet(model)
-  local number = math.min(jobs, slots - (pool_running[pool_of(model)] or 0))
+  local _, _, speaking, free = fleet(model)
+  local number = math.min(jobs, free)
   if number > 0 and speaking > 0 then
     wanted[#wanted + 1] = model
     wanted[#wanted + 1] = number

@@ -6,6 +6,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,18 +129,45 @@ def test_one_worker_with_three_models_and_memory_for_two_does_all_jobs_by_the_mo
     assert submit(client, jpeg, model="c", steps="3")["status_text"].startswith("Accepted; no worker serves c now")
 
 
-def test_each_of_two_workers_gets_the_jobs_of_its_model_at_once(client, jpeg, work):
-    work("one", a="")
-    work("two", b="")
-    until(lambda: listed(client).keys() == {"a", "b"}, 20, "the models are known")
-    for model in "ab":
-        ended(client, submit(client, jpeg, model=model))
-    waits = []
-    for model in "abbabaab":
-        done = ended(client, submit(client, jpeg, model=model))
-        assert done["receipt"]["checkpoint"] == model
-        waits.append(done["timing"]["queued_ms"])
-    assert max(waits) < 5000, "an idle worker hears of each; it looks by itself every ten seconds only"
+def idle_waits(store: JobStore, jobs: list[dict[str, Any]], serves: dict[str, str]) -> list[float]:
+    """Of each job, how many seconds it waited in one go while a worker held no job and served its model.
+
+    `serves` are the models of each worker.
+    """
+    records = [store.get(job["id"], "default") for job in jobs]
+    busy = {
+        worker: sorted((r.claimed_ms, r.finished_ms) for r in records if r.attempts[0]["worker"] == worker)
+        for worker in serves
+    }
+
+    def longest(created: int, claimed: int, taken: list[tuple[int, int]]) -> int:
+        edges = [(0, created), *[one for one in taken if one[1] > created and one[0] < claimed], (claimed, claimed)]
+        return max(after[0] - before[1] for before, after in pairwise(edges))
+
+    return [
+        max(longest(r.created_ms, r.claimed_ms, busy[worker]) for worker in serves if r.model in serves[worker]) / 1000
+        for r in records
+    ]
+
+
+def test_no_job_waits_while_a_worker_that_serves_its_model_is_idle(client, jpeg, store, work):
+    """One serves a and b, the other b and c; so they share work, and each has some of its own."""
+    one_slot, names = {"worker_slots": 1}, []
+    for name, models in (("one", "ab"), ("two", "bc")):
+        work(name, one_slot, **dict.fromkeys(models, ""))
+        names.append(next(worker for worker in store.alive("worker") if worker not in names))
+    until(lambda: listed(client).keys() == {"a", "b", "c"}, 20, "the models are known")
+    for job in [submit(client, jpeg, model=model) for model in "abc"]:
+        ended(client, job)
+    jobs = []
+    for burst in ("aac", "ccab", "b", "aaaac", "c", "bbbb"):
+        jobs += [submit(client, jpeg, model=model, steps="5") for model in burst]
+        for job in jobs[-len(burst) :: 2]:
+            ended(client, job)
+    for job in jobs:
+        assert ended(client, job)["receipt"]["checkpoint"] == job["model"]
+    waits = sorted(idle_waits(store, jobs, dict(zip(names, ("ab", "bc"), strict=True))))
+    assert waits[-2] < 1, waits
 
 
 def test_a_worker_that_is_killed_while_it_loads_a_model_says_nothing_against_the_job(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -162,12 +163,38 @@ def test_a_unet_alone_is_read_with_the_parts_beside_it(copy, parts, state, namin
         assert "holds a UNet alone, so text_encoder, vae and scheduler must be beside it" in refusal_of(path)
 
 
-def test_a_worker_that_gets_one_ends_with_one_sentence_and_its_status_says_so(copy):
-    setting("unet", in_channels=4)(copy)
+def test_weights_that_do_not_fit_their_configuration_are_refused_with_where_they_are(copy):
+    setting("unet", block_out_channels=[32, 64, 64, 128])(copy)
+    with pytest.raises(PipelineError, match="weights do not fit its config") as refusal:
+        _ = Checkpoint.find(copy, torch.float32, CPU).unet
+    assert str(copy) in refusal.value.detail
+
+
+FOR_DIFFUSERS = '[[model]]\nid = "a"\neditor = "diffusers"\ncheckpoint = "{folder}"\n'
+
+
+@pytest.mark.parametrize(
+    ("spoil", "models", "said"),
+    [
+        (setting("unet", in_channels=4), "", "its UNet takes 4 channels"),
+        (lambda _: None, FOR_DIFFUSERS, "model_index.json is for None; the diffusers editor knows"),
+    ],
+    ids=["own", "diffusers"],
+)
+def test_a_worker_that_gets_one_ends_within_ten_seconds_with_one_sentence(copy, spoil, models, said):
+    """The command of a real worker. Ten seconds of its own computing: other processes may keep it waiting."""
+    spoil(copy)
     environment = {**os.environ, "CHECKPOINT": str(copy), "CREDENTIALS": "off", "OMP_NUM_THREADS": "1"}
+    if models:
+        (copy / "models.toml").write_text(models.format(folder=copy))
+        environment["MODELS"] = str(copy / "models.toml")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
-        [sys.executable, "-m", "worker.app"], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60
+        [sys.executable, "-m", "worker.app"], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=120
     )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime < 10
     assert ended.returncode not in (0, 70)
-    assert "its UNet takes 4 channels" in ended.stderr.splitlines()[-1]
+    assert said in ended.stderr.splitlines()[-1]
+    assert str(copy) in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr

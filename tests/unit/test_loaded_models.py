@@ -114,6 +114,28 @@ def test_what_cannot_be_loaded_is_withdrawn_with_its_reason():
         shelf.use("another's")
 
 
+def test_what_could_not_be_loaded_is_tried_again_after_a_pause_that_grows(monkeypatch):
+    now, broken = [1000.0], [True]
+
+    def load() -> None:
+        if broken[0]:
+            raise OSError("the hub is away")
+
+    monkeypatch.setattr("worker.loaded_models.time.monotonic", lambda: now[0])
+    shelf = Shelf(b=load)
+    for pause in (60, 120, 240):
+        with pytest.raises(NotLoaded, match="the hub is away"):
+            shelf.use("b")
+        now[0] += pause - 1
+        assert shelf.models.models == ["a", "c"], "it is withdrawn"
+        now[0] += 2
+        assert shelf.models.models == ["a", "b", "c"]
+    broken[0] = False
+    shelf.use("b")
+    assert shelf.log == ["+b"]
+    assert not shelf.models._troubles
+
+
 def test_a_device_that_is_full_gets_rid_of_what_no_job_uses():
     full = iter([True, False])
 
