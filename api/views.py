@@ -95,6 +95,8 @@ class WarningView(BaseModel):
     """Why the picture may not be quite what was asked for; some codes come with more than this.
 
     `prompt-truncated`: the instruction was longer than the model reads; `detail` has the words that it did not read.
+    `instruction-not-recognized`: the checkpoint cannot do what was asked for and left the photo as it is; `nearest` has
+    instructions that it can follow. Only a checkpoint that knows all its abilities says this.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -232,6 +234,9 @@ class ModelView(BaseModel):
     parameters: list[ParameterView] = Field(description="what a submission may set")
     parameters_schema: dict[str, Any] = Field(description="the parameters as JSON Schema")
     sizes: list[str] = Field(description="what it works at")
+    abilities: dict[str, list[str]] = Field(
+        description="by kind, an instruction for each thing that it can do; empty where it does not claim to know"
+    )
     checkpoint: WeightsView = Field(description="its weights")
     owner: str = Field(description="whose weights they are")
     license: str = Field(description="of the weights")
@@ -427,6 +432,7 @@ def view_model(model: ServedModel, *, is_default: bool) -> ModelView:
         parameters=[ParameterView(**asdict(parameter)) for parameter in one.parameters],
         parameters_schema=one.schema(),
         sizes=list(one.sizes),
+        abilities={kind: list(examples) for kind, examples in one.abilities.items()},
         checkpoint=WeightsView(name=one.checkpoint, revision=one.revision),
         owner=one.owner,
         license=one.license,

@@ -81,10 +81,14 @@ class Timing(Answer):
 
 @dataclass(frozen=True)
 class JobWarning(Answer):
-    """Why a picture may differ from the request: a `code` such as `prompt-truncated`, and a `detail` to read."""
+    """Why a picture may differ from the request: a `code` such as `prompt-truncated`, and a `detail` to read.
+
+    `nearest` has instructions that the model follows, where it did not recognize the one that it was given.
+    """
 
     code: str
     detail: str
+    nearest: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,10 @@ class Parameter(Answer):
 
 @dataclass(frozen=True)
 class Model(Answer):
-    """A model of the service; `workers` serve it now, and `troubles` say why others that should cannot."""
+    """A model of the service; `workers` serve it now, and `troubles` say why others that should cannot.
+
+    `abilities` have, by kind, an instruction for each thing that it can do, if its checkpoint claims to know them all.
+    """
 
     id: str
     summary: str
@@ -182,6 +189,7 @@ class Model(Answer):
     served_since: str | None
     rivals: list[str] | None
     troubles: list[str] | None
+    abilities: dict[str, list[str]] | None
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,15 @@ class Card:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_scale: float = 7.5  #: how strongly models with text guidance alone follow the instruction
     instructions: Sequence[str] = ()  #: examples of what it follows well
+    noise_scale: float = 1.0  #: how strong the noise of an edit is with this project's own models
+    abilities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  #: all that it can do: kind, name, example
+    recognition: Mapping[str, Any] = field(default_factory=dict)  #: see `pipeline/recognition.py`; most have none
 
     @classmethod
     def from_record(cls, card: Mapping[str, Any]) -> "Card":
         """The card as any version of a worker reports it: absent fields get defaults, unknown ones are ignored."""
         kinds: dict[str, type | tuple[type, ...]] = {"name": str, "revision": str, "defaults": dict}
-        kinds |= {"text_scale": (int, float), "instructions": (list, tuple)}
+        kinds |= {"text_scale": (int, float), "instructions": (list, tuple), "abilities": dict}
         return cls(**{name: card[name] for name, kind in kinds.items() if isinstance(card.get(name), kind)})
 
     @classmethod
@@ -37,4 +40,11 @@ class Card:
             card.get("defaults", {}),
             card.get("text_scale", 7.5),
             tuple(card.get("instructions", ())),
+            card.get("noise_scale", 1.0),
+            card.get("abilities", {}),
+            card.get("recognition", {}),
         )
+
+    def examples(self) -> dict[str, tuple[str, ...]]:
+        """Of all that it can do, an instruction each, by kind; nothing where the checkpoint makes no such claim."""
+        return {kind: tuple(examples.values()) for kind, examples in self.abilities.items()}

@@ -32,6 +32,7 @@ class Definition:
     owner: str = ""
     license: str = ""
     instructions: tuple[str, ...] = ()
+    abilities: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: by kind, examples of all that it can do
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -86,6 +87,7 @@ class Definition:
             checkpoint=card.name,
             revision=card.revision,
             instructions=tuple(card.instructions),
+            abilities=card.examples(),
             facts=facts,
         )
 

@@ -27,6 +27,7 @@ from pipeline.networks.kernels import choose_kernels
 from pipeline.networks.tokenizer import Tokenizer
 from pipeline.networks.unet import UNet
 from pipeline.networks.vae import VAE
+from pipeline.recognition import Recognition
 from pipeline.samplers import ddim
 from pipeline.schedule import Schedule
 from pipeline.weights import Network
@@ -151,6 +152,20 @@ class Checkpoint:
         if self.compiled:
             self.compiler.compile(network)
         return network
+
+    @cached_property
+    def recognition(self) -> Recognition | None:
+        """What tells whether an instruction can be followed; None where the checkpoint makes no such claim."""
+        return Recognition.read(self.files.path, self.card)
+
+    @torch.inference_mode()
+    def nearest(self, prompt: str) -> list[str] | None:
+        """None if the instruction can be followed, or the checkpoint makes no claim; else some that can be."""
+        if self.recognition is None:
+            return None
+        tokens = self.tokenizer([prompt]).to(self.device)
+        end = (tokens[0] == self.tokenizer.vocabulary[self.tokenizer.end]).int().argmax()
+        return self.recognition.nearest(self.text_encoder(tokens)[0, end])
 
     @cached_property
     def _predictor(self) -> Predictor:

@@ -162,8 +162,8 @@ class Pipeline:
         step, for the whole batch.
 
         Without a seed, each call draws another one. If the result is not finite in a dtype narrower than float32, the
-        edit is repeated in float32, and its steps are reported again. `notes` record this, and prompts that are too
-        long to be read completely.
+        edit is repeated in float32, and its steps are reported again. `notes` record this, prompts that are too
+        long to be read completely, and instructions that the checkpoint says it cannot follow.
 
         Raises:
             PipelineError: a parameter is out of its range; `field` names it.
@@ -187,6 +187,7 @@ class Pipeline:
         notes = notes or Notes()
         for name in ("prompt", "negative_prompt"):
             self._warn_of_truncation(name, params[name], notes)
+        self._warn_of_the_unknown(params["prompt"], notes)
 
         def report(taken: Taken) -> None:
             if on_step is not None:
@@ -206,6 +207,11 @@ class Pipeline:
         if unread := tokenizer.unread(text or ""):
             read = f"The {name.replace('_', ' ')} is longer than the {tokenizer.length - 2} tokens that are read."
             notes.warn("prompt-truncated", f"{read} Not read: \u201c{unread}\u201d")
+
+    def _warn_of_the_unknown(self, prompt: str, notes: Notes) -> None:
+        if (nearest := self.checkpoint.nearest(prompt)) is not None:
+            detail = "The instruction was not recognized, so the photo was left as it is."
+            notes.warn("instruction-not-recognized", detail, nearest=nearest)
 
     def _edit(
         self,

@@ -42,6 +42,7 @@ class EditingModel:
     schedule: Schedule
     sampler: str
     text_scale: float | None  # fixed scale of text guidance; None for three-way guidance, whose scales are parameters
+    noise_scale: float  # of all noise in an edit; 1 is the library's
     device: torch.device
     sources: Parts  # whose networks these are; the caches keep the results of each source apart
     texts: TensorCache
@@ -63,6 +64,7 @@ class EditingModel:
             schedule=checkpoint.schedule,
             sampler=model.sampler,
             text_scale=checkpoint.card.text_scale if model.guidance == "text" else None,
+            noise_scale=checkpoint.card.noise_scale,
             device=checkpoint.device,
             sources=parts,
             texts=checkpoint.texts,
@@ -77,7 +79,7 @@ class EditingModel:
         texts = [self._read_prompt(params["prompt"] if branch.prompted else negative) for branch in guidance.branches]
         [latents] = self.encode([picture])
         sampler = SAMPLERS[params.get("sampler") or self.sampler]
-        table = sampler(self.schedule.levels(params["steps"], params["temperature"]))
+        table = sampler(self.schedule.levels(params["steps"], params["temperature"])).with_noise(self.noise_scale)
         generator = torch.Generator().manual_seed(params["seed"])
         start = table.start(latents * self.scaling, generator)
         every = whole_every(params.get("effort", "exact"), params["steps"])

@@ -11,7 +11,7 @@ steps, and edits at different steps of different samplers can share a batch. `do
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -84,6 +84,13 @@ class Table:
         """The first latents for the scaled latents of a picture, (1, C, h, w)."""
         noise = self.noise * draw(picture, generator)
         return noise + self.picture * picture if self.picture else noise
+
+    def with_noise(self, scale: float) -> "Table":
+        """This table with weaker noise, wherever it comes in: for networks that were trained with such."""
+        if scale == 1:
+            return self
+        steps = tuple(replace(step, fresh=scale * step.fresh) for step in self.steps)
+        return Table(steps, scale * self.noise, self.picture)
 
 
 Sampler = Callable[[Levels], Table]

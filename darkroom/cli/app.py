@@ -276,7 +276,7 @@ def when(moment: str) -> str:
 @as_json
 @with_client
 def list_models(client: Client, as_json: bool) -> None:
-    """Show the models, and each parameter with its range and default."""
+    """Show the models: each parameter with its range and default, and what a model that tells it can do."""
     models = client.models()
     if as_json:
         return print_json(models.json)
@@ -287,6 +287,8 @@ def list_models(client: Client, as_json: bool) -> None:
         for one in model.parameters:
             table.add_row(f"  {one.name}", range_of(one), "" if one.default is None else str(one.default))
         console.print(table)
+        for kind, examples in (model.abilities or {}).items():
+            console.print(f"  {kind}:", ", ".join(examples))
     return None
 
 

@@ -60,7 +60,8 @@ def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str | li
         return
     click.echo(text or sentence(job))
     for warning in job.warnings:
-        click.echo(f"darkroom: Warning: {warning.detail}", err=True)
+        others = f" It can: {', '.join(warning.nearest)}." if warning.nearest else ""
+        click.echo(f"darkroom: Warning: {warning.detail}{others}", err=True)
 
 
 def sentence(job: Job) -> str:

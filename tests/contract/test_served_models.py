@@ -92,3 +92,12 @@ def test_definitions_that_nobody_names_any_more_are_removed(store):
         serve(store, "w", replace(SKY, revision=str(number)), started_ms=number)
     assert store.redis.hlen(redis_keys.DEFINITIONS) < 210
     assert read_models(store, MICRO).by_id["sky"].definition.revision == "209"
+
+
+def test_what_a_checkpoint_can_do_is_published_by_kind_and_older_workers_say_nothing_of_it():
+    card = Card("micro", "8", abilities={"weather": {"fog": "make it foggy", "snow": "make it snowy"}})
+    told = Definition.from_record(json.loads(json.dumps(on_checkpoint(card)[0].record())))
+    assert told.abilities == {"weather": ["make it foggy", "make it snowy"]}
+    older = {name: value for name, value in SKY.record().items() if name != "abilities"}
+    assert Definition.from_record(older).abilities == {}
+    assert Card.from_record({"name": "micro", "abilities": card.abilities}).examples() == card.examples()

@@ -110,13 +110,13 @@ def test_words_that_were_not_read_are_told_with_the_result(darkroom, working, ur
     with working(Forgetful()):
         done = darkroom("edit", PHOTO, "make it gray", "--steps", "2", "-o", saved)
     assert done.exit_code == 0
-    assert done.stderr.splitlines()[-1] == "darkroom: Warning: Not read: \u201ca kite\u201d"
+    assert done.stderr.splitlines()[-1] == "darkroom: Warning: Not read: \u201ca kite\u201d It can: a bird."
     with Client(url) as client:
         (job,) = client.jobs.list().data
         events = list(job.events())
     (warning,) = job.warnings
     assert (warning.code, warning.detail) == ("prompt-truncated", "Not read: \u201ca kite\u201d")
-    assert warning.json["nearest"] == ["a bird"], "what a code has beside its detail is told, too"
+    assert warning.nearest == warning.json["nearest"] == ["a bird"], "what a code has beside its detail is told, too"
     assert events[-1].data["warnings"] == job.json["receipt"]["warnings"] == [warning.json]
     assert "Warning: Not read" in darkroom("status", job.id).stderr
     assert darkroom("status", job.id, "--json").stderr == ""

@@ -113,7 +113,7 @@ def describe_entry(entry: ModelEntry, settings: Settings) -> Description:
     checkpoint = Checkpoint.find(located(entry), dtype, device, variant=entry.variant, loras=loras_of(entry))
     one = own.definition(MODELS[own.base_of(entry)], checkpoint.card)
     facts = {**one.facts, "checkpoint": one.checkpoint, "revision": one.revision, "instructions": one.instructions}
-    facts["summary"] = one.summary
+    facts |= {"summary": one.summary, "abilities": one.abilities}
     path = checkpoint.files.path
     if path.is_dir():
         values = sum(count_values(path / part, entry.variant) for part in PARTS.values() if (path / part).is_dir())

@@ -90,6 +90,7 @@ def definition(file: Path, entry: ModelEntry, described: Description) -> Definit
         owner=entry.owner,
         license=entry.license,
         instructions=tuple(facts.pop("instructions", ())),
+        abilities=facts.pop("abilities", {}),
         facts={"kind": described.kind, **facts},
     )
 

@@ -18,7 +18,7 @@ const model = (id: string, change: Partial<ModelView>): ModelView => ({
   id, object: "model", summary: id, made_of: { text_encoder: "ours", vae: "ours", unet: "ours" }, sampler: "DDIM",
   guidance: "three-way", text_scale: null, default: false, parameters: [...COMMON, ...THREE_WAY],
   parameters_schema: {}, sizes: [], checkpoint: { name: "micro", revision: "1" }, owner: "", license: "", workers: 1,
-  served_since: null, rivals: [], troubles: [], ...change,
+  served_since: null, rivals: [], troubles: [], abilities: {}, ...change,
 });
 
 export const FULL = model("pix2pix-full", { default: true });

@@ -3,6 +3,7 @@ import { useMediaQuery } from "@mantine/hooks";
 import { useRef } from "react";
 import { Link } from "react-router";
 import type { ModelListView } from "@/shared/api/client";
+import { Chips } from "./chips";
 import { useDraft } from "./draft";
 import { usePromptHistory } from "./history";
 import classes from "./prompt-field.module.css";
@@ -16,6 +17,8 @@ export function PromptField({ models, hinted = false, problem, onSubmit }: Props
   const history = usePromptHistory();
   const hasKeyboard = useMediaQuery("(hover: hover) and (pointer: fine)");
   const set = (text: string) => useDraft.setState({ prompt: text });
+  const chosen = useDraft((draft) => draft.model);
+  const abilities = models.data.find(({ id, default: usual }) => (chosen ? id === chosen : usual))?.abilities ?? {};
   const { maximum } = models.data[0]?.parameters.find(({ name }) => name === "prompt") ?? {};
 
   const onKeyDown = (event: React.KeyboardEvent) => {
@@ -50,24 +53,19 @@ export function PromptField({ models, hinted = false, problem, onSubmit }: Props
         onChange={(event) => set(event.currentTarget.value)}
         onKeyDown={onKeyDown}
       />
-      {models.checkpoint.instructions.length > 0 && (
-        <ul className={classes.chips} aria-label="Instructions that work well">
-          {models.checkpoint.instructions.map((text) => (
-            <li key={text}>
-              <button
-                type="button"
-                onClick={() => {
-                  set(text);
-                  input.current?.focus();
-                }}
-              >
-                <Text component="span" size="xs">
-                  {text}
-                </Text>
-              </button>
-            </li>
+      {models.checkpoint.instructions.length > 0 && <Chips label="Instructions that work well" texts={models.checkpoint.instructions} />}
+      {Object.keys(abilities).length > 0 && (
+        <details className={classes.abilities}>
+          <summary>All that it can do</summary>
+          {Object.entries(abilities).map(([kind, texts]) => (
+            <section key={kind}>
+              <Text size="xs" c="dimmed">
+                {kind}
+              </Text>
+              <Chips label={`Instructions: ${kind}`} texts={texts} />
+            </section>
           ))}
-        </ul>
+        </details>
       )}
       {models.checkpoint.name === "micro" && (
         <Anchor component={Link} to="/checkpoint" size="xs" underline="always" mt={8} display="inline-block">

@@ -1,5 +1,6 @@
 import { Button, Group, Text, Title } from "@mantine/core";
 import { IconPlayerStop, IconRefresh } from "@tabler/icons-react";
+import { Chips } from "@/entities/draft/chips";
 import { isActive, isOver, type Job, prompt, sentence, sizes } from "@/entities/job/job";
 import { useNow } from "@/entities/job/now";
 import { useIsPaused, useJob, useJobActions } from "@/entities/job/queries";
@@ -54,10 +55,13 @@ function Heading({ job }: { job: Job }) {
 
 /** Why the result may not be quite what was asked for. */
 function Warnings({ job }: { job: Job }) {
-  return job.warnings.map(({ code, detail }) => (
-    <Text key={`${code} ${detail}`} size="sm" role="note" className={classes.warning}>
-      {detail}
-    </Text>
+  return job.warnings.map(({ code, detail, nearest }) => (
+    <div key={`${code} ${detail}`} className={classes.warning}>
+      <Text size="sm" role="note">
+        {detail}
+      </Text>
+      {Array.isArray(nearest) && <Chips label="Instructions that it can follow" texts={nearest} />}
+    </div>
   ));
 }
 
