@@ -56,7 +56,7 @@ class RecordMetrics(Collector):
         if eta_accuracy := self.store.eta_accuracy():
             yield GaugeMetricFamily(
                 "darkroom_eta_error_seconds",
-                "Median error of the time foretold for the last finished jobs.",
+                "Median error of the estimates for the last finished jobs.",
                 eta_accuracy.median_error_seconds,
             )
         backlogs = self.store.backlogs()

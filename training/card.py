@@ -52,7 +52,7 @@ def fill(evaluation: Figures, checkpoint: Path, work: Path) -> dict[str, str]:
         "many_steps": many_steps(evaluation, work / "evaluation-50" / "evaluation.json"),
         "short_run": short_run(work / "short"),
         "hashes": "\n".join(f"- `{file.relative_to(checkpoint)}` `{sha256(file)}`" for file in weights),
-        "licences": table(("licence", "pictures"), sorted(Counter(p.licence for p in pictures).items())),
+        "licenses": table(("license", "pictures"), sorted(Counter(p.licence for p in pictures).items())),
     }
 
 

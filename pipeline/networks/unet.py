@@ -300,10 +300,10 @@ class Up(nn.Module):
         width, below, above = widths[level], widths[min(level + 1, config.levels - 1)], widths[max(level - 1, 0)]
         attending = config.up_block_types[config.levels - 1 - level] in ATTENDING
         count = config.layers_per_block + 1
-        befores = (below, *(width,) * (count - 1))
+        widths_before = (below, *(width,) * (count - 1))
         skips = (*(width,) * (count - 1), above)
         self.resnets = nn.ModuleList(
-            ResidualBlock(config, before + skip, width) for before, skip in zip(befores, skips, strict=True)
+            ResidualBlock(config, before + skip, width) for before, skip in zip(widths_before, skips, strict=True)
         )
         self.transformers = _transformers(config, level, config.cross_only[level], count if attending else 0)
         self.upsample = None if level == 0 else nn.Conv2d(width, width, 3, padding=1)

@@ -517,11 +517,11 @@ def test_tenants_share_evenly_and_places_tell_exactly_who_goes_first(store):
     for _ in range(10):
         claim(store)
         jobs.append(submit(store, tenant=chance.choice("abc")))
-    foretold = {
+    estimated = {
         job.id: found.position for job in jobs if (found := store.queue_positions([read(store, job)]).get(job.id))
     }
-    claims = [claim(store).id for _ in foretold]
-    assert {job: claims.index(job) for job in foretold} == foretold
+    claims = [claim(store).id for _ in estimated]
+    assert {job: claims.index(job) for job in estimated} == estimated
     assert claim(store) is None
 
 
@@ -613,7 +613,7 @@ def test_the_queue_is_bounded_and_says_when_to_come_back(store):
     store.admit("default", Limits(all=0), once.key)
 
 
-def test_what_was_foretold_is_compared_with_what_happened(store):
+def test_what_was_estimated_is_compared_with_what_happened(store):
     assert store.eta_accuracy() is None
     store.renew(WORKER, {"slots": 1, "checkpoint": {}}, [], lease_seconds=30)
     for _ in range(3):
@@ -621,5 +621,5 @@ def test_what_was_foretold_is_compared_with_what_happened(store):
         time.sleep(0.2)
         finish(store, job)
     told = store.eta_accuracy()
-    assert told.jobs == 2, "before the first end nothing was foretold"
+    assert told.jobs == 2, "before the first end nothing was estimated"
     assert told.median_error_seconds < 0.2 <= told.median_seconds

@@ -1,4 +1,4 @@
-// Before the first paint: the colours that were chosen here, else those of the system.
+// Before the first paint: the colors that were chosen here, else those of the system.
 (() => {
   const chosen = localStorage.getItem("mantine-color-scheme-value");
   const dark = chosen === "dark" || (chosen !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);

@@ -1,6 +1,6 @@
 import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
 
-/** The red of a safelight: the one colour that photographic paper does not see. */
+/** The red of a safelight: the one color that photographic paper does not see. */
 const safelight: MantineColorsTuple = [
   "#fff0eb", "#fddcd1", "#f8b7a4", "#f39074", "#ef704d", "#e8583a", "#d4452a", "#b8371f", "#952b18", "#722012",
 ];

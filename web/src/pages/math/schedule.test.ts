@@ -8,7 +8,7 @@ test("the picture fades from almost all to almost none of the latents' variance"
   expect(ALPHAS.every((a, t) => t === 0 || a < (ALPHAS[t - 1] as number))).toBe(true);
 });
 
-test("between training steps a lies between its neighbours, and one step before the first it is 1", () => {
+test("between training steps a lies between its neighbors, and one step before the first it is 1", () => {
   expect(alphaAt(7)).toBeCloseTo(ALPHAS[7] as number, 12);
   expect(alphaAt(-1)).toBe(1);
   const between = alphaAt(499.5);
