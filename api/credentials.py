@@ -9,8 +9,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from api.decoder import Refused, kind_of
-from api.photos import decoders, limits_of, refuse_larger
+from api.photos import limits_of, refuse_larger
+from jobs.decoder import Refused, kind_of
+from jobs.decoders import decoders
 from jobs.errors import FieldError, InvalidPicture, Unavailable
 from jobs.settings import Settings
 

@@ -13,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.credentials import Credentials
 from api.guards import own_origin
-from api.photos import WAIT_SECONDS, Photos
+from api.photos import Photos
 from api.subscriptions import ConnectionLimits, Subscriptions
 from api.threads import Threads
 from jobs import logs
 from jobs.api_keys import LOCAL_TENANT, ApiKeys, Key, Scope
 from jobs.batches import BatchStore
 from jobs.cards import Card
+from jobs.decoders import WAIT_SECONDS
 from jobs.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from jobs.fetch import Fetcher
 from jobs.files import FileStore

@@ -1,6 +1,6 @@
 """Reads the content credentials of uploads in processes of their own, because native code parses them.
 
-A program like `api.decoder`, whose children are bounded in the same way, and open no connection either: nothing that a
+A program like `jobs.decoder`, whose children are bounded in the same way, and open no connection either: nothing that a
 manifest points to is fetched. It is started when the first picture with credentials comes.
 
 A call is a line of JSON (`limits`, `task`, `content_type`, `trust`), then the picture. Back comes one line of JSON.
@@ -19,7 +19,7 @@ from typing import Any
 import c2pa
 from PIL import Image
 
-from api.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
+from jobs.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
 from jobs.provenance import AI_SOURCES, CONTEXT, PARAMETER_PREFIX, InputCredentials, pixels_sha256
 
 MOST_BYTES = 2**20  #: of credentials that are kept of an input

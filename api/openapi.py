@@ -10,9 +10,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.decoder import KINDS
 from api.problems import BadRequest, all_routes
 from api.submission import Submission
+from jobs.decoder import KINDS
 from jobs.errors import (
     DarkroomError,
     Forbidden,

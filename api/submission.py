@@ -29,8 +29,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api import strict_json
-from api.decoder import KINDS
 from api.masks import MOST_SHAPES, Shape
+from jobs.decoder import KINDS
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, UnsupportedMediaType
 from jobs.job import LONGEST_DEADLINE, MAX_EDITS, Priority, is_id
 from jobs.models import DEFAULT_MODEL, built_in

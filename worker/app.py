@@ -34,6 +34,7 @@ from worker.leases import Drained, Leases
 from worker.loaded_models import LoadedModels
 from worker.metrics import registry_of, serve_metrics
 from worker.models_file import ModelsFileError
+from worker.photos import photo_decoders
 from worker.renders import Renderer
 from worker.run import WorkerContext, run_next
 
@@ -143,6 +144,7 @@ def load_context(settings: Settings) -> WorkerContext:
         ClusterRefused: Redis is a cluster.
         PipelineError: a checkpoint cannot be served.
     """
+    photo_decoders().start()
     signer = load_signer(settings)
     editors = load_editors(settings)
     definitions = editors.served()

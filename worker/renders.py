@@ -16,9 +16,11 @@ from jobs.job import Job, Output, Picture, Render, Status
 from jobs.pictures import NoSuchPicture
 from jobs.renders import Outcome, Renders, Wanted
 from pipeline.blending import blend
+from pipeline.errors import PipelineError
 from pipeline.notes import Notes
 from worker.credentials import NotSigned
 from worker.encoding import encode, pixels_in
+from worker.photos import decoded
 from worker.run import WorkerContext, edit_of, sign
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Renderer:
             render = self._render(job, job.outputs[wanted.output], wanted)
         except NoSuchPicture:
             return "gone"
-        except (NotSigned, Unavailable) as error:
+        except (NotSigned, Unavailable, PipelineError) as error:
             log.error("no render made: %s", error)
             return "unavailable"
         outcome = self._renders.keep(wanted, render)
@@ -80,8 +82,10 @@ class Renderer:
             NoSuchPicture, NotSigned, Unavailable
         """
         context = self._context
-        with ThreadPoolExecutor(2) as threads:  # fetching and decoding take half of the time that the client waits
-            (fetched, photo), (_, edited) = threads.map(self._read, (job.input, output.whole or output.picture))
+        with ThreadPoolExecutor(1) as thread:  # fetching and decoding take half of the time that the client waits
+            reading = thread.submit(self._read, output.whole or output.picture)
+            fetched = context.pictures.read_picture(job.input)
+            photo, edited = decoded(fetched, job.input).convert("RGB"), reading.result()
         rendered = blend(photo, edited, wanted.strength)
         data, content_type = encode(rendered, wanted.format)
         receipt: dict[str, Any] = {"pixels_sha256": pixels_in(rendered, data, wanted.format)}
@@ -92,6 +96,6 @@ class Renderer:
         receipt |= {"signed_by": signed_by}
         return Render(wanted.output, wanted.strength, picture, time.time_ns() // 1_000_000, receipt)
 
-    def _read(self, picture: Picture) -> tuple[bytes, Image.Image]:
+    def _read(self, picture: Picture) -> Image.Image:
         data = self._context.pictures.read_picture(picture)
-        return data, Image.open(io.BytesIO(data), formats=FORMATS).convert("RGB")
+        return Image.open(io.BytesIO(data), formats=FORMATS).convert("RGB")

@@ -30,6 +30,7 @@ from worker.editors.editor import Editor
 from worker.encoding import encode, pixels_in
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
 from worker.loaded_models import LoadedModels, NotLoaded
+from worker.photos import decoded
 from worker.room import Room
 from worker.variations import OnStep, edit_all
 
@@ -192,8 +193,7 @@ def edit_job(context: WorkerContext, lease: Lease) -> Result:
     began = time.monotonic()
     with traces.span("fetch"):
         fetched = context.pictures.read_picture(job.input)
-        photo = Image.open(io.BytesIO(fetched), formats=["PNG", "JPEG"])
-        photo.load()
+        photo = decoded(fetched, job.input)
         mask = (
             Image.open(io.BytesIO(context.pictures.read(job.mask)), formats=["PNG"]).convert("L") if job.mask else None
         )

@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 
 from api import examples
 from api.conditions import is_known
-from api.decoder import Photo
 from api.deps import Admission, Admitted, Caller, IdempotencyHeader, JobId, Reader, Service, Services, Submitter, no_job
 from api.masks import draw_shapes, fits, inverted
 from api.openapi import SUBMIT_BODY, answers, raises
@@ -23,6 +22,7 @@ from api.routes.webhooks import check_webhook
 from api.submission import Elsewhere, Submission, Submitted, invalid
 from api.views import JobListView, JobView, links_end, view_job, view_jobs
 from jobs import logs, traces
+from jobs.decoder import Photo
 from jobs.errors import (
     Conflict,
     FetchFailed,

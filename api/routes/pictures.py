@@ -108,8 +108,10 @@ def read_preview(
 def read_thumbnail(job: FoundJob, service: Service) -> Response:
     """A small JPEG of the edited picture, or of the input picture if there is no output yet."""
     picture = job.output or job.input
+    is_strangers = picture is job.input and picture.content_type == "image/jpeg"
     try:
-        jpeg = thumbnail(service.pictures.read(picture.key))
+        data = service.pictures.read(picture.key)
+        jpeg = service.photos.thumbnail(data) if is_strangers else thumbnail(data)
     except NoSuchPicture:
         raise NotFound("The picture is no longer kept.") from None
     cache = "private, max-age=86400" if job.status.is_over else "no-store"

@@ -18,8 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from api import decoder, photos
-from api.decoder import Limits, Refused, decode
 from api.photos import Photos
 from chaos.hostile import (
     MARKER,
@@ -39,6 +37,8 @@ from chaos.hostile import (
     webp,
     webp_canvas,
 )
+from jobs import decoder, decoders
+from jobs.decoder import Limits, Refused, decode
 from jobs.errors import InvalidPicture, Unavailable
 from tests.conftest import everything_in
 from tests.integration.conftest import submit
@@ -351,7 +351,7 @@ def test_a_decoder_that_is_too_slow_or_killed_is_no_fault_of_the_picture(reader,
         os.kill(at_work(reader)[0], signal.SIGKILL)
         with pytest.raises(Unavailable):
             photo.result()
-    monkeypatch.setattr(photos, "CLOCK_SECONDS", 0.2)
+    monkeypatch.setattr(decoders, "CLOCK_SECONDS", 0.2)
     with pytest.raises(Unavailable):
         frozen(reader, hard, seconds=0.3).result()
     monkeypatch.undo()
@@ -359,13 +359,13 @@ def test_a_decoder_that_is_too_slow_or_killed_is_no_fault_of_the_picture(reader,
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(reader, hard, monkeypatch):
-    monkeypatch.setattr(reader, "_limits", replace(reader._limits, memory=photos.BASE_MEMORY // 4))
+    monkeypatch.setattr(reader, "_limits", replace(reader._limits, memory=decoders.BASE_MEMORY // 4))
     with pytest.raises(InvalidPicture, match="too much time or memory"):
         reader.read(hard)
 
 
 def test_pictures_that_find_no_turn_are_told_to_come_again(reader, monkeypatch):
-    monkeypatch.setattr(photos, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(decoders, "WAIT_SECONDS", 0.1)
     slots = reader._decoders._slots
     with slots, slots, pytest.raises(Unavailable):
         reader.read(encoded(scene(), "PNG"))

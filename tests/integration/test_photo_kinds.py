@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms
 
-from api.decoder import Limits, Photo, Refused, decode
 from chaos.hostile import encoded, heic, heic_grid, orientation, scene
+from jobs.decoder import Limits, Photo, Refused, decode
 from pipeline.fullsize import carry
 from pipeline.pictures import fit, padded
 from tests.integration.test_hostile_pictures import WAYS, kept, tiles

@@ -1,12 +1,12 @@
-"""Decodes uploaded pictures in a small pool of processes, which a hostile picture may crash without harm.
+"""Decodes strangers' pictures in a small pool of processes, which a hostile picture may crash without harm.
 
-The web tier starts this module as a program. It has loaded Pillow's readers and nothing of ours, holds no secret
-and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the kernel
-bounds in memory and in processor time: on a busy machine a picture takes longer, and is not refused for that.
+The web tier and the worker start this module as a program. It has loaded Pillow's readers and nothing of ours, holds no
+secret and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the
+kernel bounds in memory and in processor time: on a busy machine a picture takes longer, and is not refused for that.
 
 A call is a socket, handed over on standard input. On it comes one line of JSON (`Limits`), then the picture to its
-end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then the fresh picture; nothing but
-`ALIVE` when the process was killed from outside, which says nothing about the picture.
+end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then what is kept of the picture, or
+its pixels; nothing but `ALIVE` when the process was killed from outside, which says nothing about the picture.
 """
 
 import gc
@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import re
 import resource
 import signal
 import socket
@@ -21,11 +22,12 @@ import struct
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
-from typing import Protocol
+from itertools import chain
+from typing import Any, Literal, Protocol
 
 import pi_heif
 from PIL import (
@@ -74,6 +76,9 @@ STRIP = 256  #: rows
 LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
 MAX_SCANS = 64  #: in a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
+MARKER = re.compile(rb"\xff[^\0]", re.DOTALL)  #: in a scan; there, a zero follows each 0xFF that is no marker
+HALF = 2  #: how Pillow calls it that a JPEG has its colors at half its width and height
+LONGEST_SIDE = 192  #: of a thumbnail
 MAX_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
 GRAY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
 SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
@@ -94,7 +99,7 @@ class Limits:
     pixels: int  #: that a fresh picture has at most, and an upload of another kind than JPEG
     seconds: float  #: of the processor
     memory: int  #: bytes of address space
-    as_mask: bool = False  #: the picture is a mask
+    task: Literal["photo", "mask", "pixels", "thumbnail"] = "photo"  #: what to make of the picture
 
     def impose(self) -> None:
         """Set these limits for this process. Beyond them the kernel ends it, or it gets a MemoryError."""
@@ -117,27 +122,36 @@ class Photo:
 
 
 def decode(data: bytes, limits: Limits) -> Photo:
-    """A fresh picture of the first frame's pixels: upright, RGB, sRGB, of its own size up to `limits.pixels`.
+    """A picture of the first frame's pixels: upright, RGB, sRGB, of its own size up to `limits.pixels`.
+
+    A JPEG that is all this already is given back without its metadata, and not encoded again.
 
     Raises:
         Refused: not one of `KINDS`, broken, animated, or too large. Most of this is decided before decoding.
     """
     kind = kind_of(data)
     most = limits.max_pixels if kind == "JPEG" else min(limits.max_pixels, limits.pixels)
-    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow itself refuses at twice this, before it takes memory
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    _refuse_from(most)
     try:
         with open_picture(data, kind) as image:
             _check_shape(image.size, most, limits.max_side)
             _check_frames(image, data)
+            if limits.task == "photo" and (clean := _as_it_is(image, data, limits.pixels)):
+                return Photo(clean, "image/jpeg", image.size)
             loaded = _loaded(image, data, limits.pixels)
-        return _mask(loaded, limits.pixels) if limits.as_mask else _fresh(loaded, data, limits.pixels)
+        return _mask(loaded, limits.pixels) if limits.task == "mask" else _fresh(loaded, data, limits.pixels)
     except (Image.DecompressionBombError, OverflowError) as error:
         raise Refused(f"must have at most {most} pixels") from error
     except MemoryError as error:
         raise Refused(TOO_COSTLY) from error
     except UNREADABLE as error:
         raise Refused(BROKEN) from error
+
+
+def _refuse_from(most: int) -> None:
+    """Have Pillow itself refuse pictures of more pixels, before it takes memory."""
+    Image.MAX_IMAGE_PIXELS = most // 2  # it refuses at twice this
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def open_picture(data: bytes, kind: str) -> Image.Image:
@@ -214,7 +228,8 @@ def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
     clean = Image.new("RGB", pixels.size)
     clean.paste(pixels)
     lossy = image.format in LOSSY or (image.format == "WEBP" and b"VP8L" not in data)
-    return _encoded(clean, "JPEG" if lossy else "PNG")
+    is_halved = image.format in ("JPEG", "MPO") and JpegImagePlugin.get_sampling(image) == HALF
+    return _encoded(clean, "JPEG" if lossy else "PNG", subsampling=HALF if is_halved else 0)
 
 
 def _mask(image: Image.Image, most: int) -> Photo:
@@ -340,19 +355,204 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
-    try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    except (*UNREADABLE, TypeError, LookupError):
-        turn = None  # broken metadata is ignored
+    turn = _turn(image)
     return pixels if turn is None else pixels.transpose(Image.Transpose(turn))
 
 
-def _encoded(clean: Image.Image, kind: str) -> Photo:
-    """Encode a lossy original as JPEG, which is fifteen times faster to write, and others as PNG, which is exact."""
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}
+def _turn(image: Image.Image) -> int | None:
+    """How the picture has to be turned, as Pillow's transposes say it; None: it is upright."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except (*UNREADABLE, TypeError, LookupError):
+        return None  # broken metadata is ignored
+
+
+def _encoded(clean: Image.Image, kind: str, subsampling: int = 0) -> Photo:
+    """Encode a lossy original as JPEG, which is fifteen times faster to write, and others as PNG, which is exact.
+
+    `subsampling`: of a JPEG's colors, as Pillow names it. Colors that came at half the size lose nothing by it.
+    """
+    options = {"quality": 95, "subsampling": subsampling} if kind == "JPEG" else {"compress_level": 1}
     data = io.BytesIO()
     clean.save(data, kind, **options)
     return Photo(data.getvalue(), f"image/{kind.lower()}", clean.size)
+
+
+# ---- JPEGs that are kept as they are
+
+
+def _as_it_is(image: Image.Image, data: bytes, most: int) -> bytes | None:
+    """A JPEG without its metadata, if it needs no change otherwise; else None."""
+    width, height = image.size
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB" or width * height > most:
+        return None
+    if _turn(image) is not None or not _is_srgb(image.info.get("icc_profile")):
+        return None
+    clean = without_metadata(data)
+    return clean if clean and _is_used_up(clean) else None
+
+
+def _is_srgb(profile: bytes | None) -> bool:
+    """Whether colors in this profile are the same in sRGB. A broken profile is ignored, as if there were none."""
+    if not profile:
+        return True
+    shades = range(0, 256, 51)
+    colors = bytes(level for red in shades for green in shades for blue in shades for level in (red, green, blue))
+    probe = Image.frombytes("RGB", (36, 6), colors)
+    difference: Any = ImageChops.difference(probe, _srgb(probe.copy(), profile)).getextrema()
+    return all(highest <= 1 for _, highest in difference)
+
+
+@dataclass
+class PlainJpeg:
+    """What is needed to decode a JPEG of one scan: the tables by their numbers, and the bodies of two segments."""
+
+    frame_marker: int = 0
+    frame: bytes = b""
+    scan: bytes = b""
+    coded: bytes = b""  #: the data of the scan
+    quantization: dict[int, bytes] = field(default_factory=dict)
+    huffman: dict[int, bytes] = field(default_factory=dict)
+    is_jfif: bool = False
+    transform: int | None = None  #: of colors, as Adobe's segment tells it
+
+    def take(self, marker: int, body: bytes) -> None:
+        """Take what is needed of a segment before the scan.
+
+        Raises:
+            LookupError, ValueError: the JPEG is not plain.
+        """
+        match marker:
+            case 0xDB:
+                self.quantization |= _tables(body, b"\0\1\2\3", lambda _: 65)
+            case 0xC4:
+                self.huffman |= _tables(body, b"\0\1\2\3\x10\x11\x12\x13", lambda table: 17 + sum(table[1:17]))
+            case 0xC0 | 0xC1 if not self.frame:
+                self.frame_marker, self.frame = marker, body
+            case 0xE0:
+                self.is_jfif |= body.startswith(b"JFIF\0")
+            case 0xEE if body.startswith(b"Adobe"):
+                self.transform = body[11]
+            case _ if marker != 0xFE and not 0xE1 <= marker <= 0xEF and (marker, body) != (0xDD, b"\0\0"):
+                raise ValueError("it is coded in another way")
+
+    @property
+    def channels(self) -> list[bytes]:
+        """Of each channel: its name, how it is sampled, and its quantization table."""
+        return [self.frame[place : place + 3] for place in (6, 9, 12)]
+
+    def check(self) -> None:
+        """
+        Raises:
+            LookupError, ValueError: the JPEG is not plain.
+        """
+        names = bytes(channel[0] for channel in self.channels)
+        # As libjpeg finds it out:
+        is_ycbcr = self.is_jfif or (names == b"\1\2\3" if self.transform is None else self.transform == 1)
+        has_three = len(self.frame) == 15 and self.frame[5] == 3 and len({*names}) == 3
+        has_depth_and_height = self.frame[0] == 8 and self.frame[1:3] != b"\0\0"
+        is_whole = len(self.scan) == 10 and self.scan[0] == 3 and self.scan[7:] == b"\0\x3f\0"
+        if not (is_ycbcr and has_three and has_depth_and_height and is_whole and self.scan[1:7:2] == names):
+            raise ValueError("its scan is another")
+
+    def written(self) -> bytes:
+        """The file, in which each channel is named by its number, and each table is one that is used.
+
+        Raises:
+            LookupError: a table is missing.
+        """
+        frame = b"".join(bytes([number, *channel[1:]]) for number, channel in enumerate(self.channels, 1))
+        scan = b"".join(bytes([number, self.scan[2 * number]]) for number in (1, 2, 3))
+        tables = [table for pair in self.scan[2:8:2] for table in (pair >> 4, 0x10 | pair & 15)]
+        return b"".join(
+            [
+                b"\xff\xd8",
+                _segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0"),
+                *(
+                    _segment(0xDB, self.quantization[table])
+                    for table in dict.fromkeys(channel[2] for channel in self.channels)
+                ),
+                _segment(self.frame_marker, self.frame[:6] + frame),
+                *(_segment(0xC4, self.huffman[table]) for table in dict.fromkeys(tables)),
+                _segment(0xDA, b"\3" + scan + self.scan[7:]),
+                self.coded,
+                END_OF_JPEG,
+            ]
+        )
+
+
+def without_metadata(data: bytes) -> bytes | None:
+    """A JPEG made anew of what decoding it needs: its frame, the tables that are used, one scan, and no byte besides.
+
+    None: it is not a plain one, which has one scan of three channels in YCbCr, coded by Huffman, without restarts.
+    """
+    try:
+        plain = _read_plain(data)
+        plain.check()
+        return plain.written()
+    except (LookupError, ValueError):
+        return None
+
+
+def _read_plain(data: bytes) -> PlainJpeg:
+    """
+    Raises:
+        LookupError, ValueError: it is not plain.
+    """
+    plain, at, marker = PlainJpeg(), 2, 0
+    while marker != 0xDA:
+        if data[at] != 0xFF:
+            raise ValueError("no marker where one belongs")
+        marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        body, at = data[at + 4 : end], end
+        if marker == 0xDA:
+            plain.scan = body
+        else:
+            plain.take(marker, body)
+    last = MARKER.search(data, at)
+    if last is None or last[0] != END_OF_JPEG:
+        raise ValueError("its scan has no end, or is not the only one")
+    plain.coded = data[at : last.start()]
+    return plain
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return b"\xff" + bytes([marker]) + (len(body) + 2).to_bytes(2) + body
+
+
+def _tables(body: bytes, numbers: bytes, length: Callable[[bytes], int]) -> dict[int, bytes]:
+    """The tables of a segment, each by its first byte, which is its number.
+
+    Raises:
+        ValueError: one has another number, as those of 16 bits do, or they do not fill the segment.
+    """
+    tables = {}
+    while body:
+        size = length(body)
+        if len(body) < size or body[0] not in numbers:
+            raise ValueError("a table is cut off, or is none")
+        tables[body[0]], body = body[:size], body[size:]
+    return tables
+
+
+def _is_used_up(data: bytes) -> bool:
+    """Whether a JPEG can be decoded, and its scan has no more than eight bytes that no pixel needs.
+
+    So many are read ahead. It is decoded at an eighth of its size, for which all of the scan is read as well: first
+    without the last byte of the scan, by which it must not be complete yet, and then to the end.
+    """
+    with open_picture(data, "JPEG") as image:
+        image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
+        name, box, _, options = image.tile[0]  # type: ignore[attr-defined]
+        image.load_prepare()  # type: ignore[attr-defined]
+        decoding: Any = Image._getdecoder(image.mode, name, options, image.decoderconfig)  # type: ignore[attr-defined]
+        decoding.setimage(image.im, box)
+        last = len(data) - len(END_OF_JPEG) - 1
+        read, _ = decoding.decode(data[:last])
+        if read < 0:
+            return False
+        read, error = decoding.decode(data[read:])
+        return bool(read < 0 and error >= 0)
 
 
 # ---- the program
@@ -386,15 +586,71 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
         limits.impose()
         data = asked.read()
     try:
-        photo = decode(data, limits)
-        head = {"size": photo.size, "content_type": photo.content_type}
-        told = [json.dumps(head).encode() + b"\n", photo.data]
+        head, parts = TASKS[limits.task](data, limits)
+        told: Iterator[bytes] = chain([json.dumps(head).encode() + b"\n"], parts)
     except Refused as error:
-        told = [_refusal(str(error))]
+        told = iter([_refusal(str(error))])
     signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not cut the answer
     for part in told:
         call.sendall(part)
     return 0
+
+
+Told = tuple[dict[str, Any], Iterable[bytes]]  #: the head of an answer, and what follows it
+
+
+def _photo(data: bytes, limits: Limits) -> Told:
+    photo = decode(data, limits)
+    return {"size": photo.size, "content_type": photo.content_type}, [photo.data]
+
+
+def _pixels(data: bytes, limits: Limits) -> Told:
+    """The pixels of a JPEG that was kept, in RGB, in strips."""
+    image = _opened(data, limits)
+    return {"size": image.size}, (
+        image.crop((0, top, image.width, top + rows)).tobytes() for top, rows in strips(image.height)
+    )
+
+
+def _thumbnail(data: bytes, limits: Limits) -> Told:
+    image = _opened(data, limits, LONGEST_SIDE)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=82)
+    return {"size": image.size}, [jpeg.getvalue()]
+
+
+def _opened(data: bytes, limits: Limits, side: int = 0) -> Image.Image:
+    """A JPEG that was kept, loaded; at a part of its size that is no smaller than `side`, if given.
+
+    Raises:
+        Refused
+    """
+    _refuse_from(limits.max_pixels)
+    try:
+        with open_picture(data, "JPEG") as image:
+            if side:
+                image.draft("RGB", (side, side))
+            return image.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise Refused(f"must have at most {limits.max_pixels} pixels") from error
+    except MemoryError as error:
+        raise Refused(TOO_COSTLY) from error
+    except UNREADABLE as error:
+        raise Refused(BROKEN) from error
+
+
+def strips(height: int) -> Iterator[tuple[int, int]]:
+    """Where each strip of a picture begins, and how many rows it has."""
+    return ((top, min(STRIP, height - top)) for top in range(0, height, STRIP))
+
+
+TASKS: dict[str, Callable[[bytes, Limits], Told]] = {
+    "photo": _photo,
+    "mask": _photo,
+    "pixels": _pixels,
+    "thumbnail": _thumbnail,
+}
 
 
 def _refusal(why: str) -> bytes:
