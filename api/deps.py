@@ -337,7 +337,7 @@ Admitted = Annotated[Admission, Depends(Admits(Scope.SUBMIT))]
 
 JobId = Annotated[str, PathParameter(description="the job's id", max_length=64)]
 
-PageSize = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+PageSize = Annotated[int, Query(ge=1, le=1000, description="the most entries of a page")]
 PlaceInPages = Annotated[str | None, Query(pattern=PLACE, description="`next` of the page before")]
 
 

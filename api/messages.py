@@ -1,4 +1,4 @@
-"""The messages that receivers of webhooks get, as the OpenAPI document describes them (`webhooks`)."""
+"""The messages to webhook receivers, as the OpenAPI document describes them under `webhooks`."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -15,45 +15,47 @@ router = APIRouter()
 
 
 class Message(BaseModel):
-    """A message of Standard Webhooks. Fields may be added to any of them."""
+    """A message of Standard Webhooks. New fields may be added later."""
 
-    timestamp: datetime = Field(description="when it happened")
+    timestamp: datetime = Field(description="the time of the event")
 
 
 class JobMessageUrls(BaseModel):
-    """Where to read more; absolute where the service knows its address (`PUBLIC_URL`)."""
+    """Addresses with more details. They are absolute if the service knows its own address (`PUBLIC_URL`)."""
 
     self: str = Field(description="the job")
     output: str = Field(description="the edited picture")
 
 
 class JobNews(BaseModel):
-    """What has become of a job."""
+    """The state of a job."""
 
     id: str = Field(description="the job")
-    status: Status = Field(description="where it was at that time")
-    sequence: int = Field(description="rises with every message about the job: an older one may come later")
-    metadata: dict[str, Any] = Field(description="yours, as you sent it with the job")
-    urls: JobMessageUrls = Field(description="where to read more")
+    status: Status = Field(description="its state at that time")
+    sequence: int = Field(
+        description="rises with every message about the job, because messages may arrive out of order"
+    )
+    metadata: dict[str, Any] = Field(description="your own metadata of the job")
+    urls: JobMessageUrls = Field(description="addresses with more details")
 
 
 class Steps(BaseModel):
     """Denoising steps."""
 
-    step: int = Field(description="those that are done")
-    steps: int = Field(description="in all")
+    step: int = Field(description="the number of finished steps")
+    steps: int = Field(description="the number of all steps")
 
 
 class JobProgressNews(JobNews):
-    """How far a job is."""
+    """The progress of a job."""
 
-    progress: Steps = Field(description="how far the edit is")
+    progress: Steps = Field(description="the progress of the edit")
 
 
 class JobCompletedNews(JobNews):
     """How a job ended."""
 
-    warnings: list[WarningView] = Field(description="why the picture may not be quite what was asked for")
+    warnings: list[WarningView] = Field(description="reasons why the picture may differ from the request")
 
 
 class JobStarted(Message):
@@ -78,10 +80,10 @@ class JobCompleted(Message):
 
 
 class BatchMessageUrls(BaseModel):
-    """Where to read more."""
+    """Addresses with more details."""
 
     self: str = Field(description="the batch")
-    lines: str = Field(description="what became of each line")
+    lines: str = Field(description="the outcome of each line")
 
 
 class BatchNews(BaseModel):
@@ -89,9 +91,9 @@ class BatchNews(BaseModel):
 
     id: str = Field(description="the batch")
     status: BatchStatus = Field(description="how it ended")
-    counts: BatchCounts = Field(description="of its lines")
-    metadata: dict[str, Any] = Field(description="yours, as you sent it with the batch")
-    urls: BatchMessageUrls = Field(description="where to read more")
+    counts: BatchCounts = Field(description="the counts of its lines")
+    metadata: dict[str, Any] = Field(description="your own metadata of the batch")
+    urls: BatchMessageUrls = Field(description="addresses with more details")
 
 
 class BatchCompleted(Message):
@@ -102,7 +104,7 @@ class BatchCompleted(Message):
 
 
 class TestNews(BaseModel):
-    """Nothing but that the endpoint is reached."""
+    """The data of a test message."""
 
     webhook: str = Field(description="the endpoint")
     sequence: int

@@ -22,25 +22,25 @@ class InputView(BaseModel):
 
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
-    sha256: str = Field(description="of the PNG or JPEG file that is kept, in hexadecimal")
+    sha256: str = Field(description="SHA-256 of the PNG or JPEG file that is kept, in hexadecimal")
 
 
 class OutputView(BaseModel):
     """The edited picture; `url` works without a key until `expires_at`."""
 
-    url: str = Field(description="where the picture is, for anybody who has this address")
+    url: str = Field(description="an address of the picture that needs no key")
     expires_at: datetime = Field(description="until when `url` works")
-    content_type: str = Field(description="of the file")
+    content_type: str = Field(description="media type of the file")
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
     bytes: int = Field(description="size of the file")
-    sha256: str = Field(description="of the file, in hexadecimal")
+    sha256: str = Field(description="SHA-256 of the file, in hexadecimal")
 
 
 class EachOutputView(OutputView):
     """One of a job's outputs: its seed, what it was computed with where that is its own, and where it always is."""
 
-    seed: int = Field(description="what this edit was made with")
+    seed: int = Field(description="the seed of this edit")
     path: str = Field(description="an address of the API that works as long as the job is kept")
     receipt: dict[str, Any] = Field(
         description="what may differ from output to output: `pixels_sha256`, `signed_by`, `dtype`"
@@ -52,7 +52,7 @@ class RenderView(OutputView):
 
     object: Literal["render"] = "render"
     output: int = Field(description="which of the job's outputs it was made from, counted from 0")
-    strength: float = Field(description="from 0, the photo, to 1, the edit")
+    strength: float = Field(description="from 0 (the photo) to 1 (the edit)")
     path: str = Field(description="an address of the API that works as long as the job is kept")
     receipt: dict[str, Any] = Field(description="the digest of its pixels, and who signed it")
     created_at: datetime = Field(description="when it was made")
@@ -70,8 +70,8 @@ class FramesView(BaseModel):
 class QueuePlace(BaseModel):
     """How many jobs are claimed before this one if nothing else arrives, and the seconds until it is done."""
 
-    position: int = Field(description="1: the next one")
-    eta_seconds: int | None = Field(description="until the job is over; null: not known yet")
+    position: int = Field(description="its position; 1 is the next job")
+    eta_seconds: int | None = Field(description="seconds until the job is over, as estimated; null: not known yet")
 
 
 class ProgressView(BaseModel):
@@ -80,14 +80,14 @@ class ProgressView(BaseModel):
     step: int = Field(description="denoising steps that are done")
     steps: int = Field(description="denoising steps in all")
     fraction: float = Field(description="from 0 to 1")
-    preview_url: str = Field(description="the picture as it is now")
+    preview_url: str = Field(description="a preview of the picture")
 
 
 class JobErrorView(BaseModel):
     """Why a job failed."""
 
-    type: str = Field(description="a name that never changes")
-    title: str = Field(description="the same for every error of this type")
+    type: str = Field(description="a constant name for this kind of error")
+    title: str = Field(description="a title, the same for all errors of this type")
     detail: str = Field(description="what went wrong this time")
 
 
@@ -100,8 +100,8 @@ class WarningView(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow")
-    code: str = Field(description="a name that never changes")
-    detail: str = Field(description="for people")
+    code: str = Field(description="a constant name for this kind of warning")
+    detail: str = Field(description="an explanation for people")
 
 
 class CancellationView(BaseModel):
@@ -114,12 +114,12 @@ class CancellationView(BaseModel):
 class AttemptView(BaseModel):
     """One worker's turn at the job."""
 
-    number: int = Field(description="1: the first")
+    number: int = Field(description="counted from 1")
     worker: str = Field(description="the name of the worker")
     started_at: datetime = Field(description="when the worker claimed the job")
-    ended_at: datetime | None = Field(description="null: it goes on")
+    ended_at: datetime | None = Field(description="when it ended; null: it still runs")
     outcome: str | None = Field(
-        description="how it ended the job, or why it gave the job back, such as `crashed`; null: it goes on"
+        description="how the attempt ended, such as `succeeded` or `crashed`; null: it still runs"
     )
 
 
@@ -147,8 +147,8 @@ class JobView(BaseModel):
 
     id: str = Field(description="26 letters and digits; ids sort by the time of their making")
     object: Literal["job"] = "job"
-    status: Status = Field(description="where the job is")
-    status_text: str = Field(description="the same in a sentence")
+    status: Status = Field(description="the state of the job")
+    status_text: str = Field(description="the state as a sentence")
     model: str = Field(description="the id of the model")
     params: dict[str, Any] = Field(description="the parameters of the model, with their defaults, and `format` and `n`")
     input: InputView = Field(description="the photo")
@@ -157,22 +157,22 @@ class JobView(BaseModel):
     )
     outputs: list[EachOutputView] = Field(description="all edited pictures, in the order of their seeds")
     renders: list[RenderView] = Field(description="the same edits in other strengths")
-    frames: FramesView | None = Field(description="the way of the edit, as pictures")
-    queue: QueuePlace | None = Field(description="the place in the queue; null once the job has begun")
+    frames: FramesView | None = Field(description="small pictures of the edit's steps")
+    queue: QueuePlace | None = Field(description="the position in the queue; null once the job has started")
     progress: ProgressView | None = Field(description="null unless the job is running")
     error: JobErrorView | None = Field(description="null unless the job has failed")
-    warnings: list[WarningView] = Field(description="why the picture may not be quite what was asked for")
+    warnings: list[WarningView] = Field(description="reasons why the picture may differ from the request")
     cancellation: CancellationView | None = Field(description="null unless the job was canceled while it ran")
     attempts: list[AttemptView] = Field(description="the workers that had the job")
-    timing: TimingView = Field(description="where the time went")
+    timing: TimingView = Field(description="milliseconds of each phase")
     receipt: dict[str, Any] | None = Field(
         description="everything that the picture was made with; the same values make the same picture"
     )
     priority: str = Field(description="`low`, `normal` or `high`")
-    deadline_seconds: int = Field(description="after the submission; a job that is not over by then fails")
-    metadata: dict[str, Any] = Field(description="yours, as you sent it")
+    deadline_seconds: int = Field(description="seconds after the submission; a job that is not over by then fails")
+    metadata: dict[str, Any] = Field(description="your own metadata, as you sent it")
     parent: str | None = Field(description="the job that this one retries or edits again")
-    urls: UrlsView = Field(description="where to go on from here")
+    urls: UrlsView = Field(description="addresses for further requests")
     created_at: datetime = Field(description="when it was accepted")
     started_at: datetime | None = Field(description="when a worker began, for the first time")
     finished_at: datetime | None = Field(description="when it was over")
@@ -183,22 +183,22 @@ class JobListView(BaseModel):
     """A page of jobs, newest first; `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[JobView] = Field(description="the page")
+    data: list[JobView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class ParameterView(BaseModel):
     """A parameter of a model: its range, choices or length, and its default (null: none, or drawn)."""
 
-    name: str = Field(description="as it is sent in a submission")
+    name: str = Field(description="the name of the field in a submission")
     kind: Kind = Field(description="the type of its value")
     summary: str = Field(description="what it does")
     required: bool = Field(description="whether a submission must have it")
     minimum: int | float | None = Field(description="the least value, or the least length of a text")
     maximum: int | float | None = Field(description="the greatest value, or the greatest length of a text")
     choices: list[str] | None = Field(description="the values that it may have; null: any in its range")
-    default: str | int | float | None = Field(description="what it is if it is not sent")
+    default: str | int | float | None = Field(description="the value if it is not sent")
 
 
 class MadeOfView(BaseModel):
@@ -212,8 +212,8 @@ class MadeOfView(BaseModel):
 class WeightsView(BaseModel):
     """The weights of one model."""
 
-    name: str = Field(description="as the checkpoint calls itself")
-    revision: str = Field(description="changes with the weights")
+    name: str = Field(description="the checkpoint's own name")
+    revision: str = Field(description="a text that changes with the weights")
 
 
 class ModelView(BaseModel):
@@ -223,25 +223,25 @@ class ModelView(BaseModel):
     workers that should serve it cannot. `rivals` are other revisions that some workers serve under the same id.
     """
 
-    id: str = Field(description="what a submission names in `model`")
+    id: str = Field(description="the value of `model` in a submission")
     object: Literal["model"] = "model"
-    summary: str = Field(description="what it is")
-    made_of: MadeOfView = Field(description="whose implementation each network is")
+    summary: str = Field(description="a description")
+    made_of: MadeOfView = Field(description="the implementation of each network")
     sampler: str = Field(description="the sampler of its steps")
-    guidance: Literal["three-way", "text"] = Field(description="`three-way`: by text and photo; `text`: by text alone")
-    text_scale: float | None = Field(description="the fixed scale of a model that is guided by text alone")
+    guidance: Literal["three-way", "text"] = Field(description="`three-way`: by text and photo; `text`: only by text")
+    text_scale: float | None = Field(description="the fixed scale of a model that is guided only by text")
     default: bool = Field(description="whether a submission without `model` gets this one")
     parameters: list[ParameterView] = Field(description="what a submission may set")
     parameters_schema: dict[str, Any] = Field(description="the parameters as JSON Schema")
-    sizes: list[str] = Field(description="what it works at")
+    sizes: list[str] = Field(description="the sizes that it works at")
     abilities: dict[str, list[str]] = Field(
-        description="by kind, an instruction for each thing that it can do; empty where it does not claim to know"
+        description="by kind, an instruction for each thing that it can do; empty: the model does not declare them"
     )
     checkpoint: WeightsView = Field(description="its weights")
-    owner: str = Field(description="whose weights they are")
-    license: str = Field(description="of the weights")
+    owner: str = Field(description="the owner of the weights")
+    license: str = Field(description="the license of the weights")
     workers: int = Field(description="how many workers serve it now; 0: its jobs wait for one")
-    served_since: datetime | None = Field(description="when the first of these workers began")
+    served_since: datetime | None = Field(description="when the first of these workers started")
     rivals: list[str] = Field(description="other revisions that some workers serve under the same id")
     troubles: list[str] = Field(description="why workers that should serve it cannot")
 
@@ -249,15 +249,15 @@ class ModelView(BaseModel):
 class CheckpointView(BaseModel):
     """The weights that the default model runs on, and instructions that it follows well."""
 
-    name: str = Field(description="as it calls itself")
-    revision: str = Field(description="changes with the weights")
+    name: str = Field(description="the checkpoint's own name")
+    revision: str = Field(description="a text that changes with the weights")
     instructions: list[str] = Field(description="examples of what it does well")
 
 
 class LimitsView(BaseModel):
     """What holds for every edit: the largest picture taken, the largest made, and how long an ended edit is kept."""
 
-    upload_bytes: int = Field(description="the largest picture that is taken")
+    upload_bytes: int = Field(description="the largest picture that is accepted, in bytes")
     output_pixels: int = Field(description="the largest picture that is made, in pixels")
     retention_seconds: int = Field(description="how long a job is kept after its end")
 
@@ -268,7 +268,7 @@ class ModelListView(BaseModel):
     object: Literal["list"] = "list"
     data: list[ModelView] = Field(description="the models")
     checkpoint: CheckpointView = Field(description="the weights of the default model")
-    limits: LimitsView = Field(description="what this service takes and keeps")
+    limits: LimitsView = Field(description="the limits of this service")
 
 
 OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output

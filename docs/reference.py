@@ -126,14 +126,14 @@ def _fields(schema: Schema) -> list[tuple[str, str, str]]:
 
 
 def _differing(schema: Schema, from_schema: Schema) -> list[tuple[str, str, str]]:
-    """The fields that are not the same in both, where it counts as the same that one may be null."""
+    """The fields that differ between two objects. A field that may be null in one of them counts as the same."""
     known = _fields(from_schema)
     fields = [(name, kind.removesuffix(" or null"), about) for name, kind, about in _fields(schema)]
     return [field for field in fields if field not in known]
 
 
 def _about(field: Schema) -> str:
-    """A field's description, which stands inside where it may be null; and its default."""
+    """A field's description, which is inside the schema if the field may be null, and its default."""
     inside = next((kind for kind in field.get("anyOf", ()) if kind.get("description")), field)
     default = field.get("default", inside.get("default"))
     told = [_plain(field.get("description") or inside.get("description", ""))]
@@ -210,7 +210,7 @@ def _public(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _docstring(of: Any) -> str:
-    """A docstring as Markdown: what stands under `Args:`, `Raises:` and the like becomes a list."""
+    """A docstring as Markdown. Sections such as `Args:` and `Raises:` become lists."""
     lines, listed = [], False
     for line in (inspect.getdoc(of) or "").splitlines():
         if re.fullmatch(r"(Args|Raises|Returns|Yields):", line):
@@ -273,7 +273,7 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Co
 
 
 def metrics_page() -> str:
-    """Every metric that the code makes, by the process that has it."""
+    """All metrics, by the process that serves them."""
     lines = [
         "# Metrics\n",
         "The web tier has them at `/metrics`, workers at `WORKER_METRICS_PORT`, the keeper at `KEEPER_METRICS_PORT`.",
@@ -334,7 +334,7 @@ def _range(parameter: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """A docstring's text on one line, as a cell of a table takes it."""
+    """A docstring on one line, for the cell of a table."""
     return " ".join(textwrap.dedent(text).split()).replace("|", "\\|")
 
 

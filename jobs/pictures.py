@@ -117,12 +117,12 @@ def holds_job(key: str) -> bool:
 
 
 def as_metadata(document: bytes) -> str:
-    """A JSON document as metadata, which has to be ASCII: compressed, in base64."""
+    """Encode a JSON document as metadata, which must be ASCII: compressed, in base64."""
     return base64.b64encode(zlib.compress(document)).decode()
 
 
 def from_metadata(text: str) -> Any:
-    """What `as_metadata` was made of."""
+    """Decode the result of `as_metadata`."""
     return json.loads(zlib.decompress(base64.b64decode(text)))
 
 
@@ -148,12 +148,12 @@ def is_answer(error: StorageUnavailable) -> bool:
 
 
 def described(key: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
-    """A picture that is, or is to be, under this key. `size` is its width and height."""
+    """The record of a picture that has, or will have, this key. `size` is its width and height."""
     return Picture(key, content_type, *size, len(data), hashlib.sha256(data).hexdigest())
 
 
 def input_picture(folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
-    """What a job edits, as it is to be stored."""
+    """The record of a job's input before it is stored."""
     return described(f"{folder}/input.{EXTENSIONS[content_type]}", data, content_type, size)
 
 
@@ -273,7 +273,7 @@ class PictureStore:
             raise StorageUnavailable("The picture store (S3) took no picture.") from error
 
     def put_job(self, picture: Picture, data: bytes, document: Mapping[str, Any]) -> None:
-        """Store what a job edits and the accepted job itself: in one object, unless the job is too large for that."""
+        """Store a job's input and the accepted job itself, in one object unless the job is too large for that."""
         with self._holding(picture, document) as metadata:
             self._put(picture.key, data, picture.content_type, metadata)
 
@@ -287,7 +287,7 @@ class PictureStore:
 
     @contextmanager
     def _holding(self, picture: Picture, document: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-        """The metadata of a job's input; what is too large for them is stored once the input is."""
+        """The metadata of a job's input. A job that is too large for them is stored after the input."""
         text = json.dumps(document).encode()
         metadata = as_metadata(text)
         fits = len(metadata) <= MOST_METADATA
@@ -296,7 +296,7 @@ class PictureStore:
             self._put(f"{picture.key.rpartition('/')[0]}/{JOB_DOCUMENT}", text, "application/json")
 
     def job_document(self, folder: Folder) -> dict[str, Any] | None:
-        """The accepted job of a folder; None if it was never wholly there, or is deleted."""
+        """The accepted job of a folder. None: it was never completely stored, or is deleted."""
         key = folder.job_key
         if key is None or key.endswith(JOB_DOCUMENT):
             return self.document(folder.path, JOB_DOCUMENT) if key else None
@@ -308,7 +308,7 @@ class PictureStore:
         return dict(from_metadata(metadata)) if metadata else None
 
     def put_input(self, folder: str, data: bytes, content_type: str, size: tuple[int, int]) -> Picture:
-        """Store what a job edits, without a job. `size` is its width and height."""
+        """Store an input without a job. `size` is its width and height."""
         picture = input_picture(folder, data, content_type, size)
         self._put(picture.key, data, content_type)
         return picture
@@ -349,11 +349,11 @@ class PictureStore:
         return described(key, data, content_type, size)
 
     def put_document(self, folder: str, name: str, document: Mapping[str, Any]) -> None:
-        """Store `end.json`, or something of the service's own."""
+        """Store `end.json`, or a document of the service itself."""
         self._put(f"{folder}/{name}", json.dumps(document).encode(), "application/json")
 
     def document(self, folder: str, name: str) -> dict[str, Any] | None:
-        """Read such a document; None if there is none."""
+        """Read a document. None: there is none."""
         try:
             return dict(json.loads(self.read(f"{folder}/{name}")))
         except NoSuchPicture:

@@ -32,7 +32,7 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Counted:
-    """Whose request counts against which allowance.
+    """A request that counts against the allowance of a caller.
 
     `per_minute` is the limit, unless an operator has set another for the caller's tenant.
     """
@@ -43,7 +43,7 @@ class Counted:
 
     @property
     def arguments(self) -> tuple[str, int]:
-        """The bucket's name and its size, as the scripts take them."""
+        """The arguments of the scripts: the bucket's name and its size."""
         return f"{self.caller}:{self.kind}", self.per_minute
 
     @property
@@ -52,7 +52,7 @@ class Counted:
         return f"{self.kind}_per_minute"
 
     def allowance(self, answer: Sequence[int]) -> Allowance:
-        """What the scripts have answered."""
+        """An allowance from a script's answer."""
         allowed, remaining, full_ms, retry_ms, limit = answer
         return Allowance(self.kind, limit, bool(allowed), remaining, ceil(full_ms / 1000), ceil(retry_ms / 1000))
 

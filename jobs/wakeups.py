@@ -85,7 +85,7 @@ class Wakeups:
         return cls(celery_app(settings, timeout=timeout), store, broker)
 
     def top_up_soon(self) -> None:
-        """Have the missing wake-ups sent by a thread that does it for all who ask meanwhile, at most every 20 ms."""
+        """Let a thread send the missing wake-ups, at most every 20 ms for all callers together."""
         with self._lock:
             self._is_wanted = True
             if not self._runs:

@@ -81,18 +81,18 @@ NEW_BATCH = StrictBody(
 class BatchCounts(BaseModel):
     """The number of lines in all, of those with a picture, and of those that will get none."""
 
-    total: int = Field(description="lines in all")
+    total: int = Field(description="all lines")
     completed: int = Field(description="lines with a picture")
-    failed: int = Field(description="lines that get no picture")
+    failed: int = Field(description="lines that will get no picture")
 
 
 class BatchUrls(BaseModel):
     """Addresses for further requests about a batch."""
 
     self: str = Field(description="the batch")
-    lines: str = Field(description="what became of each line")
+    lines: str = Field(description="the outcome of each line")
     cancel: str = Field(description="POST here to stop it")
-    contact_sheet: str | None = Field(description="all pictures on one; null until the batch is over")
+    contact_sheet: str | None = Field(description="the sheet with all pictures; null until the batch is over")
 
 
 class BatchView(BaseModel):
@@ -100,32 +100,32 @@ class BatchView(BaseModel):
 
     id: str = Field(description="the batch")
     object: Literal["batch"] = "batch"
-    status: BatchStatus = Field(description="where it is")
-    counts: BatchCounts = Field(description="of its lines")
-    priority: str = Field(description="of its jobs")
-    metadata: dict[str, Any] = Field(description="yours")
+    status: BatchStatus = Field(description="the present state")
+    counts: BatchCounts = Field(description="the counts of its lines")
+    priority: str = Field(description="the priority of its jobs")
+    metadata: dict[str, Any] = Field(description="your own metadata")
     created_at: datetime = Field(description="when it was accepted")
-    expires_at: datetime = Field(description="after which nothing more of it is begun")
-    ended_at: datetime | None = Field(description="null: it is not over")
-    urls: BatchUrls = Field(description="where to go on from here")
+    expires_at: datetime = Field(description="no edit begins after this time")
+    ended_at: datetime | None = Field(description="when it ended; null: it is not over")
+    urls: BatchUrls = Field(description="addresses for further requests")
 
 
 class BatchListView(BaseModel):
     """A page of batches, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[BatchView] = Field(description="the page")
+    data: list[BatchView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class LineView(BaseModel):
     """One edit of a batch. `problem` tells why there is no picture."""
 
     number: int = Field(description="counted from 0")
-    name: str = Field(description="as the file of lines has it, or made from its place")
-    status: LineStatus = Field(description="where it is")
-    job: str | None = Field(description="the job that makes it; null: none yet")
+    name: str = Field(description="its name in the file of lines, or its number")
+    status: LineStatus = Field(description="the present state")
+    job: str | None = Field(description="the job of this line; null: there is none yet")
     output: str | None = Field(description="the edited picture")
     problem: dict[str, Any] | None = Field(description="why there is no picture")
 
@@ -134,9 +134,9 @@ class LineListView(BaseModel):
     """Lines of a batch, in their order."""
 
     object: Literal["list"] = "list"
-    data: list[LineView] = Field(description="the page")
+    data: list[LineView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: int | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: int | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 SHEET: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}

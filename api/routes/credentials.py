@@ -34,14 +34,14 @@ CHANGED = ("assertion.dataHash.mismatch", "assertion.bmffHash.mismatch", "assert
 class CredentialsProblem(BaseModel):
     """A problem with the credentials: its code in the C2PA specification, and a text."""
 
-    code: str = Field(description="the specification's name for it")
-    text: str = Field(description="the same in words")
+    code: str = Field(description="its name in the C2PA specification")
+    text: str = Field(description="a description of the problem")
 
 
 class ActionView(BaseModel):
     """An action on the picture. `by_ai`: a trained model did it."""
 
-    action: str = Field(description="the specification's name for it")
+    action: str = Field(description="its name in the C2PA specification")
     agent: str = Field(description="the program that did it")
     by_ai: bool = Field(description="whether a trained model did it")
 
@@ -51,10 +51,10 @@ class ManifestView(BaseModel):
 
     issuer: str = Field(description="the organization in the certificate")
     common_name: str = Field(description="the name in the certificate")
-    generator: str = Field(description="the program that made the account")
-    signed_at: str | None = Field(description="null: there is no time stamp")
+    generator: str = Field(description="the program that wrote the manifest")
+    signed_at: str | None = Field(description="when it was signed; null: there is no time stamp")
     actions: list[ActionView] = Field(description="what was done to the picture")
-    details: dict[str, str] = Field(description="what a Darkroom said of its edit")
+    details: dict[str, str] = Field(description="Darkroom's description of its own edit")
 
 
 class CredentialsCheck(BaseModel):
@@ -67,19 +67,19 @@ class CredentialsCheck(BaseModel):
     """
 
     object: Literal["credentials_check"] = "credentials_check"
-    present: bool = Field(description="whether the picture carries any")
-    valid: bool = Field(description="whether they are whole, and the picture is as it was signed")
+    present: bool = Field(description="whether the picture has content credentials")
+    valid: bool = Field(description="whether they are intact and the picture has not changed since it was signed")
     trusted: bool = Field(
         description="whether they are valid, and an authority that this service trusts vouches for the issuer"
     )
-    sentence: str = Field(description="all of it in words")
-    issuer: str | None = Field(description="of the last account")
-    edited_by_ai: bool = Field(description="whether any account says so")
+    sentence: str = Field(description="the result as a sentence")
+    issuer: str | None = Field(description="the issuer of the newest manifest")
+    edited_by_ai: bool = Field(description="whether any manifest says that a trained model edited it")
     made_here: bool = Field(description="whether this service made the picture, whatever it carries now")
     job: str | None = Field(description="the job that made it, if it is yours and still kept")
     problems: list[CredentialsProblem] = Field(description="what is wrong with them")
-    manifests: list[ManifestView] = Field(description="the accounts, the last one first")
-    pixels_sha256: str | None = Field(description="of the decoded pixels; null: they are not read")
+    manifests: list[ManifestView] = Field(description="the manifests, the newest first")
+    pixels_sha256: str | None = Field(description="SHA-256 of the decoded pixels; null: they are not read")
 
 
 async def read_picture(request: Request) -> bytes:

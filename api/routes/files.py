@@ -53,12 +53,12 @@ class FileView(BaseModel):
 
     id: str = Field(description="the file")
     object: Literal["file"] = "file"
-    image: str = Field(description="what a submission sends as `image`")
-    name: str = Field(description="as it was sent")
-    content_type: str = Field(description="by its content")
-    bytes: int = Field(description="its size")
-    sha256: str = Field(description="in hexadecimal")
-    metadata: dict[str, Any] = Field(description="yours")
+    image: str = Field(description="the value of `image` in a submission")
+    name: str = Field(description="the name under which it was sent")
+    content_type: str = Field(description="media type, by its content")
+    bytes: int = Field(description="the size in bytes")
+    sha256: str = Field(description="SHA-256 in hexadecimal")
+    metadata: dict[str, Any] = Field(description="your own metadata")
     created_at: datetime = Field(description="when it was sent")
     expires_at: datetime = Field(description="when it is deleted")
 
@@ -67,9 +67,9 @@ class FileListView(BaseModel):
     """A page of files, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[FileView] = Field(description="the page")
+    data: list[FileView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 async def find_file(

@@ -32,27 +32,27 @@ class NewKey(BaseModel):
 class KeyView(BaseModel):
     """A key without its secret."""
 
-    id: str = Field(description="names the key where its secret must not be shown")
+    id: str = Field(description="a name of the key that is not secret")
     object: Literal["key"] = "key"
-    tenant: str = Field(description="whose jobs it sees")
-    scopes: list[Scope] = Field(description="what it is good for")
-    name: str = Field(description="yours")
+    tenant: str = Field(description="the tenant whose jobs it can see")
+    scopes: list[Scope] = Field(description="what it may do")
+    name: str = Field(description="the name that you gave it")
     created_at: datetime = Field(description="when it was made")
 
 
 class MadeKeyView(KeyView):
     """A new key. `key` is the text that its owner sends; it is never shown again."""
 
-    key: str = Field(description="what its owner sends; it is never shown again")
+    key: str = Field(description="the text that its owner sends; it is never shown again")
 
 
 class KeyListView(BaseModel):
     """A page of the keys that are not revoked, oldest first. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[KeyView] = Field(description="the page")
+    data: list[KeyView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 NEW_KEY = StrictBody(NewKey, example={"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"})

@@ -35,25 +35,25 @@ class KindCount(BaseModel):
 
     model: str = Field(description="the id of the model")
     priority: str = Field(description="`low`, `normal` or `high`")
-    queued: int = Field(description="jobs that wait")
-    running: int = Field(description="jobs that run")
+    queued: int = Field(description="queued jobs")
+    running: int = Field(description="running jobs")
 
 
 class OperatedQueue(BaseModel):
     """The queue as its operator sees it. Seconds are null if nothing was measured yet."""
 
-    paused: bool = Field(description="whether nothing is claimed")
-    queued: int = Field(description="jobs that wait")
-    running: int = Field(description="jobs that run")
-    oldest_seconds: float = Field(description="how long the next job has waited")
-    estimated_wait_seconds: int | None = Field(description="until all is done")
-    workers: int = Field(description="workers that are alive")
-    slots: int = Field(description="jobs that they can hold at a time")
-    kinds: list[KindCount] = Field(description="by model and priority")
-    dead_letters: int = Field(description="that are still kept")
-    webhook_receivers_waiting: int = Field(description="receivers with messages that are not delivered yet")
+    paused: bool = Field(description="whether an operator has stopped claims")
+    queued: int = Field(description="queued jobs")
+    running: int = Field(description="running jobs")
+    oldest_seconds: float = Field(description="seconds that the next job has waited")
+    estimated_wait_seconds: int | None = Field(description="seconds until all queued jobs are done, as estimated")
+    workers: int = Field(description="the number of workers that are alive")
+    slots: int = Field(description="the number of jobs that they can hold at a time")
+    kinds: list[KindCount] = Field(description="the jobs by model and priority")
+    dead_letters: int = Field(description="the number of dead letters that are still kept")
+    webhook_receivers_waiting: int = Field(description="webhook receivers with undelivered messages")
     redis_bytes: int = Field(description="memory that Redis uses")
-    redis_limit_bytes: int | None = Field(description="null: Redis has no limit")
+    redis_limit_bytes: int | None = Field(description="Redis' memory limit; null: it has none")
 
 
 class Pruning(BaseModel):
@@ -71,36 +71,36 @@ class Pruning(BaseModel):
 class Pruned(BaseModel):
     """The number of removed jobs. `more`: there may be others, so repeat the request."""
 
-    removed: int = Field(description="jobs")
-    more: bool = Field(description="whether there may be others")
+    removed: int = Field(description="the number of removed jobs")
+    more: bool = Field(description="whether there may be more such jobs")
 
 
 class WorkerState(BaseModel):
     """A worker, as it last described itself. Seconds and bytes are null if it does not know them."""
 
-    name: str = Field(description="as logs and attempts call it")
+    name: str = Field(description="its name in logs and attempts")
     object: Literal["worker"] = "worker"
-    alive: bool = Field(description="whether it was heard of in time")
-    draining: bool = Field(description="whether it begins no more jobs")
-    holds: int = Field(description="jobs in hand")
-    slots: int | None = Field(description="jobs that it can hold at a time")
-    checkpoint: str | None = Field(description="its weights")
-    revision: str | None = Field(description="of the weights")
-    device: str | None = Field(description="`cpu`, `cuda:0`, ...")
-    free_bytes: int | None = Field(description="memory of the device that is free")
-    step_seconds: float | None = Field(description="of its last denoising step")
-    version: str | None = Field(description="of Darkroom")
+    alive: bool = Field(description="whether it sent a heartbeat recently")
+    draining: bool = Field(description="whether it claims no more jobs")
+    holds: int = Field(description="the number of jobs that it holds")
+    slots: int | None = Field(description="the number of jobs that it can hold at a time")
+    checkpoint: str | None = Field(description="the name of its checkpoint")
+    revision: str | None = Field(description="the revision of its checkpoint")
+    device: str | None = Field(description="the device, such as `cpu` or a GPU's name")
+    free_bytes: int | None = Field(description="free memory of the device")
+    step_seconds: float | None = Field(description="mean seconds of its last denoising steps")
+    version: str | None = Field(description="the version of Darkroom")
     signer: str | None = Field(description="the issuer of the signatures on its outputs; null: they are not signed")
-    signer_expires_at: datetime | None = Field(description="when the certificate of the signer ends")
+    signer_expires_at: datetime | None = Field(description="when the signer's certificate expires")
     started_at: datetime | None = Field(description="when it started")
-    seen_at: datetime | None = Field(description="when it was last heard of")
+    seen_at: datetime | None = Field(description="the time of its last heartbeat")
 
 
 class WorkerList(BaseModel):
     """All workers that sent a heartbeat in the last minute."""
 
     object: Literal["list"] = "list"
-    data: list[WorkerState] = Field(description="the page")
+    data: list[WorkerState] = Field(description="the entries of this page")
 
 
 class DeadLetter(BaseModel):
@@ -108,9 +108,9 @@ class DeadLetter(BaseModel):
 
     id: str = Field(description="the job")
     object: Literal["dead_letter"] = "dead_letter"
-    tenant: str = Field(description="whose it is")
+    tenant: str = Field(description="the tenant of the job")
     model: str = Field(description="the id of the model")
-    params: dict[str, Any] = Field(description="what was asked for")
+    params: dict[str, Any] = Field(description="the parameters of the job")
     error: JobErrorView | None = Field(description="why it failed")
     attempts: list[AttemptView] = Field(description="the workers that had it")
     created_at: datetime | None = Field(description="when it was accepted")
@@ -122,9 +122,9 @@ class DeadLetterList(BaseModel):
     """A page of dead letters, newest first. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[DeadLetter] = Field(description="the page")
+    data: list[DeadLetter] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class BrokenRecordView(BaseModel):
@@ -132,19 +132,19 @@ class BrokenRecordView(BaseModel):
 
     id: str = Field(description="the job")
     object: Literal["broken_record"] = "broken_record"
-    tenant: str | None = Field(description="null: the record does not say")
-    status: str | None = Field(description="null: the record does not say")
-    wrong: str = Field(description="what is not whole")
-    repair: str = Field(description="what becomes of the job")
+    tenant: str | None = Field(description="the tenant; null: the record does not say")
+    status: str | None = Field(description="the state; null: the record does not say")
+    wrong: str = Field(description="what is wrong with the record")
+    repair: str = Field(description="what happens to the job")
 
 
 class BrokenRecordList(BaseModel):
     """The incomplete records among some thousand jobs. `next` is the cursor of the next jobs."""
 
     object: Literal["list"] = "list"
-    data: list[BrokenRecordView] = Field(description="the page")
+    data: list[BrokenRecordView] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class Redriven(BaseModel):
@@ -152,7 +152,7 @@ class Redriven(BaseModel):
 
     id: str = Field(description="the new job")
     parent: str = Field(description="the dead letter")
-    tenant: str = Field(description="whose they are")
+    tenant: str = Field(description="the tenant of both jobs")
 
 
 class TenantLimits(BaseModel):
@@ -171,20 +171,20 @@ class TenantState(BaseModel):
 
     tenant: str = Field(description="its name")
     object: Literal["tenant"] = "tenant"
-    queued: int = Field(description="jobs that wait")
-    running: int = Field(description="jobs that run")
-    kept: int = Field(description="jobs of which the record is kept")
+    queued: int = Field(description="queued jobs")
+    running: int = Field(description="running jobs")
+    kept: int = Field(description="jobs whose records are kept")
     keys: int = Field(description="keys that are not revoked")
-    limits: TenantLimits = Field(description="what it is allowed")
+    limits: TenantLimits = Field(description="its limits")
 
 
 class TenantList(BaseModel):
     """A page of the tenants that have a key or ever submitted a job, by name. `next` is the cursor of the next page."""
 
     object: Literal["list"] = "list"
-    data: list[TenantState] = Field(description="the page")
+    data: list[TenantState] = Field(description="the entries of this page")
     has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the cursor of the next page, which it takes as `after`")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 @router.get("/queue", summary="Read the queue as its operator", responses=answers(examples.OPERATED_QUEUE))

@@ -24,38 +24,40 @@ router = APIRouter()
 class PromisesView(BaseModel):
     """How far the estimates that the last finished jobs got at acceptance were from the truth."""
 
-    jobs: int = Field(description="how many jobs the figures are of")
-    median_error_seconds: float = Field(description="half of the estimates were nearer than this")
-    p90_error_seconds: float = Field(description="nine of ten estimates were nearer than this")
-    median_seconds: float = Field(description="from the submission to the end, of half of the jobs")
+    jobs: int = Field(description="the number of jobs behind these numbers")
+    median_error_seconds: float = Field(description="the median error of the estimates")
+    p90_error_seconds: float = Field(description="the 90th percentile of the errors")
+    median_seconds: float = Field(description="the median time from submission to end")
 
 
 class ModelQueueView(BaseModel):
     """The jobs of one model, and the workers and slots that serve it. These may serve other models too."""
 
-    model: str = Field(description="its id")
-    queued: int = Field(description="jobs that wait")
-    running: int = Field(description="jobs that run")
-    edits: int = Field(description="edits that wait or run; a job of several counts as so many")
-    oldest_seconds: float = Field(description="how long the next job has waited")
-    estimated_wait_seconds: int | None = Field(description="until all that waits for the same workers is done")
+    model: str = Field(description="the id of the model")
+    queued: int = Field(description="queued jobs")
+    running: int = Field(description="running jobs")
+    edits: int = Field(description="queued and running edits; a job may have several")
+    oldest_seconds: float = Field(description="seconds that the next job has waited")
+    estimated_wait_seconds: int | None = Field(
+        description="seconds until all queued jobs for the same workers are done, as estimated"
+    )
     workers: int = Field(description="workers that serve the model now")
-    slots: int = Field(description="jobs that these can hold at a time")
+    slots: int = Field(description="the number of jobs that these can hold at a time")
 
 
 class QueueState(BaseModel):
     """The queue now. Seconds are null if nothing was measured yet."""
 
-    queued: int = Field(description="jobs that wait")
-    running: int = Field(description="jobs that run")
-    edits: int = Field(description="edits that wait or run; a job of several counts as so many")
-    oldest_seconds: float = Field(description="how long the next job has waited")
-    estimated_wait_seconds: int | None = Field(description="until all is done")
-    workers: int = Field(description="workers that are alive")
-    slots: int = Field(description="jobs that they can hold at a time")
+    queued: int = Field(description="queued jobs")
+    running: int = Field(description="running jobs")
+    edits: int = Field(description="queued and running edits; a job may have several")
+    oldest_seconds: float = Field(description="seconds that the next job has waited")
+    estimated_wait_seconds: int | None = Field(description="seconds until all queued jobs are done, as estimated")
+    workers: int = Field(description="the number of workers that are alive")
+    slots: int = Field(description="the number of jobs that they can hold at a time")
     paused: bool = Field(description="whether an operator has stopped claims")
-    promises: PromisesView | None = Field(description="how good estimates were")
-    models: list[ModelQueueView] = Field(description="the same for each model")
+    promises: PromisesView | None = Field(description="the accuracy of the estimates")
+    models: list[ModelQueueView] = Field(description="the queue of each model")
 
 
 @router.get("/v1/models", summary="List the models", tags=["models"], responses=answers(examples.MODELS))
@@ -89,7 +91,7 @@ def read_queue(_: Reader, service: Service) -> QueueState:
 class Scale(BaseModel):
     """What an autoscaler needs: the number of queued and running edits. A job may ask for several edits."""
 
-    jobs: int = Field(description="edits that wait or run")
+    jobs: int = Field(description="queued and running edits")
 
 
 @router.get(

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/session", tags=["session"])
 class CallerView(BaseModel):
     """The caller."""
 
-    tenant: str = Field(description="whose jobs you see")
+    tenant: str = Field(description="the tenant whose jobs you see")
     scopes: list[Scope] = Field(description="what you may do")
     keys_needed: bool = Field(description="whether this service asks for keys")
 
@@ -25,7 +25,7 @@ class CallerView(BaseModel):
 class SessionView(BaseModel):
     """A new session."""
 
-    tenant: str = Field(description="whose jobs you see")
+    tenant: str = Field(description="the tenant whose jobs you see")
     scopes: list[Scope] = Field(description="what you may do")
     expires_at: datetime = Field(description="when the session ends")
 

@@ -21,11 +21,11 @@ class UploadView(BaseModel):
 
     id: str = Field(description="the upload")
     object: Literal["upload"] = "upload"
-    image: str = Field(description="what a submission sends as `image`")
+    image: str = Field(description="the value of `image` in a submission")
     url: str = Field(description="where to post the form")
-    fields: dict[str, str] = Field(description="what the form has before the picture, as they are")
-    max_bytes: int = Field(description="of the picture")
-    expires_at: datetime = Field(description="until when the address takes a picture")
+    fields: dict[str, str] = Field(description="the fields to put into the form, unchanged, before the picture")
+    max_bytes: int = Field(description="the largest picture that is accepted, in bytes")
+    expires_at: datetime = Field(description="until when the address accepts a picture")
 
 
 @router.post(

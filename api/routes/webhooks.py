@@ -22,7 +22,7 @@ router = APIRouter(tags=["webhooks"])
 class NewWebhook(BaseModel, extra="forbid"):
     """The endpoint to register."""
 
-    url: str = Field(max_length=LONGEST_URL, description="https")
+    url: str = Field(max_length=LONGEST_URL, description="the https address of the receiver")
     events: Events = [Event.COMPLETED]
 
 
@@ -31,10 +31,10 @@ class WebhookView(BaseModel):
 
     id: str = Field(description="the endpoint")
     object: Literal["webhook"] = "webhook"
-    url: str | None = Field(description="where messages go; null for `default`")
-    events: list[Event] = Field(description="what it is told of")
+    url: str | None = Field(description="the address of the receiver; null for `default`")
+    events: list[Event] = Field(description="the events that it receives")
     enabled: bool = Field(description="whether messages are sent")
-    disabled_because: str | None = Field(description="why not")
+    disabled_because: str | None = Field(description="why no messages are sent; null: they are sent")
     created_at: datetime | None = Field(description="when it was registered")
 
 
@@ -43,14 +43,14 @@ class SecretView(BaseModel):
 
     id: str = Field(description="the endpoint")
     object: Literal["webhook_secret"] = "webhook_secret"
-    secret: str = Field(description="what messages are signed with")
-    old_valid_until: datetime | None = Field(description="until when the secret before signs too; null: there is none")
+    secret: str = Field(description="the secret that signs messages")
+    old_valid_until: datetime | None = Field(description="until when the previous secret signs too; null: it does not")
 
 
 class NewWebhookView(WebhookView):
     """A new endpoint, with its secret."""
 
-    secret: str = Field(description="what messages are signed with")
+    secret: str = Field(description="the secret that signs messages")
 
 
 class WebhookListView(BaseModel):
@@ -63,10 +63,10 @@ class WebhookListView(BaseModel):
 class WebhookAttemptView(BaseModel):
     """One attempt: the receiver's status (null: no answer), the milliseconds, the first 200 bytes of the answer."""
 
-    at: datetime = Field(description="when it began")
+    at: datetime = Field(description="when the attempt began")
     ms: int = Field(description="milliseconds until the answer")
-    status: int | None = Field(description="of the answer; null: there was none")
-    answer: str = Field(description="its first 200 bytes")
+    status: int | None = Field(description="the status of the answer; null: there was none")
+    answer: str = Field(description="the first 200 bytes of the answer")
 
 
 class DeliveryView(BaseModel):
@@ -74,11 +74,11 @@ class DeliveryView(BaseModel):
 
     id: str = Field(description="the `webhook-id` of every attempt")
     object: Literal["delivery"] = "delivery"
-    type: str = Field(description="of the event")
-    job: str | None = Field(description="the job that it tells of; null: it tells of none")
-    status: Literal["pending", "delivered", "failed"] = Field(description="`pending`: it is sent again")
-    created_at: datetime = Field(description="when it was written")
-    attempts: list[WebhookAttemptView] = Field(description="the tries so far")
+    type: str = Field(description="the type of the event")
+    job: str | None = Field(description="the job of the event; null: it is about no job")
+    status: Literal["pending", "delivered", "failed"] = Field(description="`pending`: it will be sent, or sent again")
+    created_at: datetime = Field(description="when the message was made")
+    attempts: list[WebhookAttemptView] = Field(description="the attempts so far")
 
 
 class DeliveryListView(BaseModel):

@@ -1,6 +1,6 @@
--- Whether one more job of a tenant, of so many edits, may wait: limits are edits of the tenant (unless an operator gave it
--- a limit of its own), and for the model's pool edits in all and ms of estimated wait.
--- Returns nil, or why not and the ms after which asking again makes sense.
+-- Whether a tenant may queue one more job of so many edits. The limits are edits of the tenant (unless an operator gave
+-- the tenant its own limit), and for the model's pool all edits and ms of estimated wait.
+-- Returns nil, or the reason and the ms after which to ask again.
 local function refusal(tenant, most_own, most, longest_ms, edits, model)
   most_own = tonumber(redis.call('HGET', LIMITS .. tenant, 'queued') or most_own)
   local interval = tonumber(redis.call('HGET', STATS, 'interval_ms') or 1000)
@@ -15,15 +15,15 @@ local function refusal(tenant, most_own, most, longest_ms, edits, model)
   if own + edits > most_own then return 'tenant', interval * most_own / 10 end
 end
 
--- Any model of the pool that stands for all, before a request says which it means: that of the only pool there is. Nil
--- where there are several, for a full one must not keep jobs from the others.
+-- A model of the pool whose limits apply before a request names its model: if there is only one pool, that one. Nil if
+-- there are several, because a full pool must not keep jobs from the others.
 local function usual_model()
   local pools = redis.call('HVALS', POOL_MODELS)
   if #pools > 1 then return nil end
   return (pools[1] or BUILT_IN):match('%S+')
 end
 
--- The job that an idempotency key of the tenant stands for, and what was asked for with it; nil without a key or a job.
+-- The job of a tenant's idempotency key, and the fingerprint of its request. Nil without a key or a job.
 local function earlier(tenant, key)
   if key == '' then return nil end
   local known, fingerprint = unpack(redis.call('HMGET', ONCE .. tenant .. ':' .. key, 'job', 'fingerprint'))

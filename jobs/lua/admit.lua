@@ -1,7 +1,7 @@
--- ARGV: tenant, idempotency key or '', jobs of the tenant that may wait, jobs in all, ms of estimated wait, then, if the
--- caller's requests are counted, those of `throttle`
--- Returns what take_request does (or false), the job of the idempotency key and what was asked for with it (or false), and why
--- a job of the tenant would not be accepted now with the ms after which to ask again (or nothing).
+-- ARGV: tenant, idempotency key or '', jobs of the tenant that may wait, jobs in all, ms of estimated wait; then, if
+-- the caller's requests are counted, the arguments of `throttle`
+-- Returns the result of take_request (or false), the job of the idempotency key and its fingerprint (or false), and why
+-- a job of the tenant would be refused now with the ms after which to ask again (or nothing).
 local allowance = false
 if ARGV[6] then
   allowance = take_request(ARGV[6], ARGV[7], ARGV[1], ARGV[8])

@@ -1,7 +1,7 @@
--- How many requests a caller may make: a bucket of a minute's requests that refills evenly, kept as the time at which it is
--- full again. `limit_name` is the limit that an operator may have given the tenant instead.
--- Takes one request off. Returns whether there was room for it, how many are left, the ms until the bucket is full again, the
--- ms until the next request fits, and the requests a minute that count.
+-- Counts the requests of a caller with a bucket of one minute's requests that refills evenly. It is stored as the time
+-- at which it is full again. `limit_name` is a limit that an operator may have given the tenant.
+-- Returns whether there was room for the request, how many are left, the ms until the bucket is full again, the ms
+-- until the next request fits, and the requests per minute that apply.
 local function take_request(caller, per_minute, tenant, limit_name)
   local bucket, at = RATE .. caller, now()
   local limit = tonumber(redis.call('HGET', LIMITS .. tenant, limit_name) or per_minute)

@@ -1,8 +1,9 @@
--- How long it takes, from what was measured: the mean time between the results of two edits of a pool while there is work,
--- over all its workers, and the mean time that one step of a job of the model takes from its claim to its end.
+-- Estimates waiting times from two measured means: the time between the results of two edits of a pool while there is
+-- work, over all its workers; and the time of one step of a model's job, from its claim to its end.
 
--- The living workers that serve a model, the slots of those that claim, how many of the workers say what they serve, and the
--- slots that hold no job; all workers, where no model is named. A worker of an older version does not say it and serves the six.
+-- The number of living workers that serve a model, the slots of those that claim, how many of them say what they serve, and
+-- the slots that hold no job. Without a model: all workers. A worker of an older version does not say what it serves: the
+-- six built-in models.
 local function fleet(model)
   local workers, slots, speaking, free = 0, 0, 0, 0
   local alive = redis.call('ZRANGEBYSCORE', WORKERS, now() - ALIVE_MS, '+inf')
@@ -20,7 +21,7 @@ local function fleet(model)
   return workers, slots, speaking, free
 end
 
--- How many jobs of these models wait, or run.
+-- The number of queued or running jobs of these models.
 local function jobs_of(models, status)
   local kinds, jobs = {}, 0
   for _, model in ipairs(models) do
@@ -33,7 +34,7 @@ local function jobs_of(models, status)
   return math.max(0, jobs)
 end
 
--- Of a pool: its jobs that wait, and the edits that those have beyond the first of each.
+-- The backlog of a pool: its queued jobs, and their edits beyond the first of each.
 local backlogs = {}
 
 local function backlog_of(pool, models)
@@ -51,7 +52,7 @@ local function waiting()
   return redis.call('ZCARD', QUEUE) + redis.call('ZCARD', DELAYED) + redis.call('ZCARD', PARKED)
 end
 
--- One look at the fleet is enough for all the jobs of a model that a call estimates.
+-- One look at the fleet is enough for all jobs of a model in one call.
 local paces = {}
 
 local function look_at_fleet(model)
@@ -66,8 +67,8 @@ local function look_at_fleet(model)
     free = math.max(0, slots - jobs_of(models, 'running'))}
 end
 
--- Milliseconds until a job of the model, of so many edits with so many others before it and so many steps, is done; nil:
--- nothing was measured yet. Those before it are taken to have as many edits as those that wait have on average.
+-- Milliseconds until a job is done that has this model, `ahead` jobs before it, and so many steps and edits. Nil:
+-- nothing was measured yet. The jobs before it are assumed to have as many edits as queued jobs have on average.
 local function estimate(model, ahead, steps, edits)
   paces[model] = paces[model] or look_at_fleet(model)
   local pace = paces[model]
@@ -82,7 +83,7 @@ local function steps_of(id)
   return steps_in(get(id, 'params'))
 end
 
--- Those of another queue that come before a job: of the same order, those with the lesser id.
+-- The number of jobs of another queue that come before a job. With the same order, the lower id comes first.
 local function ahead_in(queue, order, id)
   local ahead = redis.call('ZCOUNT', queue, '-inf', '(' .. order)
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', queue, order, order, 'LIMIT', 0, MAX_LOOKS)) do
@@ -91,8 +92,8 @@ local function ahead_in(queue, order, id)
   return ahead
 end
 
--- Jobs of the pool that are claimed before this one if nothing else arrives; one that must wait comes after all that need
--- not.
+-- The number of jobs of the pool that are claimed before this one if nothing else arrives. A parked or delayed job
+-- comes after all that are in the queue.
 local function position(id, model)
   local _, models = pool_of(model)
   if are_all(models) then return redis.call('ZRANK', QUEUE, id) or length_of(QUEUE) end
@@ -109,7 +110,7 @@ local function position(id, model)
   return sum
 end
 
--- A queued job's position, and the ms until its end (-1: nothing was measured yet); nil when it is not queued.
+-- A queued job's position, and the ms until its end (-1: nothing was measured yet). Nil if it is not queued.
 local function place_of(id)
   local status, model, params, n = unpack(redis.call('HMGET', JOB .. id, 'status', 'model', 'params', 'n'))
   if status ~= 'queued' then return nil end
@@ -117,7 +118,7 @@ local function place_of(id)
   return {at, math.floor(estimate(model or 'unknown', at, steps_in(params), edits_in(n)) or -1)}
 end
 
--- The last thousand promises, each with what came of it.
+-- Keeps the last thousand estimates, each with the real time.
 local function record_eta_accuracy(id, ms)
   local promised = get(id, 'promised_ms')
   if not promised then return end

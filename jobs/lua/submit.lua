@@ -1,8 +1,8 @@
--- ARGV: id, tenant, head start in ms, deadline in seconds, ms of its acceptance or '' for now, idempotency key or '', its
--- fingerprint, seconds to keep it, jobs of the tenant that may wait, jobs in all, ms of estimated wait,
--- then field and value in turn
--- Returns 'accepted', the record of the job (an earlier one if the key was used before), and what place_of does; 'taken' when
--- the key was used for something else; or why the job is refused and the ms after which to ask again.
+-- ARGV: id, tenant, head start in ms, deadline in seconds, ms of its acceptance or '' for now, idempotency key or '',
+-- its fingerprint, seconds to keep it, jobs of the tenant that may wait, jobs in all, ms of estimated wait, then field
+-- and value in turn
+-- Returns 'accepted', the record of the job (an earlier one if the key was used before) and the result of place_of;
+-- 'taken' when the key was used for another request; or why the job is refused, and the ms after which to ask again.
 local function accepted(id)
   return {'accepted', redis.call('HGETALL', JOB .. id), place_of(id) or false}
 end
@@ -19,7 +19,7 @@ assert(edits and edits >= 1 and edits <= MAX_EDITS, 'a job of no edits, or too m
 for _, name in ipairs({'model', 'priority', 'params', 'folder'}) do assert(asked[name], 'a job without ' .. name) end
 local why, ms = refusal(tenant, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), edits, asked.model)
 if why then return {why, math.floor(ms)} end
--- Whatever can throw comes before the first write: a script that stops half-way leaves what it has written.
+-- All checks come before the first write, because a script that fails keeps what it wrote.
 assert(tonumber(asked.retention_seconds), 'a job without retention_seconds')
 local deadline, keep = at + number(4) * 1000, once and number(8)
 head_start = head_start * 1000

@@ -1,3 +1,3 @@
--- ARGV: caller and kind, requests a minute, tenant, the name of the limit that an operator may have given it instead
--- Returns what take_request does.
+-- ARGV: caller and kind, requests per minute, tenant, the name of a limit that an operator may have given the tenant
+-- Returns the result of take_request.
 return take_request(ARGV[1], ARGV[2], ARGV[3], ARGV[4])

@@ -1,6 +1,6 @@
--- ARGV: the share of Redis' memory above which no wake-up is wanted
--- Returns models in turn with how many wake-ups would find a job of theirs and a free slot; '' stands for workers of older
--- versions, which do not say what they serve.
+-- ARGV: the share of Redis' memory above which no wake-up is sent
+-- Returns models and numbers in turn: how many wake-ups would find a job of the model and a free slot. '' stands for
+-- workers of older versions, which do not say what they serve.
 local census, queued = redis.call('HGETALL', CENSUS), {}
 for i = 1, #census, 2 do
   local status, model = census[i]:match('^(%S+) (%S+)')

@@ -62,7 +62,7 @@ class QueuePosition:
 
     @classmethod
     def of(cls, place: tuple[int, int]) -> Self:
-        """What the scripts have answered: the position, and milliseconds or -1."""
+        """A position from a script's answer: the position, and milliseconds or -1."""
         at, ms = place
         return cls(at, round(ms / 1000) if ms >= 0 else None)
 
@@ -222,6 +222,6 @@ class Requests(StoreBase):
 
 
 def _read(answer: Sequence[Any]) -> tuple[dict[str, str], QueuePosition | None]:
-    """A record and a position, as the scripts answer with them."""
+    """A job from a script's answer: its record and position."""
     pairs, place = answer
     return dict(zip(pairs[::2], pairs[1::2], strict=True)), QueuePosition.of(place) if place else None
