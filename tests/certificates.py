@@ -1,4 +1,4 @@
-"""An authority and its certificate for tests, and pictures that others have signed."""
+"""A certificate authority and a certificate for tests, and pictures signed by others."""
 
 import io
 from pathlib import Path
@@ -27,7 +27,7 @@ def picture(kind: str, size: tuple[int, int] = (96, 64), **options: Any) -> byte
 
 
 def read(data: bytes, content_type: str, trusted: Authority | None = None) -> c2pa.Reader:
-    """The public reader, which trusts this authority alone."""
+    """The public reader, which trusts only this authority."""
     trust = {"trust_anchors": trusted.root.read_text()} if trusted else {}
     return c2pa.Reader(content_type, io.BytesIO(data), context=c2pa.Context.from_dict({**CONTEXT, "trust": trust}))
 
@@ -64,7 +64,7 @@ def photo_with_exif() -> bytes:
 
 
 def elsewhere(camera: Authority, address: str) -> bytes:
-    """A JPEG that says its manifest is at this address."""
+    """A JPEG that says that its manifest is at this address."""
     key, certificate = camera.key.read_bytes(), camera.certificate.read_bytes()
     signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", certificate, key, None))
     builder = c2pa.Builder({"assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [CREATED]}}]})

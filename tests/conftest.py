@@ -34,9 +34,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def put_longest_first(items: list[pytest.Item]) -> None:
-    """Sort the files by their recorded seconds: a long file that starts last would leave the other processes idle.
+    """Sort the files by recorded seconds, because a long file that starts last leaves the other processes idle.
 
-    A new file comes first, because its length is not known.
+    A new file comes first, because its duration is unknown.
     """
     seconds = json.loads((ROOT / DURATIONS).read_text(encoding="utf-8"))
     items.sort(key=lambda item: -seconds.get(file_of(item.nodeid), float("inf")))
@@ -117,7 +117,7 @@ def pictures(settings: Settings) -> PictureStore:
 
 
 def everything_in(client: redis.Redis) -> str:
-    """All names and values that a Redis holds, in one text."""
+    """All names and values in a Redis, in one text."""
     read = {
         "hash": client.hgetall,
         "list": lambda name: client.lrange(name, 0, -1),

@@ -1,4 +1,4 @@
-"""Editors that do what the instruction says, for workers that are to be broken: `EDITORS=tests.editors:load`."""
+"""Editors that obey the instruction, for workers that are to be broken: `EDITORS=tests.editors:load`."""
 
 import os
 import time
@@ -27,9 +27,10 @@ class Done:
 
 
 class Obedient:
-    """Takes 0.02 s a step, `slow` 0.2 s.
+    """Takes 0.02 s for a step, `slow` 0.2 s.
 
-    At the second one `hang` never comes back, `break` takes its process down, and `fail` fails, as no client's fault.
+    At the second step, `hang` never returns, `break` kills its process, and `fail` fails through no fault of the
+    client.
     """
 
     def edit(

@@ -1,4 +1,4 @@
-"""A running `darkroom up`, for tests that use it, kill parts of it, or end it."""
+"""A running `darkroom up` for tests that use it, kill parts of it, or end it."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ DEAD_PROXY = {
 
 
 class Up:
-    """`darkroom up --no-sample` on a data folder, which can be ended and started again; what it says is in `log`."""
+    """`darkroom up --no-sample` on a data folder. It can be ended and started again. Its output is in `log`."""
 
     def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         self.folder = folder
@@ -63,7 +63,7 @@ class Up:
             self.process.wait()
 
     def says_where(self) -> str:
-        """Its address, once all of it is ready."""
+        """The address of the service, once all of it is ready."""
         address = self.folder / "address"
         return address.read_text().strip() if address.exists() else ""
 
@@ -74,23 +74,23 @@ class Up:
     # ---- its processes
 
     def children(self) -> dict[int, str]:
-        """The process ids and command lines of what it has started and lives."""
+        """The process ids and command lines of its living descendants."""
         assert self.process
         return {pid: command for pid, parent, command in processes() if parent == self.process.pid}
 
     def child(self, text: str) -> int | None:
-        """The process id of the child that has this text in its command line."""
+        """The process id of the child with this text in its command line."""
         return next((pid for pid, command in self.children().items() if text in command), None)
 
     def kill(self, text: str) -> int:
-        """kill -9 the child that has this text in its command line; returns what was its process id."""
+        """kill -9 the child with this text in its command line. Returns its former process id."""
         pid = self.child(text)
         assert pid, f"no {text}"
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def end(self, number: signal.Signals) -> float:
-        """Send a signal; returns the seconds until `darkroom up` and all that it had started were gone."""
+        """Send a signal. Returns the seconds until `darkroom up` and all its descendants had ended."""
         assert self.process
         mine, started = self.children(), time.monotonic()
         assert len(mine) == 6, f"five processes and their watcher: {mine}"
@@ -121,7 +121,7 @@ class Up:
 
 
 def processes() -> list[tuple[int, int, str]]:
-    """Every living process, its parent and its command line; zombies are not among the living."""
+    """Every living process with its parent and command line, without zombies."""
     listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True).stdout
     rows = (line.split(None, 3) for line in listing.splitlines())
     return [(int(pid), int(parent), rest[0]) for pid, parent, stat, *rest in rows if not stat.startswith("Z") and rest]

@@ -1,4 +1,4 @@
-"""Other people's servers, for tests: real ones, on loopback."""
+"""Real servers on loopback that play other people's servers."""
 
 import datetime as dt
 import socket
@@ -21,7 +21,7 @@ from darkroom.local.ports import free_ports
 
 @dataclass(frozen=True)
 class Request:
-    """What a receiver got."""
+    """A request that a receiver got."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ Reply = tuple[int, Mapping[str, str], bytes]
 
 @dataclass
 class Receiver:
-    """A server that notes what it gets and answers as `reply` says."""
+    """A server that records what it gets, and answers as `reply` says."""
 
     port: int
     reply: Callable[[Request], Reply]
@@ -46,7 +46,7 @@ class Receiver:
 
 
 class QuietServer(ThreadingHTTPServer):
-    """Says nothing of clients that hang up."""
+    """Logs nothing about clients that hang up."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -94,7 +94,7 @@ def receiving(
 
 
 def certificate(host: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server called `host` needs for TLS, and what a client needs to trust it."""
+    """The files that a server named `host` needs for TLS, and that a client needs to trust it."""
     key, now = Ed25519PrivateKey.generate(), dt.datetime.now(dt.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     signed = (
@@ -112,7 +112,7 @@ def certificate(host: str, folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext
 
 
 class Canary:
-    """Listens on every address of this machine, IPv4 and IPv6, and counts who connects."""
+    """Listens on every address of this machine, IPv4 and IPv6, and counts connections."""
 
     def __init__(self) -> None:
         (self.port,) = free_ports(1)

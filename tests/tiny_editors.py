@@ -1,4 +1,4 @@
-"""Editors of a models file, for tests: `editor = "tests.tiny_editors:Tiny"`. TINY_LOG names a file for their loads."""
+"""Editors for models files in tests: `editor = "tests.tiny_editors:Tiny"`. TINY_LOG names a log of their loads."""
 
 import os
 import time
@@ -15,8 +15,9 @@ from worker.models_file import ModelEntry
 
 
 class Tiny:
-    """Edits in 0.01 s a step; its receipt has its id. A checkpoint `broken` cannot be loaded, and `wait:FILE` is loaded
-    once there is no such file any more.
+    """Takes 0.01 s for a step. Its receipt has its id.
+
+    A checkpoint `broken` cannot be loaded. `wait:FILE` is loaded once that file is gone.
     """
 
     def __init__(self, entry: ModelEntry, _: Settings) -> None:

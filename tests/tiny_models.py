@@ -1,8 +1,8 @@
-"""Tiny random checkpoints of every class that the diffusers editor knows, made offline, the same each time.
+"""Writes tiny random checkpoints of every class that the diffusers editor knows, offline and the same each time.
 
     python -m tests.tiny_models FOLDER [CLASS ...]
 
-Their pictures mean nothing; their layout, tokenizers, schedulers and loops are those of the real ones.
+Their pictures mean nothing. Layout, tokenizers, schedulers and loops are those of the real ones.
 """
 
 import shutil
@@ -328,7 +328,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def make(kind: str, folder: Path) -> Path:
-    """Write the checkpoint of a class, and return its folder."""
+    """Write the checkpoint of a class. Returns its folder."""
     torch.manual_seed(0)
     shutil.rmtree(folder, ignore_errors=True)
     getattr(diffusers, kind)(**MAKERS[kind]()).save_pretrained(folder)

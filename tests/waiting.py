@@ -1,11 +1,11 @@
-"""How tests wait: for what they name, and no longer than they say."""
+"""How tests wait: for a named condition, with a time limit."""
 
 import time
 from collections.abc import Callable
 
 
 def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
-    """Whether something comes true in time."""
+    """Whether a condition becomes true in time."""
     ends = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > ends:
@@ -15,5 +15,5 @@ def eventually(holds: Callable[[], object], seconds: float = 20) -> bool:
 
 
 def until(holds: Callable[[], object], seconds: float = 20, what: str = "it") -> None:
-    """Wait until something is true; the test fails if that takes too long."""
+    """Wait until a condition is true. The test fails if that takes too long."""
     assert eventually(holds, seconds), f"not within {seconds} s: {what}"

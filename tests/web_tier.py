@@ -1,4 +1,4 @@
-"""The web tier as a process of its own, for tests that kill it, measure it, or write on its bare socket."""
+"""The web tier as a separate process, for tests that kill it, measure it, or write to its socket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 class Hasty(BoundedHttp):
-    """The same protocol with less patience."""
+    """The same protocol with shorter time limits."""
 
     head_seconds = 0.5
     body_seconds = 0.7
@@ -34,7 +34,7 @@ class Hasty(BoundedHttp):
 
 
 class WebTier(Api):
-    """uvicorn with our app, and what Linux says of it."""
+    """uvicorn with our app, and Linux' data about the process."""
 
     protocol = "api.protocol:BoundedHttp"
     processes = 1
@@ -50,12 +50,12 @@ class WebTier(Api):
         return {**super().environment(), "TMPDIR": str(temporary)}
 
     def kilobytes(self, kind: str = "VmRSS") -> int:
-        """Its memory: `VmRSS` now, `VmHWM` at its highest."""
+        """Its memory: `VmRSS` is the present, `VmHWM` the highest."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split(kind + ":")[1].split()[0])
 
     def spooled(self) -> int:
-        """Bytes that it holds in temporary files, removed ones included."""
+        """The bytes of its temporary files, including removed ones."""
         files = 0
         for entry in Path(f"/proc/{self.pid}/fd").iterdir():
             target = str(entry.readlink()) if entry.is_symlink() else ""

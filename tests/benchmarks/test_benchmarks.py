@@ -1,4 +1,4 @@
-"""Every benchmark starts and ends well in its smallest form, so that none is broken on the day that it is needed."""
+"""Every benchmark runs through in its smallest form, so that none is broken on the day that it is needed."""
 
 import runpy
 import shutil
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(autouse=True)
 def threads():
-    """As many as before: a benchmark chooses its own, and sums come out otherwise with another number."""
+    """Restore the number of threads: a benchmark sets its own, and sums differ with another number."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -24,7 +24,7 @@ def threads():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_ends_well_in_its_smallest_form(name, monkeypatch):
-    """In this process: what most of them import takes longer than what they do."""
+    """The benchmark runs in this process, because importing its modules takes longer than its work."""
     monkeypatch.setattr("sys.argv", [name, "--quick"])
     program = NEEDED.get(name)
     if program and not shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin"):

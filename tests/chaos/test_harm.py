@@ -1,4 +1,4 @@
-"""Whom the harness hits, and what it says when it hit nobody."""
+"""Which processes the chaos harness hits, and what it reports when it hit none."""
 
 import random
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""The harness' verdict, on jobs whose fate is known: it finds what is wrong with them, and nothing where nothing is."""
+"""The harness' verdict on jobs whose fate is known: it finds what is wrong with them, and nothing else."""
 
 import json
 import time
@@ -23,7 +23,7 @@ LATER = 3600.0
 
 
 class Scene:
-    """Jobs, and the traces that they leave: a record, a result, a line of the ledger."""
+    """Jobs and the traces that they leave: a record, a result, a line of the ledger."""
 
     def __init__(self, store: JobStore, pictures: PictureStore, ledger: Path) -> None:
         self.store, self.pictures, self.ledger = store, pictures, ledger
@@ -72,7 +72,7 @@ class Scene:
         self.hits.append(Hit(pid, time.time() + since, time.time() + until))
 
     def change(self, accepted: Accepted, **fields: Any) -> None:
-        """Spoil a record, as a service with a hole in it could."""
+        """Spoil a record, as a service with a bug could."""
         self.store.redis.hset(
             redis_keys.JOB + accepted.id, mapping={name: json.dumps(it) for name, it in fields.items()}
         )
@@ -233,7 +233,7 @@ def test_a_job_may_fail_as_poison_when_as_many_of_its_workers_as_that_takes_were
 
 
 def test_only_who_had_claimed_a_job_may_still_begin_it_after_its_end():
-    """A worker that was frozen between its claim and its first step cannot know; who claims an ended job is wrong."""
+    """A worker frozen before its first step cannot know that the job ended. Claiming an ended job is an error."""
     frozen = {"worker": "host-77", "started_ms": 1000, "outcome": "crashed"}
     winner = {"worker": "host-8.ab12", "started_ms": 5000, "outcome": "succeeded"}
     job = a_job(attempts=(frozen, winner), finished_ms=6000)
@@ -255,7 +255,7 @@ def test_a_run_that_begins_after_the_end_of_its_job_is_told_from_one_that_woke_u
 
 
 def two_edits(scene: Scene, seeds: Sequence[int] = (SEED, SEED + 1), pictures: int = 2) -> None:
-    """A job of two edits, which ran with these seeds and has so many outputs."""
+    """A job of two edits that ran with these seeds and has this many outputs."""
     job = a_job(params={"prompt": "job 1", "seed": SEED, "steps": 4}, n=2)
     scene.store.submit(job)
     accepted = Accepted(1, job.id, "job 1", time.time(), n=2)

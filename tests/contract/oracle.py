@@ -1,6 +1,6 @@
-"""What the scripts should do, said a second time in plain Python: slowly, in one process, with nothing clever.
+"""What the scripts should do, written again in plain Python: slow, in one process, and simple.
 
-Time stands still here: a lease runs out, a delay is over and a deadline passes when the test says so.
+Time stands still here. A lease runs out, a delay is over and a deadline passes when the test says so.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ ACTIVE = (Status.RUNNING, Status.CANCELING)
 
 @dataclass
 class Model:
-    """One job as it should be. `order` is its place in the queue, which the store has told."""
+    """One job as it should be. `order` is its place in the queue, as the store reported it."""
 
     id: str
     tenant: str
@@ -36,7 +36,7 @@ class Model:
 
 @dataclass
 class Oracle:
-    """All jobs, and the workers that have been heard of."""
+    """All jobs, and the workers that sent a heartbeat."""
 
     jobs: dict[str, Model] = field(default_factory=dict)
     alive: set[str] = field(default_factory=set)
@@ -89,14 +89,14 @@ class Oracle:
         return other not in (None, worker) and other in self.alive and self.kept.get(other or "") == job.id
 
     def claimed(self, job: Model, worker: str, fence: str) -> None:
-        """The worker got it."""
+        """The worker got this job."""
         if job.crashes >= MAX_CRASHES - 1:
             self.kept[worker], job.alone = job.id, worker
         job.status, job.worker, job.fence, job.lapsed = Status.RUNNING, worker, fence, False
         job.fences += 1
 
     def hold(self, job: Model | None, fence: str, verb: str) -> str:
-        """What a worker with this fence is told."""
+        """The answer for a worker with this fence."""
         if job is None:
             return "lost"
         if job.settled == f"{verb} {fence}":
@@ -106,14 +106,14 @@ class Oracle:
         return "canceling" if job.status is Status.CANCELING else "held"
 
     def end(self, job: Model, status: Status, settled: str = "") -> None:
-        """It is over."""
+        """The job is over."""
         was_running = job.status in ACTIVE
         job.status, job.settled, job.where, job.worker = status, settled or job.settled, "", None
         for _ in range(job.n if was_running else 0):
             self._recall(job.tenant)
 
     def requeue(self, job: Model, *, delayed: bool = False, settled: str = "") -> None:
-        """It waits again."""
+        """The job waits again."""
         job.alone = job.worker = None
         job.status = Status.QUEUED
         job.settled = settled or job.settled
@@ -133,7 +133,7 @@ class Oracle:
             self._recall(tenant)
 
     def reclaim(self) -> set[str]:
-        """Jobs whose lease has run out are taken back. Returns which."""
+        """Take back the jobs whose leases have run out. Returns them."""
         lapsed = [job for job in self.running() if job.lapsed]
         for job in lapsed:
             if job.status is Status.CANCELING:
@@ -147,7 +147,7 @@ class Oracle:
         return {job.id for job in lapsed}
 
     def cancel(self, job: Model) -> None:
-        """Its client asks it to stop."""
+        """The client asks the job to stop."""
         if job.status is Status.QUEUED:
             self.end(job, Status.CANCELED)
         elif job.status is Status.RUNNING:

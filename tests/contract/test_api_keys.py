@@ -85,7 +85,7 @@ def test_the_admin_key_is_as_long_as_it_is_set(api_keys, store):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_keys_are_listed_page_by_page_in_the_order_in_which_they_were_made(api_keys, size):
-    """Also those of one moment, and though the last of a page is revoked before the next one is asked for."""
+    """This includes keys of the same millisecond, and a page whose last key is revoked before the next page is read."""
     made = []
     for number in range(6):
         key, _ = api_keys.make("acme", BOTH)

@@ -1,4 +1,4 @@
-"""Each worker gets jobs of its own models, in a fair order over all of them, however many wait for others."""
+"""Each worker gets jobs of its own models, in a fair order over all of them, however many wait for other workers."""
 
 from collections import Counter
 from uuid import uuid4
@@ -94,7 +94,7 @@ def test_jobs_that_wait_for_a_model_which_nobody_serves_are_not_held_against_the
 
 
 def test_who_comes_to_one_queue_does_not_stand_behind_what_was_claimed_from_another(store):
-    """Workers of `a`, of `a` and `b`, and of `b`: a job of `b` that is claimed early must not move the turn of `a`."""
+    """The workers serve `a`, `a` and `b`, and `b`. A job of `b` that is claimed early must not move the turn of `a`."""
     for worker, models in (("w1", "a"), ("w2", "a b"), ("w3", "b")):
         serve(store, worker, models, slots=99)
     flood = [submit(store, "a", tenant="flood") for _ in range(50)]
@@ -169,7 +169,7 @@ def test_several_edits_count_for_their_model(store):
 
 
 def test_jobs_of_an_older_version_are_found_by_the_queues_of_their_models(store):
-    """It puts and takes jobs in the one queue alone."""
+    """An older version only uses the common queue."""
     jobs = [submit(store, model) for model in "ab"]
     store.redis.delete(f"{redis_keys.QUEUE}:a")
     assert claim(store, "w", "a") is None

@@ -1,4 +1,4 @@
-"""What the transitions count on a real Valkey: each event once, and the census is never wrong."""
+"""What the transitions count on a real Valkey: each event once, and the census is always right."""
 
 import random
 from collections import Counter
@@ -74,7 +74,7 @@ def test_crashes_and_errors_are_counted_by_their_kind(store):
 
 
 def true_census(store: JobStore, jobs: list[Job]) -> Counter:
-    """Counted by reading every job."""
+    """The census, counted by reading every job."""
     active = {Status.QUEUED: "queued", Status.RUNNING: "running", Status.CANCELING: "running"}
     found = [one for job in jobs if (one := store.get(job.id, job.tenant))]
     return Counter((active[one.status], one.model, one.priority.value) for one in found if one.status in active)
@@ -105,7 +105,7 @@ def test_the_census_is_what_a_count_would_find_after_any_transitions(store, seed
 
 
 def test_a_census_that_lost_count_is_put_right(store):
-    """As after a while in which an older version, which does not count, ran beside this one."""
+    """The state is that after an older version, which does not count, ran beside this one."""
     jobs = [submit(store, model=model) for model in "aab"]
     claim(store)
     store.redis.delete(redis_keys.CENSUS)

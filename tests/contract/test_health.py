@@ -1,4 +1,4 @@
-"""A container's own check: alive is whoever said so lately, of the right kind, on this machine."""
+"""A container's health check: alive means a recent heartbeat of the right kind of process on this machine."""
 
 import socket
 import subprocess
@@ -39,7 +39,7 @@ def test_who_was_not_heard_of_for_a_while_is_not_alive(store: JobStore, settings
 
 @pytest.mark.skipif(not NAMESPACES, reason="needs Linux, and the right to make a namespace")
 def test_containers_of_one_host_name_are_different_places():
-    """As with the host's network: each has a process namespace of its own."""
+    """With the host's network, containers share a host name, but each has its own process namespace."""
     told = [sys.executable, "-c", "from worker.health import place; print(place())"]
     here, there = (
         subprocess.run([*wrapper, *told], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""A hundred thousand jobs: what the keeper does with them neither holds Redis up nor forgets one."""
+"""A hundred thousand jobs: the keeper's work on them neither blocks Redis nor forgets a job."""
 
 import sys
 import time
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def submit_many(store: JobStore, jobs: list[Job]) -> None:
-    """Accept them all: as `JobStore.submit` does, but many in one trip."""
+    """Accept all of them, as `JobStore.submit` does, but many in one round trip."""
     script = store._scripts["submit"]
     for batch in _batches(jobs, 1000):
         pipe = store.redis.pipeline(transaction=False)
@@ -53,7 +53,7 @@ def many(**changes: Any) -> list[Job]:
 
 @pytest.fixture
 def watched(store: JobStore) -> Iterator[JobStore]:
-    """A store whose Redis was never held up for longer than that."""
+    """A store, with the check that its Redis was never blocked for longer than this."""
     store.redis.config_set("slowlog-log-slower-than", LONGEST_MS * 1000)
     store.redis.slowlog_reset()
     yield store
@@ -90,7 +90,7 @@ def test_lost_indexes_are_repaired_and_a_second_look_finds_nothing(watched):
 
 
 class Shelf:
-    """A bucket of so many unfinished jobs, of which nothing is kept: the real one would take minutes to fill."""
+    """A bucket of so many unfinished jobs, which stores nothing, because filling a real one would take minutes."""
 
     def __init__(self) -> None:
         self.ids = [new_id() for _ in range(JOBS)]
@@ -119,7 +119,7 @@ def test_all_are_rebuilt_in_their_order(watched):
 
 
 class Counted:
-    """A script that notes Redis' processor time that each of its calls takes."""
+    """A script that records the processor time of Redis for each of its calls."""
 
     def __init__(self, script: Any, client: Any) -> None:
         self.script, self.client = script, client
@@ -141,7 +141,7 @@ class Counted:
 
 
 class Scripts:
-    """A client of Redis that notes how long the calls of each script take."""
+    """A client of Redis that records how long the calls of each script take."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -155,7 +155,7 @@ class Scripts:
         return self.known.setdefault(name, Counted(self.client.register_script(source), self.client))
 
     def table(self) -> list[tuple[str, int, int, float, float]]:
-        """Of each script its name, its calls outside pipelines, those above 5 ms, the mean and the longest, in ms."""
+        """For each script: its name, calls outside pipelines, calls above 5 ms, and the mean and longest time in ms."""
         rows = [
             (name, len(spent), sum(ms > BOUND_MS for ms in spent), mean(spent), max(spent))
             for name, counted in self.known.items()
@@ -165,7 +165,7 @@ class Scripts:
 
 
 def test_at_a_hundred_thousand_jobs_of_one_tenant_at_its_limit_no_script_takes_long(store):
-    """In processor time, because by the clock a busy machine makes any call a long one."""
+    """Measured in processor time, because on a busy machine any call can take long by the clock."""
     records = store.redis
     scripts = Scripts(records)
     live_at_its_limit(JobStore(scripts))
@@ -179,7 +179,7 @@ def test_at_a_hundred_thousand_jobs_of_one_tenant_at_its_limit_no_script_takes_l
 
 
 def live_at_its_limit(store: JobStore) -> None:
-    """Every script works on a hundred thousand queued jobs of a tenant of which four may run."""
+    """Run every script on a hundred thousand queued jobs of a tenant of which four may run."""
     submit_many(store, [a_job(tenant="one") for _ in range(JOBS)])
     for number in range(20):
         store.renew(f"w{number}", {"slots": 64}, [], lease_seconds=300)
@@ -205,7 +205,7 @@ def claim(store: JobStore, number: int) -> Job | None:
 
 
 def live_one_life(store: JobStore, job: Job, number: int) -> None:
-    """One more job comes, and this one ends, in one of four ways."""
+    """Submit one more job and end it, in one of four ways."""
     store.admit("one", NO_LIMITS)
     store.reserve_upload("one", f"upload {number}", 1000, 60)
     store.submit(a_job(tenant="one"))
@@ -243,7 +243,7 @@ def look_at_all(store: JobStore) -> None:
 
 
 def end_some(store: JobStore) -> None:
-    """Some begin and are taken back, fail as overdue, and go as old ones or are pruned."""
+    """Start some jobs and take them back, let others fail as overdue, expire or be pruned."""
     records = store.redis
     some = store.page("one", status=Status.QUEUED, limit=SOME, after=None)
     records.hset(redis_keys.LIMITS + "one", "running", 10**9)

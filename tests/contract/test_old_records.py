@@ -1,4 +1,4 @@
-"""What the last release left in Redis and the bucket is as good as our own (`tests/data/last_release`)."""
+"""Records and objects of the last release work as well as our own (`tests/data/last_release`)."""
 
 import io
 import json
@@ -37,7 +37,7 @@ STATES = dict(zip(JOBS, "succeeded failed canceled running queued queued".split(
 
 @dataclass(frozen=True)
 class Left:
-    """Our processes on what was left."""
+    """Our processes on the data of the last release."""
 
     settings: Settings
     store: JobStore
@@ -72,7 +72,7 @@ def left(settings: Settings, store: JobStore) -> Iterator[Left]:
 
 
 def thaw(client: redis.Redis, name: str, kind: str, value: Any, left_ms: int | None = None) -> None:
-    """Write one key as it was frozen."""
+    """Restore one frozen key."""
     match kind:
         case "hash":
             client.hset(name, mapping=dict(value))

@@ -1,4 +1,4 @@
-"""The outbox on a real Valkey: no news is lost, none is sent twice at once, no receiver holds up another."""
+"""The outbox on a real Valkey: no message is lost, none is sent twice at once, and no receiver delays another."""
 
 import json
 import time
@@ -193,7 +193,7 @@ def test_every_message_has_the_fields_that_the_api_document_gives_it(store, outb
 
 
 def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(store, outbox):
-    """Three hundred receivers of one tenant, of which none answers, and one of another's."""
+    """Three hundred receivers of one tenant never answer; one receiver of another tenant does."""
     for number in range(300):
         accepted(store, tenant="slow", webhook=f"https://h{number}.example/")
     accepted(store, tenant="calm")
@@ -207,7 +207,7 @@ def test_a_tenants_slow_receivers_take_no_more_than_its_share_of_the_senders(sto
 
 
 def test_what_a_tenant_had_to_keep_aside_is_all_delivered(store, outbox):
-    """Also when its jobs go meanwhile, and when a keeper dies with all that it had taken."""
+    """This also holds when its jobs are deleted meanwhile, and when a keeper dies with all its deliveries."""
     jobs = [
         accepted(store, webhook=f"https://h{number}.example/", webhook_events=(Event.COMPLETED,))
         for number in range(40)

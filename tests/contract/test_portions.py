@@ -1,4 +1,4 @@
-"""No call of a script does much, however many jobs and messages there are: Redis does nothing else meanwhile."""
+"""No script call does much, however many jobs and messages there are, because Redis runs nothing else meanwhile."""
 
 from collections import defaultdict
 from typing import Any
@@ -23,7 +23,7 @@ MOST = (
 
 
 class Meter:
-    """A client of Redis that knows the most commands that a call of each script took."""
+    """A client of Redis that records the most commands in one call of each script."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -61,7 +61,7 @@ def claim(store: JobStore):
 
 
 def test_no_call_does_more_than_its_share(store, metered, meter):
-    """Many jobs are put aside, found, counted, taken back, ended, removed and pruned: all of them, in the end."""
+    """Many jobs are parked, found, counted, taken back, ended, removed and pruned. In the end all of them are done."""
     jobs = [a_job(deadline_seconds=1000) for _ in range(JOBS)]
     for job in jobs:
         store.submit(job)

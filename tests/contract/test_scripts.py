@@ -1,4 +1,4 @@
-"""A script that throws has written nothing: Redis keeps what it wrote before it stopped, so it has to throw first."""
+"""A failed script has written nothing. Redis would keep what it wrote before the failure, so checks come first."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -82,7 +82,7 @@ def raw(valkey) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="module")
 def calls(valkey, raw) -> list[Call]:
-    """A story in which every script runs where it has most to write."""
+    """A story in which every script runs in the state in which it writes most."""
     client = redis.Redis.from_url(valkey.url, decode_responses=True)
     recorder = Recorder(client, raw)
     tell_story(JobStore(recorder))
@@ -158,7 +158,7 @@ def tell_story(jobs: JobStore) -> None:
 
 @pytest.fixture
 def tried(calls, request) -> Callable[[str], list[Call]]:
-    """The calls of one script: the first has the least to do, the last the most."""
+    """Some calls of one script: the first does the least work, the last the most."""
     most = None if request.config.getoption("--slow") else MOST_CALLS
     return lambda name: [call for call in calls if call.script == name][::-1][:most]
 
@@ -175,7 +175,7 @@ def test_arguments_that_break_a_script_change_nothing(name, tried, raw):
 
 
 def broken(args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The arguments with each of them broken in turn, and with less and less of them."""
+    """The arguments with each of them broken in turn, and with fewer and fewer of them."""
     for number in range(len(args)):
         for value in BROKEN:
             yield (*args[:number], value, *args[number + 1 :])
@@ -212,7 +212,7 @@ def run(raw: redis.Redis, call: Call) -> None:
 
 
 def assert_whole(raw: redis.Redis, call: Call, how: str, change: tuple[bytes, bytes, str | None] | None = None) -> None:
-    """Run a script, after a change of a field of a record; if it throws, all is as it was."""
+    """Run a script after a field of a record was changed. If the script fails, it has changed nothing."""
     prepare(raw, call, change)
     try:
         run(raw, call)

@@ -1,4 +1,4 @@
-"""What workers publish of their models, and what the web tier makes of it."""
+"""What workers publish about their models, and how the web tier uses it."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ SKY = Definition(
 
 
 def serve(store: JobStore, worker: str, *definitions: Definition, started_ms: int = 1, **more) -> None:
-    """What a worker does at its start and at each heartbeat."""
+    """Act as a worker at its start and at each heartbeat."""
     publish(store, definitions, started_ms)
     models = [{"id": one.id, "digest": one.digest()} for one in definitions]
     store.renew(worker, {"slots": 1, "models": models, "started_ms": started_ms, **more}, [], lease_seconds=30)

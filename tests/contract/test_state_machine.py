@@ -1,6 +1,6 @@
-"""Any sequence of what clients, workers, the keeper and bad luck do, on a real Valkey, beside an oracle.
+"""Random sequences of calls and accidents on a real Valkey, compared with an oracle.
 
-Every call may be made twice, as after a lost reply, by whoever holds a fence or held one once. `./dev test --slow
+Every call may be made twice, as after a lost reply, by any present or past holder of a fence. `./dev test --slow
 tests/contract/test_state_machine.py` tries 5,000 sequences.
 """
 
@@ -54,7 +54,7 @@ def until_it_answers(store: JobStore) -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Rules are what can happen; after each one, everything that Redis holds must be as the oracle says."""
+    """The rules are the possible events. After each one, everything in Redis must be as the oracle says."""
 
     server: Valkey
     kills = 0

@@ -1,4 +1,4 @@
-"""Every transition on a real Valkey: what it allows, what it refuses, and that saying it twice changes nothing."""
+"""Every transition on a real Valkey: what it allows and refuses, and that repeating it changes nothing."""
 
 import random
 import time
@@ -101,7 +101,7 @@ def put_at(store: JobStore, job: Job, order: float) -> None:
 
 
 def test_an_old_job_overtakes_a_young_one_of_higher_priority(store):
-    """Aging: ten minutes of waiting outweigh one class of priority, so that no job waits for ever."""
+    """Aging: ten minutes of waiting outweigh one priority class, so that no job waits forever."""
     old = submit(store)
     put_at(store, old, store.redis.zscore(redis_keys.QUEUE, old.id) - 600_001_000)  # as if it had come so much earlier
     submit(store, priority=Priority.HIGH)
@@ -118,7 +118,7 @@ def test_a_worker_holds_no_more_than_its_slots(store):
 
 
 def test_two_workers_share_what_there_is(store):
-    """Forty jobs, two workers with room for all of them: neither hoards."""
+    """There are forty jobs and two workers with room for all of them. Neither takes more than its share."""
     for worker in ("w1", "w2"):
         store.renew(worker, {"slots": 40, "checkpoint": {}}, [], lease_seconds=30)
     for _ in range(40):
@@ -188,7 +188,7 @@ def test_an_ended_job_never_changes(store, end):
 
 
 def test_a_worker_that_lost_its_lease_can_change_nothing(store):
-    """A frozen worker wakes up after its job was given to another one."""
+    """A frozen worker wakes up after its job was given to another."""
     zombie = claimed(store)
     store.redis.zadd(redis_keys.RUNNING, {zombie.id: 1})
     assert store.reclaim(3) == [zombie.id]
@@ -205,7 +205,7 @@ def test_a_worker_that_lost_its_lease_can_change_nothing(store):
 
 
 def test_leases_that_run_out_all_the_time_never_make_two_results(store):
-    """Eight workers with 5 ms leases on 100 jobs: each is finished once, by the holder of its last fence."""
+    """Eight workers with leases of 5 ms run 100 jobs. Each job is finished once, by the holder of its last fence."""
     jobs = [submit(store) for _ in range(100)]
     finished: list[str] = []
 
@@ -364,7 +364,7 @@ def commands(store: JobStore, call: Callable[[], object]) -> int:
 
 
 def test_a_claim_looks_at_no_more_jobs_however_many_wait(store):
-    """All of a tenant that may have none running: each call puts some of them aside."""
+    """All jobs are of a tenant that may have none running. Each call parks some of them."""
     store.redis.hset(redis_keys.LIMITS + "default", "running", 0)
     for _ in range(450):
         submit(store)
@@ -463,7 +463,7 @@ def redis_memory(store) -> Iterator[Callable[[float], None]]:
 
 @pytest.mark.parametrize("share", [0.83, 1.5])
 def test_a_full_redis_refuses_jobs_and_lets_running_ones_end(store, redis_memory, share):
-    """The last fifth is kept for the jobs in hand; even when that is gone too, they end."""
+    """The last fifth of the memory is kept for running jobs. They also end when that is full."""
     job = claimed(store)
     redis_memory(share)
     with pytest.raises(QueueFull):
@@ -503,7 +503,7 @@ def test_a_tenant_may_have_so_many_jobs_waiting_and_another_is_not_touched(store
 
 
 def test_a_tenant_that_comes_late_stands_beside_the_first_of_those_who_wait(store):
-    """A flood of one tenant costs another one turn, not the whole flood."""
+    """Many jobs of one tenant cost another tenant one turn, not the wait for all of them."""
     flood = [submit(store, tenant="flood").id for _ in range(50)]
     late = [submit(store, tenant="late").id for _ in range(3)]
     claims = [claim(store).id for _ in range(8)]
@@ -556,7 +556,7 @@ def crash(store: JobStore, job: Job) -> None:
 
 
 def test_a_job_on_its_last_chance_has_a_whole_worker(store):
-    """What was in two workers that died takes no innocent job down with it, and none takes it down."""
+    """A job that was in two crashed workers takes no other job down with it, and none takes it down."""
     store.renew("w2", {"slots": 9, "checkpoint": {}}, [], lease_seconds=30)
     store.renew(WORKER, {"slots": 9, "checkpoint": {}}, [], lease_seconds=30)
     suspect = submit(store)

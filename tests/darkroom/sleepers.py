@@ -1,4 +1,4 @@
-"""Children that only sleep, and how to see what is left of them."""
+"""Child processes that only sleep, and functions to see what is left of them."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ from darkroom.local.process import Process
 
 
 class Sleeper(Process):
-    """Sleeps, and ends when it is told to."""
+    """Sleeps, and ends when it is asked to."""
 
     name = "sleeper"
 
@@ -19,7 +19,7 @@ class Sleeper(Process):
 
 
 class Stubborn(Sleeper):
-    """Does not listen to SIGTERM, and makes a file of its name once that is so."""
+    """Ignores SIGTERM, and creates a file with its name once it does."""
 
     name = "stubborn"
     script = "trap '' TERM; touch '{file}'; while :; do sleep 0.1; done"
@@ -32,14 +32,14 @@ class Stubborn(Sleeper):
 
 
 class Family(Stubborn):
-    """Listens, and has a child of its own."""
+    """Obeys SIGTERM, and has a child of its own."""
 
     name = "family"
     script = "sleep 100 & touch '{file}'; sleep 100"
 
 
 def command_of(pid: int) -> str:
-    """The command line of a living process, else nothing."""
+    """The command line of a living process, otherwise empty."""
     return subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 

@@ -1,4 +1,4 @@
-"""What the client library and the command line say when something is wrong: one sentence, and the right exit status."""
+"""Errors of the client library and the command line: one sentence and the right exit status."""
 
 import json
 import subprocess
@@ -117,7 +117,7 @@ def test_an_answer_that_is_no_problem_document_is_still_a_sentence() -> None:
 
 
 class BusyAtFirst(BaseHTTPRequestHandler):
-    """Says 503 twice, then answers; keeps what it was asked."""
+    """Answers 503 twice, then 200. Records the requests."""
 
     asked: list[tuple[str, str | None]]
 

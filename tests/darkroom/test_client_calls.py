@@ -1,4 +1,4 @@
-"""How the clients ask: what they send, when they ask again, and when they give up. The service here is a script."""
+"""How the clients send requests: what they send, when they repeat it, when they give up. The service is a script."""
 
 import asyncio
 import inspect
@@ -29,7 +29,7 @@ PHOTO = Path(__file__).parents[2] / "examples" / "mountains.jpg"
 
 @dataclass
 class Asked:
-    """A request that came."""
+    """A received request."""
 
     path: str
     headers: Message
@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass
 class Script:
-    """Answers with these statuses one after another, and the last again and again; 0 breaks the connection."""
+    """Answers with these statuses one after another, and then with the last one. 0 breaks the connection."""
 
     statuses: list[int]
     body: bytes = json.dumps(JOB).encode()
@@ -144,7 +144,7 @@ def test_a_service_that_does_not_answer_is_given_the_time_that_was_said(serve, c
 
 
 def test_a_job_is_waited_for_as_long_as_was_said_whatever_the_service_does(serve, call):
-    """It is asked to hold its answer for no longer than that, and may not do as it is asked."""
+    """The service is asked to hold its answer no longer than the wait, and may not obey."""
     script = serve(Script([200], holds=60))
     job = darkroom.client.Job(darkroom.client.Connection(script.url, httpx.Client()), JOB)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Both clients against a real web tier, store and worker code: the same promises for blocking and asyncio callers."""
+"""Both clients against a real web tier, store and worker code. Blocking and asyncio callers get the same guarantees."""
 
 import asyncio
 import inspect
@@ -64,7 +64,7 @@ def url(settings, server) -> str:
 
 @pytest.fixture
 def working(context, store) -> Callable[..., Any]:  # noqa: F811
-    """Has an editor take jobs in the background while the block runs."""
+    """Let an editor run jobs in the background during the block."""
 
     @contextmanager
     def work(editor: Any) -> Iterator[None]:
@@ -97,7 +97,7 @@ def working(context, store) -> Callable[..., Any]:  # noqa: F811
 
 @pytest.fixture(params=[Blocking, Asynchronous])
 def side(request, url, monkeypatch) -> Iterator[Any]:
-    """A client, where the environment names a proxy that is not there."""
+    """A client in an environment that names a proxy which does not exist."""
     for name, value in DEAD_PROXY.items():
         monkeypatch.setenv(name, value)
     side = request.param(url)
@@ -208,7 +208,7 @@ def test_webhooks_are_managed(side):
 
 
 class Cutter:
-    """A TCP proxy that cuts connections: after so many bytes of each answer, as `limits` say one after another."""
+    """A TCP proxy that cuts connections after so many bytes of each answer. `limits` has the numbers, one for each."""
 
     def __init__(self, url: str, limits: Iterator[int]) -> None:
         host, port = url.removeprefix("http://").split(":")

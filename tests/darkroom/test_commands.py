@@ -98,7 +98,7 @@ def test_a_job_is_watched_by_lines_or_by_json(darkroom, working, job):  # noqa: 
 
 
 class Forgetful(Step):
-    """Does not read all words."""
+    """Reports words that it did not read."""
 
     def edit(self, photo, prompt, *, notes, **params):
         notes.warn("prompt-truncated", "Not read: \u201ca kite\u201d", nearest=["a bird"])

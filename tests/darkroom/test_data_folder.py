@@ -1,4 +1,4 @@
-"""One `darkroom up` at a time writes into a data folder."""
+"""Only one `darkroom up` at a time writes into a data folder."""
 
 import socket
 import subprocess
@@ -25,7 +25,7 @@ def test_a_second_one_is_told_where_the_first_is(tmp_path: Path) -> None:
 
 
 def test_after_a_crash_it_waits_for_the_servers_that_still_write(tmp_path: Path) -> None:
-    """A killed `darkroom up` leaves the lock to its watcher, until the last server has ended."""
+    """The watcher of a killed `darkroom up` holds the lock until the last server has ended."""
     crashing = (
         "import os, sys\n"
         "from darkroom.local.data_folder import DataFolder\n"

@@ -1,4 +1,4 @@
-"""What `darkroom edit` takes, where it puts the edits, and how it tells what went wrong."""
+"""What `darkroom edit` accepts, where it writes the edits, and how it reports errors."""
 
 import base64
 import io
@@ -165,14 +165,14 @@ def test_after_ctrl_c_at_a_terminal_only_c_cancels(url, darkroom, answer, status
 
 
 def at(terminal: int, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
-    """A command that runs at a terminal, which is no multiplexer's."""
+    """A command that runs at a terminal, not inside a terminal multiplexer."""
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     variables.pop("TMUX", None)
     return subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=variables)
 
 
 def read_until(terminal: int, words: str, seconds: float = 30) -> str:
-    """What a terminal shows until these words have come."""
+    """The output of a terminal until these words appear."""
     said, ends = "", time.monotonic() + seconds
     while words not in said:
         assert time.monotonic() < ends, said

@@ -1,4 +1,4 @@
-"""`darkroom up --gpus`: a worker for each GPU. A program on the PATH stands for NVIDIA's."""
+"""`darkroom up --gpus` starts a worker for each GPU. A program on the PATH replaces NVIDIA's."""
 
 import os
 from pathlib import Path

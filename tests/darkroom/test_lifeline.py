@@ -1,4 +1,4 @@
-"""Nothing that a process of ours started outlives it."""
+"""No process that we started outlives us."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ time.sleep(100)
 
 
 def test_when_the_parent_is_gone_so_is_every_child_and_grandchild(tmp_path: Path) -> None:
-    """Whether it was killed or told to end."""
+    """This holds whether the parent was killed or asked to end."""
     numbers = (signal.SIGKILL, signal.SIGTERM)
     parents = {number: a_parent(tmp_path / number.name) for number in numbers}
     for number, (parent, pids) in parents.items():
@@ -57,7 +57,7 @@ def test_a_killed_watcher_is_replaced_and_knows_the_living(tmp_path: Path) -> No
 
 
 def test_a_process_that_was_stopped_is_forgotten(tmp_path: Path) -> None:
-    """Its number may belong to somebody else by the time that the watcher looks."""
+    """Its process id may belong to another process by the time that the watcher looks."""
     lifeline = Lifeline()
     sleeper = Sleeper(tmp_path, lifeline).start()
     sleeper.stop()
@@ -66,7 +66,7 @@ def test_a_process_that_was_stopped_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_process_and_its_watcher_are_told_apart_from_ctrl_c(tmp_path: Path) -> None:
-    """The terminal sends it to our group; theirs are their own."""
+    """The terminal sends Ctrl-C to our process group; they have their own groups."""
     with Sleeper(tmp_path) as sleeper:
         assert sleeper.lifeline._watcher
         groups = {os.getpgid(pid) for pid in (os.getpid(), sleeper.pid, sleeper.lifeline._watcher.pid)}

@@ -1,5 +1,7 @@
-"""Terminals and arguments of any encoding: a locale without letters but ASCII's, as in many containers and cron jobs;
-bytes that are no text; a terminal that cannot show what it is told; a pipe that nobody reads.
+"""Terminals and arguments of any encoding.
+
+The cases: an ASCII locale, as in many containers and cron jobs; bytes that are not valid text; a terminal that cannot
+show a character; a pipe that nobody reads.
 """
 
 import json

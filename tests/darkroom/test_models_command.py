@@ -1,4 +1,4 @@
-"""What `darkroom doctor` and `darkroom models` say of how models are served."""
+"""What `darkroom doctor` and `darkroom models` report about the served models."""
 
 import pytest
 

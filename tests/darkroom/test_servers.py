@@ -1,4 +1,4 @@
-"""The embedded servers are real ones: they check who asks, and keep what they were given."""
+"""The embedded servers are real ones: they check credentials, and keep their data."""
 
 import socket
 import time
@@ -90,7 +90,7 @@ def test_secrets_are_for_this_user_alone(valkey: Valkey, seaweed: SeaweedFS) -> 
 
 
 class Failing(Process):
-    """Says why, and ends."""
+    """Prints a reason and ends."""
 
     name = "failing"
 
@@ -119,7 +119,7 @@ def test_a_missing_program_is_named(tmp_path: Path) -> None:
 
 
 class Dying(Sleeper):
-    """Is ready, and has ended once it has said so."""
+    """Becomes ready, and ends directly afterwards."""
 
     def ready(self) -> bool:
         self.kill()
@@ -132,7 +132,7 @@ def test_what_has_ended_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_another_server_on_its_port_is_not_taken_for_the_web_tier(tmp_path: Path, parts: Settings) -> None:
-    """One that has bound the port since it was chosen, and answers as ours would."""
+    """The other server bound the port after it was chosen, and gives the same answers."""
     lifeline = Lifeline()
     with receiving(lambda _: (200, {}, b'{"ready": true}')) as stranger, pytest.raises(PortTaken):
         Api(tmp_path, lifeline, {"REDIS_URL": parts.redis_url}, stranger.port).start()

@@ -1,4 +1,4 @@
-"""What ends is started again; what ends again and again is given up, in clear words."""
+"""A process that ends is started again. If it ends again and again, the supervisor gives up with a clear message."""
 
 from pathlib import Path
 

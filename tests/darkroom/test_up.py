@@ -1,7 +1,7 @@
-"""`darkroom up` as its owner lives with it: one long story on one data folder, since each start takes seconds.
+"""`darkroom up` as its user sees it: one long story on one data folder, because each start takes seconds.
 
-It asks for keys, its worker loads no torch, and the environment names a proxy that is not there;
-`tests/e2e/test_stack.py` has it as it is without a word.
+It runs with keys, with a worker that loads no torch, and in an environment that names a proxy which does not exist.
+`tests/e2e/test_stack.py` runs it without any options.
 """
 
 import json

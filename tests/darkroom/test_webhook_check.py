@@ -1,4 +1,4 @@
-"""The receiver's check of a webhook, against the service's own signatures."""
+"""The receiver's check of webhook signatures, against the signatures of the service itself."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_a_message_signed_by_the_secret_or_the_key_is_the_services():
     "changed", [{"message": "msg_2"}, {"at": NOW + 1}, {"body": b"{ }"}, {"now": NOW + 301}, {"now": NOW - 301}, {}]
 )
 def test_neither_signature_survives_a_change(changed):
-    """Of message, time, body or moment; and, where nothing else is changed, of secret and key."""
+    """The change may be of id, time, body or the time of the check; and if nothing else changes, of secret and key."""
     secret, (key, jwks) = new_secret(), a_key()
     told = {"message": "msg_1", "at": NOW, "body": b"{}", "now": NOW} | changed
     body, now = told.pop("body"), told.pop("now")

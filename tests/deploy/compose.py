@@ -1,7 +1,7 @@
 """Starts what docker-compose.yml describes on a machine without Docker: the same commands, environment and files.
 
-Only what a container brings of its own is put in its place: names of services become 127.0.0.1, their ports free ones,
-volumes folders, and the programs those of this machine (nginx from Debian, Valkey and SeaweedFS from their wheels).
+Only the things that a container provides are replaced: service names become 127.0.0.1, their ports free ones, volumes
+folders, and programs those of this machine (nginx from Debian, Valkey and SeaweedFS from their wheels).
 """
 
 import json
@@ -39,9 +39,9 @@ VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:?)-([^${}]*))?\}")
 
 
 def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """Compose's own replacing of `${NAME}`, `${NAME:-default}` and `${NAME-default}`; `$$` stays a dollar.
+    """Compose's own replacement of `${NAME}`, `${NAME:-default}` and `${NAME-default}`; `$$` stays a dollar.
 
-    With a colon the default also stands for a variable that is empty.
+    With a colon, the default also replaces an empty variable.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -56,7 +56,7 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
 
 
 def without_name_server(text: str) -> str:
-    """Prometheus' configuration with each name and port that it would ask a name server for as a fixed target."""
+    """Prometheus' configuration with fixed targets instead of names that it would resolve."""
     said = yaml.safe_load(text)
     for job in said.get("scrape_configs", ()):
         asked = job.pop("dns_sd_configs", ())
@@ -79,13 +79,13 @@ def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def read(file: Path) -> str:
-    """A file's text, as it is of use where no name server knows the services."""
+    """The text of a file, changed for a machine whose name server does not know the services."""
     text = file.read_text()
     return without_name_server(text) if file.name == "prometheus.yml" and "scrape_configs" in text else text
 
 
 class Stage:
-    """What the Dockerfile says of one of our images: its environment and commands, its parents' included."""
+    """The Dockerfile's description of one of our images: its environment and commands, with those of its parents."""
 
     def __init__(self, name: str) -> None:
         self.env: dict[str, str] = {}
@@ -129,7 +129,7 @@ class Container(Process):
             Path(place).mkdir(parents=True, exist_ok=True)
 
     def _mounted(self, source: str) -> Path:
-        """A named volume becomes a folder; a folder of the project a copy, whose files name our ports."""
+        """A named volume becomes a folder. A folder of the project becomes a copy whose files name our ports."""
         if not source.startswith((".", "/")):
             return self._stack.folder / "volumes" / source
         copy = self.folder / "mounted" / Path(source).name
@@ -140,7 +140,7 @@ class Container(Process):
         return copy
 
     def rewritten(self, text: str) -> str:
-        """A text of this service, with addresses and paths of this machine."""
+        """A text of this service with the addresses and paths of this machine."""
         for place, local in self._places.items():
             text = re.sub(rf"(?<![\w/.]){re.escape(place)}(?![\w.-])", local, text)
         return self._stack.readdressed(text.replace("0.0.0.0", "127.0.0.1"), self.name)  # noqa: S104
@@ -164,12 +164,12 @@ class Container(Process):
 
     @property
     def health(self) -> list[str]:
-        """The health check, where it is a program and not a shell's line for tools of the image."""
+        """The health check, if it is a program and not a shell line with tools of the image."""
         described = list(self.described.get("healthcheck", {}).get("test", ["CMD", *self.stage.health]))
         return described[1:] if described[0] == "CMD" else []
 
     def is_healthy(self) -> bool:
-        """What the health check says."""
+        """The result of the health check."""
         check = [self.rewritten(word) for word in self.health]
         return subprocess.run(check, env={**os.environ, **self.environment()}, timeout=30).returncode == 0
 
@@ -218,7 +218,7 @@ class Compose:
         return dict(zip(sorted(inner), free_ports(len(inner)), strict=True))
 
     def readdressed(self, text: str, own: str) -> str:
-        """Names of services become 127.0.0.1, and their ports, and the service's own ones, those chosen here."""
+        """Replace service names by 127.0.0.1, and ports by the ones chosen here."""
 
         def address(found: re.Match[str]) -> str:
             service, port = found[1], int(found[2])
@@ -238,7 +238,7 @@ class Compose:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The address of the service for clients."""
         return f"http://localhost:{self.ports['proxy', 8080]}"
 
     def __enter__(self) -> "Compose":
@@ -263,7 +263,7 @@ class Compose:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Whether a server listens there."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""What a client sees that knows nothing of a compose stack but its address: an edit, and slow clients beside it."""
+"""A client that knows only the address of a compose stack: an edit, and normal requests during slow clients."""
 
 import asyncio
 import statistics
@@ -19,7 +19,7 @@ ASKED = {"prompt": "make it sepia", "size": "256x256", "steps": "4", "seed": "1"
 
 @dataclass(frozen=True)
 class Size:
-    """How many slow clients, and for how long normal traffic is watched beside them."""
+    """The number of slow clients, and for how long normal traffic is measured."""
 
     heads: int
     bodies: int
@@ -31,7 +31,7 @@ RATE = 10.0  #: normal requests a second, one in ten a submission
 
 
 class Outside:
-    """A client that knows nothing but the address and a key of its own."""
+    """A client that knows only the address and its own key."""
 
     def __init__(self, stack: Compose) -> None:
         self.stack = stack
@@ -77,7 +77,7 @@ class Outside:
 
 
 async def normal_traffic(outside: Outside, seconds: float) -> dict[str, Any]:
-    """Requests at a fixed rate, whatever becomes of those before: how many failed, the milliseconds of each kind."""
+    """Send requests at a fixed rate. Returns the number of failures, and the milliseconds of each kind of request."""
     took: dict[str, list[float]] = {"read": [], "submit": []}
     failures: list[str] = []
     headers = {"Authorization": f"Bearer {outside.key}"}
@@ -110,7 +110,7 @@ async def normal_traffic(outside: Outside, seconds: float) -> dict[str, Any]:
 
 
 async def slow_clients(outside: Outside, size: Size) -> dict[str, Any]:
-    """Normal traffic alone, and beside slow clients."""
+    """Measure normal traffic alone, and during slow clients."""
     alone = await normal_traffic(outside, size.seconds / 3)
     port = outside.stack.ports["proxy", 8080]
     async with Attack(port, size.heads, size.bodies, size.reads, outside.key) as attack:

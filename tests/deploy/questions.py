@@ -1,4 +1,4 @@
-"""What our dashboard and our alerts ask Prometheus."""
+"""The queries of our dashboard and alerts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Clients that trickle: slow heads, slow bodies, slow reads. Each comes from one of many addresses of this machine."""
+"""Slow clients: slow headers, slow bodies, slow reads. Each uses one of many addresses of this machine."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ PAUSE = 2.0  #: seconds between two pieces
 
 @dataclass
 class Attack:
-    """So many slow clients of each kind, until it is called off; `outcomes` counts how each ended."""
+    """So many slow clients of each kind, until it is stopped. `outcomes` counts how each ended."""
 
     port: int
     heads: int

@@ -1,4 +1,4 @@
-"""The files that containers are made of: valid by the tools of their trade, and true to what the code reads."""
+"""The files from which containers are made: valid for their tools, and consistent with the code."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 
 
 def tool(*command: str | Path) -> str:
-    """What a tool beside our Python says; it has to succeed."""
+    """Run a tool that is installed next to our Python. It must succeed."""
     done = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -222,7 +222,7 @@ def test_the_manifests_set_only_what_the_code_reads(overlay):
 
 @pytest.mark.parametrize("process", ["api", "keeper", "worker"])
 def test_nobody_holds_a_secret_of_somebody_else(process):
-    """ADMIN_KEY is the web tier's, BACKUP_KEY the keeper's; the worker, which reads strangers' models, has neither."""
+    """ADMIN_KEY is only for the web tier, BACKUP_KEY for the keeper. Workers read foreign models and have neither."""
     owners = {"ADMIN_KEY": "api", "BACKUP_KEY": "keeper"}
     composed = services({"BACKUP_KEY": "b" * 32})[process]["environment"]
     (container,) = pod(process)["containers"]
@@ -281,7 +281,7 @@ def test_every_pod_that_may_be_moved_has_a_budget_and_none_is_out_of_the_policie
 
 @pytest.mark.parametrize("component", ["model-cache", "monitoring", "gateway"])
 def test_what_may_be_added_to_an_overlay_fits(component, tmp_path):
-    """The overlay for GPUs with one more component, which its comment names."""
+    """The overlay for GPUs, with one of the components that its comments name."""
     copy = tmp_path / "deploy"
     shutil.copytree(ROOT / "deploy", copy)
     here = copy / "overlays" / "gpu"
@@ -321,7 +321,7 @@ def test_an_emptied_admin_key_stays_empty_and_an_absent_one_is_the_local_one():
 
 @pytest.mark.parametrize("process", ["api", "keeper", "worker", "worker-gpu"])
 def test_env_file_hands_no_password_to_whom_it_is_not_for(process):
-    """Compose gives the whole .env to each service that names it, so what is another's has to be blanked."""
+    """Compose gives the whole .env to each service that names it, so variables of other services must be blanked."""
     owners = {"ADMIN_KEY": {"api"}, "BACKUP_KEY": {"keeper"}, "CREDENTIALS_KEY": {"worker", "worker-gpu"}}
     described = services(dict.fromkeys(owners, "x" * 40))[process]
     assert "env_file" in described
@@ -354,7 +354,7 @@ def test_four_gpus_get_a_worker_each(tmp_path):
 
 
 def test_the_proxy_needs_no_key_that_its_user_may_read():
-    """A key of root alone, as certbot leaves it, is copied by a service that ends before the proxy starts."""
+    """A service copies a key that only root may read, as certbot leaves it, before the proxy starts."""
     described = services({"TLS_FOLDER": "/etc/letsencrypt/live/x", "PROXY_SITE": "tls"})
     copier, proxy = described["certificates"], described["proxy"]
     assert copier["user"] == "root"

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for nothing that our processes do not tell."""
+"""The dashboard and the alerts use only metrics that our processes have."""
 
 import re
 
@@ -27,14 +27,14 @@ LISTENERS = {
 
 
 def series(text: str) -> set[str]:
-    """The names by which Prometheus knows what an exporter's text tells."""
+    """The names of the series in an exporter's text."""
     families = text_string_to_metric_families(text)
     return {family.name + suffix for family in families for suffix in SUFFIXES.get(family.type, ("",))}
 
 
 @pytest.fixture
 def told(client, jpeg, store, pictures) -> set[str]:
-    """What web tier, worker and keeper tell, once two jobs have gone through."""
+    """The metrics of web tier, worker and keeper after two jobs."""
     store.renew("w", {"slots": 4, "checkpoint": {}}, [], lease_seconds=30)
     store.redis.hset(redis_keys.STATS, "interval_ms", 700)  # as measured once jobs have waited for each other
     for token in "ab":
@@ -58,7 +58,7 @@ def test_every_metric_of_the_dashboard_and_the_alerts_exists(told):
 
 
 def test_prometheus_asks_for_all_replicas_where_compose_has_them_listen_and_holds_no_key():
-    """Each answer of the name server has every replica; a fixed target would be any one of them."""
+    """Each DNS answer has every replica; a fixed target would be any one of them."""
     scraped = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     assert not [job for job in scraped if "static_configs" in job or "authorization" in job]
     asked = {(name, one["port"]) for job in scraped for one in job["dns_sd_configs"] for name in one["names"]}

@@ -1,4 +1,4 @@
-"""What docker-compose.yml describes, run without Docker: the same commands, environment and configuration files."""
+"""Everything in docker-compose.yml, run without Docker: the same commands, environment and configuration files."""
 
 import asyncio
 import shutil
@@ -75,7 +75,7 @@ def test_without_a_key_there_is_nothing_and_metrics_are_not_for_the_outside(stac
 
 
 def test_while_the_web_tier_is_replaced_clients_are_told_when_to_come_back_and_ours_do(stack, outside):
-    """Our client asks again by itself; whoever does not reads the time after which to."""
+    """Our client repeats requests by itself. Other clients can read when to repeat them."""
     api = stack.containers["api"]
     with Client(stack.url, key=outside.key) as client:
         assert client.queue()
@@ -112,7 +112,7 @@ def test_nginx_understands_both_ways_in(site, tmp_path):
 
 
 def certify(folder: Path) -> None:
-    """A certificate for localhost, signed by itself."""
+    """A self-signed certificate for localhost."""
     key, name = ec.generate_private_key(ec.SECP256R1()), Name([NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     builder = CertificateBuilder(name, name, key.public_key(), random_serial_number(), now, now + timedelta(days=1))

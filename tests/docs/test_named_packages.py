@@ -1,4 +1,4 @@
-"""What we tell people to install by name is what we test with: PyPI's `darkroom` is another project."""
+"""The packages that we tell people to install are those that we test with. PyPI's `darkroom` is another project."""
 
 import re
 import subprocess
@@ -11,14 +11,14 @@ WITH_A_VALUE = {"-c", "-r", "-p", "--extra", "--group", "--python"}
 
 
 def places() -> list[str]:
-    """All files with text that people read, and code that tells them something."""
+    """All text files that people read, and code that prints instructions."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
     kinds = (".md", ".py", ".ts", ".tsx", ".html", ".yml", ".yaml", ".toml", ".cff", "dev", "Dockerfile")
     return [name for name in listed.stdout.splitlines() if name.endswith(kinds) and not name.startswith("tests/")]
 
 
 def named(text: str) -> list[str]:
-    """The packages that a text has installed from an index by their names: no files, folders or variables."""
+    """The packages that a text installs from an index by name, without files, folders or variables."""
     found = []
     for arguments in INSTALLS.findall(text):
         words = iter(arguments.replace("'", "").replace('"', "").split())
@@ -39,6 +39,6 @@ def test_what_is_named_is_found():
 
 
 def test_every_package_that_is_named_is_one_that_we_test_with():
-    """Ours is not among them until it is published: by its name it would be nobody's, or a stranger's."""
+    """Our own is not among them until it is published, because its name belongs to nobody or to a stranger."""
     strangers = {name: found for name in places() if (found := set(named((ROOT / name).read_text("utf-8"))) - TESTED)}
     assert strangers == {}

@@ -1,4 +1,4 @@
-"""The harness in short: it breaks the real service and finds nothing lost; and it would notice if something were."""
+"""The chaos harness in short: it breaks the real service and finds nothing lost; and it would notice a loss."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ from jobs.settings import Settings
 
 
 def judged(capsys: pytest.CaptureFixture[str], words: str) -> tuple[int, dict[str, Any]]:
-    """The exit status and the report of `./dev chaos workers` with these words."""
+    """The exit status and report of `./dev chaos workers` with these arguments."""
     status = workers.main([*words.split(), "--json"])
     return status, json.loads(capsys.readouterr().out)
 
@@ -107,7 +107,7 @@ def test_the_ledger_pairs_ends_with_starts(tmp_path, monkeypatch):
 
 @contextmanager
 def echo() -> Iterator[int]:
-    """The port of a server that says in capitals what it hears."""
+    """The port of a server that echoes everything in capitals."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

@@ -1,4 +1,4 @@
-"""A job that kills its workers, from its last crash to the picture that it comes to in the end, for an operator."""
+"""A job that kills its workers, from its last crash until an operator runs it again successfully."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from darkroom.cli.app import app
 
 
 def admin(house: House, *words: str) -> Any:
-    """What `darkroom admin` says of this, as JSON."""
+    """The JSON output of a `darkroom admin` command."""
     done = CliRunner(env={"DARKROOM_KEY": ""}).invoke(app, ["admin", *words, "--url", house.api.url, "--json"])
     assert done.exit_code == 0, done.output
     return json.loads(done.output)

@@ -1,4 +1,4 @@
-"""OpenAI's own client, unchanged, against a running Darkroom: only its base URL is another."""
+"""OpenAI's own client against a running Darkroom. Only its base URL is changed."""
 
 import base64
 import io
@@ -164,7 +164,7 @@ def test_a_canceled_job_is_a_conflict_and_not_asked_for_again(client, up):
 
 
 def test_a_call_that_breaks_off_and_is_repeated_is_one_job(up):
-    """The client's own retry after its time-out, without an idempotency key."""
+    """The client retries by itself after its time-out, without an idempotency key."""
     before = len(jobs(up))
     impatient = OpenAI(
         base_url=f"{up.url}/openai/v1",
@@ -222,7 +222,7 @@ def test_provenance(client):
 
 
 def batch_of(client: OpenAI, up: Up, lines: int) -> None:
-    """A batch with two bad lines: one that the dialect refuses, one that has no picture."""
+    """A batch with two bad lines: one that the dialect refuses, and one without a picture."""
     photo = client.files.create(file=PHOTO.open("rb"), purpose="vision").id
     good = {
         "prompt": "make it sepia",
@@ -319,7 +319,7 @@ def test_what_the_page_tells_works_as_it_stands(up, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def javascript(up, tmp_path_factory) -> dict:
-    """What OpenAI's client for JavaScript makes of the same."""
+    """The results of OpenAI's JavaScript client for the same calls."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if not npm or not node:
         pytest.skip("no npm here, so no openai for JavaScript")

@@ -1,6 +1,6 @@
-"""Replicate's own clients, unchanged, against a whole running service: each does what its users do, and says what came.
+"""Replicate's own clients, unchanged, against a whole running service. Each does what users do and prints the results.
 
-The programs are in `clients/`. A client is installed once, from its registry, and runs beside what the project has.
+The programs are in `clients/`. A client is installed once, from its registry, next to the project's packages.
 """
 
 import json
@@ -35,7 +35,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def run(command: list[str], up: Up, **environment: str) -> Any:
-    """What a client's program says."""
+    """The output of a client's program."""
     key = up.http.headers["authorization"].removeprefix("Bearer ")
     ours = {"REPLICATE_API_TOKEN": key, "REPLICATE_POLL_INTERVAL": "0.05", "PHOTO": str(PHOTO)}
     given = {**os.environ, **ours, "HOOK_PORT": str(HOOK_PORT), "no_proxy": "*", **environment}
@@ -45,7 +45,7 @@ def run(command: list[str], up: Up, **environment: str) -> Any:
 
 
 def installed(command: list[str]) -> None:
-    """Skips the tests of a client that cannot be had here."""
+    """Skip the tests of a client that cannot be installed here."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"not installed: {command[-1]}: {done.stderr.strip()[-200:]}")

@@ -1,4 +1,4 @@
-"""The whole service as a stranger starts it: `darkroom up`, real processes, real kills."""
+"""The whole service as a newcomer starts it: `darkroom up`, real processes, real kills."""
 
 import signal
 import subprocess
@@ -32,7 +32,7 @@ def test_an_edit_by_hand_is_a_picture(up: Up) -> None:
 
 
 def test_edits_survive_kills_and_restarts(up: Up) -> None:
-    """One story: a killed worker, a killed Redis, Ctrl-C in mid-job, and a new start."""
+    """One story: a killed worker, a killed Redis, Ctrl-C during a job, and a new start."""
     struck = up.submit(steps=20)
     waiting = [up.submit(steps=4) for _ in range(3)]
     up.until_running(struck)

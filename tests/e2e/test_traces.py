@@ -1,4 +1,4 @@
-"""One request followed through all processes, by its trace and by its lines in the logs."""
+"""One request followed through all processes, by its trace and by its log lines."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Spans(dict[str, tuple[str, str, str]]):
-    """What a collector was sent: by span id the process, the span's name, and its parent's id."""
+    """The spans that a collector received: by id the process, the span's name and its parent's id."""
 
     def take(self, body: bytes) -> None:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -28,7 +28,7 @@ class Spans(dict[str, tuple[str, str, str]]):
                         self[span.span_id.hex()] = (process, span.name, span.parent_span_id.hex())
 
     def path(self, name: str) -> list[str]:
-        """The names from the span of this name up to what is not ours."""
+        """The names from the span with this name up to the first that is not ours."""
         at = next((key for key, (_, named, _) in self.items() if named == name), "")
         names = []
         while at in self:
@@ -39,7 +39,7 @@ class Spans(dict[str, tuple[str, str, str]]):
 
 @contextmanager
 def collector() -> Iterator[tuple[str, Spans]]:
-    """The address of a collector of traces, and what it gets."""
+    """A collector of traces. Gives its address and what it receives."""
     spans = Spans()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +49,7 @@ def collector() -> Iterator[tuple[str, Spans]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Nothing is said of it."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

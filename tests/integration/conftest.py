@@ -1,4 +1,4 @@
-"""The web app over the real parts, and photos of every kind to send it."""
+"""The web app on the real servers, and photos of every kind to send to it."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -22,20 +22,20 @@ HERE = {"base_url": "http://localhost", "client": ("127.0.0.1", 50_000)}  # wher
 
 
 def calling(settings: Settings, **options: Any) -> TestClient:
-    """A client of a new app with these settings, which runs while the client is open."""
+    """A client of a new app with these settings. The app runs while the client is open."""
     return client_of(create_app(settings), **options)
 
 
 def client_of(app: Any, **options: Any) -> TestClient:
-    """A client of an app, on this machine unless told otherwise."""
+    """A client of an app. It calls from this machine by default."""
     usual: dict[str, Any] = {**HERE, "raise_server_exceptions": False, "follow_redirects": False}
     return TestClient(app, **usual | options)
 
 
 class Apps:
-    """Apps that run on from test to test, one for each settings: to put one together takes as long as 30 requests.
+    """Apps that keep running from test to test, one for each combination of settings, because creating one is slow.
 
-    Between two tests Redis is emptied; a test that looks at what an app itself counts or remembers takes `calling`.
+    Redis is emptied between two tests. A test that looks at what an app itself counts or remembers uses `calling`.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ def submit(client: TestClient, image: bytes, **fields) -> dict:
 
 @pytest.fixture
 def context(store: JobStore, pictures: PictureStore) -> Callable[..., WorkerContext]:
-    """A worker context whose every model is one editor."""
+    """A worker context in which one editor serves every model."""
 
     def make(editor: Any, pictures: PictureStore = pictures, patience: float = 60.0, lease: int = 30) -> WorkerContext:
         about = {"slots": 1, "checkpoint": {}}

@@ -1,4 +1,4 @@
-"""Who may call, from where, how often; and what a browser is told."""
+"""Who may call the service, from where and how often, and what browsers may do."""
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ def bearer(key: str) -> dict[str, str]:
 
 @pytest.fixture
 def locked(settings: Settings) -> Settings:
-    """Settings of a service that asks for keys."""
+    """Settings of a service with keys."""
     return settings.model_copy(update={"auth": "on", "admin_key": Settings(admin_key=ADMIN_KEY).admin_key})
 
 

@@ -1,4 +1,4 @@
-"""Whether there is room is said early, cheaply, and with the time after which to come back."""
+"""Refusals for lack of room are early and cheap, and say when to come back."""
 
 import contextlib
 import http.client
@@ -41,7 +41,7 @@ def test_a_repeated_submission_is_answered_when_there_is_no_room(settings, jpeg)
 
 
 def test_nothing_is_kept_of_a_job_that_is_refused_at_the_last_moment(settings, jpeg, pictures, monkeypatch):
-    """Two requests pass the first look at a queue with room for one."""
+    """Two requests pass the first check of a queue with room for one."""
     monkeypatch.setattr("jobs.store.JobStore.admit", lambda *_: None)
     before = folders_of(pictures)
     with calling(settings.model_copy(update={"max_queue": 1})) as client:
@@ -51,12 +51,12 @@ def test_nothing_is_kept_of_a_job_that_is_refused_at_the_last_moment(settings, j
 
 
 def folders_of(pictures: PictureStore) -> set[str]:
-    """The jobs of which anything is kept."""
+    """The jobs that have objects in the bucket."""
     return {folder.job_id for folder in pictures.folders()}
 
 
 def test_a_storage_that_was_away_a_moment_ago_is_not_asked_again(settings, jpeg):
-    """A storage that hangs costs the first request its time, and the ones after it none: they do not call there."""
+    """A storage that hangs delays the first request. The next ones are refused without calling it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(0)
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -72,7 +72,7 @@ def test_a_storage_that_was_away_a_moment_ago_is_not_asked_again(settings, jpeg)
 
 
 def calls_at(server: socket.socket) -> int:
-    """How many have called since the last look."""
+    """The number of calls since the last look."""
     calls = 0
     with contextlib.suppress(BlockingIOError):
         while True:

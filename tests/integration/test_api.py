@@ -1,4 +1,4 @@
-"""The API from outside, over the real Redis and S3."""
+"""The API from outside, with the real Redis and S3."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ LARGE = random.Random(1).randbytes(1950).hex()  # more than an object's metadata
 
 
 def finish(store, pictures, job_id: str):
-    """What a worker does, without its model."""
+    """Act as a worker, without a model."""
     job = store.claim("w", lease_seconds=30, token=new_id())
     assert job.id == job_id
     output = pictures.put_result(job, encoded(OUTPUT), "image/png", OUTPUT.size)

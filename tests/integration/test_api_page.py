@@ -1,4 +1,4 @@
-"""docs/api.md does what it says: its commands and its Python run, in order, against the real stack."""
+"""docs/api.md is right: its commands and its Python run, in order, against the real stack."""
 
 import http.server
 import json
@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 
 class Working(threading.Thread):
-    """A worker with the real pipeline, until it is told to stop."""
+    """A worker with the real pipeline, until it is stopped."""
 
     def __init__(self, store, pictures) -> None:
         super().__init__()

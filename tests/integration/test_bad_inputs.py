@@ -39,12 +39,12 @@ def document(**fields: object) -> Call:
 
 
 def raw(text: str, kind: str = "application/json") -> Call:
-    """A submission in JSON, with text in the place of `...` that no JSON writer would write."""
+    """A submission in JSON whose `...` is replaced by text that no JSON library would write."""
     return body('{"image": "' + URI + '", ' + text + "}", kind)
 
 
 def parted(*parts: bytes) -> Call:
-    """A form of a picture, a prompt and parts that no library would make."""
+    """A form with a picture, a prompt, and parts that no library would write."""
     usual = [b'form-data; name="image"; filename="a.jpg"\r\n\r\n' + GOOD, b'form-data; name="prompt"\r\n\r\nx']
     whole = b"".join(b"--b\r\nContent-Disposition: " + part + b"\r\n" for part in [*usual, *parts])
     return body(whole + b"--b--\r\n", "multipart/form-data; boundary=b")
@@ -64,7 +64,7 @@ def to(method: str, path: str, **options: object) -> Call:
 
 
 def a_png_that_says(width: int, height: int) -> bytes:
-    """A few bytes that promise a huge picture."""
+    """A few bytes that announce a huge picture."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -298,7 +298,7 @@ HEADERS = "idempotency-key prefer if-none-match last-event-id authorization cook
 
 
 def test_no_address_query_or_header_is_a_fault(locked, apps):  # noqa: F811
-    """Whatever stands in the place of an id, in a query or in a header, the service is not broken by it."""
+    """Whatever replaces an id, a query or a header, the service does not fail."""
     client = apps(locked, headers=bearer(ADMIN_KEY))
     paths = client.get("/openapi.json").json()["paths"].items()
     operations = [(method, path, one) for path, methods in paths for method, one in methods.items()]
@@ -320,7 +320,7 @@ def test_no_address_query_or_header_is_a_fault(locked, apps):  # noqa: F811
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
 def test_no_broken_picture_breaks_the_service(client, kind, pytestconfig):
-    """Cut or flipped anywhere, a picture is either read or refused."""
+    """A picture that is cut or changed anywhere is either read or refused."""
     good = encoded(Image.linear_gradient("L").convert("RGB"), kind)
     for part in range(1, 32, 1 if pytestconfig.getoption("--slow") else 3):
         at = len(good) * part // 32
@@ -331,7 +331,7 @@ def test_no_broken_picture_breaks_the_service(client, kind, pytestconfig):
 
 @pytest.fixture
 def silence() -> Iterator[int]:
-    """The port of a server that accepts connections and never says a word."""
+    """The port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

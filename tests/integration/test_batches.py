@@ -1,4 +1,4 @@
-"""Batches: every line once, whatever breaks; counts, limits, the end, and each tenant's own."""
+"""Batches: every line once, whatever fails; counts, limits, ends, and no access for other tenants."""
 
 import io
 import json
@@ -32,8 +32,11 @@ def hasty(monkeypatch) -> None:
 
 @pytest.fixture
 def alone(monkeypatch, store) -> Iterator[Callable[[TestClient], TestClient]]:
-    """Lets one app of those that run feed batches, and the others not. A test ends when its batches are over: what is
-    still fed then would write into the next one's Redis."""
+    """Let only one of the running apps feed batches.
+
+    A test ends when its batches are over, because a batch that is still being fed would write into the next test's
+    Redis.
+    """
     look, fed = BatchStore.open, []
 
     def only(client: TestClient) -> TestClient:
@@ -72,7 +75,7 @@ def batch_now(client, batch: dict) -> dict:
 
 
 def work(store: JobStore, pictures, jpeg: bytes, most: int = 1000) -> int:
-    """Do the queued jobs; those told to fail do."""
+    """Run the queued jobs. Jobs whose instruction says so fail."""
     done = 0
     while done < most and (job := store.claim("w", lease_seconds=30, token=new_id())):
         store.finish(job, pictures.put_result(job, jpeg, "image/jpeg", (96, 64)), {}, {})
@@ -82,7 +85,7 @@ def work(store: JobStore, pictures, jpeg: bytes, most: int = 1000) -> int:
 
 @pytest.fixture
 def finish(client, store, pictures, jpeg) -> Callable[[dict], dict]:
-    """Work until a batch is over."""
+    """Run jobs until a batch is over."""
 
     def over(batch: dict) -> dict:
         def is_over() -> bool:
@@ -189,7 +192,7 @@ def test_what_is_not_begun_when_the_time_is_over_is_not_begun(client, store, pic
 
 
 def test_a_line_is_one_job_though_it_was_submitted_and_not_written_down(client, store, jpeg, finish):
-    """As when the process dies in between, and another one goes on."""
+    """The process dies in between, and another one goes on."""
     batch = grid(client, jpeg)
     until(lambda: all(line["job"] for line in lines(client, batch)))
     known = {line["number"]: line["job"] for line in lines(client, batch)}

@@ -1,4 +1,4 @@
-"""A machine whose clock is an hour wrong, or jumps while it works; Redis and the storage have clocks of their own."""
+"""A machine whose clock is an hour wrong or jumps while it works. Redis and the storage have their own clocks."""
 
 import os
 import time
@@ -56,14 +56,14 @@ datetime.datetime = datetime_
 
 @pytest.fixture
 def bucket(settings: Settings) -> Settings:
-    """Settings with an empty bucket of their own."""
+    """Settings with their own empty bucket."""
     changed = settings.model_copy(update={"s3_bucket": f"b{uuid4().hex[:12]}"})
     PictureStore.connect(changed, timeout=10)._s3.create_bucket(Bucket=changed.s3_bucket)
     return changed
 
 
 class Machine:
-    """Web tier, worker and keeper on one machine, whose clock can be put forward and back."""
+    """Web tier, worker and keeper on one machine, whose clock can be moved."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.clock = folder / "clock"
@@ -108,7 +108,7 @@ def machine(settings: Settings, tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_a_clock_that_jumps_back_an_hour_and_forth_again_loses_no_job_and_no_lease(machine, store):
-    """S3 refuses what is signed by a wrong clock, as it must; so nothing is accepted or stored meanwhile, nor lost."""
+    """S3 must refuse requests that are signed with a wrong clock. So nothing is accepted, stored or lost."""
     running, waiting = machine.post(100).json()["id"], machine.post(3).json()["id"]
     until(lambda: (machine.see(running)["progress"] or {}).get("step"), 20, "it runs")
     machine.jump(-HOUR)
@@ -130,7 +130,7 @@ def test_a_clock_that_jumps_back_an_hour_and_forth_again_loses_no_job_and_no_lea
 
 @pytest.fixture
 def wrong_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Puts this process's clock wrong, the one apart by which requests to the storage are signed."""
+    """Make this process's clock wrong, except the one that signs requests to the storage."""
     right, right_ns = time.time, time.time_ns
 
     def put(seconds: float) -> None:

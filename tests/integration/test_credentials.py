@@ -1,4 +1,4 @@
-"""Content credentials from submission to output, on the real parts, read by the public reader."""
+"""Content credentials from submission to output, on the real servers, read by the public reader."""
 
 import io
 import random
@@ -73,7 +73,7 @@ def client(signing, apps) -> TestClient:
 
 
 def edit(client: TestClient, context: WorkerContext, image: Any, **fields: Any) -> tuple[dict, bytes]:
-    """The job, done, and its output."""
+    """A finished job and its output."""
     job = submit(client, image, **{"steps": "2", **fields})
     run_next(context)
     done = client.get(f"/v1/jobs/{job['id']}").json()
@@ -82,7 +82,7 @@ def edit(client: TestClient, context: WorkerContext, image: Any, **fields: Any) 
 
 
 def again(client: TestClient, context: WorkerContext, job: dict, **fields: Any) -> tuple[dict, bytes]:
-    """An edit of a job's output."""
+    """Edit the output of a job."""
     asked = {"image": f"job:{job['id']}", "prompt": "make it sepia", "steps": 2, **fields}
     answer = client.post("/v1/jobs", json=asked)
     assert answer.status_code == 202, answer.text
@@ -92,7 +92,7 @@ def again(client: TestClient, context: WorkerContext, job: dict, **fields: Any) 
 
 
 def chain(reader: Any) -> list[str]:
-    """Who made each manifest, from the newest back."""
+    """The makers of the manifests, from the newest to the oldest."""
     manifest, found = reader.get_active_manifest(), []
     while manifest:
         found.append(manifest["claim_generator_info"][0]["name"])
@@ -126,7 +126,7 @@ def test_a_signed_photo_that_is_edited_twice_shows_a_chain_of_three(client, cont
 
 
 def test_a_render_is_signed_and_tells_its_strength(client, context, ours, camera):
-    """It is the photo's other child, and not one of the output."""
+    """Its parent is the photo, not the output."""
     working = context()
     job, _ = edit(client, working, camera_photo(camera))
     renderer = threading.Thread(target=Renderer(working).make_next, args=(20,))
@@ -284,7 +284,7 @@ def test_the_check_tells_changed_swapped_resaved_and_whole_apart(client, context
 
 
 def with_crc(png: bytes) -> bytes:
-    """The chunks of a PNG with their checksums put right."""
+    """The chunks of a PNG with correct checksums."""
     fresh, at = bytearray(png[:8]), 8
     while at < len(png):
         size = int.from_bytes(png[at : at + 4], "big")
@@ -295,7 +295,7 @@ def with_crc(png: bytes) -> bytes:
 
 
 def signature_of_parent(png: bytes) -> bytes:
-    """The middle of the signature of the first manifest in a file, which is that of the photo."""
+    """The middle of the signature of the first manifest in a file, which is the photo's."""
     at = png.index(b"c2cs") + 1800
     return png[at : at + 64]
 

@@ -1,4 +1,4 @@
-"""Requests that nobody has thought of, to the dialects: schemathesis reads what each says of itself, and tries it."""
+"""Generated requests to the dialects: schemathesis reads the OpenAPI document of each and tries it."""
 
 import os
 import subprocess

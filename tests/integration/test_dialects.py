@@ -1,4 +1,4 @@
-"""What all dialects stand on: the native API called in process, as whoever calls the dialect."""
+"""What all dialects rely on: the native API called in process, with the rights of the dialect's caller."""
 
 from collections.abc import Iterator
 from typing import Any

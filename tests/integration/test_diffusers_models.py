@@ -1,4 +1,4 @@
-"""Models of diffusers through the queue: submit, progress, cancel in the midst of a step, result and receipt."""
+"""Models of diffusers through the queue: submit, progress, cancel within a step, result and receipt."""
 
 import io
 import threading
@@ -82,7 +82,7 @@ def test_a_pipeline_edits_through_the_queue(client, store, pictures, tmp_path, k
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_worker_with_a_models_file_serves_every_class(tmp_path):
-    """The whole service as processes, with the nine in one worker, which loads each when its job comes."""
+    """The whole service as processes. One worker has all nine models, and loads each when its job comes."""
     entry = (
         '[[model]]\nid = "{0}"\neditor = "diffusers"\ncheckpoint = "{0}"\nsizes = ["64x64"]\ndefaults = {{steps = 2}}\n'
     )

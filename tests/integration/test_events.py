@@ -1,4 +1,4 @@
-"""Live events over a real server: every event once, in order, however often the connection breaks."""
+"""Live events over a real server: every event once and in order, however often the connection breaks."""
 
 import json
 import threading
@@ -61,7 +61,7 @@ def http(settings: Settings, server: str) -> Iterator[httpx.Client]:
 
 
 def events(http: httpx.Client, path: str, last: str | None = None) -> Iterator[dict]:
-    """The events of one connection, each with its id, until the server ends it."""
+    """The events of one connection with their ids, until the server ends it."""
     headers = {"Last-Event-ID": last} if last else {}
     with http.stream("GET", path, headers=headers) as stream:
         assert stream.status_code == 200, stream.read()
@@ -80,7 +80,7 @@ def events(http: httpx.Client, path: str, last: str | None = None) -> Iterator[d
 
 @pytest.fixture
 def advance(store) -> Callable[[int], None]:
-    """Claims the next job, once there is one, and takes it to so many steps; afterwards cancels it."""
+    """Claim the next job as soon as there is one, and take it to this many steps. Cancels it at the end."""
 
     def run(steps: int, pause: float = 0.0) -> None:
         while not (job := store.claim("w", lease_seconds=30, token="t")):

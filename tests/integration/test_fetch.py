@@ -1,4 +1,4 @@
-"""Strangers' addresses: whatever they are called, nothing of ours is reached; the public internet is."""
+"""Foreign addresses: whatever their spelling, nothing of ours is reached, and the public internet is."""
 
 import asyncio
 import itertools
@@ -64,7 +64,7 @@ async def named(host: str, port: int) -> list[str]:
 
 
 def refuses(fetcher: Fetcher, url: str) -> bool:
-    """Whether both doors are shut."""
+    """Whether both ways to connect are refused."""
 
     async def knock() -> int:
         shut = 0
@@ -100,7 +100,7 @@ def test_no_hostile_address_reaches_the_canary_nor_opens_any_connection(canary):
 
 
 def test_the_canary_hears_those_who_may_come(canary):
-    """The test above can fail: with loopback allowed, the same spellings arrive."""
+    """Shows that the test above can fail: with loopback allowed, the same spellings arrive."""
     allowed = settings_for(canary.port, allow_private_networks="127.0.0.0/8,::1/128,0.0.0.0/8")
     fetcher = Fetcher(allowed)
     for host in ("127.0.0.1", "2130706433", "0x7f.1", "127。0。0。1", "localhost", "[::ffff:7f00:1]", "[::1]"):
@@ -110,7 +110,7 @@ def test_the_canary_hears_those_who_may_come(canary):
 
 
 def test_an_answer_that_changes_between_check_and_connect_changes_nothing(canary):
-    """There is one question for each connection, and that goes to the address which was checked."""
+    """Each connection asks DNS once, and goes to the address that was checked."""
     answers = itertools.cycle([["93.184.216.34"], ["127.0.0.1"]])
     dialled = []
 
@@ -185,7 +185,7 @@ def test_a_server_that_never_ends_its_answer_is_left_after_its_time():
 
 
 def test_the_hosts_name_stays_in_tls_and_in_the_request(tmp_path):
-    """Although the connection goes to an address: the certificate is checked against the name."""
+    """The connection goes to an address, but the certificate is checked against the name."""
     server, trusting = certificate("photos.example", tmp_path)
     asked_for = []
     server.sni_callback = lambda _socket, name, _context: asked_for.append(name)
@@ -256,7 +256,7 @@ def test_a_picture_that_finds_no_place_is_not_said_to_be_out_of_reach(monkeypatc
 
 
 def test_a_tenants_silent_name_servers_hold_no_more_than_its_share_of_the_threads():
-    """Even when nobody waits for them any longer: a question to the system cannot be taken back."""
+    """This also holds when nobody waits for them any longer, because a DNS query of the system cannot be canceled."""
     silent, asked = threading.Event(), []
 
     def ask(host: str, port: int, **_) -> list:

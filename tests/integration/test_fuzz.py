@@ -1,6 +1,6 @@
-"""Requests that nobody has thought of.
+"""Generated requests.
 
-schemathesis reads the OpenAPI document and tries what it allows, what it forbids, and sequences of it; hypothesis sends
+schemathesis reads the OpenAPI document and tries what it allows, what it forbids, and sequences of it. Hypothesis sends
 any JSON, any form and any text.
 """
 
@@ -38,7 +38,7 @@ PATIENT = {"reads_per_minute": 1_000_000, "writes_per_minute": 1_000_000}
 
 @contextmanager
 def working(store, pictures, picture: bytes) -> Iterator[None]:
-    """Every job succeeds a moment after it was accepted, so that nothing waits long."""
+    """Every job succeeds a moment after it was accepted, so that no request waits long."""
     over = threading.Event()
     leases = Leases(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
     renderer = Renderer(WorkerContext(store, pictures, leases, {}, 30))
@@ -135,14 +135,14 @@ SUBMISSIONS = st.one_of(
 
 @st.composite
 def json_body(draw: st.DrawFn, values: st.SearchStrategy = SUBMISSIONS) -> tuple[str, bytes]:
-    """The type and the bytes of a JSON text, in letters or escaped, whole or cut."""
+    """The type and bytes of a JSON text, plain or escaped, complete or cut."""
     body = json.dumps(draw(values), ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     return "application/json", body[: -draw(st.sampled_from([0, 0, 0, 1, 7])) or None]
 
 
 @st.composite
 def form_body(draw: st.DrawFn) -> tuple[str, bytes]:
-    """The type and the bytes of a form: with or without names of files, fields twice, any bytes, whole or cut."""
+    """The type and bytes of a form, with or without file names, with repeated fields, any bytes, complete or cut."""
     fields = {**draw(SUBMISSIONS), **draw(st.dictionaries(TEXTS, TEXTS, max_size=1))}
     again = draw(st.lists(st.sampled_from(sorted(fields)), max_size=1))
     parts = []
@@ -159,7 +159,7 @@ NAMES = st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=255, e
 
 
 def tried(test, config: pytest.Config, examples: int = 50, **given: st.SearchStrategy) -> None:
-    """Run a function with the same few examples each time; with --slow, with many others."""
+    """Run a function with the same few examples each time. With --slow, with many others."""
     slow = config.getoption("--slow")
     options = hypothesis.settings(
         max_examples=1000 if slow else examples,
@@ -192,7 +192,7 @@ def test_whatever_is_submitted_it_is_answered_and_what_is_accepted_lives_and_goe
 
 
 def lives_and_goes(client: TestClient, outbox: Outbox, told: Endpoint, job: dict) -> None:
-    """Everything that can be asked of a job is answered in JSON that all can read."""
+    """Every request about a job is answered in valid JSON."""
     self, events, cancel = (job["urls"][name] for name in ("self", "events", "cancel"))
     assert strict_json.loads(client.get("/v1/jobs").content)["data"] == [job]
     assert strict_json.loads(client.post(cancel).content)["status"] == "canceled"

@@ -1,4 +1,4 @@
-"""What a stranger may send to a dialect: whatever it is, the answer is a refusal that names what is wrong, or a job."""
+"""Hostile requests to a dialect. Whatever is sent, the answer is a job, or a refusal that names what is wrong."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ PREFERENCES = st.sampled_from(["respond-async", "respond-async, wait=0", "wait=0
 
 @st.composite
 def form(draw: st.DrawFn, names: list[str], usual: dict[str, Any]) -> tuple[str, bytes]:
-    """A form in which any field may be a file, or text, or there twice."""
+    """A form in which any field may be a file, or text, or repeated."""
     parts = []
     fields = [*usual.items(), *draw(st.lists(st.tuples(st.sampled_from(names) | TEXTS, TEXTS), max_size=3))]
     for name, value in fields:
@@ -52,7 +52,7 @@ def form(draw: st.DrawFn, names: list[str], usual: dict[str, Any]) -> tuple[str,
 
 
 def answered(client: TestClient, path: str, body: tuple[str, bytes], headers: dict[str, Any]) -> bool:
-    """Whether it was accepted; refused, it is told why, in JSON that all can read."""
+    """Whether the request was accepted. If it was refused, the answer says why, in valid JSON."""
     answer = client.post(path, content=body[1], headers={"Content-Type": body[0], **headers})
     said = strict_json.loads(answer.content)
     if answer.status_code < 300:

@@ -1,4 +1,4 @@
-"""Pictures as hostile input: what is not refused is right, nothing of a stranger's file comes out, nothing breaks."""
+"""Pictures as hostile input: accepted pictures are right, nothing hidden in a file comes out, and nothing breaks."""
 
 import io
 import json
@@ -52,7 +52,7 @@ TILES = ((220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 60))
 
 
 def kept(client: Any, data: bytes) -> Image.Image:
-    """What the service keeps of a picture."""
+    """The picture as the service keeps it."""
     job = submit(client, data)
     answer = client.get(f"{job['urls']['self']}/input", params={"proxy": 1})
     image = Image.open(io.BytesIO(answer.content))
@@ -61,7 +61,7 @@ def kept(client: Any, data: bytes) -> Image.Image:
 
 
 def test_a_corpus_of_hostile_pictures_breaks_nothing(client, pytestconfig):
-    """The long form, with thousands of them against a web tier of its own, is `./dev chaos pictures`."""
+    """The long form is `./dev chaos pictures`, with thousands of them against its own web tier."""
     for sample in corpus(seed=20, count=200 if pytestconfig.getoption("--slow") else 100):
         answer = client.post("/v1/jobs", files={"image": sample.data}, data={"prompt": "x"})
         taken = answer.status_code == 202
@@ -80,7 +80,7 @@ def test_the_corpus_is_the_same_for_the_same_seed():
 
 
 def tiles() -> Image.Image:
-    """Four colors, a quarter each, in a picture that is wider than high."""
+    """A picture wider than high with four colors, a quarter each."""
     image = Image.new("RGB", (64, 48))
     for number, color in enumerate(TILES):
         image.paste(color, (32 * (number % 2), 24 * (number // 2), 32 * (number % 2) + 32, 24 * (number // 2) + 24))
@@ -110,7 +110,7 @@ def test_a_picture_is_kept_upright(client, kind, way):
 
 
 def profile(red: tuple, green: tuple, blue: tuple, gamma: float, description: bytes = b"test") -> bytes:
-    """A display profile (ICC 2.1) of these primaries, adapted to D50."""
+    """A display profile (ICC 2.1) with these primaries, adapted to D50."""
 
     def fixed(*values: float) -> bytes:
         return b"".join(struct.pack(">i", round(value * 65_536)) for value in values)
@@ -151,7 +151,7 @@ def lab(colors: Any) -> Any:
 @pytest.mark.parametrize("primaries", [P3, ADOBE], ids=["Display P3", "Adobe RGB"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_colors_of_another_space_are_told_in_srgb(client, kind, primaries):
-    """Within a distance of 2 of what lcms says, and, so that this is no circle, of what the matrices say."""
+    """The result is within a distance of 2 of lcms' and, as an independent check, of the matrices'."""
     icc = profile(*primaries)
     patches = np.repeat(np.repeat(np.array([MILD], "uint8"), 32, 0), 16, 1)
     options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
@@ -224,7 +224,7 @@ def test_every_color_mode_is_right(client, mode):
 
 
 def marked() -> dict[str, bytes]:
-    """Pictures with a marker wherever a file has room for one."""
+    """Pictures with a marker in every place that a file has for text."""
     exif = orientation(1)
     exif[0x010E] = MARKER.decode()  # description
     exif.get_ifd(0x8825)[29] = MARKER.decode()  # GPS date
@@ -249,7 +249,7 @@ def marked() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP"])
 def test_nothing_hidden_in_a_picture_comes_out(client, store, pictures, kind):
-    """Neither its bytes nor its metadata are in what is kept, in the results, or in the records."""
+    """Neither its bytes nor its metadata are in the kept picture, the results or the records."""
     data = marked()[kind]
     assert data.count(MARKER) >= 4
     leases = Leases(store, "w", {"slots": 1, "checkpoint": {}}, lease_seconds=30, engine_worked_at=lambda: 0.0)
@@ -301,7 +301,7 @@ HARD = (6000, 4000)
 
 @pytest.fixture(scope="module")
 def hard() -> bytes:
-    """Half as many pixels as one may have."""
+    """A picture with half of the allowed pixels."""
     return encoded(Image.linear_gradient("L").resize(HARD).convert("RGB"), "PNG", compress_level=1)
 
 
@@ -316,7 +316,7 @@ def test_a_picture_that_takes_too_long_ends_its_decoder_only(reader, hard, monke
 
 
 def frozen(reader: Photos, hard: bytes, seconds: float) -> Future[Any]:
-    """The reading of a picture whose decoder stands still for a while, as on a machine that is much too busy."""
+    """Read a picture while its decoder is stopped for some time, as on an overloaded machine."""
     with ThreadPoolExecutor(1) as reading:
         photo = reading.submit(reader.read, hard)
         until(lambda: at_work(reader), what="a decoder is at work")
@@ -334,12 +334,12 @@ def descendants(pid: int) -> list[int]:
 
 
 def at_work(reader: Photos) -> list[int]:
-    """Those of its processes that have a picture."""
+    """The decoder processes that have a picture."""
     return [pid for child in children(program(reader)) for pid in children(child)]
 
 
 def test_a_picture_is_not_refused_because_the_machine_is_busy(reader, hard, monkeypatch):
-    """The limit is the processor's time, which a process that stands still does not use."""
+    """The limit is processor time, of which a stopped process uses none."""
     monkeypatch.setattr(reader, "_limits", replace(reader._limits, seconds=2.0))
     assert frozen(reader, hard, seconds=2.1).result().size == HARD
 
@@ -392,7 +392,7 @@ def test_a_decoder_holds_no_secret_and_no_connection(reader):
 
 
 def test_a_bomb_is_refused_before_it_takes_memory(hard):
-    """In a new process, whose memory has no room to fill again; a fair picture shows that the measure tells."""
+    """It runs in a new process, which has no free memory to reuse. A normal picture shows that the test can fail."""
     bombs = [
         png_that_says(13_000, 13_000),
         png_that_says(60_000, 60_000),
@@ -415,7 +415,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(hard):
 
 
 def decode_measured(picture: bytes) -> tuple[int, str]:
-    """How many kilobytes this process grows by meanwhile, and why the picture was refused, if it was."""
+    """The kilobytes by which this process grows, and why the picture was refused, if it was."""
     Path("/proc/self/clear_refs").write_text("5")  # its highest memory is what it has now
     before, said = peak(), ""
     try:

@@ -1,4 +1,4 @@
-"""What is kept, what is removed, and what comes back when Redis has lost everything."""
+"""What is kept, what is removed, and what comes back when Redis has lost all data."""
 
 import json
 import time
@@ -31,7 +31,7 @@ BACKUP_KEY = "a secret of more than thirty-two letters"
 
 @pytest.fixture
 def bucket(settings: Settings, seaweed: SeaweedFS) -> Iterator[Settings]:
-    """Settings with an empty bucket of their own."""
+    """Settings with their own empty bucket."""
     name = f"b{uuid4().hex[:12]}"
     changed = settings.model_copy(update={"s3_bucket": name, "backup_key": SecretStr(BACKUP_KEY)})
     s3 = PictureStore.connect(changed, timeout=10)._s3
@@ -55,12 +55,12 @@ def house(store: JobStore, pictures: PictureStore, bucket: Settings) -> Maintena
 
 
 def names(pictures: PictureStore) -> set[str]:
-    """What is in the bucket, the service's own things aside."""
+    """The objects in the bucket, without the service's own."""
     return {key for folder in pictures.folders() for key in folder.objects}
 
 
 def finished(store: JobStore, pictures: PictureStore, job_id: str, *, ends: bool = True) -> Job:
-    """Carry a job to a stored result, and to its end."""
+    """Take a job to a stored result and to its end."""
     job = store.claim("w", lease_seconds=30, token=uuid4().hex, slots=99)
     assert job is not None
     assert job.id == job_id
@@ -108,7 +108,7 @@ def test_the_result_of_a_canceled_job_is_removed(bucket, jpeg, store, pictures, 
 
 
 def test_a_folder_that_no_record_stands_for_is_removed_in_time(bucket, jpeg, store, pictures, house):
-    """A web tier that died between storing a picture and accepting its job."""
+    """A web tier died between storing a picture and accepting its job."""
     with calling(bucket) as client:
         kept = submit(client, jpeg)
     orphan = a_job()

@@ -1,4 +1,4 @@
-"""HTTP as clients assume it: HEAD, conditions, preferences, retries, encodings, the ends of streams, and slashes."""
+"""HTTP as clients expect it: HEAD, conditions, preferences, retries, encodings, ends of streams, and slashes."""
 
 import base64
 import gzip
@@ -181,7 +181,7 @@ def test_an_accepted_job_is_told_of_even_where_its_record_cannot_be_read(
 
 @pytest.mark.parametrize("headers", [{}, {"Prefer": "wait=5"}])
 def test_a_job_is_accepted_though_redis_dies_just_then(settings, tmp_path, jpeg, monkeypatch, headers):
-    """Nobody is told that a job was refused whose record is there: it is there when Redis is back."""
+    """No client is told that a job was refused if its record exists when Redis is back."""
     submit = JobStore.submit
 
     def submit_and_die(store: JobStore, *words: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Files: kept for some days, named in jobs, and each tenant's own."""
+"""Files are kept for some days, named in jobs, and visible only to their tenant."""
 
 from datetime import datetime
 

@@ -17,7 +17,7 @@ MOST_OF_THE_TIER, MOST_OF_A_DECODER = 1000, 1200  #: MB
 
 
 def megabytes(pid: int) -> int:
-    """What a process holds of its own; 0: it is gone."""
+    """The private memory of a process. 0: it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Editing in a part of the photo alone, and as strongly as one wants."""
+"""Editing only a part of the photo, and with a chosen strength."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ LEFT = [{"box": [0, 0, 0.5, 1]}]
 
 
 def half(mode: str, inside: Any, outside: Any) -> bytes:
-    """A mask of which the left half is one thing, and the right half another."""
+    """A mask whose left and right half differ."""
     mask = Image.new(mode, (60, 40), outside)
     mask.paste(inside, (0, 0, 30, 40))
     return encoded(mask)
@@ -43,7 +43,7 @@ MASKS = {
 
 
 def edited(client, context, job: dict) -> np.ndarray:
-    """The job's output, by an editor that paints everything gray."""
+    """The output of a job by an editor that paints everything gray."""
     assert run_next(context(Obedient()))
     assert (done := client.get(job["urls"]["self"]).json())["status"] == "succeeded", done["error"]
     data = client.get(job["urls"]["output"], params={"proxy": 1}).content

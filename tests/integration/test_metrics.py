@@ -1,4 +1,4 @@
-"""What Prometheus reads of the web tier: true whatever happens to Redis and S3, and whichever process is asked."""
+"""What Prometheus reads from the web tier is right, whatever happens to Redis and S3, and whichever process answers."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ SAMPLES = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def samples(text: str) -> SAMPLES:
-    """Every sample by its name and sorted labels; raises where the text is not in Prometheus' format."""
+    """Every sample by its name and sorted labels. Raises if the text is not in Prometheus' format."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)

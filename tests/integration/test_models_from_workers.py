@@ -1,4 +1,4 @@
-"""Workers with a models file, as real processes: they serve several models, and each gets the jobs of its own."""
+"""Workers with a models file, as real processes: each serves several models and gets only their jobs."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ class FileWorker(Process):
 
 @pytest.fixture
 def work(settings: Settings, store: JobStore, tmp_path: Path) -> Iterator[Any]:
-    """Starts workers: `work("name", changes, id=checkpoint, ...)`; each model takes one byte."""
+    """Start workers: `work("name", changes, id=checkpoint, ...)`. Each model takes one byte."""
     with ExitStack() as stack:
 
         @contextmanager

@@ -1,4 +1,4 @@
-"""How the OpenAI dialect maps requests onto jobs, and refusals back."""
+"""How the OpenAI dialect translates requests into jobs, and refusals back."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def job_of(store, answer: httpx.Response) -> Job:
 
 @pytest.fixture
 def usual(client) -> dict:
-    """The default model's parameters as they are when nothing is asked for."""
+    """The default model's parameters for an empty request."""
     (model,) = [model for model in client.get("/v1/models").json()["data"] if model["default"]]
     return {parameter["name"]: parameter["default"] for parameter in model["parameters"]}
 

@@ -11,7 +11,7 @@ from tests.integration.test_events import serving
 
 @pytest.fixture
 def client_of(settings, store):
-    """A client with a key of these scopes; one job of its tenant may wait at a time."""
+    """A client with a key of these scopes. Its tenant may have one job waiting."""
     with serving(settings.model_copy(update={"auth": "on", "max_queued_jobs": 1})) as http:
 
         def make(*scopes: Scope) -> OpenAI:

@@ -1,4 +1,4 @@
-"""What an operator sees and does, through the API on the real parts."""
+"""What an operator sees and does through the API, on the real servers."""
 
 import time
 from dataclasses import asdict
@@ -24,7 +24,7 @@ def claim(store, worker: str = "w"):
 
 
 def say(store, worker: str, **about) -> None:
-    """What a worker's heartbeat says."""
+    """Send a worker's heartbeat."""
     store.renew(worker, {"slots": 4, "checkpoint": {"name": "micro"}, **about}, [], lease_seconds=30)
 
 
@@ -198,7 +198,7 @@ def test_without_keys_only_this_machine_operates(settings, address):
 
 
 def test_a_job_of_a_newer_version_waits_for_a_worker_that_can_read_it(client, jpeg, store):
-    """Versions side by side: this worker passes it over, whatever its place in the queue."""
+    """Two versions run side by side. The older worker skips the job, whatever its place in the queue."""
     newer, ours = submit(client, jpeg, priority="high"), submit(client, jpeg)
     store.redis.hset(redis_keys.JOB + newer["id"], "record", 99)
     assert claim(store).id == ours["id"]

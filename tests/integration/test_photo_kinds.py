@@ -1,4 +1,4 @@
-"""Photos as people have them: every kind, way up, shape and size comes out whole, upright and of its own size."""
+"""Photos as people have them: every kind, orientation, shape and size comes out whole, upright and in its own size."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ ORIENTED: dict[str, Callable[[Image.Image, Image.Exif], bytes]] = {
 
 
 def fresh(data: bytes, limits: Limits = LIMITS) -> Image.Image:
-    """What is kept of a picture."""
+    """The kept version of a picture."""
     return opened(decode(data, limits))
 
 
@@ -53,7 +53,7 @@ def opened(photo: Photo) -> Image.Image:
 
 
 def off(one: Image.Image, other: Image.Image) -> float:
-    """By how much two pictures differ, levels."""
+    """By how many levels two pictures differ."""
     return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
 
 
@@ -71,7 +71,7 @@ def test_every_kind_is_taken_by_the_service(client):
 @pytest.mark.parametrize("way", range(1, 9))
 @pytest.mark.parametrize("kind", ORIENTED)
 def test_a_picture_of_a_newer_kind_is_kept_upright(kind, way):
-    """Those of JPEG, PNG and WebP are with the hostile pictures."""
+    """JPEG, PNG and WebP are tested with the hostile pictures."""
     assert off(fresh(ORIENTED[kind](WAYS[way - 1](tiles()), orientation(way))), tiles()) < 6
 
 
@@ -81,7 +81,7 @@ SHAPES = [*SMALLEST, (16, 128), (128, 16), (17, 131), (333, 1111), (1500, 1000),
 
 @pytest.mark.parametrize("size", SHAPES)
 def test_every_shape_is_kept_whole_at_its_own_size(size):
-    """From 1:8 to 8:1; nothing is cut or squeezed, which the corners show."""
+    """From 1:8 to 8:1. The corners show that nothing is cut or squeezed."""
     image = scene(*size)
     lossy = [] if min(size) < 16 else ["jpeg"] if max(size) >= 200 else ["jpeg", "heic"]  # these mix colors over 16 px
     for kind in ("png", *lossy):
@@ -103,7 +103,7 @@ STORED: dict[str, Callable[[Image.Image, Image.Exif], bytes]] = {
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(SIDES, RATIOS, st.integers(1, 8), st.sampled_from(sorted(STORED)), st.sampled_from(["auto", "256x256"]))
 def test_any_photo_of_any_shape_and_way_up_comes_back_in_its_own_size_and_way_up(side, ratio, way, kind, size):
-    """From the upload to the edit at the photo's own size, the model's part played by a negative of its small copy."""
+    """From the upload to the edit at the photo's own size. A negative of the small copy replaces the model."""
     other = min(max(round(side * ratio), -(-side // 8)), 8 * side)
     photo = scene(side, other)
     told = fresh(STORED[kind](WAYS[way - 1](photo), orientation(way)))
@@ -115,7 +115,7 @@ def test_any_photo_of_any_shape_and_way_up_comes_back_in_its_own_size_and_way_up
 
 
 def test_what_has_more_pixels_than_are_kept_is_reduced_if_it_is_a_jpeg():
-    """Up to twice as many by a filter, and beyond at a fraction that the decoder gives; the whole of it either way."""
+    """Up to twice as many pixels a filter reduces it, beyond that the decoder. In both cases nothing is cut."""
     image, small = scene(1600, 1200), Limits(4_000_000, 16_383, 1_000_000, 20.0, 1 << 30)
     told = fresh(encoded(image, "JPEG", quality=95), small)
     assert told.size == (1154, 866)
@@ -129,7 +129,7 @@ def test_what_has_more_pixels_than_are_kept_is_reduced_if_it_is_a_jpeg():
 
 @pytest.mark.slow
 def test_a_photo_of_50_megapixels_from_a_phone_keeps_its_size():
-    """A HEIC is tiles of 512 pixels; here all are the same."""
+    """A HEIC consists of tiles of 512 pixels; here all tiles are the same."""
     told = fresh(heic_grid(16, 12, size=(8160, 6120)))
     assert told.size == (8160, 6120)
     lines = np.asarray(told.convert("L"), int)[:, 4000]
@@ -144,7 +144,7 @@ def test_a_photo_of_108_megapixels_is_taken_at_half_its_size():
 
 
 def test_what_repeats_is_not_kept_as_many_times_its_size():
-    """Else a small upload would fill the storage."""
+    """Otherwise a small upload could fill the storage."""
     tile = Image.effect_noise((64, 64), 100).convert("RGB")
     image = Image.new("RGB", (1024, 1024))
     for place in range(256):
@@ -170,7 +170,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_taken_and_shows_no_gray(progressive
 
 
 def cuts(data: bytes) -> Iterator[tuple[int, Image.Image | None]]:
-    """A picture that ends at ever more places, and what is kept of it."""
+    """A picture that is cut at more and more places, and the kept version of each."""
     for percent in range(5, 100, 5):
         try:
             yield percent, fresh(data[: len(data) * percent // 100])
@@ -180,7 +180,7 @@ def cuts(data: bytes) -> Iterator[tuple[int, Image.Image | None]]:
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"exif": True}])
 def test_a_jpeg_that_lacks_more_is_refused_or_right(options):
-    """Never with a part that is missing, nor without its details."""
+    """It is never accepted with a part missing, or without its details."""
     if options.pop("exif", False):  # its thumbnail is a whole JPEG
         exif = Image.Exif()
         exif[0x010E] = "x" * 2000
@@ -197,7 +197,7 @@ def test_a_jpeg_that_lacks_more_is_refused_or_right(options):
 @pytest.mark.parametrize(("kind", "most"), [("png", 0), ("jpeg", 3), ("webp", 3), ("avif", 3)])
 @pytest.mark.parametrize("size", [(96, 64), (17, 131), (1700, 1300)])
 def test_an_output_of_every_format_is_the_picture(kind, most, size):
-    """The last of the sizes is packed quickly."""
+    """The largest size is compressed for speed."""
     data, content_type = encode(scene(*size), kind)
     image = Image.open(io.BytesIO(data))
     assert (content_type, image.format, image.size, image.mode) == (f"image/{kind}", kind.upper(), size, "RGB")
@@ -205,7 +205,7 @@ def test_an_output_of_every_format_is_the_picture(kind, most, size):
 
 
 def says_srgb(data: bytes, image: Image.Image) -> bool:
-    """By its profile (JPEG, WebP), its chunk (PNG), or the code points of its colors: 1, 13 are sRGB's (AVIF)."""
+    """By its profile (JPEG, WebP), its chunk (PNG), or the code points of its colors: 1, 13 mean sRGB (AVIF)."""
     match image.format:
         case "PNG":
             return image.info.get("srgb") == 0

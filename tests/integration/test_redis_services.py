@@ -1,4 +1,4 @@
-"""Other people's Redis: a primary that Sentinel watches and that dies, a user with rights of its own, and a cluster."""
+"""Other kinds of Redis: a primary watched by Sentinel that dies, a user with limited rights, and a cluster."""
 
 import asyncio
 import socket
@@ -84,7 +84,7 @@ def watched(tmp_path) -> Iterator[Watched]:
 
 
 def test_when_the_primary_dies_the_replica_goes_on_and_tells_who_waits(watched, capsys):
-    """Writes are copied a moment after they are answered, so those of the last moment may be lost: how many is told."""
+    """Writes reach the replica a moment after they are answered, so the last may be lost. The test reports how many."""
     store = JobStore.connect(watched.url, timeout=0.5)
     accepted = []
     for _ in range(200):
@@ -119,7 +119,7 @@ def test_when_the_primary_dies_the_replica_goes_on_and_tells_who_waits(watched, 
 
 
 async def _is_told(url: str, store: JobStore) -> None:
-    """Whoever waits for a job is woken through the new primary."""
+    """A waiting client is woken through the new primary."""
     subscriptions = Subscriptions(url, timeout=2)
     listening = asyncio.create_task(subscriptions.listen())
     job = a_job()

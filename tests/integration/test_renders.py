@@ -1,4 +1,4 @@
-"""Another strength of a finished job: made by a worker's renderer, without its model."""
+"""Another strength of a finished job, made by a worker's renderer without the model."""
 
 import io
 import json
@@ -22,7 +22,7 @@ PHOTO = Image.linear_gradient("L").resize((96, 64)).convert("RGB")
 
 
 class Negative:
-    """Turns dark into light."""
+    """Inverts a picture."""
 
     edits = 0
 
@@ -74,7 +74,7 @@ def as_numbers(image: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize("strength", [1, 0.25, 0])
 @pytest.mark.usefixtures("rendering")
 def test_a_render_lies_between_the_photo_and_the_whole_edit(client, working, strength):
-    """Also of a job whose own strength is less, even 0, and of a part of the photo; the model is not run again."""
+    """This includes jobs of lower strength, even 0, and edits of a part of the photo. The model is not run again."""
     mask = Image.new("L", PHOTO.size)
     mask.paste(255, (0, 0, 48, 64))
     job = submit(client, encoded(PHOTO), steps="2", strength=str(strength), mask=json.dumps([{"box": [0, 0, 0.5, 1]}]))
@@ -112,7 +112,7 @@ def test_a_render_is_made_once_listed_and_deleted_with_its_job(client, working, 
 
 
 def test_what_cannot_be_rendered_is_refused_at_once(client, working, store, pictures):
-    """No renderer is at work here, so whatever waited for one would say 503."""
+    """No renderer runs here, so a request that waited for one would get 503."""
     waiting = submit(client, encoded(PHOTO), steps="2")
     assert "this one is queued" in render(client, waiting, 409, strength=0.5)["detail"]
     assert run_next(working)

@@ -1,4 +1,4 @@
-"""Replicate's dialect, request by request; with its own clients, see `tests/e2e/test_replicate_clients.py`."""
+"""Replicate's dialect, request by request. Its own clients are tested in `tests/e2e/test_replicate_clients.py`."""
 
 import json
 import threading
@@ -186,7 +186,7 @@ def test_a_wait_ends_with_the_job(client, store, pictures, jpeg, prefer):
 
 
 def test_a_wait_that_runs_out_says_starting_whatever_the_job_does(client, store):
-    """`run` takes every other status for the end."""
+    """`run` takes any other status for the end."""
     made: list[dict] = []
     asking = threading.Thread(target=lambda: made.append(predict(client, headers={"Prefer": "wait=1"})))
     asking.start()

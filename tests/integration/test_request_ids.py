@@ -1,4 +1,4 @@
-"""Every answer says under which name its request is in the logs."""
+"""Every answer names the id under which its request is logged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Secrets stay where they are given: a canary in each of them is found in no log, no record and no answer."""
+"""Secrets stay where they belong: a canary in each of them appears in no log, record or answer."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def http(settings: Settings, log: Path) -> Iterator[httpx.Client]:
-    """A client of a web tier of its own process, which logs all that it can."""
+    """A client of a separate web tier process that logs everything it can."""
     environment = {
         "AUTH": "on",
         "ADMIN_KEY": ADMIN_KEY,

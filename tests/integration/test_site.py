@@ -1,4 +1,4 @@
-"""How a built site is served, and that it takes nothing from the API."""
+"""How a built site is served, and that it does not disturb the API."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ SCRIPT = b"console.log('develop');" * 400
 
 
 class Unchanged:
-    """Makes of a photo itself."""
+    """Returns the photo itself."""
 
     def edit(self, photo: Image.Image, prompt: str, *, on_step: Any, **params: Any) -> Image.Image:
         return photo.convert("RGB")
@@ -34,7 +34,7 @@ class Unchanged:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder as the build leaves it."""
+    """A folder as the site's build leaves it."""
     folder = tmp_path_factory.mktemp("built")
     files = {
         "index.html": b"<!doctype html><title>Darkroom</title>",

@@ -1,4 +1,4 @@
-"""Where a picture can come from: an upload, another server."""
+"""Where pictures may come from: an upload, or another server."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Other people's S3: a bucket that is shared, addresses with the bucket before the host, encryption, and roles."""
+"""Other kinds of S3: a shared bucket, addresses with the bucket in the host name, encryption, and roles."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def connected(settings: Settings) -> PictureStore:
 
 @pytest.fixture
 def shared(settings, pictures) -> Iterator[Settings]:
-    """A bucket with another's object and rule in it; ours is below a prefix."""
+    """A bucket with a foreign object and rule. Our objects are below a prefix."""
     pictures._s3.put_object(Bucket=pictures.bucket, Key=THEIRS, Body=b"1,2")
     set_rules(pictures, [THEIR_RULE])
     yield settings.model_copy(update={"s3_prefix": "/team/darkroom/"})
@@ -118,13 +118,13 @@ def test_each_write_asks_for_the_encryption_that_is_configured(settings, kms):
 
 
 class Answer:
-    """What a storage says that took an object."""
+    """The answer of a storage that accepted an object."""
 
     status_code = 200
 
 
 def test_a_role_in_place_of_a_key_is_found_as_boto3_finds_it(settings, monkeypatch):
-    """A pod's or a task's role is told by an address on this machine, which boto3 asks by itself."""
+    """boto3 asks a local address for the role of a pod or task."""
     told = {
         "AccessKeyId": settings.s3_access_key_id,
         "SecretAccessKey": settings.s3_secret_access_key.get_secret_value(),

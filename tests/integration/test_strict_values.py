@@ -1,4 +1,4 @@
-"""Values that are valid JSON to some readers and break others: refused by name, and nothing is left of them."""
+"""Values that are valid JSON to some readers and break others. They are refused by name and leave nothing behind."""
 
 import base64
 import contextlib
@@ -104,7 +104,7 @@ def test_nor_do_the_other_routes(admin, store, path, value):
 
 
 def kept(store: JobStore) -> str:
-    """All records but those of how often was asked."""
+    """All records except the counters of requests."""
     for name in store.redis.scan_iter(redis_keys.RATE + "*"):
         store.redis.delete(name)
     return everything_in(store.redis)
@@ -117,7 +117,7 @@ def test_what_is_no_json_object_is_said_to_be_none(client, body):
 
 
 def test_a_submission_that_throws_leaves_nothing(store: JobStore):
-    """Whatever a job lacks, the script writes none of it."""
+    """Whatever field the job lacks, the script writes nothing."""
     picture = Picture("acme/x/input", "image/png", 1, 1, 1, "00")
     whole = Job(id=new_id(), tenant="acme", model="pix2pix-full", params={"steps": 2}, input=picture)
     arguments = whole.request()
@@ -135,7 +135,7 @@ def refuse_whole(store: JobStore, job: Job, pairs: list[str]) -> None:
 
 
 def test_a_record_that_cannot_be_read_hides_no_other(client, store, jpeg):
-    """Half a surrogate pair in a record's parameters stops no script, and half a record no list."""
+    """Half of a surrogate pair in a record's parameters stops no script, and an incomplete record stops no list."""
     broken, whole = submit(client, jpeg), submit(client, jpeg)
     halved = submit(client, jpeg)
     store.redis.hset(redis_keys.JOB + broken["id"], "params", '{"prompt": "\\ud800", "steps": 2}')
@@ -162,7 +162,7 @@ def server(parts: Settings) -> Iterator[httpx.Client]:
 
 
 def answer_to_half(http: httpx.Client, method: str, path: str, **headers: str) -> tuple[int, dict]:
-    """The status and the problem that a request gets whose body is never finished; and others are served meanwhile."""
+    """The status and problem of a request whose body is never finished. Other requests are served meanwhile."""
     line = http_client.HTTPConnection(http.base_url.host, http.base_url.port, timeout=10)
     line.putrequest(method, path)
     for name, value in {"Content-Length": str(len(MUCH) + 9), "Content-Type": "application/json", **headers}.items():
@@ -180,7 +180,7 @@ def answer_to_half(http: httpx.Client, method: str, path: str, **headers: str) -
 
 
 def bodies(http: httpx.Client) -> list[tuple[str, str]]:
-    """The operations that take a body."""
+    """The operations with a body."""
     paths = http.get("/openapi.json").json()["paths"].items()
     found = [(method, path) for path, one in paths for method in one if "requestBody" in one[method]]
     return [(method.upper(), path.replace("{tenant}", "acme")) for method, path in found]
@@ -211,7 +211,7 @@ def test_no_body_is_read_where_there_is_no_room_for_a_job(settings, server):
 
 
 def test_a_submission_of_many_values_is_not_parsed(client):
-    """A picture is one text: what has many values costs its reader seconds, and is none."""
+    """A picture is one text. A value with many parts costs seconds to read, and cannot be a picture."""
     refused = post(client, "/v1/jobs", MUCH[:-1] + b"]")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body")
     assert "16384" in refused.json()["detail"]

@@ -1,6 +1,7 @@
-"""The tenant matrix, made from the OpenAPI document: for every route that takes an id, foreign looks like absent.
+"""The tenant matrix, made from the OpenAPI document: for every route with an id, a foreign id looks like an absent one.
 
-A route that is missing here fails `test_the_matrix_has_every_route`: put its parameters into OWN, or it into COMMON.
+A route that is missing here fails `test_the_matrix_has_every_route`: put its parameters into OWN, or the route into
+COMMON.
 """
 
 from collections.abc import Callable
@@ -120,7 +121,7 @@ def locked(settings: Settings) -> Settings:
 
 @pytest.fixture
 def tenant(locked, store, apps: Apps) -> Callable[[str], TestClient]:
-    """A client with a key of a tenant of its own."""
+    """A client with a key of its own tenant."""
 
     def make(name: str) -> TestClient:
         _, key = ApiKeys(store.redis).make(name, BOTH)
@@ -141,7 +142,7 @@ def other(tenant) -> TestClient:
 
 @pytest.fixture
 def jobs(owner, jpeg, store, pictures) -> list[str]:
-    """The owner's: one that succeeded, with a preview, and one that was canceled."""
+    """The owner's jobs: one that succeeded, with a preview, and one that was canceled."""
     done, canceled = (submit(owner, jpeg)["id"] for _ in range(2))
     job: Job = store.claim("w", lease_seconds=30, token=new_id())
     assert job.id == done
@@ -152,7 +153,7 @@ def jobs(owner, jpeg, store, pictures) -> list[str]:
 
 
 def ask(client: TestClient, method: str, path: str, job_id: str, **options) -> tuple[int, bytes]:
-    """The status and the body of an answer, with the id that was asked for taken out of it."""
+    """The status and body of an answer, with the requested id removed."""
     answer = client.request(method.upper(), path.replace("{job_id}", job_id).replace("{place}", "0"), **options)
     return answer.status_code, answer.content.replace(job_id.encode(), b"ID")
 
@@ -188,7 +189,7 @@ def test_a_foreign_job_is_rendered_no_more_than_an_absent_one(other, jobs):
 
 @pytest.mark.parametrize("route", OWN, ids=" ".join)
 def test_foreign_is_looked_up_as_absent_is(other, jobs, store, route):
-    """The same commands reach Redis, so that no time tells which it was."""
+    """The same commands reach Redis, so that no timing shows the difference."""
 
     def commands(job_id: str) -> dict[str, int]:
         store.redis.config_resetstat()

@@ -1,4 +1,4 @@
-"""A Redis behind TLS, as managed ones are: every connection of ours checks its certificate."""
+"""A Redis behind TLS, as managed ones are. Every connection of ours checks its certificate."""
 
 import asyncio
 import datetime as dt
@@ -32,7 +32,7 @@ PHOTO = ROOT / "examples" / "mountains.jpg"
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test's authority")])
     now = dt.datetime.now(dt.UTC)
@@ -53,9 +53,9 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def behind_tls(port: int, certificate: Path, key: Path, *, clients: Path | None = None) -> Iterator[int]:
-    """A port that ends TLS before another one; our Valkey was built without.
+    """A port that terminates TLS in front of another port, because our Valkey was built without TLS.
 
-    `clients`: who vouches for the certificates that clients have to show.
+    `clients`: the authority of the certificates that clients must show.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
     context.load_cert_chain(certificate, key)
@@ -91,7 +91,7 @@ def behind_tls(port: int, certificate: Path, key: Path, *, clients: Path | None 
 
 @pytest.fixture
 def bare_url(settings: Settings, valkey: Valkey, tmp_path: Path) -> Iterator[str]:
-    """The address of Redis by TLS, to which `?ssl_ca_certs=` adds who vouches for it."""
+    """The TLS address of Redis, without `?ssl_ca_certs=`, which names the trusted authority."""
     with behind_tls(valkey.port, *write_certificate(tmp_path)) as port:
         yield f"rediss://:{valkey.password}@127.0.0.1:{port}/0"
 

@@ -1,4 +1,4 @@
-"""`n`: one job, several edits with a seed each; one record, one end, and every limit counts each of them."""
+"""`n`: one job with several edits, each with its own seed. It has one record and one end. Limits count each edit."""
 
 import io
 import threading
@@ -32,7 +32,7 @@ def color_of(seed: int) -> tuple[int, int, int]:
 
 
 class Painter:
-    """Paints the color of the seed, when all of a job's edits have come: they have to be made at the same time."""
+    """Paints the color of the seed once all edits of a job have come, so they must run at the same time."""
 
     def __init__(self, edits: int) -> None:
         self.all_here = threading.Barrier(edits)
@@ -109,7 +109,7 @@ def test_the_engine_makes_the_edits_of_a_job_as_it_makes_them_alone(client, cont
 
 
 class Stubborn(Painter):
-    """The edit with the second seed fails at once; the others go on until they are told to stop."""
+    """The edit with the second seed fails at once. The others go on until they are told to stop."""
 
     def __init__(self) -> None:
         super().__init__(3)
@@ -171,7 +171,7 @@ def test_every_edit_counts_against_what_may_wait(settings, apps, store, bound):
 
 
 def test_a_tenant_with_several_edits_in_a_job_takes_as_many_turns(client, store):
-    """Its next job stands behind four of somebody else's."""
+    """Its next job comes after four jobs of another tenant."""
     submit(client, SMALL, n="4")
     mine = submit(client, SMALL)
     others = [

@@ -1,4 +1,4 @@
-"""The web tier as a process: killed while clients submit, and written to by clients that do not keep to HTTP."""
+"""The web tier as a process: killed while clients submit, and called by clients that violate HTTP."""
 
 import concurrent.futures
 import contextlib
@@ -26,7 +26,7 @@ def one_tier(parts: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def tier(settings: Settings, one_tier: WebTier) -> WebTier:
-    """A web tier, which a test may have stopped or killed."""
+    """A web tier that a test may stop or kill."""
     return one_tier if one_tier.running else one_tier.start()
 
 
@@ -42,7 +42,7 @@ def hasty(settings: Settings, one_hasty: WebTier) -> WebTier:
 
 
 def test_one_key_is_one_job_though_the_web_tier_dies_in_between(tier, store, jpeg):
-    """Fifty clients post at once under one key and try again until they are answered; twice the tier is killed."""
+    """Fifty clients post at once with one key and repeat the request until it is answered. The tier is killed twice."""
     answered: list[str] = []
     http = httpx.Client(
         base_url=tier.url,
@@ -172,7 +172,7 @@ HALF: dict[str, bytes] = {
 
 
 def exchange(tier: WebTier, data: Bytes, seconds: float = 10) -> bytes:
-    """What the tier answers before it hangs up, or falls silent."""
+    """The answer of the tier until it hangs up or falls silent."""
     with socket.create_connection(("127.0.0.1", tier.port), timeout=seconds) as line:
         try:
             for piece in [data] if isinstance(data, bytes) else data:
@@ -202,7 +202,7 @@ def _whole(answer: bytes) -> bool:
 
 
 def refused(answer: bytes) -> bool:
-    """Closed without a word, or told that it was the client's fault."""
+    """The connection was closed without an answer, or the answer blames the client."""
     return not answer or answer.startswith(b"HTTP/1.1 4")
 
 
@@ -240,7 +240,7 @@ def test_what_is_not_http_is_refused_and_costs_nothing(tier, store, pytestconfig
 
 
 def test_who_does_not_finish_is_hung_up_on(hasty):
-    """All at once: each connection is closed within a second or so, and the tier serves others meanwhile."""
+    """All connections at once. Each is closed within about a second, and the tier serves others meanwhile."""
     lines = {name: socket.create_connection(("127.0.0.1", hasty.port), timeout=5) for name in HALF}
     drip = socket.create_connection(("127.0.0.1", hasty.port), timeout=5)
     for name, line in lines.items():
@@ -262,7 +262,7 @@ def test_who_does_not_finish_is_hung_up_on(hasty):
 
 
 def test_a_reader_that_stops_reading_is_hung_up_on_and_holds_no_memory(hasty, store, jpeg):
-    """Twenty streams of some megabytes each, which nobody reads."""
+    """Twenty streams of some megabytes each that nobody reads."""
     answer = httpx.post(f"{hasty.url}/v1/jobs", files={"image": jpeg}, data=PICTURE, trust_env=False)
     job = answer.json()["id"]
     events = {"type": "progress", "data": '{"step": 1, "note": "' + "x" * 20_000 + '"}'}
@@ -289,6 +289,6 @@ def open_files(tier: WebTier) -> int:
 
 
 def connections(tier: WebTier) -> int:
-    """How many connections the tier holds: those established, by the kernel's table."""
+    """The number of connections of the tier: those established in the kernel's table."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(f":{tier.port:04X}") and row[3] == "01" for row in rows)

@@ -1,4 +1,4 @@
-"""Webhooks from end to end: the API, a real keeper, and receivers of every temper on loopback."""
+"""Webhooks from end to end: the API, a real keeper, and receivers of every behavior on loopback."""
 
 import json
 import os
@@ -35,7 +35,7 @@ SCHEDULE = Settings(_env_file=None).webhook_delays
 
 @contextmanager
 def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subprocess.Popen]:
-    """The real process, once it listens."""
+    """The real process, ready to deliver."""
     given = settings.model_dump(exclude={"s3_secret_access_key"}, exclude_none=True)
     environment = {name.upper(): str(value) for name, value in given.items()}
     environment["S3_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
@@ -56,7 +56,7 @@ def keeper(settings: Settings, log: Path = Path(os.devnull)) -> Iterator[subproc
 
 
 def check(request: Request, secret: str, key: dict) -> dict:
-    """The message, if both its signatures hold."""
+    """The message, if both its signatures are valid."""
     message = Webhook(secret).verify(request.body, dict(request.headers))
     assert verify(request.body, request.headers, jwks={"keys": [key]}) == message
     return message
@@ -169,7 +169,7 @@ return freed
 
 
 def hasten(store: JobStore, flying: bool = False) -> int:
-    """As if it were time for all that waits; `flying`: and as if all leases were over. Returns how many these were."""
+    """Make all waiting deliveries due now. `flying`: also let all leases run out. Returns how many these were."""
     names = (
         redis_keys.LANES,
         redis_keys.LANE,
@@ -181,7 +181,7 @@ def hasten(store: JobStore, flying: bool = False) -> int:
 
 
 def test_attempts_follow_the_schedule(hooks, store):
-    """Ten attempts, and after each the next one is due when the schedule says, give or take a fifth."""
+    """There are ten attempts. After each, the next one is due when the schedule says, plus or minus a fifth."""
     outbox, delays = Outbox(store), []
     with receiving(lambda _: (500, {}, b"")) as receiver, keeper(hooks(receiver, scale=1, webhook_timeout_seconds=5)):
         store.submit(job := a_job(webhook=receiver.url, webhook_events=("job.completed",)))
@@ -210,7 +210,7 @@ def test_attempts_follow_the_schedule(hooks, store):
 
 @pytest.mark.timeout(240)
 def test_every_end_is_told_though_receivers_misbehave_and_keepers_are_killed(hooks, store, pytestconfig):
-    """Receivers that fail 70 %, hang, redirect, or are gone; keepers killed at their work, and one left."""
+    """Receivers fail in 70 % of cases, hang, redirect, or are gone. Keepers are killed at work; one is left."""
     chance, kills = random.Random(6), 10 if pytestconfig.getoption("--slow") else 3
     outbox = Outbox(store)
     ended, arrived = set(), set()
@@ -269,7 +269,7 @@ def test_every_end_is_told_though_receivers_misbehave_and_keepers_are_killed(hoo
 
 
 def test_progress_is_told_while_the_job_runs(hooks, store):
-    """Twice a second at most, however many steps there are; a message that comes late is told by its sequence."""
+    """At most twice a second, however many steps there are. The sequence shows which message is older."""
     with receiving() as receiver, keeper(hooks(receiver, webhook_timeout_seconds=10)):
         store.submit(a_job(webhook=receiver.url, webhook_events=("job.progress", "job.completed")))
         job = store.claim("w", lease_seconds=30, token="t", slots=9)

@@ -1,4 +1,4 @@
-"""docs/webhooks.md does what it says: its commands run, and its lines tell the genuine from the forged."""
+"""docs/webhooks.md is right: its commands run, and its lines distinguish genuine messages from forged ones."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 def run(script: str, **environment: str) -> list[dict]:
-    """The JSON answers of a script's commands."""
+    """The JSON answers to the commands of a script."""
     script = script.replace("\\\n", " ").replace("\ncurl", "\necho\ncurl")
     done = subprocess.run(["bash", "-ec", script], env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

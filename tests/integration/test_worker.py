@@ -1,4 +1,4 @@
-"""The story of one job, told by the real worker code on the real parts; the model is the real micro checkpoint."""
+"""The story of one job, run by the real worker code on the real servers. The model is the real micro checkpoint."""
 
 import io
 import json
@@ -38,7 +38,7 @@ PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()
 
 
 class Step:
-    """An editor whose steps a test can watch and hold up: it is asked `at_step`, and paints gray."""
+    """An editor whose steps a test can watch and delay: it calls `at_step`, and paints gray."""
 
     def __init__(self, at_step: Callable[[int], None] = lambda step: None) -> None:
         self.at_step = at_step
@@ -66,7 +66,7 @@ def read(store, job: dict) -> Job:
 
 
 def test_a_photo_is_edited_as_asked(client, context, store, micro):
-    """Sepia: every pixel's red is above its green, and green above blue."""
+    """Sepia: in every pixel red is above green, and green above blue."""
     job = submit(client, PHOTO, prompt="make it sepia", steps=10, seed=1, size="256x256", format="webp")
     assert run_next(context(micro))
     done = client.get(job["urls"]["self"]).json()
@@ -142,7 +142,7 @@ def test_a_canceled_job_stops_at_the_next_step(client, context, store):
 
 
 class Interrupted:
-    """A picture store in whose every reading something happens first."""
+    """A picture store that calls a function before each read."""
 
     def __init__(self, pictures: PictureStore, happens: Callable[[], object]) -> None:
         self.pictures, self.happens = pictures, happens
@@ -157,7 +157,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("taken", [True, False])
 def test_a_worker_that_was_stopped_begins_only_what_is_still_its_own(client, context, store, pictures, taken):
-    """For longer than its lease, while it fetched the photo; another ended the job meanwhile, or nobody took it."""
+    """It was stopped for longer than its lease while fetching the photo. Meanwhile the job ended, or nobody took it."""
     job, begun = submit(client, PHOTO, steps=2), []
 
     def stop() -> None:
@@ -225,7 +225,7 @@ def test_a_job_that_another_worker_has_by_now_is_dropped(client, context, store)
 
 
 def test_a_hung_step_loses_its_lease(client, context, store):
-    """Only progress renews: a worker that is alive but stuck does not keep its job."""
+    """Only progress renews a lease: a worker that is alive but stuck loses its job."""
     job = submit(client, PHOTO, steps=2)
     leases = []
 
@@ -291,7 +291,7 @@ def test_the_folders_of_removed_jobs_are_emptied(client, store, pictures, mainte
 
 
 def test_the_keeper_waits_one_lease_after_a_gap_of_its_own(client, store, keeper):
-    """When keeper and workers slept together, the workers renew first."""
+    """When keeper and workers were stopped together, the workers may renew first."""
     job = submit(client, PHOTO, steps=2)
     store.claim("w", lease_seconds=1, token="t")
     store.redis.zadd("dk:running", {job["id"]: 1})
@@ -344,7 +344,7 @@ def test_the_keeper_counts_what_it_takes_back_and_puts_the_census_right(client, 
 
 
 def test_a_worker_tells_how_it_is(store):
-    """Its device and memory from the start, its step time once it has taken one."""
+    """It reports device and memory from the start, and the step time after its first step."""
     registry = CollectorRegistry()
     engine = EngineMetrics(registry, lambda: Device("cpu", 2**30, 2**31), lambda: 3, lambda: 4)
     about = {"slots": 1, "checkpoint": {}}
@@ -367,7 +367,7 @@ def test_a_worker_tells_how_it_is(store):
 
 
 def test_a_worker_holds_no_more_photos_than_it_has_room_for(client, context, store):
-    """Those that wait keep their leases, and are still canceled at once."""
+    """Waiting jobs keep their leases, and can still be canceled at once."""
     jobs = [submit(client, PHOTO, steps=2) for _ in range(3)]
     held, most = [], []
 

@@ -1,4 +1,4 @@
-"""What the worker does about faults that are not the client's: the jobs are given back, and no queue is drained."""
+"""What the worker does about faults that are not the client's: it gives jobs back and does not fail the queue."""
 
 import threading
 import time
@@ -17,12 +17,12 @@ from worker.run import WorkerContext, run_next
 
 
 class Left(BaseException):
-    """Stands for the end of the process."""
+    """Replaces the end of the process."""
 
 
 @pytest.fixture
 def leaving(monkeypatch):
-    """The statuses that the process would have left with."""
+    """The exit statuses with which the process would have ended."""
     statuses = []
 
     def leave(status):
@@ -76,7 +76,7 @@ def test_a_lost_device_ends_the_process_and_gives_every_job_in_hand_back(client,
 
 
 def test_a_worker_that_leaves_claims_nothing_more(client, context, store, monkeypatch):
-    """Its other slots would take what it has given back, and the keeper would charge those jobs with a crash."""
+    """Otherwise its other slots would claim the released jobs, and the keeper would count a crash for them."""
     working = replace(context(failing(DeviceLost("CUDA error: unspecified launch failure"))), slots=2)
     claimed = []
 
@@ -130,7 +130,7 @@ def test_a_step_that_is_allowed_its_time_is_not_stuck(client, store, allowance):
 
 
 def test_a_long_step_that_ends_while_it_is_looked_at_was_no_hang(client, store):
-    """The engine takes its allowance back and says when it worked, between any two looks at it."""
+    """The engine may end its allowance and report its work between any two reads of these values."""
     submit(client, PHOTO, steps=2)
     engine = {"worked_at": 0.0, "allowance": 30.0}
 

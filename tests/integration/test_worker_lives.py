@@ -1,4 +1,4 @@
-"""Workers as processes that hang, break and are told to leave, with a supervisor that starts them again."""
+"""Workers as processes that hang, crash and are told to exit, with a supervisor that starts them again."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ class Tidy(Process):
 
 @contextmanager
 def crew(settings: Settings, store: JobStore, folder: Path) -> Iterator[Supervisor]:
-    """A worker and a keeper, looked after."""
+    """A worker and a keeper under a supervisor."""
     lifeline, over = Lifeline(), threading.Event()
     processes: list[Process] = [ObedientWorker(folder, lifeline, settings, store), Tidy(folder, lifeline, settings)]
     supervisor = Supervisor(processes, lambda _: None)
@@ -92,7 +92,7 @@ def crew(settings: Settings, store: JobStore, folder: Path) -> Iterator[Supervis
 
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
-    """A service in which everything that must be waited for is short."""
+    """A service in which all waiting times are short."""
     return settings.model_copy(
         update={"lease_seconds": 2, "worker_slots": 8, "patience_seconds": 4.0, "worker_grace_seconds": 4}
     )
@@ -106,7 +106,7 @@ def read(store: JobStore, job: dict) -> Job:
 
 @pytest.mark.parametrize("word", ["break", pytest.param("hang", marks=pytest.mark.slow)])
 def test_a_job_that_breaks_its_worker_fails_alone_and_its_mates_succeed(quick, store, jpeg, tmp_path, word):
-    """It is in three workers that die, the third time without company; nobody else runs out of attempts."""
+    """It is in three workers that die, the third time alone. No other job runs out of attempts."""
     with calling(quick) as client:
         mates = [submit(client, jpeg, prompt="fine", steps=20) for _ in range(4)]
         culprit = submit(client, jpeg, prompt=word, steps=20)

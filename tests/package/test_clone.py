@@ -1,4 +1,4 @@
-"""What the README tells people to type in order to run the service, from an empty folder."""
+"""What the README says to type in order to run the service, in an empty folder."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_clone_runs_the_service(tmp_path: Path) -> None:
-    """Installs all of it, PyTorch included."""
+    """It installs everything, including PyTorch."""
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{ROOT}", "darkroom"], cwd=tmp_path, check=True)
     bare = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     command = ["./dev", "run", "--once"]

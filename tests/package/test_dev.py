@@ -1,4 +1,4 @@
-"""`./dev` beside a fake .venv, whose programs write down what they are told."""
+"""`./dev` with a fake .venv whose programs record their arguments."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def has_torch(clone: Path, version: str) -> None:
 
 
 def torch_installed(clone: Path, **environment: str) -> list[str]:
-    """What `./dev run` installs of PyTorch."""
+    """The PyTorch packages that `./dev run` installs."""
     (clone / "told").unlink(missing_ok=True)
     inherited = {name: value for name, value in os.environ.items() if name != "TORCH"}
     subprocess.run([clone / "dev", "run"], env=inherited | environment, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""What strangers expect of a public repository is there, and says the same everywhere."""
+"""The files that people expect in a public repository exist, and agree with each other."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The wheel alone is the client, small; with its extras, and the clone's code, it is a service that edits."""
+"""The wheel alone is a small client. With its extras and the clone's code it is a service that edits."""
 
 import json
 import os
@@ -31,7 +31,7 @@ EXTRAS = ("server", "diffusion")  #: of those that an image has beside its paren
 
 
 def uv(*words: str) -> str:
-    """What uv says, with what it has fetched before, else with the network."""
+    """Run uv offline with its cache, otherwise with the network. Returns its output."""
     for network in (["--offline"], []):
         done = subprocess.run([UV, *words, *network], cwd=ROOT, env=BARE, capture_output=True, text=True, timeout=300)
         if done.returncode == 0:
@@ -49,13 +49,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(wheel: Path) -> Path:
-    """An environment that holds the wheel and what it asks for, alone."""
+    """An environment with only the wheel and its requirements."""
     return environment_with(str(wheel), wheel.parent / "client")
 
 
 @pytest.fixture(scope="module")
 def server(wheel: Path) -> Path:
-    """An environment that holds, beside the wheel, what the web tier, the worker and the keeper ask for."""
+    """An environment with the wheel and the requirements of web tier, worker and keeper."""
     return environment_with(f"{wheel}[server,worker]", wheel.parent / "server")
 
 
@@ -67,7 +67,7 @@ def environment_with(requirement: str, place: Path) -> Path:
 
 @dataclass(frozen=True)
 class Installed:
-    """A client, and where a service is that it may ask; `folder` is where the client stands."""
+    """A client and the address of a service that it may use. `folder` is its working folder."""
 
     environment: Path
     folder: Path
@@ -87,7 +87,7 @@ class Installed:
 
 
 def run_by(kind: type[Service], environment: Path) -> type[Service]:
-    """One of our processes, run by the other environment's Python, in a folder that is not ours (`-P`)."""
+    """One of our processes, run by the other environment's Python in a foreign folder (`-P`)."""
 
     class Elsewhere(kind):  # type: ignore[misc, valid-type]
         def command(self) -> list[str]:
@@ -98,7 +98,7 @@ def run_by(kind: type[Service], environment: Path) -> type[Service]:
 
 @pytest.fixture
 def running(server: Path, client: Path, settings: Settings, store: JobStore, tmp_path: Path) -> Iterator[Installed]:
-    """The client beside a service whose code is the clone's and whose packages are those of the extras."""
+    """The client and a service with the clone's code and the packages of the extras."""
     shutil.copy(ROOT / "tests" / "editors.py", tmp_path / "obedient.py")
     environment = as_environment(settings.model_copy(update={"editors": "obedient:load"}))
     environment |= {"PYTHONPATH": f"{tmp_path}:{ROOT}", "CHECKPOINT": "none"}
@@ -108,7 +108,7 @@ def running(server: Path, client: Path, settings: Settings, store: JobStore, tmp
 
 @contextmanager
 def served(folder: Path, variables: dict[str, str], environments: dict[type[Service], Path]) -> Iterator[str]:
-    """Our processes, each by the packages of its environment: the web tier's address."""
+    """Our processes, each with the packages of its environment. Gives the web tier's address."""
     (port,), lifeline = free_ports(1), Lifeline()
     services = [run_by(kind, place)(folder, lifeline, variables, port) for kind, place in environments.items()]
     with ExitStack() as started:
@@ -131,7 +131,7 @@ def test_a_client_installed_from_the_wheel_edits_at_a_service_that_the_extras_su
 
 @pytest.fixture
 def of_images(wheel: Path, tmp_path: Path) -> dict[str, Path]:
-    """Environments that hold what the Dockerfile installs into the images of the web tier and of the worker on CPUs."""
+    """Environments with the packages that the Dockerfile installs for the web tier and for CPU workers."""
     (service, *_), engine = (re.findall(rf"-r pyproject.toml (--extra {name}.*)", DOCKERFILE) for name in EXTRAS)
     api, worker = tmp_path / "api", tmp_path / "worker-cpu"
     for place in (api, worker):
@@ -150,7 +150,7 @@ def of_images(wheel: Path, tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_image_has_the_packages_that_its_processes_need(of_images, client, settings, store, tmp_path):
-    """Where a developer's environment has more, as `packaging`, whose lack kept wake-ups from being sent."""
+    """A developer's environment has more packages, such as `packaging`, without which no wake-ups were sent."""
     tried = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
     entries = {"api": ["api.main", "worker.keeper", "worker.rebuild", "jobs.wakeups"], "worker": ["worker.app"]}
     for image, modules in entries.items():

@@ -18,13 +18,13 @@ WIDTHS = (32, 64, 64, 64)
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Small tensors are quicker on one thread, and a loaded machine disturbs one thread less."""
+    """Small tensors are faster on one thread, and other load on the machine disturbs it less."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def micro() -> Path:
-    """The checkpoint that comes with the project."""
+    """The project's own checkpoint."""
     return MICRO
 
 
@@ -40,7 +40,7 @@ def photo() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def parts(micro):
-    """Stable Diffusion 1's networks with random weights, narrow."""
+    """Stable Diffusion 1's networks with random weights and few channels."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(in_channels=8, block_out_channels=WIDTHS, cross_attention_dim=64)
     vae = AutoencoderKL(

@@ -1,4 +1,4 @@
-"""Writes a diffusers checkpoint as the original single file would hold it: the tests' own account of that layout."""
+"""Writes a diffusers checkpoint as an original single file. This is the tests' own description of that layout."""
 
 import re
 
@@ -50,7 +50,7 @@ def _unet_name(name: str, layers: int, state) -> str:
 
 
 def averaged(original_unet: dict[str, torch.Tensor], change) -> dict[str, torch.Tensor]:
-    """The EMA copies beside a UNet's weights: the same names without dots, values changed so as to tell them apart."""
+    """The EMA copies of a UNet's weights: the same names without dots, with other values to tell them apart."""
     return {"model_ema." + name.removeprefix("model.").replace(".", ""): change(t) for name, t in original_unet.items()}
 
 

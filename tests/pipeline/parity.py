@@ -1,4 +1,4 @@
-"""Edits by diffusers' pipeline and by our own loop, on the same weights and from the same seed, and how they differ."""
+"""Edits with diffusers' pipeline and with our own loop, on the same weights and seed, and their differences."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ LATENTS_TOLERANCE, PIXEL_SHARE = 1e-4, 0.999
 
 @dataclass(frozen=True)
 class Cell:
-    """One comparison; sizes are (width, height) in pixels."""
+    """One comparison. Sizes are (width, height) in pixels."""
 
     sampler: str
     spacing: Spacing
@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of final latents: the largest difference by the largest latent. Of pixels: the largest, and how many agree."""
+    """Latents: the largest difference by the largest value. Pixels: the largest difference, and the equal share."""
 
     latents: float
     pixels: int

@@ -1,4 +1,4 @@
-"""A cache never holds more bytes than it may, and gives back what was made."""
+"""A cache never holds more bytes than its limit, and returns what was made."""
 
 import random
 

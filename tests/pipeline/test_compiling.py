@@ -1,4 +1,4 @@
-"""The compiler makes few graphs, whatever is edited. A backend that counts, and compiles nothing, stands for it."""
+"""The compiler makes few graphs, whatever is edited. A backend that counts without compiling replaces the real one."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def edit(unet, size, scales):
 
 @pytest.mark.parametrize("row_counts", [ROWS[:1], pytest.param(ROWS, marks=pytest.mark.slow)])
 def test_one_graph_for_each_row_count_serves_batches_of_all_sizes(row_counts):
-    """30 shapes with all row counts; every size and mix of rows with the fewest."""
+    """30 shapes with all row counts: every size, and every combination of rows at the smallest one."""
     torch.manual_seed(0)
     unet = UNet(UNetConfig.parse(SMALL)).eval().requires_grad_(False)
     batches = [[edit(unet, size, scales)] for size in SIZES for scales in SCALES]
@@ -56,7 +56,7 @@ def test_one_graph_for_each_row_count_serves_batches_of_all_sizes(row_counts):
 
 @torch.inference_mode()
 def test_weights_are_usual_tensors_also_where_they_are_first_needed_in_an_edit():
-    """PyTorch's compiler takes weights that were made in inference mode for constants, and fails on them."""
+    """PyTorch's compiler treats weights that were made in inference mode as constants, and fails on them."""
     checkpoint = Checkpoint.find("checkpoints/micro", torch.float32, torch.device("cpu"))
     assert not any(weight.is_inference() for weight in checkpoint.unet.parameters())
     checkpoint.close()

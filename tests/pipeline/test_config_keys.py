@@ -1,6 +1,6 @@
-"""Every key of the libraries' configurations: what our own networks do with it.
+"""Every key of the libraries' configurations, and what our own networks do with it.
 
-A key that changes the numbers is honored (a field, or read by `Schedule.parse`) or refused (`only`). Those that change
+A key that changes the numbers is used (a field, or read by `Schedule.parse`) or refused (`only`). Keys that change
 nothing in our networks are listed here with the reason. A key that a newer library adds makes a test fail.
 """
 

@@ -1,4 +1,4 @@
-"""What goes to the device and comes back: PyTorch's `meta` device stands for a GPU, and every operation is watched."""
+"""Copies to the device and back. PyTorch's `meta` device replaces a GPU, and every operation is watched."""
 
 from pathlib import Path
 

@@ -57,7 +57,7 @@ def test_rows_are_counted_as_they_are_computed(unet):
 
 
 def test_fast_edits_share_steps_with_others_at_the_same_phase_and_are_what_they_are_alone(unet):
-    """Whole steps are shared with exact edits, the others with fast ones. Rows are those that are computed."""
+    """Whole steps are shared with exact edits, the others with fast ones. Only computed rows count."""
     fast = [edit(unet, seed, sampler, 12, 1.0, (2.5, 1.2)) for seed, sampler in enumerate(("ddim", "dpm++2m", "ddpm"))]
     alone = [edit(unet, seed, sampler, 12, 1.0, (2.5, 1.2)) for seed, sampler in enumerate(("ddim", "dpm++2m", "ddpm"))]
     other = edit(unet, 9, "ddim", 12, 1.0, (7.5, 1.5))

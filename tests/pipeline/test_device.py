@@ -1,6 +1,6 @@
 """The engine on a device that works on its own, as a GPU does: time, batches, previews and copies.
 
-The device is a fake that needs time and computes nothing.
+The device is a fake that takes time and computes nothing.
 """
 
 import time
@@ -20,7 +20,7 @@ STEP_SECONDS, ROW_SECONDS = 0.006, 0.0005
 
 
 class FakeGPU(Engine):
-    """An engine on a fake device; `passes` has the number of edits in each pass."""
+    """An engine on a fake device. `passes` has the number of edits in each pass."""
 
     def __init__(self, **given):
         self.device, self.passes = FakeDevice(), []
@@ -44,7 +44,7 @@ def gpu():
 
 
 def fly_all(engine, count, steps, look=lambda _: None, wants=lambda _: False):
-    """`count` edits that begin in the same pass, whose threads look at each step."""
+    """Run `count` edits that begin in the same pass, and whose threads look at each step."""
 
     def fly(seed):
         one = edit(seed, steps)
@@ -60,7 +60,7 @@ def fly_all(engine, count, steps, look=lambda _: None, wants=lambda _: False):
 
 
 def test_edits_stay_in_one_batch_while_their_threads_make_previews(gpu):
-    """8 edits of 12 steps: 12 passes would do."""
+    """8 edits of 12 steps: 12 passes are enough."""
     gpu._sizes.rows = lambda edit: 24
     results = fly_all(gpu, 8, 12, look=lambda taken: time.sleep(0.008))
     assert sum(gpu.passes) == 8 * 12

@@ -1,4 +1,4 @@
-"""The editor of diffusers' pipelines, on tiny random checkpoints of its classes."""
+"""The editor for diffusers' pipelines, on tiny random checkpoints of its classes."""
 
 import inspect
 import json
@@ -52,7 +52,7 @@ def entry(folder, **changes):
 
 
 def asked(editor, **changes):
-    """All parameters of an edit but the prompt: the model's defaults."""
+    """All parameters of an edit except the prompt: the model's defaults."""
     known = describe(editor.source.entry).parameters
     params = {one.name: one.default for one in known if one.name not in ("prompt", "strength")}
     size = "64x64" if "64x64" in next(one.choices for one in known if one.name == "size") else "auto"

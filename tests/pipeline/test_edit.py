@@ -22,7 +22,7 @@ def pixels(picture: Image.Image) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def stock():
-    """The library's own pipeline with weights of its own."""
+    """The library's own pipeline with its own weights."""
     pipe = StableDiffusionInstructPix2PixPipeline.from_pretrained(MICRO, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -30,7 +30,7 @@ def stock():
 
 @pytest.fixture(scope="module")
 def sunset(base, photo):
-    """An edit, what it said on its way, and the previews as they were then."""
+    """An edit, its progress reports, and the previews at each step."""
     steps, previews = [], []
 
     def watch(progress):
@@ -107,7 +107,7 @@ def test_a_preview_asked_for_later_is_still_of_its_own_step(sunset):
 
 
 def test_a_fast_edit_is_nearly_the_exact_one_and_its_receipt_says_so(base, photo):
-    """At ten steps, where it begins to be fast, it is least like the exact one."""
+    """With ten steps, the fewest for fast edits, it differs most from the exact one."""
     own, made, notes = base.with_model("pix2pix-full"), {}, {}
     for effort, steps in (("exact", 10), ("fast", 10), ("fast", 9)):
         notes[steps] = Notes()

@@ -1,4 +1,4 @@
-"""The engine by what must hold whoever shares it. Its networks here are a line long, so that answers are known."""
+"""The properties of the engine, whoever shares it. Its networks here are one line long, so the results are known."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ def edit(seed: int, steps: int, sampler: str = "ddpm", scales=(7.5, 1.5), side: 
 
 
 def predict(edits):
-    """Each branch finds its own part of the picture to be noise."""
+    """Each branch takes its own part of the picture for noise."""
     return [torch.cat([(one.x - one.picture) * (0.5 + 0.1 * row) for row in range(one.rows)]) for one in edits]
 
 
@@ -129,7 +129,7 @@ def test_less_to_do_goes_first_until_the_other_has_waited_long_enough():
 
 
 def test_a_long_edit_ends_although_short_ones_never_stop_coming():
-    """Aging: served one at a time, a new ten-step edit in flight at every moment."""
+    """Aging: edits are served one at a time, and a new ten-step edit is always waiting."""
     ended = threading.Event()
     engine = Engine(lambda edits: predict(edits[:1]) if len(edits) == 1 else pytest.fail("one at a time"))
     engine._sizes.rows = lambda edit: 1
@@ -289,7 +289,7 @@ def test_batches_grow_as_long_as_that_pays(seconds_a_row, best):
 
 @pytest.mark.parametrize("most_steps", [9, pytest.param(60, marks=pytest.mark.slow)])
 def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alone(base, photo, most_steps):
-    """The real networks: models, samplers, scales, steps and seeds all differ, and every sixth is canceled."""
+    """The real networks: models, samplers, scales, steps and seeds differ, and every sixth edit is canceled."""
     models = [base.with_model(model).editing_model for model in MODELS if model != "pix2pix-base"]
     small = photo.resize((64, 64), Image.Resampling.LANCZOS)
     engine = base.checkpoint.engine
@@ -329,7 +329,7 @@ def test_thirty_two_edits_of_all_own_models_together_are_each_what_they_are_alon
 
 
 def test_whoever_watches_is_told_of_each_turn_and_what_it_computed():
-    """Rows and steps add up to what the edits needed, and the device was busy for no longer than it took."""
+    """Rows and steps add up to what the edits needed, and the device was not busy for longer than the whole took."""
     engine, iterations, began = Engine(predict), [], time.perf_counter()
     engine.on_iteration = iterations.append
     with ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""What breaks below an edit is told apart, and harms nobody else."""
+"""Faults below an edit are told apart, and harm no other edit."""
 
 import gc
 import threading
@@ -32,13 +32,13 @@ def pixels(picture):
 
 @torch.inference_mode()
 def spoil(network):
-    """One weight of it is no number."""
+    """Set one of its weights to NaN."""
     next(network.parameters()).view(-1)[0] = torch.nan
 
 
 @pytest.fixture(scope="module")
 def exact():
-    """What each model makes of the photo in fp32."""
+    """What each model makes of the photo in float32."""
     pipe = Pipeline.load(MICRO, MODELS[0])
     return {model: pipe.with_model(model) for model in MODELS}
 
@@ -54,7 +54,7 @@ def test_numbers_that_are_not_finite_are_no_picture(photo):
     ("model", "part", "steps"), [(MODELS[0], "unet", 4), (MODELS[0], "vae.decoder", 2), (MODELS[1], "vae", 4)]
 )
 def test_what_a_narrow_dtype_spoils_is_computed_once_more_in_fp32(exact, photo, model, part, steps):
-    """The two steps of the edit too, unless only decoding went wrong: then they stay as bfloat16 has them."""
+    """The two steps are repeated too, unless only decoding failed. Then they stay as bfloat16 computed them."""
     pipe, seen, notes = Pipeline.load(MICRO, model, "bfloat16"), [], Notes()
     spoil(attrgetter(part)(pipe.checkpoint))
     watching = {"on_step": lambda progress: seen.append(progress.preview()), "notes": notes}
@@ -88,7 +88,7 @@ def test_a_vae_that_asks_for_it_computes_in_fp32_where_the_unet_computes_in_fp16
 
 
 class Held:
-    """Something that a failed pass had in memory."""
+    """An object that a failed pass had in memory."""
 
 
 def test_a_pass_that_ran_out_of_memory_is_freed_before_the_next_and_larger_batches_come_back():
@@ -281,7 +281,7 @@ def test_an_edit_that_is_canceled_while_it_waits_leaves_at_once(full):
 
 
 def test_an_engine_that_is_kept_off_the_processor_is_slow_and_one_that_waits_or_spins_is_stuck():
-    """What counts is the processor time of its thread: beside much other work, ten times the time is nothing."""
+    """Only the processor time of its thread counts: under much other load, ten times the time is normal."""
     engine, waits, go_on, over = Engine(predict), threading.Event(), threading.Event(), threading.Event()
 
     def call():

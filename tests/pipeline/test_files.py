@@ -16,7 +16,7 @@ from pipeline.files import DiffusersFolder, OriginalFile
 
 @pytest.fixture
 def single(state, micro, tmp_path):
-    """Where to write an original file, a tokenizer beside it."""
+    """The path for an original file, with a tokenizer next to it."""
     shutil.copytree(micro / "tokenizer", tmp_path / "tokenizer")
 
     def write(suffix="safetensors", **changes):

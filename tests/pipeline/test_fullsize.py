@@ -1,4 +1,4 @@
-"""An edit of a small copy, carried to the photo's own size."""
+"""An edit of a small copy, applied to the photo at its own size."""
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ def edited(picture: Image.Image, family: str) -> np.ndarray:
 
 
 def mottled(values: np.ndarray) -> Image.Image:
-    """As a network makes it: with a soft texture of its own, a few hundredths strong."""
+    """A picture as a network makes it: with a soft texture of a few hundredths."""
     random = np.random.default_rng(5)
     noise = cv2.GaussianBlur(random.standard_normal(values.shape).astype(np.float32), (0, 0), 1.5)
     return picture_of(values + 0.02 * noise / noise.std())

@@ -1,4 +1,4 @@
-"""Checkpoints from a hub: a server with as much of its API as the client needs, and what is fetched from it."""
+"""Checkpoints from a hub: a server with the part of its API that the client needs, and what is downloaded."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SPARE = ["README.md", "unet/diffusion_pytorch_model.fp16.safetensors", "safety_c
 
 
 class Hub:
-    """A hub with one repository at `owner/narrow`; it keeps the names of the files that were fetched."""
+    """A hub with one repository at `owner/narrow`. It records the names of the downloaded files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.fetched = folder, set[str]()

@@ -66,7 +66,7 @@ def test_choosing_sets_every_layers_kernel_and_changes_no_result():
 
 
 def test_the_unet_is_one_graph_for_any_number_of_rows():
-    """What compiling needs: nothing in it that the compiler must leave to Python."""
+    """Compiling needs this: no part of the UNet must be left to Python."""
     torch.manual_seed(0)
     types = {"down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",)}
     sizes = {"block_out_channels": (8,), "norm_num_groups": 4, "attention_head_dim": 2, "cross_attention_dim": 12}

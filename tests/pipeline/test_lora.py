@@ -66,7 +66,7 @@ def matrices(modules, part):
 
 
 def written(path, modules, spelling, only=None):
-    """A LoRA of every layer in a file, and what each weight becomes by it, under our names."""
+    """A LoRA of every layer in a file, and the resulting value of each weight, under our names."""
     generator, tensors, expected = torch.Generator().manual_seed(1), {}, {}
     for part in modules:
         rules = diffusers_rules(network(modules, part))

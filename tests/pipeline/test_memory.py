@@ -1,4 +1,4 @@
-"""What a pass takes by the configs is what it takes."""
+"""The memory that a pass takes is the memory that is computed from the configs."""
 
 from pathlib import Path
 

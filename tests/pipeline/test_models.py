@@ -1,4 +1,4 @@
-"""The models that run on our UNet, through the public face."""
+"""The models that run on our UNet, through the public interface."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ def models(base):
 
 @pytest.fixture(scope="module")
 def edit(models, photo):
-    """Pixels of edits, each made once for all tests that look at it."""
+    """The pixels of edits. Each is made once for all tests that look at it."""
 
     @cache
     def edit(model, prompt, seed=1, **given):
@@ -63,7 +63,7 @@ def edit(models, photo):
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
-    """What a process of its own has in memory as it loads the catalogue, one model, and the other five."""
+    """The memory of a new process as it loads the catalogue, one model, and the other five."""
     said = tmp_path_factory.mktemp("fresh") / "said.json"
     command = [sys.executable, "-c", FRESH, str(MICRO), str(said)]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
@@ -166,7 +166,7 @@ def test_all_models_of_a_checkpoint_hold_its_weights_once(models):
 
 
 def test_six_models_in_one_process_take_the_memory_of_one(fresh):
-    """Counted over every tensor that is alive."""
+    """Counted over all living tensors."""
     before, after = fresh["bytes_of_one"], fresh["bytes_of_six"]
     assert before > 5_000_000
     assert after <= 1.1 * before, f"{after / before:.3f}"

@@ -25,7 +25,7 @@ def test_what_lies_outside_the_range_is_clipped():
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_every_mode_becomes_rgb_of_the_same_size_and_color(mode):
-    """Few colors are dithered, so it is the mean that stays."""
+    """Pictures with few colors are dithered, so only the mean stays the same."""
     source = Image.new("RGB", (32, 16), (120, 130, 140))
     plain = as_rgb(source.convert("P").convert("PA") if mode == "PA" else source.convert(mode))
     assert (plain.mode, plain.size) == ("RGB", (32, 16))

@@ -17,7 +17,7 @@ def test_a_linear_encoder_is_inverted_exactly():
 
 
 def test_a_map_fitted_without_photos_suits_photos_too(base, photo):
-    """A checkpoint without a map of its own gets one from synthetic color fields; it has to do for real pictures."""
+    """A checkpoint without its own map gets one from synthetic color fields, which must also fit real pictures."""
     from pipeline.pictures import fit, to_tensor
 
     picture = to_tensor(fit(photo, "256x256"))

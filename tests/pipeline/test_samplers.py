@@ -1,4 +1,4 @@
-"""Schedules and samplers by what must hold for each, whatever the network."""
+"""Properties of schedules and samplers that hold for any network."""
 
 import dataclasses
 import itertools
@@ -66,7 +66,7 @@ def test_a_schedule_that_ends_in_noise_alone_is_the_librarys():
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("schedule", [TO_CLEAN, TO_NOISE_IN_V], ids=["by noise", "by v from noise alone"])
 def test_a_perfect_denoiser_is_recovered_from_any_noise(name, schedule, pytestconfig):
-    """A network that always knows the clean latents must lead to them, by every sampler, from every level."""
+    """A network that always knows the clean latents must lead to them, with every sampler, from every level."""
     torch.manual_seed(0)
     clean, generator = torch.randn(1, 4, 3, 3), torch.Generator().manual_seed(1)
 
@@ -85,7 +85,7 @@ def test_a_perfect_denoiser_is_recovered_from_any_noise(name, schedule, pytestco
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_a_network_that_predicts_v_leads_where_one_that_predicts_noise_does(name, temperature):
-    """The two say the same of x = sqrt(a) x_0 + sqrt(1 - a) noise: v = sqrt(a) noise - sqrt(1 - a) x_0."""
+    """For x = sqrt(a) x_0 + sqrt(1 - a) noise both are equivalent: v = sqrt(a) noise - sqrt(1 - a) x_0."""
     start, guess = torch.randn(2, 1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
 
     def noise(x, step):
@@ -105,7 +105,7 @@ def test_a_network_that_predicts_v_leads_where_one_that_predicts_noise_does(name
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("schedule", [SCHEDULE, TO_CLEAN, TO_NOISE], ids=["as usual", "to clean", "to noise alone"])
 def test_tables_are_finite_and_keep_the_noise_at_its_level(name, schedule):
-    """With a network that finds no picture (x_0 = 0 and unit noise), latents are as noisy as each level says."""
+    """With a network that finds no picture (x_0 = 0 and unit noise), the latents have the noise of each level."""
     for steps, temperature in itertools.product(ODD_STEPS, TEMPERATURES):
         case = f"{steps} steps at {temperature}"
         levels = schedule.levels(steps, temperature)

@@ -1,4 +1,4 @@
-"""A models file over checkpoints of this project: described without loading, loaded once for all that share weights."""
+"""A models file with checkpoints of this project: described without loading, loaded once for all that share weights."""
 
 from pathlib import Path
 

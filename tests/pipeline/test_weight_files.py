@@ -1,4 +1,4 @@
-"""Files of weights in every spelling that checkpoints come in, and those that must be refused."""
+"""Weight files in every spelling that checkpoints use, and files that must be refused."""
 
 import argparse
 import os
@@ -92,7 +92,7 @@ def test_a_missing_shard_is_named(tmp_path, unet, indexed):
 
 @pytest.fixture
 def trainer(monkeypatch):
-    """A training library's class, whose objects such files hold; it is not to be made when they are read."""
+    """A class of a training library whose objects are in such files. It must not be created when they are read."""
 
     class ModelCheckpoint:
         def __init__(self):

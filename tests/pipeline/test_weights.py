@@ -20,7 +20,7 @@ SD = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossA
 
 @pytest.fixture(scope="module")
 def unet():
-    """Stable Diffusion 1.5's blocks with InstructPix2Pix's input, very narrow."""
+    """Stable Diffusion 1.5's blocks with InstructPix2Pix's input and very few channels."""
     torch.manual_seed(0)
     narrow = {"block_out_channels": (8, 16, 16, 16), "norm_num_groups": 4, "attention_head_dim": 2}
     return UNet2DConditionModel(
@@ -47,7 +47,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def original(unet, vae, clip):
-    """The same weights in one original file, the UNet's averaged copies twice as large."""
+    """The same weights in one original file. The UNet's averaged copies are twice as large."""
     plain = original_format.unet(unet.state_dict(), layers=2)
     return (
         plain

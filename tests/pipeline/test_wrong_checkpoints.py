@@ -29,7 +29,7 @@ def refusal_of(checkpoint, **options):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    """A copy of a good folder, to be spoiled."""
+    """A copy of a good folder, for a test to spoil."""
     return shutil.copytree(folder, tmp_path / "narrow", symlinks=True)
 
 

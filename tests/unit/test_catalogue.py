@@ -1,4 +1,4 @@
-"""The catalogue: every parameter of every model has a range, a default inside it, and refuses the rest by name."""
+"""In the catalogue every parameter has a range and a default inside it, and other values are refused by name."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The worker begins only with a certificate that can sign, and says in a sentence why another cannot."""
+"""The worker starts only with a certificate that can sign. Otherwise it says in one sentence why not."""
 
 import datetime as dt
 import io
@@ -124,7 +124,7 @@ def made(
     own: bool = False,
     usage: x509.ObjectIdentifier | None = x509.ExtendedKeyUsageOID.EMAIL_PROTECTION,
 ) -> dict:
-    """A certificate of the authority's with something unusual about it, and its key, as two settings."""
+    """A certificate of the authority with an unusual property, and its key, as two settings."""
     root = x509.load_pem_x509_certificate(authority.root.read_bytes())
     root_key = load_pem_private_key(authority.root_key.read_bytes(), None)
     key = key or ec.generate_private_key(ec.SECP256R1())

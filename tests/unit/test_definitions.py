@@ -1,4 +1,4 @@
-"""The definitions of models are the catalogue as data, and check a request as it does."""
+"""The definitions of models are the catalogue as data, and check requests as it does."""
 
 import json
 

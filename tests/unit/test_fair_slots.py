@@ -1,4 +1,4 @@
-"""Slots are shared out fairly: no tenant has more than its share, and a free one goes to who has the fewest."""
+"""Slots are shared fairly: no tenant has more than its share, and a free slot goes to the tenant with the fewest."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What may not be loaded where, asked of fresh interpreters, and what may not be contacted when."""
+"""What must not be imported where, checked in new interpreters, and what must not be contacted when."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ HEAVY = {"torch", "diffusers"}
 
 
 def test_no_torch_outside_the_editors():
-    """One after another in one interpreter: the first that loads any is the one at fault."""
+    """The modules are imported one after another, so that the first one that loads torch is named."""
     code = f"import sys\nfor name in {LIGHT}:\n    __import__(name)\n    assert not {HEAVY} & {{*sys.modules}}, name"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

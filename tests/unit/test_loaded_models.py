@@ -1,4 +1,4 @@
-"""Models are loaded when a job needs them, as many as fit, and none goes while a job uses it."""
+"""Models are loaded when a job needs them, as many as fit. None is unloaded while a job uses it."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from worker.loaded_models import LoadedModels, NotLoaded, Weights
 
 
 class Shelf:
-    """Models `a`, `b` and `c`, each of one byte, that note when they are loaded and unloaded."""
+    """Models `a`, `b` and `c` of one byte each, which record their loads and unloads."""
 
     def __init__(self, budget: int | None = 2, **loads: Callable[[], None]) -> None:
         self.log: list[str] = []

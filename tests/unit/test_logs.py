@@ -1,4 +1,4 @@
-"""What a process logs names what it is about."""
+"""Log lines name the job, tenant and request that they are about."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from jobs import logs
 
 @pytest.fixture
 def lines() -> Callable[[str], list[str]]:
-    """Log in a form to a logger of its own; gives what was written so far."""
+    """Log in one format to a separate logger. Gives the lines written so far."""
     log, stream = logging.getLogger("told"), io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.addFilter(logs._name_subject)

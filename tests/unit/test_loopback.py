@@ -1,4 +1,4 @@
-"""What is on this machine is reached directly."""
+"""Servers on this machine are called directly, without a proxy."""
 
 import pytest
 

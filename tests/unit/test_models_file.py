@@ -1,4 +1,4 @@
-"""The models file: what it means, and what is said of each mistake."""
+"""The models file: its meaning, and the error for each mistake."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells of every operation what it does, what it takes, what it answers, and how it fails."""
+"""For every operation the OpenAPI document describes its purpose, parameters, answers and errors."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A job as a prediction: what Replicate's clients insist on."""
+"""A job as a prediction, as Replicate's clients require it."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_clients_read_the_progress_from_the_last_line(step, steps):
 
 
 def test_a_message_tells_the_job_as_it_was_then():
-    """A webhook of a job's start is not to tell of its end, though the job is over when it is sent."""
+    """A webhook about a job's start must not report its end, even if the job is over when it is sent."""
     over = {
         "status": Status.SUCCEEDED,
         "output": A_PICTURE,

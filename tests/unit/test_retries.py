@@ -1,4 +1,4 @@
-"""Asking again: at random, ever later, and not too often."""
+"""Retries: after random, growing delays, and not too often."""
 
 import statistics
 from copy import deepcopy
@@ -29,7 +29,7 @@ def test_a_dependency_that_fails_altogether_is_asked_a_tenth_more_at_most():
 
 
 class Failing:
-    """A storage, or a Redis, that counts how often it is asked."""
+    """A storage or a Redis that counts its calls."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""Room for decoded photos."""
+"""Limits on decoded photos."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Settings: all of them documented, and no default secret in production."""
+"""All settings are documented, and production has no default secret."""
 
 import re
 import runpy
@@ -63,7 +63,7 @@ def test_a_setting_out_of_range_is_named():
 
 
 def test_an_env_file_from_windows_is_read_like_any_other(tmp_path, monkeypatch):
-    """CRLF ends its lines, and a byte order mark may come first."""
+    """Its lines end with CRLF, and it may begin with a byte order mark."""
     monkeypatch.chdir(tmp_path)
     for name in ("LOG_FORMAT", "S3_BUCKET", "MAX_SIDE"):
         monkeypatch.delenv(name, raising=False)

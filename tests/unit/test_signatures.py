@@ -1,4 +1,4 @@
-"""Signatures: what we sign, the public library accepts, and nothing else. Our own check: tests/darkroom."""
+"""Signatures: the public library accepts what we sign, and nothing else. Our own check is tested in tests/darkroom."""
 
 import base64
 import time
@@ -31,7 +31,7 @@ def test_a_secret_has_32_random_bytes():
 
 
 def test_the_thumbprint_is_that_of_rfc_8037():
-    """Its appendix A.3."""
+    """From its appendix A.3."""
     seed = base64.urlsafe_b64decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=")
     jwk = SigningKey(seed).jwk()
     assert jwk["x"] == "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"

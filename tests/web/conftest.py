@@ -1,4 +1,4 @@
-"""The whole service as people start it, for a browser to use."""
+"""The whole service as users start it, for a browser."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """A browser. Without one, tests that need it fail on a build machine, and are left out elsewhere, which is told."""
+    """A browser. Without one, tests that need it fail in CI; elsewhere they are skipped, with a message."""
     try:
         return find_chromium()
     except SiteError as error:

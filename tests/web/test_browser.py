@@ -1,4 +1,4 @@
-"""The site as people use it: Playwright's specs in web/e2e, in Chromium, on the real service."""
+"""The site as people use it: Playwright's tests in web/e2e, in Chromium, against the real service."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def hold(url: str, specs: list[Path], **environment: str) -> None:
-    """All in one run: each start of Playwright and of a browser takes seconds."""
+    """All tests in one run, because each start of Playwright and of a browser takes seconds."""
     assert specs
     done = playwright(url, *(str(spec.relative_to(WEB)) for spec in specs), **environment)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

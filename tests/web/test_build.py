@@ -1,4 +1,4 @@
-"""The site comes into the wheel as its sources are now, or not at all."""
+"""The wheel contains the site of the present sources, or no site at all."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The site's sources and a built site, without anything that could build it again."""
+    """The site's sources and a built site, without the tools to build it again."""
     for folder in ("web", "docs", "examples"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("node_modules", "generated"))
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
@@ -22,7 +22,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def build(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the build where there is no Node, neither on the PATH nor in Python's packages."""
+    """Run the build without Node on the PATH or in Python's packages."""
     command = [sys.executable, "-I", "-S", str(checkout / "web" / "build.py"), *arguments]
     return subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, timeout=60)
 
@@ -45,7 +45,7 @@ def test_a_changed_source_leaves_no_older_site_behind(checkout, source):
 
 
 def test_a_registry_out_of_reach_is_told_in_words(checkout):
-    """As on a train: there is a Node, and npm cannot fetch."""
+    """There is a Node, but npm cannot download anything, as without a network."""
     (checkout / "web/index.html").write_text("<!doctype html>")
     environment = {
         **os.environ,

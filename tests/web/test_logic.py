@@ -1,4 +1,4 @@
-"""The site's own tests, and its types."""
+"""The site's own unit tests, and its type check."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(200)
 
 @pytest.fixture(scope="module", autouse=True)
 def client() -> None:
-    """The typed client, which all of it uses."""
+    """The generated typed client, which the whole site uses."""
     generate_client(node())
 
 

@@ -1,4 +1,4 @@
-"""What the site shows of the rest of the project is as the rest of the project is now."""
+"""The parts of the project that the site shows are up to date."""
 
 from web import networks
 

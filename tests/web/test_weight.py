@@ -1,4 +1,4 @@
-"""What a visitor loads before the first page stands there, compressed as for the oldest browser: gzip."""
+"""The bytes that a visitor loads before the first page appears, compressed as for the oldest browsers: gzip."""
 
 import json
 import re
@@ -12,12 +12,12 @@ FIRST = ("index.html", "src/app/site.tsx", "src/pages/editor/index.tsx")  # the 
 
 @pytest.fixture(scope="module")
 def manifest() -> dict:
-    """Vite's account of what is in which file, and what each needs."""
+    """Vite's list of the files and their contents, and what each needs."""
     return json.loads((STATIC / ".vite" / "manifest.json").read_text())
 
 
 def needed(manifest: dict, *names: str) -> set[str]:
-    """These parts and all that they import at once, and not only when it is needed."""
+    """These modules and all that they import at once, without lazy imports."""
     found = set(names)
     for name in names:
         found |= needed(manifest, *manifest[name].get("imports", ()))

@@ -1,7 +1,7 @@
-"""Writes `redis.json`, `bucket/` and `about.json` here: what a release leaves behind for the one after it.
+"""Writes `redis.json`, `bucket/` and `about.json` here: the data that one release leaves for the next.
 
-Run it in a checkout of the release that is to be frozen, as `python -m tests.data.last_release.make`, and copy the
-three here. Deadlines and retention are thirty years, so that what was frozen is not over before it is read.
+Run it in a checkout of the release to freeze, as `python -m tests.data.last_release.make`, and copy the three here.
+Deadlines and retention are thirty years, so that the frozen jobs do not expire before they are read.
 """
 
 import io
@@ -62,7 +62,7 @@ def settings_for(valkey: Valkey, seaweed: SeaweedFS) -> Settings:
 
 
 def fill(settings: Settings) -> dict[str, Any]:
-    """One job in every state, two keys, two endpoints. Returns who is who."""
+    """Create one job in every state, two keys and two endpoints. Returns their ids."""
     store, pictures = JobStore.connect(settings.redis_url, timeout=5), PictureStore.connect(settings, timeout=10)
     house = Maintenance(store, pictures, settings)
     house.run_once()

@@ -1,4 +1,4 @@
-"""The published images that ours are built on and run beside: from their registry, or stand-ins if none answers."""
+"""The published images that ours need: from their registry, or replacements if it does not answer."""
 
 import http.server
 import os
@@ -46,7 +46,7 @@ def is_published(engine: Engine) -> bool:
 
 @contextmanager
 def bases(engine: Engine) -> Iterator[list[str]]:
-    """Have all of them in the engine: the options for `docker build` of our own images, meanwhile."""
+    """Provide all of them in the engine. Gives the options for `docker build` of our own images."""
     if is_published(engine):
         yield []
         return
@@ -99,7 +99,7 @@ def torch_wheels() -> list[Path]:
 
 @contextmanager
 def torch_mirror(files: Path, wheels: list[Path]) -> Iterator[None]:
-    """Serve them as PyTorch's own index does, which cannot be reached where no registry can."""
+    """Serve them like PyTorch's own index, which is unreachable if no registry is reachable."""
     place = files / "mirror" / "whl" / "cpu" / "torch"
     place.mkdir(parents=True, exist_ok=True)
     for wheel in wheels:
@@ -123,4 +123,4 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
             super().copyfile(*files)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

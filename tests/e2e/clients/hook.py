@@ -1,4 +1,4 @@
-"""A receiver of webhooks, as small as one can be."""
+"""A minimal receiver of webhooks."""
 
 import json
 import threading
@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 class Hook:
-    """Listens while it is entered; `got` has the headers and the body of each message."""
+    """Listens inside the `with` block. `got` has the headers and body of each message."""
 
     def __init__(self, port: int) -> None:
         got: list[tuple[dict, str]] = []

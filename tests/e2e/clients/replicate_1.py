@@ -1,4 +1,4 @@
-"""What a program with `replicate` 1.x does, unchanged but for its environment. Prints what came of it, as JSON."""
+"""What a program with `replicate` 1.x does, with only its environment changed. Prints the results as JSON."""
 
 import asyncio
 import json
