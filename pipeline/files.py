@@ -24,7 +24,7 @@ CLIP_TOKENIZER = "openai/clip-vit-large-patch14@32bd64288804d66eefd0ccbe215aa642
 TOKENIZER_FILES = ["vocab.json", "merges.txt", "*token*.json"]
 OWN_CLASSES = ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionPipeline", None)  # the UNet tells them apart
 SINGLE_FILES = (".safetensors", ".ckpt")
-HUB_SECONDS = 5.0  # a hub that does not answer for so long cannot be reached
+HUB_SECONDS = 5.0  # a hub that does not answer within this time counts as unreachable
 
 
 class Files(Protocol):
@@ -250,7 +250,7 @@ def sizes_on_hub(hub_id: str) -> dict[str, int]:
     from huggingface_hub.errors import HFValidationError, HTTPError
 
     name, _, revision = hub_id.partition("@")
-    try:  # this call is made once: the others of the client try for half a minute
+    try:  # the client does not repeat this call; it repeats its other calls for half a minute
         told = HfApi().model_info(name, revision=revision or None, files_metadata=True, timeout=HUB_SECONDS)
         return {one.rfilename: one.size or 0 for one in told.siblings or ()}
     except HFValidationError as error:

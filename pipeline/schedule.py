@@ -50,7 +50,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class ScheduleConfig(NetworkConfig):
-    """What diffusers' schedulers say of the training; the defaults are Stable Diffusion's."""
+    """The training settings in a scheduler's configuration by diffusers; the defaults are Stable Diffusion's."""
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085

@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2  #: a job that waits for its model checks this often whether it should go on
 SWAP_SECONDS = 5.0  #: after a job has waited this long for memory, newer jobs of loaded models wait behind it
-RETRY_SECONDS = 60.0  #: a model that could not be loaded is tried again after this, then after twice as long each time
+RETRY_SECONDS = 60.0  #: pause before the first new try to load a model; the pause doubles after each failure
 MOST_RETRY_SECONDS = 3600.0
 
 
 class NotLoaded(Exception):
-    """The model cannot be loaded at present, whatever the job asks for."""
+    """The model cannot be loaded now. This does not depend on the job."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Loaded:
 
 @dataclass(frozen=True)
 class _Trouble:
-    """Why a model could not be loaded, in so many tries; it is withdrawn until then, by the monotonic clock."""
+    """Why a model could not be loaded, the failed tries, and the time (monotonic) until which it is withdrawn."""
 
     reason: str
     tries: int
@@ -200,7 +200,7 @@ class LoadedModels(Collector):
             self._change.notify_all()
 
     def _withdraw(self, models: Sequence[str], reason: str) -> None:
-        """Serve these models no more for a while, twice as long each time that they cannot be loaded."""
+        """Stop serving these models for a while: twice as long after each further failure."""
         known = self._troubles.get(models[0])
         tries = known.tries + 1 if known else 1
         pause = min(RETRY_SECONDS * 2 ** (tries - 1), MOST_RETRY_SECONDS)

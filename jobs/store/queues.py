@@ -18,9 +18,9 @@ FULL = 0.85  #: share of Redis' memory above which no wake-up is sent, for Celer
 class ModelQueue:
     """The jobs of one model, the living workers that serve it, and the slots of those that claim.
 
-    Models of one `pool` share workers: `free` are the slots of the model's workers that no job has, whatever its model,
-    and `estimated_wait_seconds` is until all jobs of the pool are done. None: nothing was measured yet, or no worker
-    lives.
+    Models of one `pool` share workers. `free` counts the free slots of the workers that serve the model, and
+    `estimated_wait_seconds` is the time until all jobs of the pool are done; None: nothing was measured yet, or no
+    worker is alive.
     """
 
     model: str
@@ -110,7 +110,7 @@ class Queues(StoreBase):
         return found
 
     def _free(self, fleet: Fleet, running: Mapping[str, int]) -> Mapping[str, int]:
-        """The slots that no job has, of the workers of each model. Where all serve the same, no worker is asked."""
+        """The free slots of the workers of each model. If all workers serve the same models, none is asked in Redis."""
         if len(set(map(frozenset, fleet.models.values()))) < 2:
             left = max(0, sum(fleet.slots.values()) - sum(running.values()))
             return {model: left if fleet.of(model) else 0 for model in running}

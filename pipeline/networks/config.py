@@ -49,7 +49,7 @@ class NetworkConfig:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of a field's type; whole numbers are sizes and counts, one or more."""
+    """Whether a JSON value has the type of a field. Integers are sizes and counts, so they must be 1 or more."""
     if isinstance(kind, UnionType):
         return any(_is_of(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:

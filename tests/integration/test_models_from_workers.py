@@ -130,7 +130,7 @@ def test_one_worker_with_three_models_and_memory_for_two_does_all_jobs_by_the_mo
 
 
 def idle_waits(store: JobStore, jobs: list[dict[str, Any]], serves: dict[str, str]) -> list[float]:
-    """Of each job, how many seconds it waited in one go while a worker held no job and served its model.
+    """For each job, the longest time in seconds that it waited while an idle worker served its model.
 
     `serves` are the models of each worker.
     """
@@ -151,7 +151,7 @@ def idle_waits(store: JobStore, jobs: list[dict[str, Any]], serves: dict[str, st
 
 
 def test_no_job_waits_while_a_worker_that_serves_its_model_is_idle(client, jpeg, store, work):
-    """One serves a and b, the other b and c; so they share work, and each has some of its own."""
+    """One worker serves a and b, the other b and c, so they share the jobs of b."""
     one_slot, names = {"worker_slots": 1}, []
     for name, models in (("one", "ab"), ("two", "bc")):
         work(name, one_slot, **dict.fromkeys(models, ""))

@@ -182,7 +182,7 @@ FOR_DIFFUSERS = '[[model]]\nid = "a"\neditor = "diffusers"\ncheckpoint = "{folde
     ids=["own", "diffusers"],
 )
 def test_a_worker_that_gets_one_ends_within_ten_seconds_with_one_sentence(copy, spoil, models, said):
-    """The command of a real worker. Ten seconds of its own computing: other processes may keep it waiting."""
+    """The command of a real worker. Its limit is ten seconds of CPU, because other processes may slow it down."""
     spoil(copy)
     environment = {**os.environ, "CHECKPOINT": str(copy), "CREDENTIALS": "off", "OMP_NUM_THREADS": "1"}
     if models:
