@@ -54,7 +54,11 @@ def build(settings: Mapping[str, Any], latents: int, text_width: int) -> UNet2DC
 def train_unet(
     recipe: Recipe, samples: Samples, vae: AutoencoderKL, reader: Reader, folder: Path
 ) -> UNet2DConditionModel:
-    """A trained UNet between a trained autoencoder and a trained text encoder."""
+    """A trained UNet between a trained autoencoder and a trained text encoder.
+
+    A picture without text stays as it is, so that guidance leads from the photo through the edit, and its scale is a
+    strength.
+    """
     table = recipe["unet"]
     torch.manual_seed(recipe["seed"])
     latents, scale = vae.config.latent_channels, vae.config.scaling_factor
@@ -73,7 +77,10 @@ def train_unet(
         prompts = ["" if gone else prompt for prompt, gone in zip(pairs.prompts, wordless, strict=True)]
         with torch.no_grad():
             text = reader.encoder(tokenizer(prompts)).last_hidden_state
-            before, after = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().chunk(2)
+            with torch.autocast("cpu", torch.bfloat16, enabled=table["bf16_latents"]):
+                both = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().float()
+        before, after = both.chunk(2)
+        after = torch.where(torch.tensor(wordless & ~pictureless)[:, None, None, None], before, after)
         before = before * torch.tensor(~pictureless)[:, None, None, None]
         clean, noise = after * scale, noise * scales
         steps = torch.from_numpy(choose_steps(rng, count, table["early_steps"], table["first_steps"]))
@@ -101,12 +108,14 @@ def editor(
     def edit(pairs: Pairs, _rng: np.random.Generator) -> Tensor:
         before = vae.encode(pairs.before).latent_dist.mode()
         count = len(before)
-        text = reader.encoder(tokenizer([*pairs.prompts, *[""] * count])).last_hidden_state
+        rows = 1 if text_scale == 1 else 2
+        text = reader.encoder(tokenizer([*pairs.prompts, *[""] * (count * (rows - 1))])).last_hidden_state
         x = card["noise_scale"] * torch.randn_like(before)
         for step in table:
-            seen = torch.cat([x, before], dim=1).repeat(2, 1, 1, 1)
-            prompted, without = unet(seen, torch.full((2 * count,), step.timestep), text).sample.chunk(2)
-            predicted = step.predict(x, without + text_scale * (prompted - without))
+            seen = torch.cat([x, before], dim=1).repeat(rows, 1, 1, 1)
+            velocities = unet(seen, torch.full((rows * count,), step.timestep), text).sample.chunk(rows)
+            guided = velocities[-1] + text_scale * (velocities[0] - velocities[-1])
+            predicted = step.predict(x, guided)
             x = following_of(x, predicted, None, None, step.weights)
         made: Tensor = x / scaling
         return made
