@@ -251,6 +251,7 @@ MODEL: dict[str, Any] = {
     "served_since": AT,
     "rivals": [],
     "troubles": [],
+    "abilities": {"light": ["make it look like night", "make it sunset"], "art": ["make it a pencil sketch"]},
 }
 
 CREDENTIALS = {

@@ -1,7 +1,6 @@
 import shutil
 from pathlib import Path
 
-import original_format
 import pytest
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
@@ -10,6 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipeline.edit import Pipeline
 from pipeline.networks.tokenizer import Tokenizer
+from tests.pipeline import original_format
 
 ROOT = Path(__file__).parents[2]
 MICRO = ROOT / "checkpoints" / "micro"

@@ -1,6 +1,5 @@
 import json
 
-import original_format
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -14,6 +13,7 @@ from pipeline.networks.unet import UNet, UNetConfig
 from pipeline.networks.vae import VAE, VAEConfig
 from pipeline.weight_files import read_file, read_folder
 from pipeline.weights import build, from_module, original_part
+from tests.pipeline import original_format
 
 SD = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",), ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 
