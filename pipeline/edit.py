@@ -297,11 +297,17 @@ class Pipeline:
 
     def fastest_threads(self, at_most: int) -> int:
         """Measure with how many threads this checkpoint's UNet is fastest. 1 on a GPU, which needs no more."""
-        unet, side = self.checkpoint.unet, PROBE_SIDE
+        run = self.one_pass(PROBE_SIDE)
+        return fastest_threads(run, at_most) if self.checkpoint.device.type == "cpu" else 1
+
+    def one_pass(self, side: int) -> Callable[[], Tensor]:
+        """A pass of the UNet with one row of latents of this side, for measurements."""
+        unet = self.checkpoint.unet
         text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=unet.device))
         x = torch.zeros(1, unet.config.in_channels, side, side, dtype=unet.dtype, device=unet.device)
+        x = x.to(memory_format=torch.channels_last)
         timestep = torch.zeros(1, device=unet.device)
-        return fastest_threads(lambda: unet(x, timestep, text), at_most) if unet.device.type == "cpu" else 1
+        return torch.inference_mode()(lambda: unet(x, timestep, text))
 
     def receipt(self) -> dict[str, str]:
         """What an edit was computed with. Together with its parameters this is enough to repeat it."""

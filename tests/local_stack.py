@@ -36,7 +36,8 @@ class Up:
         self.folder = folder
         self.log = folder.with_suffix(".log")
         self.words = words
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        # The dtype is given, or it would be measured at each start, and the pixels would be the processor's.
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "DTYPE": "float32", **environment}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:

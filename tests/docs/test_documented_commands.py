@@ -194,6 +194,7 @@ def test_it_works_as_told(one, service, folder):
         "HOME": str(folder),
         "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "OMP_NUM_THREADS": "1",
+        "DTYPE": "float32",
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"

@@ -17,7 +17,7 @@ MICRO = ROOT / "checkpoints" / "micro"
 def settings(folder: Path, text: str) -> Settings:
     file = folder / "models.toml"
     file.write_text(text.replace("MICRO", str(MICRO)), encoding="utf-8")
-    return Settings(_env_file=None, models=str(file), torch_threads=1)
+    return Settings(_env_file=None, models=str(file), torch_threads=1, dtype="float32")
 
 
 def test_models_that_share_weights_are_loaded_together_with_their_own_defaults(tmp_path):

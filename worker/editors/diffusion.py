@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.device import choose_device, free_bytes, tune
 from pipeline.edit import DTYPES, Pipeline
 from pipeline.lora import Lora
+from pipeline.precision import with_best_dtype
 from pipeline.weight_files import count_values
 from pipeline.weights import PARTS
 from worker.editors import own
@@ -51,7 +53,7 @@ class PipelineEditors(dict[str, Editor]):
 
 def load(settings: Settings) -> Editors:
     """Load the checkpoint and choose the number of threads. The other models are loaded later."""
-    pipeline = make_pipeline(settings, lambda: Pipeline.load(settings.checkpoint, **computed(settings)))
+    pipeline = make_pipeline(settings, lambda **given: Pipeline.load(settings.checkpoint, **given))
     engine = pipeline.checkpoint.engine
     editors = PipelineEditors(pipeline)
     make_others_later(editors)
@@ -71,24 +73,26 @@ def load(settings: Settings) -> Editors:
     )
 
 
-def make_pipeline(settings: Settings, make: Callable[[], Pipeline]) -> Pipeline:
-    """Load a pipeline, choose the number of threads, and warm it up."""
+def make_pipeline(settings: Settings, make: Callable[..., Pipeline], dtype: str = "", device: str = "") -> Pipeline:
+    """Load a pipeline, choose the number of threads and, on a CPU, the dtype, and warm it up.
+
+    `make` gets what of `Pipeline.load` the settings decide. A dtype or device that is given here goes before theirs.
+    """
+    chosen, place = dtype or settings.dtype, choose_device(device or settings.device)
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # batches of many sizes break memory up
     set_threads(settings.torch_threads or 1)
-    tune(choose_device(settings.device), exact=settings.dtype == "float32")
-    pipeline = make()
+    tune(place, exact=chosen == "float32")
+    load = partial(make, device=str(place), compiled=settings.compile)
+    pipeline = load(dtype=chosen)
     if settings.torch_threads is None:
         set_threads(pipeline.fastest_threads(at_most=max(1, (os.cpu_count() or 1) - 1)))
+    if chosen is None and place.type == "cpu":
+        pipeline = with_best_dtype(pipeline, lambda: load(dtype="bfloat16"))
     pipeline.checkpoint.engine.max_pass_seconds = settings.patience_seconds / 2
     if settings.compile:
         build_graphs(pipeline)
     warm_up(pipeline, settings.warm_up.split() or [SMALLEST])
     return pipeline
-
-
-def computed(settings: Settings) -> dict[str, Any]:
-    """How a pipeline computes, by the settings."""
-    return {"dtype": settings.dtype, "compiled": settings.compile, "device": settings.device}
 
 
 def load_entry(entry: ModelEntry, settings: Settings) -> Pipeline:
@@ -97,9 +101,9 @@ def load_entry(entry: ModelEntry, settings: Settings) -> Pipeline:
     Raises:
         PipelineError
     """
-    given = computed(settings) | {"dtype": entry.dtype or settings.dtype}
-    given |= {"device": entry.device or settings.device, "variant": entry.variant, "loras": loras_of(entry)}
-    return make_pipeline(settings, lambda: Pipeline.load(located(entry), own.base_of(entry), **given))
+    own_files: dict[str, Any] = {"variant": entry.variant, "loras": loras_of(entry)}
+    make = partial(Pipeline.load, located(entry), own.base_of(entry), **own_files)
+    return make_pipeline(settings, make, dtype=entry.dtype or "", device=entry.device)
 
 
 def describe_entry(entry: ModelEntry, settings: Settings) -> Description:
