@@ -9,7 +9,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.leniency import route_of
+from api.lenient_requests import route_of
 from jobs import logs, traces
 
 log = logging.getLogger(__name__)

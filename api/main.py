@@ -1,4 +1,4 @@
-"""The web tier, put together: `uvicorn api.main:create_app --factory --http api.protocol:BoundedHttp`."""
+"""The web tier, put together: `uvicorn api.main:create_app --factory --http api.http_limits:BoundedHttp`."""
 
 import asyncio
 import gc
@@ -23,19 +23,19 @@ from api.dialects import replicate
 from api.dialects.openai import app as openai
 from api.feeder import Feeder
 from api.guards import KnownNames, SecurityHeaders
-from api.leniency import Leniency
+from api.lenient_requests import Leniency
 from api.link_previews import link_previews
 from api.metrics import RequestMetrics, leave, own_registry, scraped, serve
 from api.openapi import DocumentedApp
 from api.problems import BodyLimit, install_problems
 from api.routes import (
+    admin,
     batches,
     credentials,
     events,
     files,
     jobs,
     keys,
-    operations,
     pictures,
     renders,
     service,
@@ -93,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.feeder = Feeder(app.state.services)
     app.state.registry = own_registry(app.state.services.pictures)
     of_jobs = (jobs, pictures, renders, batches, files, uploads, events, credentials)
-    for part in (*of_jobs, webhooks, session, keys, operations, service):
+    for part in (*of_jobs, webhooks, session, keys, admin, service):
         app.include_router(part.router)
     for prefix, dialect in (("/openai/v1", openai), (PREFIX, replicate)):
         mount = Mount(prefix, dialect.app(app))

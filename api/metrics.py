@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.leniency import route_of
+from api.lenient_requests import route_of
 from jobs.metrics import RecordMetrics, StorageMetrics
 from jobs.pictures import PictureStore
 from jobs.settings import Settings

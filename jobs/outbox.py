@@ -18,7 +18,7 @@ from jobs.store import JobStore
 MOST_ENDPOINTS = 20  #: of one tenant
 OVERLAP_MS = 86_400_000  #: how long a replaced secret still signs
 
-SCRIPTS = "dispatch attempted redeliver test_endpoint tell_of_batch register unregister rotate".split()
+SCRIPTS = "dispatch delivery_attempted redeliver test_endpoint tell_of_batch register unregister rotate".split()
 
 
 class Event(StrEnum):
@@ -248,7 +248,7 @@ class Outbox:
         said = json.dumps(asdict(attempt))
         again = "" if again_ms is None else again_ms
         args = (delivery.id, delivery.ticket, outcome, said, again, pause_ms, rest_ms)
-        return cast(str | None, self._run("attempted", *args))
+        return cast(str | None, self._run("delivery_attempted", *args))
 
     def job(self, delivery: Delivery) -> Job | None:
         """The job that a delivery tells of, while it is kept."""

@@ -37,7 +37,7 @@ from botocore.handlers import add_expect_header
 
 from jobs.errors import StorageUnavailable
 from jobs.job import Job, Picture
-from jobs.loopback import is_loopback
+from jobs.proxies import is_loopback
 from jobs.retries import Budget, full_jitter
 from jobs.settings import Settings
 

@@ -43,7 +43,7 @@ CONSTANTS: dict[str, str | int] = {
 #: Every script begins with these parts. Each needs only those before it.
 SHARED_PARTS = "basics records models counts fair_share prelude outbox estimate admission allowance".split()
 SCRIPTS = (
-    "submit admit read positions wanted claim renew preview release finish fail canceled cancel delete reclaim "
+    "submit admit read positions wakeups claim renew preview release finish fail canceled cancel delete reclaim "
     "expire recount repair end_written reserve_upload"
 ).split()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jobs.loopback import is_loopback
+from jobs.proxies import is_loopback
 from jobs.version import version
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

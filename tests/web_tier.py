@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from api.protocol import BoundedHttp
+from api.http_limits import BoundedHttp
 from darkroom.local.ports import free_ports
 from darkroom.local.process import Lifeline
 from darkroom.local.services import Api
@@ -36,7 +36,7 @@ class Hasty(BoundedHttp):
 class WebTier(Api):
     """uvicorn with our app, and Linux' data about the process."""
 
-    protocol = "api.protocol:BoundedHttp"
+    protocol = "api.http_limits:BoundedHttp"
     processes = 1
 
     def command(self) -> list[str]:

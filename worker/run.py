@@ -30,8 +30,8 @@ from worker.editors.editor import Editor
 from worker.encoding import encode, pixels_in
 from worker.leases import EXIT_NOT_LOADED, EXIT_STUCK, Canceled, Drained, Lease, Leases, Lost
 from worker.loaded_models import LoadedModels, NotLoaded
+from worker.photo_memory import Room
 from worker.photos import decoded
-from worker.room import Room
 from worker.variations import OnStep, edit_all
 
 log = logging.getLogger(__name__)

@@ -66,7 +66,7 @@ class Api(Service):
 
     def command(self) -> list[str]:
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
-        options += ["--http", "api.protocol:BoundedHttp", "--ws", "none", "--header", f"{MARK}:{self.mark}"]
+        options += ["--http", "api.http_limits:BoundedHttp", "--ws", "none", "--header", f"{MARK}:{self.mark}"]
         return [sys.executable, "-m", "uvicorn", "api.main:create_app", "--factory", *options]
 
     def ready(self) -> bool:

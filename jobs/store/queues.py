@@ -148,7 +148,7 @@ class Queues(StoreBase):
 
         None are wanted when Redis is nearly full. Models of one pool may each want the same slots.
         """
-        found = self._run("wanted", FULL)
+        found = self._run("wakeups", FULL)
         return dict(zip(found[::2], found[1::2], strict=True))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from api.protocol import BoundedHttp
+from api.http_limits import BoundedHttp
 from darkroom.local.process import Lifeline
 from darkroom.local.servers import Valkey
 from darkroom.local.services import ALLOCATOR, Api, Keeper, Worker

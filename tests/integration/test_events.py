@@ -10,8 +10,8 @@ import httpx
 import pytest
 import uvicorn
 
+from api.http_limits import BoundedHttp
 from api.main import create_app
-from api.protocol import BoundedHttp
 from jobs import redis_keys
 from jobs.api_keys import ApiKeys, Scope
 from jobs.settings import Settings

@@ -31,7 +31,7 @@ from worker.keeper.maintenance import Maintenance
 from worker.keeper.process import Keeper
 from worker.leases import Drained, Leases
 from worker.metrics import KeeperMetrics
-from worker.room import Room
+from worker.photo_memory import Room
 from worker.run import run_next
 
 PHOTO = (ROOT / "examples" / "mountains.jpg").read_bytes()

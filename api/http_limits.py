@@ -1,6 +1,6 @@
 """HTTP for the web tier: uvicorn's own protocol, with limits on heads, times and unread answers.
 
-uvicorn is told of it by `--http api.protocol:BoundedHttp`.
+uvicorn is told of it by `--http api.http_limits:BoundedHttp`.
 """
 
 import asyncio

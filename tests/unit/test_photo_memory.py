@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from worker.room import Room
+from worker.photo_memory import Room
 
 
 class Stop(Exception):

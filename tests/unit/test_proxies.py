@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.loopback import is_loopback
 from jobs.pictures import PictureStore
+from jobs.proxies import is_loopback
 from tests.local_stack import DEAD_PROXY
 
 
