@@ -21,7 +21,7 @@ WEAK = 0.85  # families that are right less often are named
 SHEET_SCALE, SHEET_QUALITY = 0.5, 50
 SHORT_RUN = """\
 What the first minutes bring: `./dev train --minutes 20` on two cores, judged by `./dev evaluate --photos 6 --large 1`.
-Minutes are of the clock; how fast the machine was, the samples tell."""
+Minutes are of the processor, for each worker."""
 Figures = dict[str, Any]
 
 
@@ -46,6 +46,7 @@ def fill(evaluation: Figures, checkpoint: Path, work: Path) -> dict[str, str]:
         "statistics": statistics_table(evaluation["statistics"]),
         "vae": number(sizes["256x256"]["vae"]),
         "vae_512": number(sizes.get("512x512", {}).get("vae")),
+        "release": release(work / "release" / "release.json"),
         "weak": weak(evaluation["families"], sizes["256x256"]["losses"]),
         "stages": stage_table(work),
         "speed": speed_table(work / "edits.json"),
@@ -144,6 +145,30 @@ def short_run(work: Path) -> str:
         return ""
     figures = json.loads(file.read_text(encoding="utf-8"))
     return "\n\n".join((SHORT_RUN, stage_table(work), size_table(figures["sizes"])))
+
+
+def release(file: Path) -> str:
+    """The figures of the evaluation of a release, by `python -m training.release`; nothing if that was not run."""
+    if not file.exists():
+        return ""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    told = found["recognition"]
+    rows = [
+        ("right, 256 px", f"{percent(found['right'])} of {found['counted']} in {found['families']} families"),
+        ("right, by seed", ", ".join(percent(share) for share in found["by_seed"].values())),
+        ("right, 512 px", percent(found["right_at_512"])),
+        ("harmful", percent(found["harmful"])),
+        ("two edits in one sentence, right", percent(found["compositions"])),
+        ("nothing to change, below the autoencoder", f"{number(found['no_op_below_autoencoder'])} dB"),
+        ("flat error of 255, 256 and 512 px", ", ".join(number(e, ".2f") for e in found["flat_error"].values())),
+        ("sentences that it can follow, flagged by mistake", percent(told["flagged_of_those_it_can"])),
+        ("sentences that it cannot follow, flagged (recall)", percent(told["recall"])),
+        ("flagged sentences that it cannot follow (precision)", percent(told["precision"])),
+        ("sentences that it cannot follow, flagged, photo left alone", percent(found["beyond_flagged_and_left_alone"])),
+        ("slightly, plainly, extremely: in this order", percent(found["strengths_in_order"])),
+        ("less, no, without, don't: nothing or the opposite", percent(found["less_is_never_more"])),
+    ]
+    return table(("on photos and sentences that nobody had looked at", "figure"), rows)
 
 
 def unchanged(figures: Figures) -> str:

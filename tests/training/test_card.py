@@ -17,6 +17,11 @@ RIGHT = {"counted": 20, "retrieval_at_1": 1.0, "retrieval_at_3": 1.0, "gain": 9.
 RIGHT |= {"psnr": 25.0, "psnr_input": 15.0, "psnr_vae": 31.0, "ssim": 0.9, "ssim_input": 0.5, "ssim_vae": 0.95}
 SIZE = {"photos": 24, "families": 37, "counted": 700, "retrieval_at_1": 0.912, "retrieval_at_3": 0.987, "vae": 30.4}
 SIZE |= {"gain_where_input_is_at_most_20_dB": 9.25, "losses": {"vivid": -0.5}}
+RELEASE = {"right": 0.9512, "counted": 1900, "families": 58, "harmful": 0.008, "compositions": 0.871}
+RELEASE |= {"by_seed": {"0": 0.94, "1": 0.96}, "right_at_512": 0.93, "no_op_below_autoencoder": 1.24}
+RELEASE |= {"flat_error": {"256": 1.13, "512": 0.987}, "beyond_flagged_and_left_alone": 0.92}
+RELEASE |= {"recognition": {"flagged_of_those_it_can": 0.021, "recall": 0.955, "precision": None}}
+RELEASE |= {"strengths_in_order": 0.93, "less_is_never_more": 1.0}
 
 
 @pytest.fixture
@@ -48,6 +53,8 @@ def folders(tmp_path: Path, evaluation: dict[str, Any]) -> Path:
     )
     (tmp_path / "work" / "evaluation").mkdir()
     (tmp_path / "work" / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation))
+    (tmp_path / "work" / "release").mkdir()
+    (tmp_path / "work" / "release" / "release.json").write_text(json.dumps(RELEASE))
     Image.new("RGB", (8, 8)).save(tmp_path / "work" / "evaluation" / "sheet-256.jpg")
     return tmp_path
 
@@ -65,6 +72,10 @@ def test_the_card_has_the_figures(text: str):
     assert "30.4 dB at 256 px, 34.2 dB at 512 px" in text
     assert "right 70.0%, among three 90.0% of 90" in text
     assert "| unet | 57.0 | 99,000 |" in text
+    assert "| right, 256 px | 95.1% of 1900 in 58 families |" in text
+    assert "| right, by seed | 94.0%, 96.0% |" in text
+    assert "| flat error of 255, 256 and 512 px | 1.13, 0.99 |" in text
+    assert "(precision) | - |" in text
     assert "$" not in text
     assert "first minutes" not in text, "there was no short run"
 
