@@ -257,8 +257,10 @@ class Outbox:
     def signing_key(self) -> SigningKey:
         """The service's signing key, made on the first use."""
         with reaching_redis():
-            self.redis.set(redis_keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
             seed = self.redis.get(redis_keys.SIGNING_KEY)
+            if seed is None:
+                self.redis.set(redis_keys.SIGNING_KEY, SigningKey.new_seed().hex(), nx=True)
+                seed = self.redis.get(redis_keys.SIGNING_KEY)
         return SigningKey(bytes.fromhex(seed))
 
 

@@ -87,20 +87,22 @@ async def create_job(
     If the same request is sent again within a day with the same `Idempotency-Key`, the answer is the same job.
     """
     wait, caller = preferred_wait(prefer), admitted.caller
-    idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
 
-    def shown(submit: Callable[[], Acceptance]) -> tuple[Acceptance, JobView]:
-        accepted = submit()
+    def shown(submission: Submission) -> tuple[Acceptance, JobView]:
+        """In a thread: a digest of a large picture takes long, too."""
+        idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
+        if admitted.known and idempotency:
+            accepted = _replay(admitted.known, idempotency, caller, service)
+        else:
+            accepted = submit_job(caller, submission, idempotency, service)
         return accepted, _show_accepted(accepted, service, response)
 
-    if admitted.known and idempotency:
-        replay = partial(_replay, admitted.known, idempotency, caller, service)
-        accepted, view = await run_in_threadpool(shown, replay)
+    if admitted.known:  # no picture is read, so none of the threads for that is needed
+        accepted, view = await run_in_threadpool(shown, submission)
     else:
         if url := submission.image_at("url"):
             submission = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
-        submitting = partial(submit_job, caller, submission, idempotency, service)
-        accepted, view = await service.submitting.run(shown, submitting)
+        accepted, view = await service.submitting.run(shown, submission)
     response.headers.update(accepted.headers)
     service.wakeups.top_up_soon()
     if not wait:

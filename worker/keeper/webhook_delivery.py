@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,10 +22,10 @@ from jobs.connections import connect_async
 from jobs.errors import Unavailable
 from jobs.fetch import Answer, Fetcher, FetchError
 from jobs.links import Links
-from jobs.outbox import Attempt, Delivery, Endpoint, Event, Outbox
+from jobs.outbox import Attempt, Delivery, Event, Outbox
 from jobs.scripts import JOB_ENDPOINT
 from jobs.settings import Settings
-from jobs.signatures import SigningKey, sign
+from jobs.signatures import sign
 from jobs.store import JobStore
 from worker.metrics import KeeperMetrics
 
@@ -44,6 +45,15 @@ class Verdict:
 
     outcome: str
     pause_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent to a receiver."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def verdict_of(answer: Answer | None) -> Verdict:
@@ -135,20 +145,20 @@ class WebhookSender:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Make one attempt and record its outcome."""
-        endpoint = await asyncio.to_thread(self.outbox.endpoint, delivery.endpoint, delivery.tenant)
-        if endpoint is None:  # deleted a moment ago: the next dispatch drops the delivery
-            return
         with (
             logs.about(job_id=delivery.job, tenant=delivery.tenant, request_id=delivery.request_id),
             traces.span("webhook", delivery.traceparent, delivery=delivery.id, attempt=delivery.tries + 1),
         ):
-            await self._attempt(delivery, endpoint)
+            at = time.time()
+            message = await asyncio.to_thread(self._message, delivery, int(at))
+            if message is None:  # its endpoint was deleted a moment ago: the next dispatch drops the delivery
+                return
+            started = time.monotonic()
+            answer = await self._ask(delivery, message)
+            await self._conclude(delivery, at, time.monotonic() - started, answer)
 
-    async def _attempt(self, delivery: Delivery, endpoint: Endpoint) -> None:
-        key = await asyncio.to_thread(self.outbox.signing_key)
-        at, started = time.time(), time.monotonic()
-        answer = await self._ask(delivery, endpoint, key, int(at))
-        seconds, verdict = time.monotonic() - started, verdict_of(answer)
+    async def _conclude(self, delivery: Delivery, at: float, seconds: float, answer: Answer | None) -> None:
+        verdict = verdict_of(answer)
         self.metrics.deliveries.labels(verdict.outcome).observe(seconds)
         attempt = Attempt(
             at_ms=round(at * 1000),
@@ -158,8 +168,26 @@ class WebhookSender:
         )
         await asyncio.to_thread(self._note, delivery, attempt, verdict)
 
-    async def _ask(self, delivery: Delivery, endpoint: Endpoint, key: SigningKey, at: int) -> Answer | None:
-        body = await asyncio.to_thread(self._body, delivery)
+    async def _ask(self, delivery: Delivery, message: Message) -> Answer | None:
+        try:
+            return await self._fetcher.post(
+                message.url,
+                headers=message.headers,
+                content=message.body,
+                limit=LOGGED_BYTES,
+                seconds=self.settings.webhook_timeout_seconds,
+                tenant=delivery.tenant,
+            )
+        except FetchError as error:
+            log.info("delivery %s got no answer: %s", delivery.id, error)
+            return None
+
+    def _message(self, delivery: Delivery, at: int) -> Message | None:
+        """What is sent, signed at this time. None: the endpoint is deleted."""
+        endpoint = self.outbox.endpoint(delivery.endpoint, delivery.tenant)
+        if endpoint is None:
+            return None
+        body, key = self._body(delivery), self.outbox.signing_key()
         signatures = [sign(secret, delivery.id, at, body) for secret in endpoint.secrets(at * 1000)]
         headers = {
             "Content-Type": "application/json",
@@ -167,19 +195,7 @@ class WebhookSender:
             "Webhook-Timestamp": str(at),
             "Webhook-Signature": " ".join([*signatures, key.sign(delivery.id, at, body)]),
         }
-        seconds = self.settings.webhook_timeout_seconds
-        try:
-            return await self._fetcher.post(
-                endpoint.url or delivery.url,
-                headers=headers,
-                content=body,
-                limit=LOGGED_BYTES,
-                seconds=seconds,
-                tenant=delivery.tenant,
-            )
-        except FetchError as error:
-            log.info("delivery %s got no answer: %s", delivery.id, error)
-            return None
+        return Message(endpoint.url or delivery.url, headers, body)
 
     def _body(self, delivery: Delivery) -> bytes:
         """The message. The webhook of a prediction describes a prediction, as long as the job is kept."""
