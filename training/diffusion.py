@@ -80,8 +80,7 @@ def train_unet(
             with torch.autocast("cpu", torch.bfloat16, enabled=table["bf16_latents"]):
                 both = vae.encode(torch.cat([pairs.before, pairs.after])).latent_dist.mode().float()
         before, after = both.chunk(2)
-        after = torch.where(torch.tensor(wordless & ~pictureless)[:, None, None, None], before, after)
-        before = before * torch.tensor(~pictureless)[:, None, None, None]
+        before, after = without_some(before, after, torch.tensor(wordless), torch.tensor(pictureless))
         clean, noise = after * scale, noise * scales
         steps = torch.from_numpy(choose_steps(rng, count, table["early_steps"], table["first_steps"]))
         alpha = alphas[steps][:, None, None, None]
@@ -167,6 +166,15 @@ def dropped(rng: np.random.Generator, count: int, share: float) -> tuple[np.ndar
     """Which samples lose their text and which their picture: a share only the one, only the other, and both."""
     chance = rng.random(count)
     return (chance < 2 * share), (chance >= share) & (chance < 3 * share)
+
+
+def without_some(before: Tensor, after: Tensor, wordless: Tensor, pictureless: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents (B, C, h, w) before and after where some have lost text or picture, (B,) each.
+
+    A picture without text stays as it is; what has lost its picture has zeros in its place.
+    """
+    alone = (wordless & ~pictureless)[:, None, None, None]
+    return before * ~pictureless[:, None, None, None], torch.where(alone, before, after)
 
 
 def by_quarter(steps: Tensor, error: Tensor) -> dict[str, float]:

@@ -25,6 +25,7 @@ from training.diffusion import (
     train_unet,
     training_alphas,
     weight_of,
+    without_some,
 )
 from training.edits import FAMILIES
 from training.evaluation import Run, Task, assess
@@ -181,6 +182,14 @@ def test_each_kind_of_condition_is_dropped_as_often_as_the_recipe_says():
     wordless, pictureless = dropped(np.random.default_rng(0), 100_000, 0.05)
     for share in (wordless & ~pictureless, pictureless & ~wordless, wordless & pictureless):
         assert share.mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_picture_without_text_stays_as_it_is_and_a_text_without_picture_is_followed():
+    before, after = torch.ones(4, 2, 1, 1), 2 * torch.ones(4, 2, 1, 1)
+    wordless, pictureless = torch.tensor([False, True, False, True]), torch.tensor([False, False, True, True])
+    shown, wanted = without_some(before, after, wordless, pictureless)
+    assert shown[:, 0, 0, 0].tolist() == [1, 1, 0, 0]
+    assert wanted[:, 0, 0, 0].tolist() == [2, 1, 2, 2]
 
 
 def test_what_keeps_one_color_is_learned_where_there_is_more_of_it(samples):
