@@ -142,6 +142,7 @@ class Service:
         ours = {
             "http://127.0.0.1:8000": self.up.url,
             "https://darkroom.example": self.up.url,
+            "--model winter": "--model pix2pix-full",
             "DARKROOM_KEY=...": f"DARKROOM_KEY={self.key}",
             'api_key="any"': f'api_key="{self.key}"',
             'Client("http://127.0.0.1:8000")': f'Client("{self.up.url}", key="{self.key}")',
