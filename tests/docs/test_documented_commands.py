@@ -50,6 +50,7 @@ CANNOT = {
     "./dev docs": "writes into the checkout; `./dev check` compares what it would write",
     "python docs/": "writes into the checkout; `./dev check` compares what it would write",
     "python -m training": "minutes",
+    "python -m benchmarks": "minutes each",
     "./dev chaos": "minutes to an hour each",
     ".venv/bin/python web/client.py": "writes into the checkout; `./dev check` compares what it would write",
 }
