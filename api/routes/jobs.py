@@ -88,21 +88,22 @@ async def create_job(
     """
     wait, caller = preferred_wait(prefer), admitted.caller
 
-    def shown(submission: Submission) -> tuple[Acceptance, JobView]:
-        """In a thread: a digest of a large picture takes long, too."""
+    def shown(fetched: Submission) -> tuple[Acceptance, JobView]:
+        """In a thread, for a digest of a large picture takes long. A key stands for an address, not for its picture."""
         idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
         if admitted.known and idempotency:
             accepted = _replay(admitted.known, idempotency, caller, service)
         else:
-            accepted = submit_job(caller, submission, idempotency, service)
+            accepted = submit_job(caller, fetched, idempotency, service)
         return accepted, _show_accepted(accepted, service, response)
 
     if admitted.known:  # no picture is read, so none of the threads for that is needed
         accepted, view = await run_in_threadpool(shown, submission)
     else:
+        fetched = submission
         if url := submission.image_at("url"):
-            submission = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
-        accepted, view = await service.submitting.run(shown, submission)
+            fetched = submission.model_copy(update={"image": await fetch_picture(url, caller, service)})
+        accepted, view = await service.submitting.run(shown, fetched)
     response.headers.update(accepted.headers)
     service.wakeups.top_up_soon()
     if not wait:
