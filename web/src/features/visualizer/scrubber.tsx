@@ -6,12 +6,18 @@ import { Frame } from "@/shared/pictures/frame";
 import classes from "./visualizer.module.css";
 
 const FRAME_MS = 160;
+const FEWEST_MOMENTS = 9;
 
-/** The recorded way of an edit: pull the handle to any step, and see what was predicted and what was still noise. */
+/**
+ * The recorded way of an edit: pull the handle to any step, and see what was predicted and what was still noise. An edit
+ * of few steps is told in moments between them too. Latents there are sums of those before and after, and so are their
+ * small pictures.
+ */
 export function Scrubber({ job }: { job: Job }) {
   const sprite = useSprite(stepsUrl(job));
   const steps = job.frames?.steps ?? [];
-  const last = steps.length - 1;
+  const finer = steps.length > 1 ? Math.ceil((FEWEST_MOMENTS - 1) / (steps.length - 1)) : 1;
+  const last = (steps.length - 1) * finer;
   const [at, setAt] = useState(last);
   const [plays, setPlays] = useState(false);
   useEffect(() => {
@@ -23,6 +29,7 @@ export function Scrubber({ job }: { job: Job }) {
     if (at === last) setPlays(false);
   }, [at, last]);
 
+  const step = steps[Math.floor(at / finer)];
   const play = () => {
     if (at === last) setAt(0);
     setPlays(!plays);
@@ -34,7 +41,7 @@ export function Scrubber({ job }: { job: Job }) {
         {["Predicted picture", "Noisy latent"].map((label, row) => (
           <figure key={label}>
             <Frame ratio={aspect(job)}>
-              <Moment sprite={sprite} column={at} row={row} columns={steps.length} label={`${label} after step ${steps[at]}`} />
+              <Moment sprite={sprite} column={at / finer} row={row} columns={steps.length} label={`${label} after step ${step}`} />
             </Frame>
             <Text component="figcaption" size="xs" c="dimmed" ta="center" mt={6}>
               {label}
@@ -55,11 +62,11 @@ export function Scrubber({ job }: { job: Job }) {
           label={null}
           thumbSize={24}
           thumbLabel="Step"
-          thumbValueText={`Step ${steps[at]} of ${steps[last]}`}
+          thumbValueText={`Step ${step} of ${steps.at(-1)}`}
           onChange={setAt}
         />
         <Text size="sm" c="dimmed" className={classes.stepCount}>
-          {steps[at]} / {steps[last]}
+          {step} / {steps.at(-1)}
         </Text>
       </div>
     </div>
@@ -87,7 +94,10 @@ function Moment({ sprite, column, row, columns, label }: MomentProps) {
     const [width, height] = [sprite.width / columns, sprite.height / 2];
     canvas.current.width = width;
     canvas.current.height = height;
-    pencil.drawImage(sprite, column * width, row * height, width, height, 0, 0, width, height);
+    const draw = (place: number) => pencil.drawImage(sprite, place * width, row * height, width, height, 0, 0, width, height);
+    draw(Math.floor(column));
+    pencil.globalAlpha = column % 1;
+    if (pencil.globalAlpha > 0) draw(Math.ceil(column));
   }, [sprite, column, row, columns]);
   return <canvas ref={canvas} role="img" aria-label={label} data-column={column} className={classes.canvas} />;
 }
