@@ -1,10 +1,10 @@
-"""Checks in under six minutes whether a GPU does what it should: `./dev bench gpu [--quick] [--report FILE]`.
+"""Checks whether a GPU does what it should, sized for six minutes: `./dev bench gpu [--quick] [--report FILE]`.
 
 On a machine with CUDA: parity with the CPU, compiled graphs, stable batches, memory, and throughput with 1, 8 and 32
 edits at a time, on the micro checkpoint and on Stable Diffusion 1.5's UNet with random weights, compared with
-diffusers' UNet, plain and compiled. Without CUDA the same sections run on the CPU in their smallest form, with a fake
-device instead of the GPU where time matters. If a section fails, the report says so and the others go on. It has never
-run on a GPU.
+diffusers' UNet, plain and compiled. Without CUDA, parity, throughput and, on a fake device, batching run on the CPU in
+their smallest form; the other sections are skipped. If a section fails, the report says so and the others go on. It has
+never run on a GPU.
 """
 
 import argparse

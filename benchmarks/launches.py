@@ -8,6 +8,7 @@ alone in this process; they need a machine with two idle cores.
 """
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import statistics
@@ -84,7 +85,8 @@ def measure(launches: int, rounds: int) -> dict[str, dict[str, float]]:
         sys.setswitchinterval(seconds)
         note(f"this process, {1000 * seconds:g} ms", lambda: step(launches))
     here, there = multiprocessing.Pipe()
-    other = multiprocessing.get_context("spawn").Process(target=serve, args=(there, launches), daemon=True)
+    target = importlib.import_module("benchmarks.launches").serve  # by a name that the other process finds
+    other = multiprocessing.get_context("spawn").Process(target=target, args=(there, launches), daemon=True)
     other.start()
 
     def ask() -> None:
