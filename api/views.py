@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +14,17 @@ from jobs.parameters import Kind
 from jobs.served_models import ServedModel
 from jobs.store.requests import QueuePosition
 
+T = TypeVar("T")
 Source = Literal["library", "ours"]
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list."""
+
+    object: Literal["list"] = "list"
+    data: list[T] = Field(description="the entries of this page")
+    has_more: bool = Field(description="whether another page follows")
+    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class InputView(BaseModel):
@@ -179,13 +189,8 @@ class JobView(BaseModel):
     expires_at: datetime | None = Field(description="when its record and pictures are deleted")
 
 
-class JobListView(BaseModel):
+class JobListView(Page[JobView]):
     """A page of jobs, newest first; `next` is the cursor of the next page."""
-
-    object: Literal["list"] = "list"
-    data: list[JobView] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class ParameterView(BaseModel):
@@ -274,8 +279,12 @@ class ModelListView(BaseModel):
 OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output
 
 
-def moment(ms: int | None) -> datetime | None:
-    return datetime.fromtimestamp(ms / 1000, UTC) if ms else None
+def moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def moment_or_none(ms: int | None) -> datetime | None:
+    return moment(ms) if ms else None
 
 
 def view_job(job: Job, position: QueuePosition | None, service: Services) -> JobView:
@@ -310,10 +319,10 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
         metadata=dict(job.metadata),
         parent=job.parent,
         urls=UrlsView(self=base, events=f"{base}/events", cancel=f"{base}/cancel", output=f"{base}/output"),
-        created_at=datetime.fromtimestamp(job.created_ms / 1000, UTC),
-        started_at=moment(job.started_ms),
-        finished_at=moment(job.finished_ms),
-        expires_at=moment(job.expires_ms),
+        created_at=moment(job.created_ms),
+        started_at=moment_or_none(job.started_ms),
+        finished_at=moment_or_none(job.finished_ms),
+        expires_at=moment_or_none(job.expires_ms),
     )
 
 
@@ -373,7 +382,7 @@ def view_render(job: Job, place: int, service: Services) -> RenderView:
         strength=render.strength,
         path=f"/v1/jobs/{job.id}/renders/{place}",
         receipt=dict(render.receipt),
-        created_at=datetime.fromtimestamp(render.created_ms / 1000, UTC),
+        created_at=moment(render.created_ms),
     )
 
 
@@ -402,8 +411,8 @@ def view_attempt(attempt: Any) -> AttemptView:
     return AttemptView(
         number=attempt["number"],
         worker=attempt["worker"],
-        started_at=datetime.fromtimestamp(attempt["started_ms"] / 1000, UTC),
-        ended_at=moment(attempt.get("ended_ms")),
+        started_at=moment(attempt["started_ms"]),
+        ended_at=moment_or_none(attempt.get("ended_ms")),
         outcome=attempt.get("outcome"),
     )
 
@@ -437,7 +446,7 @@ def view_model(model: ServedModel, *, is_default: bool) -> ModelView:
         owner=one.owner,
         license=one.license,
         workers=model.workers,
-        served_since=moment(model.since_ms),
+        served_since=moment_or_none(model.since_ms),
         rivals=list(model.rivals),
         troubles=list(model.troubles),
     )

@@ -1,6 +1,7 @@
 """The real servers and a web tier in a temporary folder, and a photo, for benchmarks of the service."""
 
 import io
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from darkroom.local.process import Lifeline
 from darkroom.local.servers import SeaweedFS, Valkey
 from darkroom.local.services import Api
 from darkroom.local.stack import settings_for
+
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ def photo(kilobytes: int = 200, side: int = 768) -> bytes:
         Image.fromarray(np.clip(smooth + level * noise, 0, 255).astype("uint8")).save(data, "JPEG", quality=90)
         low, high = (level, high) if len(data.getvalue()) < 1000 * kilobytes else (low, level)
     return data.getvalue()
+
+
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """The CPU seconds of a process, and of its children that have ended (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / TICKS, sum(map(int, fields[13:15])) / TICKS
 
 
 def rss(pid: int) -> float:

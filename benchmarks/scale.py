@@ -13,7 +13,6 @@ machine's limit, and whose CPU it is.
 import argparse
 import io
 import json
-import os
 import statistics
 import sys
 import time
@@ -28,7 +27,7 @@ import httpx
 from PIL import Image
 
 from benchmarks._machine import describe
-from benchmarks._stack import Servers, more_files, rss, servers, web_tier
+from benchmarks._stack import Servers, cpu_seconds, more_files, rss, servers, web_tier
 from darkroom.local.process import Process
 from darkroom.local.services import Api, Keeper, Worker
 from jobs import redis_keys
@@ -41,7 +40,6 @@ LIMITS = {"MAX_QUEUED_JOBS": "1000000", "MAX_QUEUE": "1000000", "MAX_WAIT_SECOND
 SLOTS = 4
 WORKER = {"EDITORS": "benchmarks._sleeping:load", "WORKER_SLOTS": str(SLOTS), "PYTHONPATH": str(ROOT)}
 PARTS = ("records", "curve")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -129,12 +127,6 @@ def service() -> Iterator[Service]:
         yield made
 
 
-def cpu_seconds(process: Process) -> float:
-    """The CPU seconds of a process and its ended children (Linux)."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS
-
-
 class Watch:
     """The CPU that each kind of process has used since this object was made."""
 
@@ -144,7 +136,7 @@ class Watch:
         self._before = self._used()
 
     def _used(self) -> dict[str, float]:
-        return {name: sum(map(cpu_seconds, many)) for name, many in self._processes.items()}
+        return {name: sum(sum(cpu_seconds(one.pid)) for one in many) for name, many in self._processes.items()}
 
     def seconds(self) -> dict[str, float]:
         return {name: used - self._before[name] for name, used in self._used().items()}

@@ -18,10 +18,9 @@ from typing import Any
 import redis
 
 from benchmarks._machine import describe
-from benchmarks._stack import Servers, more_files, photo, rss, servers, web_tier
+from benchmarks._stack import Servers, cpu_seconds, more_files, photo, rss, servers, web_tier
 from benchmarks.api import CONNECTIONS, Line, form, quantile
 
-TICKS = os.sysconf("SC_CLK_TCK")
 FULL, QUICK = 1000, 8
 WARM_UP = 0.1  #: share of the submissions that are sent before the measurement
 AFTER = (429, 503)  #: what a service at its limit may answer
@@ -34,19 +33,12 @@ def children(pid: int) -> list[int]:
 
 def processor_ms(pid: int) -> float:
     """The CPU milliseconds of one process alone."""
-    return _times(pid)[0]
+    return 1000 * cpu_seconds(pid)[0]
 
 
 def tree_ms(pid: int) -> float:
     """The CPU milliseconds of a process and of all its descendants, ended or not."""
-    return sum(_times(pid)) + sum(map(tree_ms, children(pid)))
-
-
-def _times(pid: int) -> tuple[float, float]:
-    """The CPU milliseconds of a process, and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own, ended = sum(map(int, fields[11:13])), sum(map(int, fields[13:15]))
-    return 1000 * own / TICKS, 1000 * ended / TICKS
+    return 1000 * sum(cpu_seconds(pid)) + sum(map(tree_ms, children(pid)))
 
 
 def spent(parts: Servers, api: int) -> dict[str, float]:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import httpx
 from PIL import Image
 
+from benchmarks._stack import rss
 from chaos.house import PHOTO, SEED, STEPS, Accepted, House, Plan, png, until
 from chaos.report import finish
 from chaos.scenarios import Rules
@@ -187,11 +187,6 @@ def overload(minutes: float, seed: int) -> Report:
         "web_tier_mb": [round(early, 1), round(late, 1)],
         "wrong": rules.wrong + verdict.wrong,
     }
-
-
-def rss(pid: int) -> float:
-    """Resident megabytes of a process (Linux)."""
-    return int(Path(f"/proc/{pid}/status").read_text(encoding="utf-8").split("VmRSS:")[1].split()[0]) / 1024
 
 
 def flood(minutes: float, _seed: int) -> Report:

@@ -14,7 +14,7 @@ from api.deps import Caller, JobId, Operating, PageSize, PlaceInPages, Service, 
 from api.openapi import answers, raises
 from api.routes.jobs import run_again
 from api.strict_json import StrictBody, whole
-from api.views import AttemptView, JobErrorView, moment, view_attempt
+from api.views import AttemptView, JobErrorView, Page, moment_or_none, view_attempt
 from jobs.api_keys import TENANT
 from jobs.errors import Conflict, NotFound, QueueFull, StorageUnavailable, TooManyJobs, Unavailable
 from jobs.job import Job, Status
@@ -118,13 +118,8 @@ class DeadLetter(BaseModel):
     expires_at: datetime | None = Field(description="when it is deleted")
 
 
-class DeadLetterList(BaseModel):
+class DeadLetterList(Page[DeadLetter]):
     """A page of dead letters, newest first. `next` is the cursor of the next page."""
-
-    object: Literal["list"] = "list"
-    data: list[DeadLetter] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class BrokenRecordView(BaseModel):
@@ -138,13 +133,8 @@ class BrokenRecordView(BaseModel):
     repair: str = Field(description="what happens to the job")
 
 
-class BrokenRecordList(BaseModel):
+class BrokenRecordList(Page[BrokenRecordView]):
     """The incomplete records among some thousand jobs. `next` is the cursor of the next jobs."""
-
-    object: Literal["list"] = "list"
-    data: list[BrokenRecordView] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class Redriven(BaseModel):
@@ -178,13 +168,8 @@ class TenantState(BaseModel):
     limits: TenantLimits = Field(description="its limits")
 
 
-class TenantList(BaseModel):
+class TenantList(Page[TenantState]):
     """A page of the tenants that have a key or ever submitted a job, by name. `next` is the cursor of the next page."""
-
-    object: Literal["list"] = "list"
-    data: list[TenantState] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 @router.get("/queue", summary="Read the queue as its operator", responses=answers(examples.OPERATED_QUEUE))
@@ -280,10 +265,10 @@ def _worker(worker: WorkerView) -> WorkerState:
         holds=worker.holds,
         checkpoint=checkpoint.get("name"),
         revision=checkpoint.get("revision"),
-        seen_at=moment(worker.seen_ms),
-        started_at=moment(said.get("started_ms")),
+        seen_at=moment_or_none(worker.seen_ms),
+        started_at=moment_or_none(said.get("started_ms")),
         signer=signer.get("name"),
-        signer_expires_at=moment(signer.get("expires_ms")),
+        signer_expires_at=moment_or_none(signer.get("expires_ms")),
         **{name: said.get(name) for name in ("slots", "device", "free_bytes", "step_seconds", "version")},
     )
 
@@ -371,9 +356,9 @@ def _letter(job: Job) -> DeadLetter:
         params=dict(job.params),
         error=JobErrorView(**job.error) if job.error else None,
         attempts=[view_attempt(attempt) for attempt in job.attempts],
-        created_at=moment(job.created_ms),
-        finished_at=moment(job.finished_ms),
-        expires_at=moment(job.expires_ms),
+        created_at=moment_or_none(job.created_ms),
+        finished_at=moment_or_none(job.finished_ms),
+        expires_at=moment_or_none(job.expires_ms),
     )
 
 

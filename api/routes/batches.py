@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from api.routes.jobs import checked_parameters
 from api.routes.webhooks import check_webhook
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Metadata, Submission, invalid
+from api.views import Page, moment, moment_or_none
 from jobs.batches import LONGEST_SECONDS, MOST_LINES, MOST_OPEN, Batch, BatchStatus, LineStatus
 from jobs.errors import Conflict, InvalidRequest, MalformedBody, NotFound, StorageUnavailable, TooManyBatches
 from jobs.job import Priority, new_id
@@ -110,13 +111,8 @@ class BatchView(BaseModel):
     urls: BatchUrls = Field(description="addresses for further requests")
 
 
-class BatchListView(BaseModel):
+class BatchListView(Page[BatchView]):
     """A page of batches, newest first."""
-
-    object: Literal["list"] = "list"
-    data: list[BatchView] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 class LineView(BaseModel):
@@ -273,15 +269,11 @@ def view_batch(batch: Batch) -> BatchView:
         counts=BatchCounts(total=batch.total, completed=batch.completed, failed=batch.failed),
         priority=batch.priority,
         metadata=json.loads(batch.metadata),
-        created_at=_moment(batch.created_ms),
-        expires_at=_moment(batch.expires_ms),
-        ended_at=_moment(batch.ended_ms) if batch.ended_ms else None,
+        created_at=moment(batch.created_ms),
+        expires_at=moment(batch.expires_ms),
+        ended_at=moment_or_none(batch.ended_ms),
         urls=BatchUrls(self=base, lines=f"{base}/lines", cancel=f"{base}/cancel", contact_sheet=sheet),
     )
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 @router.get(

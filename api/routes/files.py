@@ -1,6 +1,6 @@
 """Files: they are kept for some days, and later requests name them as `file:<id>`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -12,6 +12,7 @@ from api.deps import Caller, PageSize, PlaceInPages, Reader, Service, Services, 
 from api.forms import SentFile, read_form
 from api.openapi import answers, raises
 from api.submission import Metadata, invalid, number_of
+from api.views import Page, moment
 from jobs.errors import FieldError, NotFound, PictureTooLarge, StorageUnavailable, TooManyFiles
 from jobs.files import LONGEST_SECONDS, File
 
@@ -63,13 +64,8 @@ class FileView(BaseModel):
     expires_at: datetime = Field(description="when it is deleted")
 
 
-class FileListView(BaseModel):
+class FileListView(Page[FileView]):
     """A page of files, newest first."""
-
-    object: Literal["list"] = "list"
-    data: list[FileView] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 async def find_file(
@@ -135,7 +131,7 @@ def _keep(sent: SentFile, asked: NewFile, caller: Caller, service: Services) -> 
 def view_file(file: File) -> FileView:
     """A file as its owner sees it."""
     facts = {name: getattr(file, name) for name in ("id", "name", "content_type", "bytes", "sha256", "metadata")}
-    created, expires = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (file.created_ms, file.expires_ms))
+    created, expires = moment(file.created_ms), moment(file.expires_ms)
     return FileView(**facts, image=f"file:{file.id}", created_at=created, expires_at=expires)
 
 

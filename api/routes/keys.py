@@ -1,6 +1,6 @@
 """API keys, for admins: make, list and revoke them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
@@ -11,6 +11,7 @@ from api import examples
 from api.deps import Admin, PageSize, PlaceInPages, Service
 from api.openapi import answers
 from api.strict_json import StrictBody
+from api.views import Page, moment
 from jobs.api_keys import LOCAL_TENANT, TENANT, Key, Scope
 from jobs.errors import NotFound
 
@@ -46,13 +47,8 @@ class MadeKeyView(KeyView):
     key: str = Field(description="the text that its owner sends; it is never shown again")
 
 
-class KeyListView(BaseModel):
+class KeyListView(Page[KeyView]):
     """A page of the keys that are not revoked, oldest first. `next` is the cursor of the next page."""
-
-    object: Literal["list"] = "list"
-    data: list[KeyView] = Field(description="the entries of this page")
-    has_more: bool = Field(description="whether another page follows")
-    next: str | None = Field(description="the value of `after` for the next page; null: there is none")
 
 
 NEW_KEY = StrictBody(NewKey, example={"tenant": "acme", "scopes": ["read", "submit"], "name": "the shop"})
@@ -86,5 +82,5 @@ def revoke_key(_: Admin, service: Service, key_id: Annotated[str, PathParameter(
 
 
 def _view(key: Key) -> KeyView:
-    made = datetime.fromtimestamp(key.created_ms / 1000, UTC)
+    made = moment(key.created_ms)
     return KeyView(id=key.id, tenant=key.tenant, scopes=sorted(key.scopes), name=key.name, created_at=made)

@@ -11,7 +11,7 @@ from api.deps import Caller, Reader, SecretReader, Service, Services, Submitter
 from api.openapi import answers, raises
 from api.strict_json import StrictBody
 from api.submission import LONGEST_URL, Events, invalid
-from api.views import moment
+from api.views import moment, moment_or_none
 from jobs.errors import Conflict, NotFound
 from jobs.fetch import FetchError
 from jobs.outbox import MOST_ENDPOINTS, Delivery, Endpoint, Event
@@ -260,7 +260,7 @@ def _view(endpoint: Endpoint) -> WebhookView:
         events=list(endpoint.events),
         enabled=endpoint.disabled_ms is None,
         disabled_because=endpoint.disabled_because,
-        created_at=moment(endpoint.created_ms),
+        created_at=moment_or_none(endpoint.created_ms),
     )
 
 
@@ -276,11 +276,9 @@ def _view_delivery(delivery: Delivery) -> DeliveryView:
         type=delivery.type,
         job=delivery.job,
         status=delivery.status,
-        created_at=datetime.fromtimestamp(delivery.at_ms / 1000, UTC),
+        created_at=moment(delivery.at_ms),
         attempts=[
-            WebhookAttemptView(
-                at=datetime.fromtimestamp(one.at_ms / 1000, UTC), ms=one.ms, status=one.status, answer=one.answer
-            )
+            WebhookAttemptView(at=moment(one.at_ms), ms=one.ms, status=one.status, answer=one.answer)
             for one in delivery.attempts
         ],
     )

@@ -39,7 +39,7 @@ class ModelQueue:
 class Fleet:
     """The living workers: the models of each, and the slots of those that claim.
 
-    Workers of an older version do not say what they serve: the six.
+    Workers of an older version do not say what they serve. They serve the six built-in models.
     """
 
     models: Mapping[str, Sequence[str]]
