@@ -1,11 +1,12 @@
-"""Many pictures on one, small, in rows."""
+"""Draws many small pictures on one, in rows."""
 
 import io
 from collections.abc import Iterable
 
 from PIL import Image
 
-from api.thumbnails import LONGEST_SIDE, thumbnail
+from api.thumbnails import thumbnail
+from jobs.decoder import LONGEST_SIDE
 
 MARGIN = 8
 GROUND = (24, 24, 24)
@@ -13,7 +14,7 @@ EMPTY = (64, 64, 64)
 
 
 def contact_sheet(pictures: Iterable[bytes | None], columns: int) -> bytes:
-    """A JPEG of the pictures in so many columns; None is an empty place."""
+    """A JPEG of the pictures in this many columns. None leaves an empty place."""
     small = [thumbnail(picture) if picture else None for picture in pictures]
     cell = LONGEST_SIDE + MARGIN
     rows = -(-len(small) // columns)

@@ -1,7 +1,7 @@
 """Reads the content credentials of uploads in processes of their own, because native code parses them.
 
-A program like `jobs.decoder`, whose children are bounded in the same way, and open no connection either: nothing that a
-manifest points to is fetched. It is started when the first picture with credentials comes.
+The program is similar to `jobs.decoder`: its children have the same limits, and open no connections, so nothing that a
+manifest points to is fetched. It is started for the first picture with credentials.
 
 A call is a line of JSON (`limits`, `task`, `content_type`, `trust`), then the picture. Back comes one line of JSON.
 """

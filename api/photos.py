@@ -1,4 +1,4 @@
-"""Checks uploaded pictures, and keeps of them only what is to be seen, in processes that they may crash."""
+"""Checks uploaded pictures and removes everything except their pixels, in processes that the pictures may crash."""
 
 from dataclasses import asdict
 
@@ -31,7 +31,7 @@ class Photos:
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
             InvalidPicture: unsupported, broken, animated, too large, or too costly to decode.
-            Unavailable: no decoder was free in time, or the decoder was lost.
+            Unavailable: no decoder was free in time, or the decoder died.
         """
         refuse_larger(data, self._max_bytes, field)
         task = "mask" if field == "mask" else "photo"
@@ -42,7 +42,7 @@ class Photos:
         return Photo(body, head["content_type"], tuple(head["size"]))
 
     def thumbnail(self, data: bytes) -> bytes:
-        """A small JPEG of a picture that somebody else has encoded.
+        """A small JPEG of a picture that a stranger may have encoded.
 
         Raises:
             InvalidPicture, Unavailable

@@ -102,11 +102,11 @@ class JobErrorView(BaseModel):
 
 
 class WarningView(BaseModel):
-    """Why the picture may not be quite what was asked for; some codes come with more than this.
+    """Why the picture may differ from the request. Some codes have more fields.
 
-    `prompt-truncated`: the instruction was longer than the model reads; `detail` has the words that it did not read.
-    `instruction-not-recognized`: the checkpoint cannot do what was asked for and left the photo as it is; `nearest` has
-    instructions that it can follow. Only a checkpoint that knows all its abilities says this.
+    `prompt-truncated`: the instruction was longer than the model reads. `detail` has the words that it did not read.
+    `instruction-not-recognized`: the checkpoint cannot follow the instruction and left the photo unchanged. `nearest`
+    has instructions that it can follow. Only checkpoints that list all their abilities give this warning.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -16,9 +16,9 @@ class Card:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_scale: float = 7.5  #: how strongly models with text guidance alone follow the instruction
     instructions: Sequence[str] = ()  #: examples of what it follows well
-    noise_scale: float = 1.0  #: how strong the noise of an edit is with this project's own models
-    abilities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  #: all that it can do: kind, name, example
-    recognition: Mapping[str, Any] = field(default_factory=dict)  #: see `pipeline/recognition.py`; most have none
+    noise_scale: float = 1.0  #: the strength of the noise in edits by this project's own models
+    abilities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  #: by kind and name, an example
+    recognition: Mapping[str, Any] = field(default_factory=dict)  #: see `pipeline/recognition.py`; often empty
 
     @classmethod
     def from_record(cls, card: Mapping[str, Any]) -> "Card":
@@ -46,5 +46,5 @@ class Card:
         )
 
     def examples(self) -> dict[str, tuple[str, ...]]:
-        """Of all that it can do, an instruction each, by kind; nothing where the checkpoint makes no such claim."""
+        """By kind, an example instruction for each ability; empty if the checkpoint does not list its abilities."""
         return {kind: tuple(examples.values()) for kind, examples in self.abilities.items()}

@@ -1,12 +1,12 @@
 """Decodes strangers' pictures in a small pool of processes, which a hostile picture may crash without harm.
 
-The web tier and the worker start this module as a program. It has loaded Pillow's readers and nothing of ours, holds no
-secret and no connection, and keeps a few children that wait for calls. Each forks a process for each picture, which the
-kernel bounds in memory and in processor time: on a busy machine a picture takes longer, and is not refused for that.
+The web tier and the worker start this module as a program. The program loads only Pillow's readers, has no secrets
+and no connections, and keeps a few children that wait for calls. A child forks a process for each picture. The kernel
+limits the memory and the CPU time of that process, so a busy machine takes longer but does not refuse a picture.
 
-A call is a socket, handed over on standard input. On it comes one line of JSON (`Limits`), then the picture to its
-end. Back come `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then what is kept of the picture, or
-its pixels; nothing but `ALIVE` when the process was killed from outside, which says nothing about the picture.
+A call is a socket that is passed over standard input. The caller sends one line of JSON (`Limits`), then the picture.
+The answer is `ALIVE`, one line of JSON (`refused`, or `size` and `content_type`), then the cleaned picture or its
+pixels. If the process was killed from outside, only `ALIVE` comes; this says nothing about the picture.
 """
 
 import gc
@@ -44,7 +44,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-READERS = (  # loaded once, here
+READERS = (  # imported here, so that they are loaded once
     AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
@@ -54,7 +54,7 @@ READERS = (  # loaded once, here
     TiffImagePlugin,
     WebPImagePlugin,
 )
-KINDS = "a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file"  #: the accepted kinds, in words
+KINDS = "a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file"  #: the accepted kinds, for error texts
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -65,44 +65,44 @@ SIGNATURES = {
     b"MM\0*": "TIFF",
     b"BM": "BMP",
 }
-AVIF_BRANDS = {b"avif", b"avis"}  #: of the files whose first box is `ftyp`
+AVIF_BRANDS = {b"avif", b"avis"}  #: brands in the `ftyp` box, which comes first in a file
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-STILL = ("PNG", "WEBP", "AVIF")  #: in these formats further frames mean an animation
+STILL = ("PNG", "WEBP", "AVIF")  #: formats in which more than one frame means an animation
 LOSSY = ("JPEG", "MPO", "HEIF", "AVIF")
 UNREADABLE = (OSError, ValueError, SyntaxError, struct.error, EOFError, RuntimeError)
 BROKEN = "cannot be read: it is broken or cut off"
 TOO_COSTLY = "cannot be read: it takes too much time or memory"
-STRIP = 256  #: rows
-LONGEST_SHAPE = 8  #: the longer side may be this many times the shorter
-MAX_SCANS = 64  #: in a progressive JPEG; each costs as much as a whole picture, and ten are usual
+STRIP = 256  #: rows of a strip
+LONGEST_SHAPE = 8  #: the longer side may be this many times as long as the shorter
+MAX_SCANS = 64  #: scans of a progressive JPEG; each costs as much as a whole picture, and ten are usual
 END_OF_JPEG = b"\xff\xd9"
-MARKER = re.compile(rb"\xff[^\0]", re.DOTALL)  #: in a scan; there, a zero follows each 0xFF that is no marker
-HALF = 2  #: how Pillow calls it that a JPEG has its colors at half its width and height
-LONGEST_SIDE = 192  #: of a thumbnail
-MAX_MISSING = 1 / 50  #: of the pixels of a JPEG that lacks its last bytes
-GRAY = (127, 128)  #: what libjpeg gives where no data are; Adobe's inverted CMYK makes it the other one
+MARKER = re.compile(rb"\xff[^\0]", re.DOTALL)  #: a marker in a scan, where a zero follows every other 0xFF
+HALF = 2  #: Pillow's number for a JPEG whose colors have half the width and height
+LONGEST_SIDE = 192  #: px; the longer side of a thumbnail
+MAX_MISSING = 1 / 50  #: share of the pixels that may be missing in a truncated JPEG
+GRAY = (127, 128)  #: libjpeg's values for missing pixels: 128, or 127 in Adobe's inverted CMYK
 SUBFILE_TYPE, DNG_VERSION = 254, 50706  #: TIFF tags
 ORIENTATION = 0x0112
-UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: EXIF's orientations as Pillow's transposes
+UPRIGHT = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  #: Pillow's transpose for each EXIF orientation
 ALIVE = b"+"
 KILLED = (-signal.SIGKILL, -signal.SIGTERM)  #: signals that come from outside; no picture causes them
-NICENESS = 5  #: added to the web tier's niceness, because its answers to other clients come first
-EXIT_ORPHANED = 3  #: the exit status of a child that finds the web tier gone
+NICENESS = 5  #: added to the parent's niceness, because answers to other clients are more urgent
+EXIT_ORPHANED = 3  #: exit status of a child whose parent process (web tier or worker) has exited
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may ask for."""
+    """The limits for one picture, and the task."""
 
-    max_pixels: int  #: of a JPEG, which can be decoded at a fraction of its size
+    max_pixels: int  #: of a JPEG; it may have more than others, because it can be decoded at a fraction of its size
     max_side: int
-    pixels: int  #: that a fresh picture has at most, and an upload of another kind than JPEG
-    seconds: float  #: of the processor
+    pixels: int  #: of an upload that is not a JPEG, and of each cleaned picture
+    seconds: float  #: of CPU time
     memory: int  #: bytes of address space
     task: Literal["photo", "mask", "pixels", "thumbnail"] = "photo"  #: what to make of the picture
 
     def impose(self) -> None:
-        """Set these limits for this process. Beyond them the kernel ends it, or it gets a MemoryError."""
+        """Set these limits for this process. If it exceeds them, the kernel ends it or it gets a MemoryError."""
         signal.setitimer(signal.ITIMER_PROF, self.seconds)
         if sys.platform == "linux":  # macOS has no such limit
             resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
@@ -122,12 +122,12 @@ class Photo:
 
 
 def decode(data: bytes, limits: Limits) -> Photo:
-    """A picture of the first frame's pixels: upright, RGB, sRGB, of its own size up to `limits.pixels`.
+    """The cleaned first frame of a picture: upright, RGB, sRGB, its own size up to `limits.pixels`.
 
-    A JPEG that is all this already is given back without its metadata, and not encoded again.
+    A JPEG that has all these properties is not encoded again; only its metadata is removed.
 
     Raises:
-        Refused: not one of `KINDS`, broken, animated, or too large. Most of this is decided before decoding.
+        Refused: not one of `KINDS`, broken, animated, or too large. Most checks come before the decoding.
     """
     kind = kind_of(data)
     most = limits.max_pixels if kind == "JPEG" else min(limits.max_pixels, limits.pixels)
@@ -149,14 +149,14 @@ def decode(data: bytes, limits: Limits) -> Photo:
 
 
 def _refuse_from(most: int) -> None:
-    """Have Pillow itself refuse pictures of more pixels, before it takes memory."""
-    Image.MAX_IMAGE_PIXELS = most // 2  # it refuses at twice this
+    """Let Pillow refuse pictures with more pixels before it allocates memory."""
+    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow refuses at twice this number
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def open_picture(data: bytes, kind: str) -> Image.Image:
-    """Open the picture; only its header is read."""
-    if kind == "HEIF":  # one thread, so that the limits count it, and no thumbnails or depth maps
+    """Open the picture. Only its header is read."""
+    if kind == "HEIF":  # one thread, because of the limit of CPU time, and no thumbnails or depth maps
         options = pi_heif.options
         options.DECODE_THREADS = 1
         options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
@@ -167,7 +167,7 @@ def open_picture(data: bytes, kind: str) -> Image.Image:
 
 
 def kind_of(data: bytes) -> str:
-    """The format, by the first bytes.
+    """The format, from the first bytes.
 
     Raises:
         Refused
@@ -204,7 +204,7 @@ def _check_shape(size: tuple[int, int], most: int, max_side: int) -> None:
 
 
 def _check_frames(image: Image.Image, data: bytes) -> None:
-    """Refuse animations. Further frames of a JPEG or HEIC are depth and gain maps; of a GIF the first is used."""
+    """Refuse animations other than GIFs, whose first frame is used. In JPEG and HEIC, more frames are depth maps."""
     frames = getattr(image, "n_frames", 1) if image.format in STILL else 1
     if frames > 1:
         raise Refused(f"must be a still picture; it has {frames} frames")
@@ -233,7 +233,7 @@ def _fresh(image: Image.Image, data: bytes, most: int) -> Photo:
 
 
 def _mask(image: Image.Image, most: int) -> Photo:
-    """A gray PNG of each pixel's opacity, or of its lightness where all pixels are opaque."""
+    """A gray PNG of the opacity of each pixel, or of its lightness if all pixels are opaque."""
     pixels = _reduced(image, most)
     alpha = pixels.convert("RGBA").getchannel("A") if pixels.has_transparency_data else None
     gray = alpha if alpha and alpha.getextrema() != (255, 255) else _flat(pixels).convert("L")
@@ -272,7 +272,8 @@ def _draft(image: Image.Image, most: int) -> None:
 def _is_coarsely_whole(image: Image.Image, data: bytes) -> bool:
     """Whether a truncated JPEG has all colors and all but the finest details.
 
-    The first scan has all channels, and a progressive one also has another scan behind one that has the finest details.
+    Its first scan must have all channels. In a progressive JPEG, a scan with the finest details must be complete, so
+    another scan must follow it.
     """
     scans = _scans(data)
     if not scans or scans[0][0] != len(image.getbands()):
@@ -285,7 +286,7 @@ def _scans(data: bytes) -> list[tuple[int, int]]:
     """For each scan of a JPEG: its number of channels, and the highest of its 64 frequencies."""
     at, scans = 2, []
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # over the segments, one of which may be a small JPEG
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # skips the segments, because one may contain a small JPEG
     while (at := data.find(b"\xff\xda", at)) >= 0:
         channels = int.from_bytes(data[at + 4 : at + 5])
         scans.append((channels, int.from_bytes(data[at + 6 + 2 * channels : at + 7 + 2 * channels])))
@@ -294,10 +295,10 @@ def _scans(data: bytes) -> list[tuple[int, int]]:
 
 
 def _go_on_where_it_ends(image: Image.Image) -> None:
-    """Where a JPEG has gray in place of its last pixels, repeat the row above them.
+    """Replace the gray of missing pixels at the end of a JPEG by the row above them.
 
     Raises:
-        OSError: too many are missing.
+        OSError: too many pixels are missing.
     """
     width, height = image.size
     top = height - min(height, max(16, height // 16))
@@ -310,7 +311,7 @@ def _go_on_where_it_ends(image: Image.Image) -> None:
 
 
 def _gray(image: Image.Image) -> Image.Image:
-    """A mask: 255 where all channels have the value that a decoder gives in place of missing data, else 0."""
+    """A mask: 255 where all channels have the value that a decoder uses for missing pixels, else 0."""
     masks = [band.point([255 * (level in GRAY) for level in range(256)]) for band in image.split()]
     return reduce(ImageChops.darker, masks)
 
@@ -330,7 +331,7 @@ def _reduced(image: Image.Image, most: int) -> Image.Image:
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """The picture in 8 bits a channel, without a palette, laid on white where it is transparent."""
+    """The picture with 8 bits per channel and without a palette. Transparent parts are blended with white."""
     if image.mode.startswith("I"):  # 16 bits of gray; transparency, which is rare here, is ignored
         return image.convert("I").point(lambda level: level / 256).convert("L")
     if image.has_transparency_data:
@@ -342,7 +343,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The picture in sRGB: its color profile is applied."""
+    """The picture in sRGB, with its color profile applied."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -360,7 +361,7 @@ def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _turn(image: Image.Image) -> int | None:
-    """How the picture has to be turned, as Pillow's transposes say it; None: it is upright."""
+    """The transpose by Pillow that turns the picture upright; None: it is upright."""
     try:
         return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     except (*UNREADABLE, TypeError, LookupError):
@@ -368,9 +369,9 @@ def _turn(image: Image.Image) -> int | None:
 
 
 def _encoded(clean: Image.Image, kind: str, subsampling: int = 0) -> Photo:
-    """Encode a lossy original as JPEG, which is fifteen times faster to write, and others as PNG, which is exact.
+    """Encode a cleaned picture as JPEG, which is fifteen times faster to write, or as PNG, which is exact.
 
-    `subsampling`: of a JPEG's colors, as Pillow names it. Colors that came at half the size lose nothing by it.
+    `subsampling` is Pillow's number for the size of a JPEG's colors. Colors that had half the size lose nothing by it.
     """
     options = {"quality": 95, "subsampling": subsampling} if kind == "JPEG" else {"compress_level": 1}
     data = io.BytesIO()
@@ -378,11 +379,11 @@ def _encoded(clean: Image.Image, kind: str, subsampling: int = 0) -> Photo:
     return Photo(data.getvalue(), f"image/{kind.lower()}", clean.size)
 
 
-# ---- JPEGs that are kept as they are
+# ---- JPEGs that are not encoded again
 
 
 def _as_it_is(image: Image.Image, data: bytes, most: int) -> bytes | None:
-    """A JPEG without its metadata, if it needs no change otherwise; else None."""
+    """A JPEG without its metadata, if it needs no other change; else None."""
     width, height = image.size
     if image.format not in ("JPEG", "MPO") or image.mode != "RGB" or width * height > most:
         return None
@@ -393,7 +394,7 @@ def _as_it_is(image: Image.Image, data: bytes, most: int) -> bytes | None:
 
 
 def _is_srgb(profile: bytes | None) -> bool:
-    """Whether colors in this profile are the same in sRGB. A broken profile is ignored, as if there were none."""
+    """Whether colors of this profile are the same in sRGB. A broken profile counts as none."""
     if not profile:
         return True
     shades = range(0, 256, 51)
@@ -405,7 +406,7 @@ def _is_srgb(profile: bytes | None) -> bool:
 
 @dataclass
 class PlainJpeg:
-    """What is needed to decode a JPEG of one scan: the tables by their numbers, and the bodies of two segments."""
+    """The parts of a JPEG with one scan that its decoding needs: tables by number, and the bodies of two segments."""
 
     frame_marker: int = 0
     frame: bytes = b""
@@ -414,10 +415,10 @@ class PlainJpeg:
     quantization: dict[int, bytes] = field(default_factory=dict)
     huffman: dict[int, bytes] = field(default_factory=dict)
     is_jfif: bool = False
-    transform: int | None = None  #: of colors, as Adobe's segment tells it
+    transform: int | None = None  #: the color transform in Adobe's segment
 
     def take(self, marker: int, body: bytes) -> None:
-        """Take what is needed of a segment before the scan.
+        """Keep the needed parts of a segment before the scan.
 
         Raises:
             LookupError, ValueError: the JPEG is not plain.
@@ -438,7 +439,7 @@ class PlainJpeg:
 
     @property
     def channels(self) -> list[bytes]:
-        """Of each channel: its name, how it is sampled, and its quantization table."""
+        """For each channel: its name, its sampling factors, and the number of its quantization table."""
         return [self.frame[place : place + 3] for place in (6, 9, 12)]
 
     def check(self) -> None:
@@ -447,16 +448,16 @@ class PlainJpeg:
             LookupError, ValueError: the JPEG is not plain.
         """
         names = bytes(channel[0] for channel in self.channels)
-        # As libjpeg finds it out:
+        # libjpeg decides in the same way:
         is_ycbcr = self.is_jfif or (names == b"\1\2\3" if self.transform is None else self.transform == 1)
         has_three = len(self.frame) == 15 and self.frame[5] == 3 and len({*names}) == 3
         has_depth_and_height = self.frame[0] == 8 and self.frame[1:3] != b"\0\0"
         is_whole = len(self.scan) == 10 and self.scan[0] == 3 and self.scan[7:] == b"\0\x3f\0"
         if not (is_ycbcr and has_three and has_depth_and_height and is_whole and self.scan[1:7:2] == names):
-            raise ValueError("its scan is another")
+            raise ValueError("its frame or scan is not plain")
 
     def written(self) -> bytes:
-        """The file, in which each channel is named by its number, and each table is one that is used.
+        """The file anew: each channel is named by its number, and only the tables that are used are written.
 
         Raises:
             LookupError: a table is missing.
@@ -482,9 +483,9 @@ class PlainJpeg:
 
 
 def without_metadata(data: bytes) -> bytes | None:
-    """A JPEG made anew of what decoding it needs: its frame, the tables that are used, one scan, and no byte besides.
+    """The JPEG with only the parts that its decoding needs: its frame, the tables that are used, and one scan.
 
-    None: it is not a plain one, which has one scan of three channels in YCbCr, coded by Huffman, without restarts.
+    None: it is not plain. A plain JPEG has one Huffman-coded scan of three channels in YCbCr, without restarts.
     """
     try:
         plain = _read_plain(data)
@@ -502,7 +503,7 @@ def _read_plain(data: bytes) -> PlainJpeg:
     plain, at, marker = PlainJpeg(), 2, 0
     while marker != 0xDA:
         if data[at] != 0xFF:
-            raise ValueError("no marker where one belongs")
+            raise ValueError("a marker is missing")
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
         body, at = data[at + 4 : end], end
         if marker == 0xDA:
@@ -511,7 +512,7 @@ def _read_plain(data: bytes) -> PlainJpeg:
             plain.take(marker, body)
     last = MARKER.search(data, at)
     if last is None or last[0] != END_OF_JPEG:
-        raise ValueError("its scan has no end, or is not the only one")
+        raise ValueError("its scan has no end, or another scan follows")
     plain.coded = data[at : last.start()]
     return plain
 
@@ -521,25 +522,25 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _tables(body: bytes, numbers: bytes, length: Callable[[bytes], int]) -> dict[int, bytes]:
-    """The tables of a segment, each by its first byte, which is its number.
+    """The tables of a segment, by their numbers (the first byte of each).
 
     Raises:
-        ValueError: one has another number, as those of 16 bits do, or they do not fill the segment.
+        ValueError: a table has an invalid number, as those of 16 bits do, or the tables do not fill the segment.
     """
     tables = {}
     while body:
         size = length(body)
         if len(body) < size or body[0] not in numbers:
-            raise ValueError("a table is cut off, or is none")
+            raise ValueError("a table is cut off, or has an invalid number")
         tables[body[0]], body = body[:size], body[size:]
     return tables
 
 
 def _is_used_up(data: bytes) -> bool:
-    """Whether a JPEG can be decoded, and its scan has no more than eight bytes that no pixel needs.
+    """Whether a JPEG can be decoded, and its scan has at most eight bytes that no pixel needs.
 
-    So many are read ahead. It is decoded at an eighth of its size, for which all of the scan is read as well: first
-    without the last byte of the scan, by which it must not be complete yet, and then to the end.
+    The decoder reads up to eight bytes ahead. The JPEG is decoded at an eighth of its size, which reads the whole scan
+    too: first without the last byte, when it must still be incomplete, then to the end.
     """
     with open_picture(data, "JPEG") as image:
         image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
@@ -559,18 +560,18 @@ def _is_used_up(data: bytes) -> bool:
 
 
 class Answer(Protocol):
-    """Answers a call in a forked process that holds no other connection; returns the exit status."""
+    """Answers a call, in a forked process without other connections. Returns the exit status."""
 
     def __call__(self, call: socket.socket, *, others: socket.socket) -> int: ...
 
 
 def serve(calls: socket.socket, answer: Answer) -> int:
-    """Answer calls until the web tier exits; returns the exit status."""
+    """Answer calls until the parent process exits. Returns the exit status."""
     while True:
         _, handed, *_ = socket.recv_fds(calls, 1, 1)
         if not handed:
             return EXIT_ORPHANED
-        with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # the caller may have hung up
+        with socket.socket(fileno=handed[0]) as call, suppress(OSError):  # the caller may have closed the socket
             call.sendall(ALIVE)
             _fork(partial(answer, call, others=calls))
             status = os.waitstatus_to_exitcode(os.wait()[1])
@@ -579,7 +580,7 @@ def serve(calls: socket.socket, answer: Answer) -> int:
 
 
 def answer(call: socket.socket, *, others: socket.socket) -> int:
-    """Decode the picture of one call; returns the exit status."""
+    """Decode the picture of one call. Returns the exit status."""
     others.close()
     with call.makefile("rb") as asked:
         limits = Limits(**json.loads(asked.readline()))
@@ -590,13 +591,13 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
         told: Iterator[bytes] = chain([json.dumps(head).encode() + b"\n"], parts)
     except Refused as error:
         told = iter([_refusal(str(error))])
-    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not cut the answer
+    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not interrupt the answer
     for part in told:
         call.sendall(part)
     return 0
 
 
-Told = tuple[dict[str, Any], Iterable[bytes]]  #: the head of an answer, and what follows it
+Told = tuple[dict[str, Any], Iterable[bytes]]  #: the head of an answer, and the data after it
 
 
 def _photo(data: bytes, limits: Limits) -> Told:
@@ -605,7 +606,7 @@ def _photo(data: bytes, limits: Limits) -> Told:
 
 
 def _pixels(data: bytes, limits: Limits) -> Told:
-    """The pixels of a JPEG that was kept, in RGB, in strips."""
+    """The pixels of a cleaned JPEG in RGB, in strips."""
     image = _opened(data, limits)
     return {"size": image.size}, (
         image.crop((0, top, image.width, top + rows)).tobytes() for top, rows in strips(image.height)
@@ -614,14 +615,19 @@ def _pixels(data: bytes, limits: Limits) -> Told:
 
 def _thumbnail(data: bytes, limits: Limits) -> Told:
     image = _opened(data, limits, LONGEST_SIDE)
+    return {"size": image.size}, [small_jpeg(image)]
+
+
+def small_jpeg(image: Image.Image) -> bytes:
+    """Reduces a picture to a thumbnail. Returns it as a JPEG."""
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=82)
-    return {"size": image.size}, [jpeg.getvalue()]
+    image.convert("RGB").save(jpeg, "JPEG", quality=82)
+    return jpeg.getvalue()
 
 
 def _opened(data: bytes, limits: Limits, side: int = 0) -> Image.Image:
-    """A JPEG that was kept, loaded; at a part of its size that is no smaller than `side`, if given.
+    """A cleaned JPEG, decoded. With `side`, it may be decoded at a fraction of its size, not below `side`.
 
     Raises:
         Refused
@@ -641,7 +647,7 @@ def _opened(data: bytes, limits: Limits, side: int = 0) -> Image.Image:
 
 
 def strips(height: int) -> Iterator[tuple[int, int]]:
-    """Where each strip of a picture begins, and how many rows it has."""
+    """The first row of each strip of a picture, and its number of rows."""
     return ((top, min(STRIP, height - top)) for top in range(0, height, STRIP))
 
 
@@ -658,14 +664,14 @@ def _refusal(why: str) -> bytes:
 
 
 def main(children: int) -> None:
-    """Keep this many children running until the web tier exits."""
+    """Keep this many children running until the parent process exits."""
     _warm_up()
     run(children, answer)
 
 
 def run(children: int, answer: Answer) -> None:
-    """Fork this many children that answer calls, and replace each that ends, until the web tier exits."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web tier; this program exits after it
+    """Fork this many children that answer calls, and replace each that ends, until the parent process exits."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process; this program exits after it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(NICENESS)
     gc.freeze()
@@ -689,12 +695,10 @@ def _fork(work: Callable[[], int]) -> None:
 
 
 def _warm_up() -> None:
-    """Decode one picture of each format, so that no child has to load what Pillow loads on first use."""
+    """Decode one picture of each format, because Pillow loads modules at the first use of a format."""
     limits = Limits(10_000, 100, 10_000, 1.0, 0)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    for kind in sorted(
-        set(SIGNATURES.values())
-    ):  # not HEIC and AVIF: their encoders start threads, which a fork breaks
+    for kind in sorted(set(SIGNATURES.values())):  # HEIC and AVIF encoders start threads, which do not survive a fork
         data = io.BytesIO()
         Image.new("RGB", (16, 16)).save(data, kind, icc_profile=profile)
         decode(data.getvalue(), limits)

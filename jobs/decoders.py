@@ -1,4 +1,4 @@
-"""Has strangers' pictures decoded in processes that they may crash (`decoder.py`)."""
+"""Sends strangers' pictures to processes (`decoder.py`) that decode them and that they may crash."""
 
 import json
 import logging
@@ -22,11 +22,11 @@ from jobs.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-CPU_SECONDS = 20.0  #: seconds of processor time for one picture
-CLOCK_SECONDS = 60.0  #: seconds that a decoder may take on a busy machine, for which the picture is not refused
-START_SECONDS = 10.0  #: a child must answer within this time, even if all were just killed
-#: A picture waits this long for a free decoder. A client that is refused has to send it all again, and waits no less;
-#: together with the wait for a thread it is the minute that clients and gateways usually allow.
+CPU_SECONDS = 20.0  #: CPU time for one picture
+CLOCK_SECONDS = 60.0  #: time after which a decoder is given up; the picture is not refused for it
+START_SECONDS = 10.0  #: time in which a child must answer, even if all children were just killed
+#: The longest wait for a free decoder. It is long because a refused client must send the picture again. Together with
+#: the wait for a thread it makes up the minute that clients and gateways usually allow.
 WAIT_SECONDS = 30.0
 BASE_MEMORY = 400 * 2**20  #: bytes of address space of a decoder without a picture
 BYTES_PER_PIXEL = 16  #: four copies of a picture
@@ -37,7 +37,7 @@ class Undecodable(Exception):
 
 
 class Decoders:
-    """The decoder program (`jobs.decoder` or a similar one) of this process. It is restarted when it ends."""
+    """The decoder program of this process: `jobs.decoder` or a similar one. It is restarted if it ends."""
 
     def __init__(self, children: int, program: str = decoder.__name__) -> None:
         self._children = children
@@ -48,21 +48,21 @@ class Decoders:
         self._calls: socket.socket | None = None
 
     def start(self) -> None:
-        """Start the program if it does not run. It ends with this process."""
+        """Start the program if it is not running. It ends with this process."""
         with self._lock:
             self._running()
 
     def ask(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        """Let a child work on a picture. Returns the head of its answer, and the data behind it.
+        """Send a picture to a child. Returns the head of its answer, and the data after it.
 
         Raises:
-            Unavailable: no child was free in time, or the child was lost, which says nothing about the picture.
+            Unavailable: no child was free in time, or the child died, which says nothing about the picture.
         """
         with self._line() as line:
             return ask(line, json.dumps(head).encode() + b"\n", data)
 
     def pixels(self, data: bytes, limits: Limits) -> Image.Image:
-        """The picture as it is, in RGB. It comes in strips, because each further copy of a large one takes much memory.
+        """The pixels of a picture in RGB. They come in strips, because a second copy of a large one takes much memory.
 
         Raises:
             Undecodable
@@ -84,7 +84,7 @@ class Decoders:
 
     @contextmanager
     def _line(self) -> Iterator[socket.socket]:
-        """A socket to an idle child, which is nobody else's meanwhile."""
+        """A socket to an idle child, which no other call uses at the same time."""
         if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Unavailable("Too many pictures are being read at the moment.")
         try:
@@ -114,7 +114,7 @@ class Decoders:
     def _running(self) -> socket.socket:
         if self._calls is None or self._program is None or self._program.poll() is not None:
             self._calls, theirs = socket.socketpair()
-            environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # without our secrets
+            environment = {"PYTHONPATH": os.pathsep.join(sys.path)}  # without the secrets of this process
             with theirs:
                 command = [sys.executable, "-m", self._module, str(self._children)]
                 self._program = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
@@ -143,12 +143,12 @@ def decoders(children: int, program: str = decoder.__name__) -> Decoders:
 
 
 def limits_for(pixels: int, *, most_pixels: int, most_side: int) -> Limits:
-    """The limits for a picture of which at most so many pixels are kept."""
+    """The limits for a picture that has at most this many `pixels` when it is cleaned."""
     return Limits(most_pixels, most_side, pixels, CPU_SECONDS, BASE_MEMORY + BYTES_PER_PIXEL * pixels)
 
 
 def ask(line: socket.socket, *question: bytes) -> tuple[dict[str, Any], bytes]:
-    """Returns the head of the child's answer, and the re-encoded picture.
+    """Ask a child. Returns the head of its answer, and the data after it.
 
     Raises:
         Unavailable: the child was killed or is too slow. Neither says anything about the picture.
@@ -175,7 +175,7 @@ def _all_of(line: socket.socket, *, ends: float) -> bytearray:
 
 
 def tell(line: socket.socket, *question: bytes) -> None:
-    """Say all that a child is to work on."""
+    """Send a child its task and the picture."""
     line.settimeout(CLOCK_SECONDS)
     for part in question:
         line.sendall(part)
@@ -184,7 +184,7 @@ def tell(line: socket.socket, *question: bytes) -> None:
 
 @contextmanager
 def losing_the_decoder() -> Iterator[None]:
-    """Turn a broken line into Unavailable: it says nothing about the picture."""
+    """Raise Unavailable if the connection to a child breaks, because this says nothing about the picture."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -155,12 +155,12 @@ class Checkpoint:
 
     @cached_property
     def recognition(self) -> Recognition | None:
-        """What tells whether an instruction can be followed; None where the checkpoint makes no such claim."""
+        """Tells whether an instruction can be followed; None if the checkpoint brings no layer for it."""
         return Recognition.read(self.files.path, self.card)
 
     @torch.inference_mode()
     def nearest(self, prompt: str) -> list[str] | None:
-        """None if the instruction can be followed, or the checkpoint makes no claim; else some that can be."""
+        """Some instructions that can be followed, if this one cannot be; else, and if it is not known, None."""
         if self.recognition is None:
             return None
         tokens = self.tokenizer([prompt]).to(self.device)

@@ -1,9 +1,9 @@
-"""Whether a checkpoint knows how to do what an instruction asks for: a claim that few checkpoints make.
+"""Tells whether a checkpoint can follow an instruction, if the checkpoint brings a layer for this. Few do.
 
-Such a checkpoint has `recognition.safetensors`: a linear layer, `weight` (labels, D) and `bias` (labels,), from the
-hidden state at the end of the text to a logit for each of the card's `recognition.labels`. The label `known` is that
-the instruction can be followed, from the card's `recognition.threshold` on; those that the card's `abilities` name say
-what is asked for. Without the file, or without the labels, a checkpoint claims nothing.
+The layer is in `recognition.safetensors`: `weight` (labels, D) and `bias` (labels,) map the hidden state at the end of
+the text to a logit for each of the card's `recognition.labels`. If the logit of the label `known` reaches the card's
+`recognition.threshold`, the instruction can be followed. Labels that are also in the card's `abilities` tell which
+ability is asked for. Without the file or the label `known`, nothing is claimed.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from pipeline.catalogue import Card
 
 FILE = "recognition.safetensors"
 KNOWN = "known"
-NEAREST = 3  # examples of what comes nearest to an instruction that is not known
+NEAREST = 3  # examples that are shown for an unknown instruction
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """The layer, its labels in order, an example for each that is an ability, and the threshold."""
+    """The layer, its labels in order, an example for each label that is an ability, and the threshold."""
 
     weight: Tensor
     bias: Tensor
@@ -32,7 +32,7 @@ class Recognition:
 
     @classmethod
     def read(cls, folder: Path, card: Card) -> "Recognition | None":
-        """The recognition of a checkpoint folder; None where it makes no claim."""
+        """The recognition in a checkpoint folder; None if the folder has none."""
         labels = card.recognition.get("labels", ())
         if KNOWN not in labels or not (folder / FILE).is_file():
             return None
@@ -41,9 +41,9 @@ class Recognition:
         return cls(layer["weight"].float(), layer["bias"].float(), labels, examples, card.recognition["threshold"])
 
     def nearest(self, state: Tensor) -> list[str] | None:
-        """None if the instruction is known; else instructions that are, the nearest first.
+        """None if the instruction is known; else the known instructions nearest to it, the nearest first.
 
-        `state`: the hidden state (D,) at the end of the text.
+        `state` is the hidden state (D,) at the end of the text.
         """
         logits = self.weight @ state.float().cpu() + self.bias
         if logits[self.labels.index(KNOWN)] >= self.threshold:

@@ -86,7 +86,7 @@ class Table:
         return noise + self.picture * picture if self.picture else noise
 
     def with_noise(self, scale: float) -> "Table":
-        """This table with weaker noise, wherever it comes in: for networks that were trained with such."""
+        """This table with all its noise scaled, for networks that were trained with weaker noise."""
         if scale == 1:
             return self
         steps = tuple(replace(step, fresh=scale * step.fresh) for step in self.steps)

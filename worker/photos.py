@@ -1,4 +1,4 @@
-"""The photos of jobs, as they are kept, and their pixels."""
+"""Decodes the stored inputs of jobs."""
 
 import io
 import os
@@ -20,12 +20,12 @@ def photo_decoders() -> Decoders:
 def decoded(data: bytes, picture: Picture) -> Image.Image:
     """The pixels of a job's input.
 
-    A JPEG may be coded as its owner sent it, so it is decoded in a process that it may crash. Everything else was
-    encoded by the web tier.
+    A JPEG may still be encoded as its owner sent it, so it is decoded in a process that it may crash. The web tier has
+    encoded all other inputs.
 
     Raises:
-        PipelineError: it cannot be decoded.
-        Unavailable: no decoder was free in time, or the decoder was lost.
+        PipelineError: the picture cannot be decoded.
+        Unavailable: no decoder was free in time, or the decoder died.
     """
     if picture.content_type != "image/jpeg":
         image: Image.Image = Image.open(io.BytesIO(data), formats=["PNG"])
