@@ -1,4 +1,4 @@
-"""What a client posts: a picture and fields, as a multipart form or as JSON."""
+"""Parses a submission: a picture and fields, as a multipart form or as JSON."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ from jobs.job import LONGEST_DEADLINE, MAX_EDITS, Priority, is_id
 from jobs.models import DEFAULT_MODEL, built_in
 from jobs.outbox import Event
 
-URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: of base64, and the letters that they stand for
+URL_ALPHABET = bytes.maketrans(b"-_", b"+/")  #: from the URL alphabet of base64 to the usual one
 LINE_BREAKS = b" \t\r\n"
 DATA_URI = re.compile(r"data:image/[a-z.+-]+;base64,", re.IGNORECASE)
 SOURCES = (
@@ -66,7 +66,7 @@ class Elsewhere:
 
 
 def invalid(field: str, detail: str) -> InvalidRequest:
-    """One wrong field."""
+    """The error for one wrong field."""
     return InvalidRequest(f"{field}: {detail}", FieldError(field, detail))
 
 
@@ -109,23 +109,23 @@ def _picture(field: str, value: Any, places: Sequence[str]) -> bytes | Elsewhere
 
 
 def _from_base64(text: str) -> bytes:
-    """The bytes of base64 in either alphabet, also where it is broken into lines, as `base64` and e-mail write it."""
+    """Decode base64 in either alphabet, also with the line breaks that `base64` and e-mail insert."""
     return base64.b64decode(text.encode().translate(URL_ALPHABET, LINE_BREAKS), validate=True)
 
 
 def number_of(value: Any) -> Any:
-    """A form has text for its numbers."""
+    """Convert a number, which is text in a form."""
     is_text = isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value)
     return int(value) if is_text else strict_json.whole(value)
 
 
 def _truth(value: Any) -> Any:
-    """A form has text for true and false."""
+    """Convert true or false, which is text in a form."""
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _names(value: Any) -> Any:
-    """A form has commas between names."""
+    """Split names, which have commas between them in a form."""
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
@@ -144,7 +144,7 @@ Events = Annotated[list[Event], Field(min_length=1), AfterValidator(_each_once)]
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Add the parameters of the six; say nothing of titles and null. `/v1/models` tells those of other models."""
+    """Add the parameters of the six built-in models to the schema (`/v1/models` has others). Drop titles and nulls."""
     parameters = {one.name: one for model in built_in() for one in model.parameters}
     schema["properties"] = {name: _plain(one) for name, one in schema["properties"].items()}
     schema["properties"] |= {name: one.schema() for name, one in parameters.items()}
@@ -204,7 +204,7 @@ class Submission(BaseModel):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The model's parameters, as they were sent: all other fields. The model's definition has them."""
+        """All other fields as they were sent: the parameters of the model, which its definition checks."""
         return self.model_extra or {}
 
     def image_at(self, place: str) -> str | None:
@@ -213,11 +213,11 @@ class Submission(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """A digest of everything that was asked for: equal submissions have equal ones."""
+        """A digest of the whole request. Equal submissions have equal digests."""
         fields = {name: getattr(self, name) for name in Submission.model_fields if name not in FILES}
-        fields["model"] = self.model or DEFAULT_MODEL  # as before models came from workers
+        fields["model"] = self.model or DEFAULT_MODEL  # as in versions before workers published models
         if self.n == 1:
-            del fields["n"]  # a version that knew no `n` made the digest so
+            del fields["n"]  # as in versions without `n`
         fields |= {"given": self.given} | {f"image_{place}": self.image_at(place) for place in PLACES}
         digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
         for picture in (self.image, self.mask):
@@ -230,7 +230,7 @@ class Submission(BaseModel):
 
 
 async def read_submission(request: Request) -> Submission:
-    """The request's body, parsed.
+    """Parse the body of a request.
 
     Raises:
         UnsupportedMediaType, MalformedBody, InvalidRequest
@@ -241,7 +241,7 @@ async def read_submission(request: Request) -> Submission:
         data = await request.body()
         if len(data) <= strict_json.SMALL_BODY:
             return _from_json(data)
-        return await run_in_threadpool(_from_json, data)  # a picture in it takes long
+        return await run_in_threadpool(_from_json, data)  # decoding a picture takes long
     if kind == "multipart/form-data":
         return strict_json.validated(Submission, await _form_fields(request))
     raise UnsupportedMediaType(
@@ -273,7 +273,7 @@ async def _form_fields(request: Request) -> dict[str, Any]:
 
 
 class FormWithPicture(MultiPartParser):
-    """A multipart form whose pictures are always read as files, because some clients send them without a name."""
+    """A multipart form whose pictures are always read as files, because some clients send them without a file name."""
 
     def on_headers_finished(self) -> None:
         _, options = parse_options_header(self._current_part.content_disposition)
@@ -300,7 +300,7 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
 
 
 async def _content(file: UploadFile) -> bytes | str:
-    """A file's bytes; what came without a file name is text, unless it is none: no picture is text without a NUL."""
+    """The bytes of a file, or text if it has no file name and can be text. Every picture has a NUL or is not UTF-8."""
     data = await file.read()
     if file.filename or b"\0" in data:
         return data

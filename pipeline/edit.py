@@ -301,7 +301,7 @@ class Pipeline:
         return fastest_threads(run, at_most) if self.checkpoint.device.type == "cpu" else 1
 
     def one_pass(self, side: int) -> Callable[[], Tensor]:
-        """A pass of the UNet with one row of latents of this side, for measurements."""
+        """A pass through the UNet with one row of latents of this side, for measurements."""
         unet = self.checkpoint.unet
         text = unet.read(torch.zeros(1, 77, unet.config.cross_attention_dim, dtype=unet.dtype, device=unet.device))
         x = torch.zeros(1, unet.config.in_channels, side, side, dtype=unet.dtype, device=unet.device)

@@ -1,4 +1,4 @@
-"""Whether a CPU should compute in bfloat16, measured on the checkpoint that it will serve."""
+"""Decides whether a CPU computes in bfloat16, by a measurement with the checkpoint that it will serve."""
 
 import logging
 import math
@@ -14,17 +14,17 @@ from pipeline.edit import Pipeline
 
 log = logging.getLogger(__name__)
 
-NATIVE = ("amx_bf16", "avx512_bf16")  # what a processor needs to be faster in bfloat16
-LEAST_RATIO = 1.2  # bfloat16 must be this many times as fast as float32, or two starts of a worker would differ
-LEAST_DB = 40.0  # and its picture this near to that of float32
-SIDE = 64  # of the latents of the steps that are timed: an edit of 512 x 512 pixels
+NATIVE = ("amx_bf16", "avx512_bf16")  # with one of these instruction sets a processor can be faster in bfloat16
+LEAST_RATIO = 1.2  # bfloat16 must be this many times as fast, so that a worker decides the same at each start
+LEAST_DB = 40.0  # least likeness (PSNR) of its picture to that of float32
+SIDE = 64  # side of the latents of the timed steps: an edit of 512 x 512 pixels
 TRIALS = 3
 
 
 def with_best_dtype(exact: Pipeline, load: Callable[[], Pipeline]) -> Pipeline:
-    """Choose between a pipeline in float32 and the same in bfloat16, which `load` loads. Closes the other.
+    """Choose between the pipeline in float32 and the same in bfloat16, which `load` loads. Closes the other one.
 
-    Only a processor with instructions for bfloat16 is measured. That takes a few steps and two edits of two steps.
+    Only a processor with instructions for bfloat16 is measured. This takes a few steps, and two edits of two steps.
     """
     capabilities = torch.cpu.get_capabilities()
     if not any(capabilities.get(name) for name in NATIVE):
@@ -45,20 +45,20 @@ def with_best_dtype(exact: Pipeline, load: Callable[[], Pipeline]) -> Pipeline:
 
 
 def seconds_ratio(exact: Pipeline, narrow: Pipeline) -> float:
-    """How many times as fast the second one's UNet is. They take turns, and the shortest step of each counts."""
+    """How many times as fast the UNet of `narrow` is. The two take turns, and the shortest step of each counts."""
     passes = [one.one_pass(SIDE) for one in (exact, narrow)]
     shortest = [math.inf, math.inf]
     for trial in range(TRIALS + 1):
         for place, run in enumerate(passes):
             began = perf_counter()
             run()
-            if trial:  # the first one chooses kernels and takes memory
+            if trial:  # the first pass chooses kernels and allocates memory
                 shortest[place] = min(shortest[place], perf_counter() - began)
     return shortest[0] / shortest[1]
 
 
 def likeness(exact: Pipeline, narrow: Pipeline) -> float:
-    """Decibels (PSNR) between the same short edit by both."""
+    """The likeness (PSNR, in dB) of the same short edit by both pipelines."""
     across, around = Image.linear_gradient("L"), Image.radial_gradient("L")
     photo = Image.merge("RGB", (across, around, across.transpose(Image.Transpose.ROTATE_90)))
     given: dict[str, Any] = {"steps": 2, "seed": 0, "size": f"{photo.width}x{photo.height}"}

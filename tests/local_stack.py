@@ -36,7 +36,7 @@ class Up:
         self.folder = folder
         self.log = folder.with_suffix(".log")
         self.words = words
-        # The dtype is given, or it would be measured at each start, and the pixels would be the processor's.
+        # With a fixed dtype nothing is measured at the start, and the pixels do not depend on the processor.
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "DTYPE": "float32", **environment}
         self.process: subprocess.Popen[bytes] | None = None
 

