@@ -1,4 +1,4 @@
-"""What the routes depend on, under short names. The services are made when the app starts, and live on it."""
+"""The dependencies of the routes, under short names. The services are made when the app starts, and belong to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,26 +37,27 @@ from jobs.store.requests import Known, Limits, QueuePosition
 from jobs.throttle import Allowance, Counted, Throttle
 from jobs.wakeups import Wakeups
 
-STORING = 14  #: submissions that are stored at a time, beside those whose picture is decoded
+STORING = 14  #: submissions that are stored at a time, in addition to those whose picture is decoded
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: everything that a request touches is its tenant's."""
+    """The sender of a request. A request only touches what belongs to its tenant."""
 
     tenant: str
     scopes: frozenset[Scope]
     key_id: str | None
 
 
-VOUCHED = "darkroom.caller"  #: in the scope of a request that our own code makes in this process: who asks, found out
+#: In the scope of a request that our own code makes in this process, this names the caller, who is already identified.
+VOUCHED = "darkroom.caller"
 
 NOBODY_ELSE = Caller(LOCAL_TENANT, frozenset({Scope.SUBMIT, Scope.READ}), None)  # the caller of a service without keys
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that the web tier talks to."""
+    """All services that the web tier uses."""
 
     settings: Settings
     store: JobStore
@@ -79,7 +80,7 @@ class Services:
 
     @classmethod
     def connect(cls, settings: Settings) -> "Services":
-        """Make all clients. Nothing is contacted yet."""
+        """Make all clients, without connecting yet."""
         store = JobStore.connect(settings.redis_url, timeout=settings.redis_timeout_seconds)
         pictures = PictureStore.connect(settings, timeout=settings.s3_timeout_seconds)
         admin_key = settings.admin_key
@@ -106,15 +107,15 @@ class Services:
 
     @property
     def limits(self) -> Limits:
-        """How much may wait."""
+        """The limits on queued jobs and their wait."""
         settings = self.settings
         return Limits(settings.max_queued_jobs, settings.max_queue, settings.max_wait_seconds)
 
     def job(self, job_id: str, caller: Caller) -> Job:
-        """The caller's job of this id.
+        """The caller's job with this id.
 
         Raises:
-            NotFound: there is none, or it is somebody else's.
+            NotFound: there is none, or it belongs to another tenant.
         """
         job = self.store.get(job_id, caller.tenant) if is_id(job_id) else None
         if job is None:
@@ -123,7 +124,7 @@ class Services:
         return job
 
     def job_and_position(self, job_id: str, caller: Caller) -> tuple[Job, QueuePosition | None]:
-        """As `job`, with its position if it is queued."""
+        """Like `job`, with its position if it is queued."""
         found = self.store.read(job_id, caller.tenant) if is_id(job_id) else None
         if found is None:
             raise no_job()
@@ -132,11 +133,11 @@ class Services:
 
 
 def no_job() -> NotFound:
-    """The one answer for a job that is absent, or foreign, or has an id that is none."""
+    """The same answer for a job that does not exist, belongs to another tenant, or has an invalid id."""
     return NotFound("There is no job with this id.")
 
 
-async def services_of(request: Request) -> Services:  # async: a plain function would cost a thread's turn
+async def services_of(request: Request) -> Services:  # async, because FastAPI would run a plain function in a thread
     return cast(Services, request.app.state.services)
 
 
@@ -157,7 +158,7 @@ Cookie = Annotated[
 
 
 class Needs:
-    """A dependency: the caller, who has a key with these scopes and has not used up its allowance of requests."""
+    """A dependency: the caller. Its key must have these scopes, and some of its allowance of requests left."""
 
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
@@ -168,7 +169,7 @@ class Needs:
             Unauthorized, Forbidden, TooManyRequests
         """
         key = bearer.credentials if bearer else None
-        if service.settings.auth == "off":  # nothing is asked of Redis, so it costs no thread's turn
+        if service.settings.auth == "off":  # Redis is not asked, so no thread is needed
             return self.allowed(request, service, key, cookie)
         return await run_in_threadpool(self._counted, request, service, key, cookie)
 
@@ -179,7 +180,7 @@ class Needs:
         return caller
 
     def allowed(self, request: Request, service: Services, key: str | None, session: str | None) -> Caller:
-        """The caller, whose request is not counted yet."""
+        """The caller. Its request is not counted yet."""
         caller = _identify(request, service, key, session)
         logs.note(tenant=caller.tenant)
         for scope in self.scopes:
@@ -189,7 +190,7 @@ class Needs:
 
 
 def _identify(request: Request, service: Services, key: str | None, session: str | None) -> Caller:
-    if isinstance(vouched := request.scope.get(VOUCHED), Caller):  # no header can bring one
+    if isinstance(vouched := request.scope.get(VOUCHED), Caller):  # a request cannot set this by a header
         return vouched
     if service.settings.auth == "off":
         refuse_other_sites(request, *service.settings.allowed_origins)
@@ -206,7 +207,7 @@ def _identify(request: Request, service: Services, key: str | None, session: str
 
 
 def still_allowed(request: Request, service: Service, bearer: Bearer, cookie: Cookie) -> Callable[[], bool]:
-    """Whether the caller may still come in: what goes on for long asks again, because a key can be revoked."""
+    """A check for long requests, whether the caller is still allowed, because its key can be revoked meanwhile."""
 
     def is_allowed() -> bool:
         try:
@@ -222,7 +223,7 @@ StillAllowed = Annotated[Callable[[], bool], Depends(still_allowed)]
 
 
 def find_key(service: Services, text: str) -> Key:
-    """The key that was sent.
+    """The API key with this text.
 
     Raises:
         Unauthorized
@@ -234,9 +235,9 @@ def find_key(service: Services, text: str) -> Key:
 
 
 def refuse_other_sites(request: Request, *friends: str, must: bool = False) -> None:
-    """Keep the pages of other sites from acting with what a browser sends by itself.
+    """Refuse requests from pages of other sites, which act with the cookies that a browser sends by itself.
 
-    `must`: a request that changes something has to say from which page it comes.
+    `must`: a request that changes something must say from which page it comes.
     """
     origin = request.headers.get("origin", "").lower()
     if request.method not in SAFE_METHODS and (origin or must) and origin not in (own_origin(request), *friends):
@@ -244,7 +245,7 @@ def refuse_other_sites(request: Request, *friends: str, must: bool = False) -> N
 
 
 def count(request: Request, service: Services, key_id: str, tenant: str) -> None:
-    """Take one request off the key's allowance, and tell in the answer's headers what is left.
+    """Take one request from the key's allowance, and report the rest in the headers of the answer.
 
     Raises:
         TooManyRequests
@@ -254,17 +255,17 @@ def count(request: Request, service: Services, key_id: str, tenant: str) -> None
 
 
 def counted_as(request: Request, service: Services, key_id: str) -> Counted:
-    """What a request of this key counts as."""
+    """The kind and the limit by which a request of this key is counted."""
     if request.method in SAFE_METHODS:
         return Counted(key_id, "reads", service.settings.reads_per_minute)
     return Counted(key_id, "writes", service.settings.writes_per_minute)
 
 
 def tell_allowance(request: Request, allowance: Allowance) -> None:
-    """Tell in the answer's headers what is left of an allowance.
+    """Report the rest of an allowance in the headers of the answer.
 
     Raises:
-        TooManyRequests: nothing was.
+        TooManyRequests: nothing was left.
     """
     request.state.headers.update(allowance.headers())
     if not allowance.allowed:
@@ -274,7 +275,7 @@ def tell_allowance(request: Request, allowance: Allowance) -> None:
 
 
 class NeedsOperator(Needs):
-    """A dependency: whoever runs the service, with an admin's key; without keys, whoever calls from this machine."""
+    """A dependency: an operator. That is a caller with an admin key or, if keys are off, any caller on this machine."""
 
     def __init__(self) -> None:
         super().__init__(Scope.ADMIN)
@@ -298,14 +299,14 @@ Operating = Annotated[Caller, Depends(NeedsOperator())]
 
 @dataclass(frozen=True)
 class Admission:
-    """The caller, for whose job there is room; `known`: what was already asked for with its idempotency key."""
+    """A caller whose job has room. `known`: what was already submitted with its idempotency key."""
 
     caller: Caller
     known: Known | None
 
 
 class Admits(Needs):
-    """A dependency: a submission that is let in, which is found out before its body is read."""
+    """A dependency that admits or refuses a submission before its body is read."""
 
     async def __call__(  # type: ignore[override]
         self,

@@ -262,7 +262,7 @@ def _accept(
     service: Services,
     idempotency: IdempotencyKey | None = None,
 ) -> Acceptance:
-    """Accept a job once `store` has stored its input and with it the document that it is given: the job itself."""
+    """Accept a job. First `store` is called with the document of the job, to store the job's input together with it."""
     job = replace(job, request_id=logs.subject().get("request_id"), traceparent=traces.traceparent())
     logs.note(job_id=job.id)
     once = asdict(idempotency) if idempotency else None
@@ -461,7 +461,7 @@ def run_again(job: Job, caller: Caller, service: Services, idempotency: Idempote
 
 
 def _is_gone(folder: str, service: Services) -> Conflict:
-    service.pictures.empty(folder)  # of the masks and credentials that were still there
+    service.pictures.empty(folder)  # those masks and credentials that were still stored
     return Conflict("The job's picture is no longer kept.")
 
 
