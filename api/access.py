@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-POLLED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  #: polled by machines every few seconds
+POLLED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  #: machines poll these every few seconds
 
 
 class Access:
@@ -52,7 +52,7 @@ class Access:
 
 
 def log_request(scope: Scope, status: int, seconds: float) -> None:
-    """Log one line, without the query, which may hold secrets. Polled paths are logged only when they fail."""
+    """Log one line without the query string, which may hold secrets. Polled paths are logged only when they fail."""
     level = logging.DEBUG if scope["path"] in POLLED_PATHS and status < 500 else logging.INFO
     method, path, ms = scope["method"], quote(scope["path"]), round(1000 * seconds, 1)
     known = {"method": method, "path": path, "status": status, "ms": ms}

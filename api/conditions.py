@@ -6,6 +6,6 @@ TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def is_known(etag: str, if_none_match: str | None) -> bool:
-    """Whether a client has what this ETag stands for: a weak comparison, since proxies that compress write `W/`."""
+    """Whether the client already has this version. The comparison is weak, because proxies that compress write `W/`."""
     given = (if_none_match or "").strip()
     return given == "*" or etag.removeprefix("W/") in TAG.findall(given)

@@ -1,4 +1,4 @@
-"""Content credentials, as the web tier reads them: in processes that a picture may break (`inspector.py`)."""
+"""Reads content credentials for the web tier, in processes that a picture may crash (`inspector.py`)."""
 
 import importlib.util
 import logging
@@ -17,8 +17,8 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MARKS = (b"c2pa", b"C2PA")  #: one of them is in every file with credentials
-KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")  #: that carry credentials which we read
+MARKS = (b"c2pa", b"C2PA")  #: every file with credentials has one of these
+KINDS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF")  #: formats whose credentials are read
 KINDS_IN_WORDS = "a JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF file"
 ORGANIZATION, COMMON = NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME
 
@@ -34,7 +34,7 @@ class Credentials:
         self._decoders = decoders(settings.decoders, "api.inspector")
 
     def keep(self, data: bytes) -> bytes | None:
-        """What of an upload's credentials is stored beside it, for its edit to carry on; None: nothing."""
+        """The part of an upload's credentials that is stored for its edit. None: there is nothing to store."""
         if self._off or not any(mark in data for mark in MARKS) or not can_read():
             return None
         try:
@@ -52,18 +52,18 @@ class Credentials:
         Raises:
             PictureTooLarge: more bytes than `MAX_UPLOAD_BYTES`.
             InvalidPicture: none of `KINDS`, or too much work.
-            Unavailable: so many pictures are read that this one had no turn, or nothing here can read credentials.
+            Unavailable: too many pictures are being read, or this installation cannot read credentials.
         """
         refuse_larger(data, self._max_bytes, "image")
         if not can_read():
-            raise Unavailable("This service is installed without what reads credentials (c2pa-python).")
+            raise Unavailable("This service is installed without c2pa-python, which reads credentials.")
         answer = self._ask("check", data)
         if "refused" in answer:
             raise InvalidPicture(f"The picture {answer['refused']}.", FieldError("image", answer["refused"]))
         return answer
 
     def are_ours(self, manifest: dict[str, Any]) -> bool:
-        """Whether a trusted manifest names the one that our own certificate does."""
+        """Whether a trusted manifest has the same signer as our own certificate."""
         text = pem(self._trust["allowed_list"])
         if not text:
             return False
@@ -78,7 +78,7 @@ class Credentials:
 
 
 def can_read() -> bool:
-    """Whether what reads credentials is installed; it is not loaded here."""
+    """Whether the library that reads credentials is installed. It is not loaded here."""
     return importlib.util.find_spec("c2pa") is not None
 
 
@@ -98,5 +98,5 @@ def content_type_of(data: bytes) -> str:
 
 
 def pem(value: str) -> str:
-    """A setting that is PEM, or names a file with it; it is read anew each time, for certificates are renewed."""
+    """A setting in PEM, or the file that it names. It is read anew each time, because certificates are renewed."""
     return value if not value or value.lstrip().startswith("-----BEGIN") else Path(value).read_text(encoding="ascii")

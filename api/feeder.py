@@ -1,7 +1,7 @@
-"""Feeds batches: submits their lines as jobs, some at a time, and notes what becomes of them.
+"""Feeds batches: submits their lines as jobs, some at a time, and records the results.
 
 Every process of the web tier has a feeder; each batch is leased to one of them at a time. A line's job has an
-idempotency key made of the batch and the line's number: a line that is submitted again, by whomever, finds its job.
+idempotency key made of the batch and the line's number, so a line that any process submits again finds its job.
 """
 
 import asyncio
@@ -216,7 +216,7 @@ class Feeding:
         return replace(line, status="running", job=job.id)
 
     def _fields(self, batch: Batch, number: int) -> dict[str, Any]:
-        """A submission's fields, whose deadline is the batch's at the latest."""
+        """The fields of a submission. Its deadline is not later than that of the batch."""
         asked: Mapping[str, Any] = json.loads(self.requests[number])["request"]
         left = max(1, round((batch.expires_ms - time.time() * 1000) / 1000))
         metadata = {"batch": batch.id, "line": number, "name": self.lines[number].name}

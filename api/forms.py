@@ -12,12 +12,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from api import strict_json
 from jobs.errors import FieldError, MalformedBody, UnsupportedMediaType
 
-LONGEST_TEXT = 65_536  #: bytes of a field that is no file
+LONGEST_TEXT = 65_536  #: bytes of a field that is not a file
 
 
 @dataclass(frozen=True)
 class SentFile:
-    """A file of a form, and what its client calls it."""
+    """A file of a form, and its name as the client sent it."""
 
     data: bytes
     name: str

@@ -21,9 +21,9 @@ HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 
 class SecurityHeaders:
-    """Headers that forbid browsers to guess types, frame pages and run foreign scripts, and caches to keep jobs.
+    """Adds headers that forbid browsers to guess types, frame pages or run foreign scripts, and caches to keep jobs.
 
-    Also adds what a route has put into `request.state.headers`, to any answer, errors included.
+    It also adds the headers that a route has put into `request.state.headers`, to errors too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,8 +52,9 @@ class SecurityHeaders:
 class KnownNames:
     """In a service without keys, answers only requests to the service's own host names.
 
-    Any site can have a name of its own point to our address: then a browser takes us for that site, and lets its pages
-    read what we answer. An address is no such name. Unless it is open to the network, only this machine is served.
+    Any site can let a name of its own point to our address. A browser then takes us for that site, and lets its pages
+    read our answers. An IP address cannot be misused in this way. A service that is not open to the network serves only
+    this machine.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str], open_to_network: bool) -> None:

@@ -1,6 +1,6 @@
-"""HTTP for the web tier: uvicorn's own protocol, with limits on heads, times and unread answers.
+"""HTTP for the web tier: uvicorn's protocol with limits on headers, times and unread answers.
 
-uvicorn is told of it by `--http api.http_limits:BoundedHttp`.
+uvicorn uses it with `--http api.http_limits:BoundedHttp`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ ONCE = {b"authorization", b"content-type", b"host", b"idempotency-key", b"last-e
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose head is too large or ambiguous, whose request is too slow, or that reads no answer."""
+    """Closes a connection with too large or ambiguous headers, a slow request, or an answer that is not read."""
 
     head_bytes = 65_536
     head_seconds = 10.0  #: seconds from the connection, or a request's first byte, to the end of its headers

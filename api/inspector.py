@@ -22,19 +22,20 @@ from PIL import Image
 from jobs.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
 from jobs.provenance import AI_SOURCES, CONTEXT, PARAMETER_PREFIX, InputCredentials, pixels_sha256
 
-MOST_BYTES = 2**20  #: of credentials that are kept of an input
+MOST_BYTES = 2**20  #: of the credentials that are kept for an input
 MOST_REDACTIONS = 100
-MOST_MANIFESTS = 32  #: in a report, from the newest back
-MOST_ACTIONS = 32  #: of each
+MOST_MANIFESTS = 32  #: manifests in a report, the newest first
+MOST_ACTIONS = 32  #: actions of each manifest
 LONGEST_TEXT = 200
 
-#: What is kept of an input's credentials: who did what to it, and what ties that to the picture. All else goes, such as
-#: metadata, thumbnails, what cameras add, for it may say where, by whom and with what a photo was taken.
+#: The parts of an input's credentials that are kept: who did what to it, and what ties this to the picture. All other
+#: parts are removed (metadata, thumbnails, data of cameras), because they may tell where, by whom and with what device
+#: a photo was taken.
 KEPT = ("c2pa.actions", "c2pa.hash.", "c2pa.ingredient", "c2pa.soft-binding", "c2pa.training-mining", "cawg.training-")
 
 
 def keep(data: bytes, content_type: str) -> InputCredentials | None:
-    """The part of a picture's credentials that its edit carries on; None: it has none that can be carried."""
+    """The part of a picture's credentials that its edit will carry. None: there is none that can be carried."""
     context = c2pa.Context.from_dict(CONTEXT)
     with c2pa.Reader(content_type, io.BytesIO(data), context=context) as reader:
         manifests = json.loads(reader.detailed_json())["manifests"]
@@ -82,7 +83,7 @@ def _pixels(data: bytes, limits: Limits) -> str | None:
 
 
 def _problems(results: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The problems of the newest manifest, and those that older ones have got since."""
+    """The problems of the newest manifest, and new problems of older ones."""
     found = [*(results.get("activeManifest") or {}).get("failure", [])]
     for delta in results.get("ingredientDeltas") or []:
         found += delta["validationDeltas"]["failure"]
@@ -91,7 +92,7 @@ def _problems(results: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _history(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The manifests, from the newest back through the pictures that it was made from."""
+    """The manifests: the newest, then those of the pictures from which it was made."""
     label, seen = said.get("active_manifest"), set[Any]()
     while label in said["manifests"] and label not in seen and len(seen) < MOST_MANIFESTS:
         seen.add(label)
@@ -145,14 +146,14 @@ def _short(text: Any) -> str:
 
 
 def answer(call: socket.socket, *, others: socket.socket) -> int:
-    """Read the credentials of the picture of one call; returns the exit status."""
+    """Read the credentials of the picture of one call. Returns the exit status."""
     others.close()
     with call.makefile("rb") as asked:
         head = json.loads(asked.readline())
         limits = Limits(**head["limits"])
         limits.impose()
         data = asked.read()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no further file or connection can be opened
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # no more files or connections can be opened
     report: dict[str, Any] = {}
     try:
         if head["task"] == "check":
@@ -161,14 +162,14 @@ def answer(call: socket.socket, *, others: socket.socket) -> int:
             report = {"kept": kept.to_bytes().decode()}
     except (c2pa.C2paError, MemoryError, ValueError, LookupError, TypeError, AttributeError) as error:
         report = {"refused": f"cannot be read: {error}"[:LONGEST_TEXT]}
-    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not cut the answer
+    signal.setitimer(signal.ITIMER_PROF, 0)  # the time limit must not interrupt the answer
     call.sendall(json.dumps(report).encode())
     return 0
 
 
 def main(children: int) -> None:
     """Keep this many children running until the web tier exits."""
-    Image.init()  # loads what Pillow would look for in files that a child may not open
+    Image.init()  # loads modules that Pillow would read from files, which a child may not open
     run(children, answer)
 
 

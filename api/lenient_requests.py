@@ -1,4 +1,4 @@
-"""What clients expect of any server: HEAD wherever there is GET, and the same answer with a trailing slash."""
+"""Accepts requests that clients expect of any server: HEAD for every GET, and paths with a trailing slash."""
 
 from anyio import CancelScope
 from starlette.datastructures import Headers
@@ -8,9 +8,9 @@ from api.site import is_page
 
 
 class Leniency:
-    """Passes HEAD on as GET and drops the body; removes a trailing slash from an API's path.
+    """Passes HEAD on as GET and drops the body. Removes a trailing slash from a path of the API.
 
-    It does not redirect: behind a proxy a redirect names the wrong scheme, and clients drop their key.
+    It does not redirect, because behind a proxy a redirect has the wrong scheme, and clients drop their key.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -54,5 +54,5 @@ async def _head(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
                 await send({"type": "http.response.body", "body": b""})
 
         await app(scope, receive, without_body)
-    if answering.cancel_called:  # only now, so that the client's next request finds the stream's place free
+    if answering.cancel_called:  # comes last, so that the next request of the client can use the slot of the stream
         await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""What is shown of an edit where a link to its page is pasted: the instruction, and the edited picture."""
+"""The preview of a link to an edit's page: the instruction and the edited picture."""
 
 from collections.abc import Callable
 from html import escape
@@ -9,18 +9,18 @@ from api.deps import NOBODY_ELSE, Services
 from api.views import picture_link
 from jobs.job import is_id
 
-PAGE = "/jobs/"  #: and an id: where the site shows an edit
+PAGE = "/jobs/"  #: followed by an id, the path of an edit's page
 
 
 def is_edit(path: str) -> bool:
-    """Whether an address is of an edit's page."""
+    """Whether a path is that of an edit's page."""
     return path.startswith(PAGE) and is_id(path.removeprefix(PAGE))
 
 
 def link_previews(services: Services) -> Callable[[str], str]:
-    """A function from the path of an edit's page to the tags (Open Graph) that belong into its head.
+    """Returns a function from the path of an edit's page to the Open Graph tags for its head.
 
-    Only a service without keys has any: who asks for a preview has no key, and with keys an edit is its tenant's alone.
+    There are tags only if API keys are off, because a client that asks for a preview has no key.
     """
 
     def tags(path: str) -> str:
@@ -28,7 +28,7 @@ def link_previews(services: Services) -> Callable[[str], str]:
             return ""
         try:
             job = services.store.get(path.removeprefix(PAGE), NOBODY_ELSE.tenant)
-        except RedisError:  # the page itself needs none
+        except RedisError:  # the page works without them
             return ""
         if job is None:
             return ""

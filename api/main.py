@@ -1,4 +1,4 @@
-"""The web tier, put together: `uvicorn api.main:create_app --factory --http api.http_limits:BoundedHttp`."""
+"""Assembles the web tier: `uvicorn api.main:create_app --factory --http api.http_limits:BoundedHttp`."""
 
 import asyncio
 import gc
@@ -54,10 +54,10 @@ DESCRIPTION = """Edits photos by instruction. Post a picture and what to change;
 and poll for the edited picture. Errors are problem documents (RFC 9457) that name the field and its limit."""
 
 BASE64_GROWTH = 1.4
-COMPRESSED_BYTES = 2048  #: a list of jobs is worth it, one job is not
-CORS: dict[str, Any] = {  # without credentials: another site's page sends a key, never our cookie
+COMPRESSED_BYTES = 2048  #: worthwhile for a list of jobs, not for a single one
+CORS: dict[str, Any] = {  # without credentials, because a page of another site sends a key and never our cookie
     "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
-    "allow_headers": ["*"],  # libraries add their own, such as traceparent, and none of them is a risk
+    "allow_headers": ["*"],  # all headers, because libraries add their own, such as traceparent, and none is a risk
     "expose_headers": [
         "ETag",
         "Idempotent-Replayed",
@@ -74,7 +74,7 @@ CORS: dict[str, Any] = {  # without credentials: another site's page sends a key
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The web app over the settings' Redis and S3, neither of which it contacts before the first request."""
+    """Make the web app. It does not contact Redis or S3 before the first request."""
     settings = settings or Settings()
     logs.set_up(settings.log_format)
     traces.set_up("api")
@@ -83,9 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         version=version(),
         lifespan=_run,
-        docs_url=None,  # the site has that page
+        docs_url=None,  # the site has its own page for this
         redoc_url=None,
-        redirect_slashes=False,  # Leniency takes them off
+        redirect_slashes=False,  # Leniency removes them
         webhooks=messages.router,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -97,7 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(part.router)
     for prefix, dialect in (("/openai/v1", openai), (PREFIX, replicate)):
         mount = Mount(prefix, dialect.app(app))
-        mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # an address may have a line break, too
+        mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)  # a path may contain a line break
         app.router.routes.append(mount)
     app.router.default = Site(otherwise=app.router.not_found, previews=link_previews(app.state.services))
     install_problems(app)
@@ -107,7 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins, **CORS)
     if settings.auth == "off":
         app.add_middleware(KnownNames, names=settings.own_names, open_to_network=settings.open_to_network)
-    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # streams of events excepted
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_BYTES, compresslevel=5)  # except streams of events
     app.add_middleware(Leniency)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics, registry=app.state.registry)
@@ -119,16 +119,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _run(app: FastAPI) -> AsyncIterator[None]:
     app.state.services.photos.start()
     subscriptions = app.state.services.subscriptions
-    if threading.current_thread() is threading.main_thread():  # else the process is not this app's alone
+    if threading.current_thread() is threading.main_thread():  # otherwise the app shares its process with other code
         _warn_before_the_end(subscriptions)
         serve(scraped(app.state.registry, app.state.services.store), app.state.services.settings)
-        gc.freeze()  # a full collection would look at all modules again, for 0.1 s in which nobody is answered
+        gc.freeze()  # a full collection would visit all modules again, and delay all answers for 0.1 s
     listening = asyncio.create_task(subscriptions.listen())
     feeding = asyncio.create_task(app.state.feeder.run())
     try:
         yield
     finally:
-        while not listening.done():  # redis-py can swallow a cancellation while it connects, so ask until it is heard
+        while not listening.done():  # redis-py can swallow a cancellation while it connects, so repeat it
             listening.cancel()
             await asyncio.wait([listening], timeout=1)
         app.state.feeder.leave()
@@ -140,7 +140,7 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _warn_before_the_end(subscriptions: Subscriptions) -> None:
-    """Let those who wait go when the server is told to end: it waits for them, and then breaks off who is left."""
+    """Answer waiting requests when the server shuts down. It would wait for them, and then break them off."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         servers = signal.getsignal(number)

@@ -1,4 +1,4 @@
-"""Where a picture is to be edited: boxes and polygons, or a picture that is white there."""
+"""The part of a picture to edit: boxes and polygons, or a picture that is white there."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MOST_SHAPES = 100
 MOST_CORNERS = 500
 LONGEST_SIDE = 2048  #: px; the longer side of a drawn mask, which is later enlarged to the picture's size
-ALIKE = 0.02  #: by how much a mask's proportions may differ from its picture's
+ALIKE = 0.02  #: share by which a mask's proportions may differ from those of its picture
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Point = tuple[Share, Share]

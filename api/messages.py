@@ -66,7 +66,7 @@ class JobStarted(Message):
 
 
 class JobProgressed(Message):
-    """A job goes on. Tried once, at most twice a second."""
+    """A job goes on. Sent at most twice a second, without retries."""
 
     type: Literal["job.progress"]
     data: JobProgressNews
@@ -124,7 +124,7 @@ def job_started(message: JobStarted) -> None:
 
 @router.post("job.progress", summary="A job goes on")
 def job_progress(message: JobProgressed) -> None:
-    """Sent at most twice a second, tried once, and dropped when newer news is there."""
+    """Sent at most twice a second, without retries, and dropped when a newer message is ready."""
 
 
 @router.post("job.completed", summary="A job is over")

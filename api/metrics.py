@@ -1,7 +1,7 @@
 """Prometheus metrics of the web tier: requests as they are answered, calls to S3, and what the records count.
 
-Where several processes serve one port, each writes into the folder that PROMETHEUS_MULTIPROC_DIR names, and whichever
-is asked answers for all of them.
+If several processes serve one port, each writes into the folder PROMETHEUS_MULTIPROC_DIR, and each of them can answer
+for all.
 """
 
 import os
@@ -20,7 +20,7 @@ from jobs.settings import Settings
 from jobs.store import JobStore
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own variable
-CLIENT_LEFT = 499  #: the status, as nginx has it, of a request whose client went before the answer
+CLIENT_LEFT = 499  #: nginx's status for a request whose client disconnected before the answer
 METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 
 
@@ -69,7 +69,7 @@ class RequestMetrics:
 
 
 def own_registry(pictures: PictureStore) -> CollectorRegistry:
-    """The metrics of this process; makes the folder that they are shared through, if they are."""
+    """The metrics of this process. Makes the folder through which processes share them, if it is set."""
     if folder := os.environ.get(FOLDER):
         Path(folder).mkdir(parents=True, exist_ok=True)
     registry = CollectorRegistry()
@@ -78,7 +78,7 @@ def own_registry(pictures: PictureStore) -> CollectorRegistry:
 
 
 def scraped(own: CollectorRegistry, store: JobStore) -> CollectorRegistry:
-    """What a scrape reads: the metrics of all processes of the web tier on this machine, and those of the records."""
+    """The metrics for a scrape: those of all web processes on this machine, and those of the job records."""
     everything = CollectorRegistry(auto_describe=False)
     if os.environ.get(FOLDER):
         MultiProcessCollector(everything)  # type: ignore[no-untyped-call]
@@ -91,7 +91,7 @@ def scraped(own: CollectorRegistry, store: JobStore) -> CollectorRegistry:
 def serve(registry: CollectorRegistry, settings: Settings) -> None:
     """Serve metrics without a key from a background thread, if a port is configured.
 
-    Of several processes that share their metrics the first has the port, and answers for all.
+    If several processes share their metrics, the first one has the port and answers for all.
     """
     if settings.api_metrics_port:
         with suppress(OSError) if os.environ.get(FOLDER) else nullcontext():
@@ -99,6 +99,6 @@ def serve(registry: CollectorRegistry, settings: Settings) -> None:
 
 
 def leave() -> None:
-    """This process ends: what it counted stays, what it held does not."""
+    """Note the end of this process: its counters stay, its gauges do not."""
     if os.environ.get(FOLDER):
         mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

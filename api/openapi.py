@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes' own types.
+"""Parts of the OpenAPI document that do not come from the types of the routes.
 
 The errors are the same few problem documents everywhere.
 """
@@ -29,7 +29,7 @@ from jobs.errors import (
 
 
 def _submission(*, in_json: bool) -> dict[str, Any]:
-    """The schema of a submission: a form has a file, and JSON may have null for what is left out."""
+    """The schema of a submission. A form has a file; JSON may have null for omitted fields."""
     schema = Submission.model_json_schema(ref_template="#/components/schemas/{model}")
     fields = schema["properties"]
     if in_json:
@@ -98,12 +98,12 @@ OF_IDS = (NotFound,)
 
 
 def answers(example: Any, status: int = 200, *, media: str = "application/json") -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: an example of its success."""
+    """An example of success, for the `responses` of a route."""
     return {status: {"content": {media: {"example": example}}}}
 
 
 def raises(*errors: type[DarkroomError]) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: the errors that are its own. The usual ones are added to every operation."""
+    """The errors of one route, for its `responses`. The usual errors are added to every operation."""
     found: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         answer = found.setdefault(error.status, _problem_answer(error.status))
@@ -150,7 +150,7 @@ class DocumentedApp(FastAPI):
 def _add_errors(path: str, operation: dict[str, Any]) -> None:
     """Add the usual errors of an operation to its own, and the operation's path to all."""
     responses = operation["responses"]
-    if "application/json" in responses.get("422", {}).get("content", {}):  # the framework's own
+    if "application/json" in responses.get("422", {}).get("content", {}):  # FastAPI's own error
         del responses["422"]
     for code, usual in raises(*_usual_errors(path, operation)).items():
         own = responses.pop(str(code), {}).get("content", {}).get("application/problem+json", {}).get("examples", {})
@@ -163,7 +163,7 @@ def _add_errors(path: str, operation: dict[str, Any]) -> None:
 
 
 def _keep_nulls(operation: dict[str, Any], declared: Mapping[int | str, dict[str, Any]]) -> None:
-    """Put the examples of an operation back as they were declared: FastAPI drops null values."""
+    """Restore the declared examples of an operation, because FastAPI drops null values."""
     for status, answer in declared.items():
         for media, content in answer.get("content", {}).items():
             if "example" in content:
@@ -171,7 +171,7 @@ def _keep_nulls(operation: dict[str, Any], declared: Mapping[int | str, dict[str
 
 
 def _usual_errors(path: str, operation: dict[str, Any]) -> tuple[type[DarkroomError], ...]:
-    """What the key, the parameters, the body and the id of an operation can be refused for."""
+    """The possible errors of an operation's key, parameters, body and id."""
     has_body = "requestBody" in operation
     return (
         *ALWAYS,

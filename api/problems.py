@@ -1,4 +1,4 @@
-"""Every error answer is a problem document (RFC 9457), also those that the framework makes."""
+"""Makes every error answer a problem document (RFC 9457), including those of the framework."""
 
 import logging
 import random
@@ -17,7 +17,7 @@ from jobs.errors import DarkroomError, FieldError, PictureTooLarge
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 120  #: seconds that we ask a client to wait; common clients give up where they are asked for more
+LONGEST_PAUSE = 120  #: seconds that a client is asked to wait; common clients give up if they are asked for more
 
 
 class BadRequest(DarkroomError):
@@ -78,7 +78,7 @@ def _headers(error: DarkroomError) -> dict[str, str]:
 
 
 def _pause(seconds: int) -> int:
-    """At most LONGEST_PAUSE: what is longer becomes a random pause near it, so that not all come back at once."""
+    """At most LONGEST_PAUSE. A longer pause becomes a random one near it, so that clients do not all return at once."""
     return seconds if seconds <= LONGEST_PAUSE else random.randint(LONGEST_PAUSE * 3 // 4, LONGEST_PAUSE)  # noqa: S311
 
 
@@ -90,7 +90,7 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> str:
-    """All methods of an address: the framework's own answer names those of its first route only."""
+    """All methods of a path. The answer of the framework itself names only those of the first route."""
     here = [route for route in all_routes(request.app.routes) if route.path_regex.match(get_route_path(request.scope))]
     methods = {method for route in here for method in route.methods or ()}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
@@ -112,7 +112,7 @@ async def on_invalid_query(request: Request, error: Exception) -> JSONResponse:
 
 
 def field_errors(error: RequestValidationError) -> list[FieldError]:
-    """What is wrong with each field, under the name by which the client sent it."""
+    """The error of each wrong field, with the name that the client used."""
     return [
         FieldError(".".join(map(str, item["loc"][1:] or item["loc"])), item["msg"].replace("dictionary", "JSON object"))
         for item in error.errors()
@@ -136,7 +136,7 @@ def install_problems(app: FastAPI) -> None:
 class BodyLimit:
     """Raises PictureTooLarge inside the app once a body has more than `limit` bytes.
 
-    What a client still sends is read and dropped up to four times the limit, so that it gets to read the answer.
+    The rest of the body is read and dropped, up to four times the limit, so that the client reads the answer.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -165,7 +165,7 @@ class BodyLimit:
 
 
 class UnexpectedErrors:
-    """Answers what nobody expected from within the other middleware, so that this answer, too, has their headers."""
+    """Answers unexpected errors. It runs inside the other middleware, so that its answer also gets their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

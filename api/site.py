@@ -1,4 +1,4 @@
-"""The site that `web/build.py` has built into `api/static`: what no route of the API takes."""
+"""Serves the site that `web/build.py` has built into `api/static`, on all paths without a route of the API."""
 
 import base64
 import hashlib
@@ -19,8 +19,8 @@ from api.link_previews import is_edit
 STATIC = Path(__file__).parent / "static"
 DIALECTS = ("/openai", "/replicate")
 NOT_PAGES = ("/v1", *DIALECTS, "/healthz", "/readyz", "/metrics", "/openapi.json", "/assets", "/.well-known")
-BOOK = "/docs"  #: the documentation, and in its folder `try` the page to try the API
-ENCODINGS = {"br": ".br", "gzip": ".gz"}  #: and the endings of what the build has compressed, the best first
+BOOK = "/docs"  #: the documentation; its folder `try` has the page for trying the API
+ENCODINGS = {"br": ".br", "gzip": ".gz"}  #: and the suffixes of the compressed files, the smallest files first
 
 # Everything is our own. Styles may stand in the page because the component library writes its theme's variables and
 # the widths at which a layout changes into <style> elements, whose text is known only in the browser.
@@ -41,10 +41,10 @@ npm registry the first time.</p>"""
 
 
 class Site:
-    """Serves the built files, and the site's front page, and its frame under every other address of a page.
+    """Serves the built files, the front page, and the frame of the site on every other path of a page.
 
-    The files are read once, so that a new build beside a running service cannot mix with the old one. What is
-    neither file nor page goes to `otherwise`. `previews` tells which tags belong into the head of an edit's page.
+    The files are read once, so that a new build cannot mix with the old one of a running service. Other paths go to
+    `otherwise`. `previews` returns the tags for the head of an edit's page.
     """
 
     def __init__(self, otherwise: ASGIApp, folder: Path = STATIC, previews: Callable[[str], str] | None = None) -> None:
@@ -59,7 +59,7 @@ class Site:
         await (answer or self.otherwise)(scope, receive, send)
 
     def _previewed(self, page: Response, tags: str) -> Response:
-        """An edit's page with these tags in its head; as it is where there are none."""
+        """An edit's page with these tags in its head."""
         if not tags:
             return page
         whole = self.files["/frame.html"].replace(b"<head>", b"<head>" + tags.encode(), 1)
@@ -117,7 +117,7 @@ class Site:
 
 
 def policy(page: bytes) -> str:
-    """The policy of a page of the documentation, which lets the few scripts run that stand in the page itself."""
+    """The security policy of a page of the documentation. It allows the few inline scripts of the page."""
     digests = (hashlib.sha256(script).digest() for script in INLINE_SCRIPT.findall(page))
     hashes = (f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return POLICY.replace("script-src 'self'", " ".join(["script-src 'self'", *hashes]))
@@ -128,18 +128,18 @@ def _only_reads(scope: Scope) -> bool:
 
 
 def is_page(path: str) -> bool:
-    """Whether an address may be one of the site's, rather than the API's."""
+    """Whether a path may belong to the site, not to the API."""
     return not any(path == taken or path.startswith(taken + "/") for taken in NOT_PAGES)
 
 
 def _page(path: str, headers: Headers) -> str | None:
-    """The file of the page at this address; None where there can be none, or where no browser asks for one."""
+    """The file of the page on this path. None: it cannot be a page, or the client is not a browser."""
     if path == "/":
         return "/index.html"
     if not is_page(path):
         return None
     accepted = headers.get("accept", "*/*")
-    if is_edit(path) and "*/*" in accepted:  # what makes previews of links says no more of what it takes
+    if is_edit(path) and "*/*" in accepted:  # programs that make previews of links accept */*
         return "/frame.html"
     if "." in path.rsplit("/", 1)[-1] or "text/html" not in accepted:
         return None

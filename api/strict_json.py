@@ -1,7 +1,7 @@
-"""JSON that every reader understands alike: I-JSON (RFC 7493), with a bound on its depth.
+"""Reads only JSON that every reader understands in the same way: I-JSON (RFC 7493), with limited depth.
 
-Python's own reader takes more: lone surrogates, NaN and Infinity, a name twice. Those break whatever reads the value
-later: Redis scripts, receivers of webhooks, browsers.
+Python's own reader accepts more: lone surrogates, NaN, Infinity and repeated names. Later readers of the value would
+fail on these: Redis scripts, receivers of webhooks, browsers.
 """
 
 import json
@@ -16,15 +16,15 @@ from pydantic.json_schema import models_json_schema
 
 from jobs.errors import FieldError, InvalidRequest, MalformedBody, PictureTooLarge, UnsupportedMediaType
 
-DEEPEST = 32  #: objects and arrays within each other
+DEEPEST = 32  #: nested objects and arrays
 SMALL_BODY = 16_384  #: bytes of a body that holds no picture
-MOST_VALUES = 16_384  #: objects, arrays and their entries; a reader is slow with many, and a picture is one text
+MOST_VALUES = 16_384  #: objects, arrays and their entries; many are slow to read, and a picture is only one text
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def loads(text: str | bytes, field: str = "") -> Any:
-    """The value that a JSON text stands for. `field` names an object within the request; empty: the whole body.
+    """The value of a JSON text. `field` names an object within the request; empty: the whole body.
 
     Raises:
         MalformedBody: the body is not JSON.
@@ -38,7 +38,7 @@ def loads(text: str | bytes, field: str = "") -> Any:
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite, parse_int=_whole_number
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # so deep that its end was not reached
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:  # nested too deep to be read to its end
         if field:
             raise _invalid(field, "must be a JSON object") from None
         raise MalformedBody("The body is not JSON.", FieldError("body", "must be JSON")) from error
@@ -49,9 +49,9 @@ def loads(text: str | bytes, field: str = "") -> Any:
 
 
 def lines(data: bytes, most: int, field: str) -> list[tuple[int, bytes]]:
-    """The lines of a file of JSON lines with their numbers, from 1; blank ones are left out.
+    """The lines of a file of JSON lines with their numbers, from 1, without blank lines.
 
-    They are counted before they are told apart: a file of nothing but ends of lines has millions.
+    The lines are counted before they are split, because a file of only line ends would have millions.
 
     Raises:
         InvalidRequest: there are more than `most`, blank ones included.
@@ -62,7 +62,7 @@ def lines(data: bytes, most: int, field: str) -> list[tuple[int, bytes]]:
 
 
 class NotStrict(ValueError):
-    """A value that Python's reader would take, and others do not."""
+    """A value that Python's reader would accept and others would not."""
 
 
 def _invalid(field: str, detail: str) -> InvalidRequest:
@@ -96,7 +96,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _check(value: Any, field: str) -> None:
-    """Refuse lone surrogates, in names and values, and what is nested too deep."""
+    """Refuse lone surrogates in names and values, and too deep nesting."""
     left = [(value, field, 0)]
     while left:
         value, name, depth = left.pop()
@@ -118,7 +118,7 @@ def check_text(text: str, field: str) -> None:
         InvalidRequest: the text has half of a surrogate pair, which no encoding can write.
     """
     try:
-        if not text.isascii():  # known at once, so that a picture in base64 is not copied
+        if not text.isascii():  # ASCII is recognized at once, so that a picture in base64 is not copied
             text.encode()
     except UnicodeEncodeError as error:
         half = f"U+{ord(text[error.start]):04X}"
@@ -128,7 +128,7 @@ def check_text(text: str, field: str) -> None:
 def refuse_compressed(request: Request) -> None:
     """
     Raises:
-        UnsupportedMediaType: the client has compressed the body; a few bytes of it could stand for any number.
+        UnsupportedMediaType: the body is compressed. A few bytes of it could expand to any number.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
@@ -137,17 +137,17 @@ def refuse_compressed(request: Request) -> None:
 
 
 def media_type(request: Request) -> str:
-    """The type that a body says it has, without its parameters."""
+    """The media type of a body as declared, without its parameters."""
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def whole(value: Any) -> Any:
-    """JSON knows no integers: 3.0 is one, too."""
+    """Convert whole floats such as 3.0, because JSON does not distinguish integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def validated(model: type[Model], fields: Any) -> Model:
-    """The model that these values make.
+    """Build a model from these values.
 
     Raises:
         RequestValidationError: names every field that is wrong.
@@ -162,8 +162,8 @@ def validated(model: type[Model], fields: Any) -> Model:
 class StrictBody:
     """A dependency: a small body of JSON, as a model.
 
-    The framework would read and parse a body before any dependency runs; this reads it when those before it, which
-    find out who calls, have let the caller in.
+    The framework would read and parse a body before any dependency runs. This one reads it only after the earlier
+    dependencies have identified and admitted the caller.
     """
 
     def __init__(self, model: type[BaseModel], *, example: Mapping[str, Any], most_bytes: int = SMALL_BODY) -> None:
@@ -184,7 +184,7 @@ class StrictBody:
 
     @property
     def openapi(self) -> dict[str, Any]:
-        """What the OpenAPI document says of it, for `openapi_extra`."""
+        """The body in the OpenAPI document, for `openapi_extra`."""
         names, schema = models_json_schema([(self.model, "validation")], ref_template="#/components/schemas/{model}")
         content = {"schema": names[self.model, "validation"] | schema, "example": self.example}
         return {"requestBody": {"required": True, "content": {"application/json": content}}}

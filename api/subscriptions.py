@@ -1,4 +1,4 @@
-"""Requests that wait for jobs to change. One Redis subscription per process wakes them, and they read the news."""
+"""Requests that wait for jobs to change. One Redis subscription per process wakes them, and they read the change."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from jobs.scripts import reaching_redis
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = 60.0  #: seconds after which a waiting request looks without a wake-up
+LONGEST_SLEEP = 60.0  #: seconds after which a waiting request checks without a wake-up
 MOST_READS = 16  #: of streams at a time
 PING = 10.0  #: seconds of silence after which a ping checks the subscription
 MOST_READS = 16  #: of streams at a time
@@ -108,7 +108,7 @@ class Subscriptions:
         return "0-0" if whole else facts["first-entry"][0], facts["last-generated-id"]
 
     def leave(self) -> None:
-        """Let all waiting requests answer now; their clients ask again, and reach another process."""
+        """Let all waiting requests answer now. Their clients repeat them and reach another process."""
         self.leaving = True
         self._wake(*self._waiting)
 

@@ -1,4 +1,4 @@
-"""Threads for work that may have to wait: who waits for one of them holds none that other requests need."""
+"""Separate threads for work that may wait long, so that it does not hold threads that other requests need."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,18 +13,18 @@ P = ParamSpec("P")
 
 
 class Threads:
-    """So many threads for one kind of work, taken in the order in which it comes."""
+    """A number of threads for one kind of work, which starts in the order of the calls."""
 
     def __init__(self, threads: int, patience: float) -> None:
         self._slots = asyncio.Semaphore(threads)
-        self._limiter = CapacityLimiter(threads)  # never the bound: it keeps this work apart from the usual limiter
+        self._limiter = CapacityLimiter(threads)  # only keeps this work apart from the usual limiter
         self._patience = patience
 
     async def run(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Do the work in one of the threads.
 
         Raises:
-            Unavailable: none was free for as long as the patience lasts.
+            Unavailable: no thread was free within `patience` seconds.
         """
         try:
             async with asyncio.timeout(self._patience):

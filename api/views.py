@@ -28,7 +28,7 @@ class Page(BaseModel, Generic[T]):
 
 
 class InputView(BaseModel):
-    """The picture as it is kept: upright, RGB, without metadata."""
+    """The stored picture: upright, RGB, without metadata."""
 
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
@@ -36,7 +36,7 @@ class InputView(BaseModel):
 
 
 class OutputView(BaseModel):
-    """The edited picture; `url` works without a key until `expires_at`."""
+    """The edited picture. `url` works without a key until `expires_at`."""
 
     url: str = Field(description="an address of the picture that needs no key")
     expires_at: datetime = Field(description="until when `url` works")
@@ -48,7 +48,7 @@ class OutputView(BaseModel):
 
 
 class EachOutputView(OutputView):
-    """One of a job's outputs: its seed, what it was computed with where that is its own, and where it always is."""
+    """One output of a job: its seed, the parts of the receipt that are its own, and its permanent path."""
 
     seed: int = Field(description="the seed of this edit")
     path: str = Field(description="an address of the API that works as long as the job is kept")
@@ -58,7 +58,7 @@ class EachOutputView(OutputView):
 
 
 class RenderView(OutputView):
-    """An output of the job in another strength; `output` says which one, and `path` is where it always is."""
+    """An output of the job in another strength. `output` is the number of the output, `path` its permanent path."""
 
     object: Literal["render"] = "render"
     output: int = Field(description="which of the job's outputs it was made from, counted from 0")
@@ -69,7 +69,7 @@ class RenderView(OutputView):
 
 
 class FramesView(BaseModel):
-    """A sprite of the edit's way: a column for each of `steps`, predictions above, noisy latents below."""
+    """A sprite with the progress of the edit: a column for each of `steps`, predictions above noisy latents."""
 
     url: str = Field(description="the sprite, a JPEG")
     width: int = Field(description="pixels of the sprite")
@@ -85,7 +85,7 @@ class QueuePlace(BaseModel):
 
 
 class ProgressView(BaseModel):
-    """Denoising steps done and in all."""
+    """The number of finished and of all denoising steps."""
 
     step: int = Field(description="denoising steps that are done")
     steps: int = Field(description="denoising steps in all")
@@ -134,7 +134,7 @@ class AttemptView(BaseModel):
 
 
 class TimingView(BaseModel):
-    """Where the time went, in milliseconds."""
+    """The duration of each part, in milliseconds."""
 
     queued_ms: int | None = Field(None, description="waiting for a worker")
     load_ms: int | None = Field(None, description="fetching and decoding the picture")
@@ -144,7 +144,7 @@ class TimingView(BaseModel):
 
 
 class UrlsView(BaseModel):
-    """Where to go on from here."""
+    """Addresses for further requests."""
 
     self: str = Field(description="the job")
     events: str = Field(description="its events, as a stream")
@@ -190,7 +190,7 @@ class JobView(BaseModel):
 
 
 class JobListView(Page[JobView]):
-    """A page of jobs, newest first; `next` is the cursor of the next page."""
+    """A page of jobs, newest first. `next` is the cursor of the next page."""
 
 
 class ParameterView(BaseModel):
@@ -207,7 +207,7 @@ class ParameterView(BaseModel):
 
 
 class MadeOfView(BaseModel):
-    """Whose implementation each network is."""
+    """The implementation of each network: ours or the library's."""
 
     text_encoder: Source = Field(description="`ours`: written here; `library`: diffusers' or transformers'")
     vae: Source = Field(description="the autoencoder")
@@ -222,10 +222,10 @@ class WeightsView(BaseModel):
 
 
 class ModelView(BaseModel):
-    """A model; `text_scale` is the fixed scale of one that is guided by text alone.
+    """A model. `text_scale` is the fixed scale of a model that is guided by text alone.
 
-    `workers` serve it now, since `served_since`; where there are none, its jobs wait for one. `troubles` say why
-    workers that should serve it cannot. `rivals` are other revisions that some workers serve under the same id.
+    `workers` serve it now, since `served_since`. Without any, its jobs wait for one. `troubles` say why workers that
+    should serve it cannot. `rivals` are other revisions that some workers serve under the same id.
     """
 
     id: str = Field(description="the value of `model` in a submission")
@@ -260,7 +260,7 @@ class CheckpointView(BaseModel):
 
 
 class LimitsView(BaseModel):
-    """What holds for every edit: the largest picture taken, the largest made, and how long an ended edit is kept."""
+    """The limits of every edit: the largest accepted picture, the largest output, and how long an edit is kept."""
 
     upload_bytes: int = Field(description="the largest picture that is accepted, in bytes")
     output_pixels: int = Field(description="the largest picture that is made, in pixels")
@@ -268,7 +268,7 @@ class LimitsView(BaseModel):
 
 
 class ModelListView(BaseModel):
-    """The models, the checkpoint of the default one, and what this service takes and keeps."""
+    """The models, the checkpoint of the default model, and the limits of this service."""
 
     object: Literal["list"] = "list"
     data: list[ModelView] = Field(description="the models")
@@ -276,7 +276,7 @@ class ModelListView(BaseModel):
     limits: LimitsView = Field(description="the limits of this service")
 
 
-OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: of a receipt, what may differ from output to output
+OWN_RECEIPT = ("pixels_sha256", "signed_by", "dtype")  #: the parts of a receipt that may differ between outputs
 
 
 def moment(ms: int) -> datetime:
@@ -327,7 +327,7 @@ def view_job(job: Job, position: QueuePosition | None, service: Services) -> Job
 
 
 def sentence(job: Job, service: Services) -> str:
-    """The job's state in words, and of one that waits whether there is any worker for it."""
+    """The state of a job in words. For a queued job it tells whether any worker serves its model."""
     if job.status is Status.QUEUED and not service.models.is_served(job.model):
         return f"Accepted; no worker serves {job.model} now, so it waits for one until its deadline."
     if job.status is Status.RUNNING and job.phase == "loading":
@@ -336,16 +336,16 @@ def sentence(job: Job, service: Services) -> str:
 
 
 def view_jobs(jobs: Sequence[Job], service: Services) -> list[JobView]:
-    """Jobs as their owner sees them, with the places of those that wait."""
+    """Jobs as their owner sees them, with the positions of queued jobs."""
     positions = service.store.queue_positions(jobs)
     return [view_job(job, positions.get(job.id), service) for job in jobs]
 
 
 def links_end(service: Services) -> int:
-    """When the links in a job's view end, in seconds since 1970.
+    """When the links in a job's view expire, in seconds since 1970.
 
-    The moment moves on in steps, so that a job's ETag, which has it, holds for a step. A link works for half of the
-    usual time at least.
+    The time changes in steps, because it is part of a job's ETag, which then stays the same for a step. A link works
+    for at least half of the usual time.
     """
     step = max(1, service.settings.presign_seconds // 2)
     return (int(time.time()) // step + 2) * step
@@ -362,7 +362,7 @@ def picture_link(job: Job, picture: Picture, service: Services, seconds: int | N
 
 
 def file_name(job: Job, picture: Picture) -> str:
-    """What a downloaded picture is called."""
+    """The file name of a downloaded picture."""
     return f"{job.id}-{picture.key.rsplit('/', 1)[1]}"
 
 
@@ -387,7 +387,7 @@ def view_render(job: Job, place: int, service: Services) -> RenderView:
 
 
 def _linked(job: Job, picture: Picture, service: Services) -> dict[str, Any]:
-    """A picture's facts, and a link that works until the end that the job's ETag goes with."""
+    """The facts of a picture, and a link to it that works until `links_end`."""
     ends = links_end(service)
     return {
         "url": picture_link(job, picture, service, ends - int(time.time())),
@@ -426,7 +426,7 @@ def _view_timing(job: Job) -> TimingView:
 
 
 def view_model(model: ServedModel, *, is_default: bool) -> ModelView:
-    """A model as its workers publish it. What its editor does not tell is the library's."""
+    """A model as its workers publish it. Parts that its editor does not describe are the library's."""
     one, facts = model.definition, model.definition.facts
     made_of = dict.fromkeys(MadeOfView.model_fields, "library") | dict(facts.get("made_of") or {})
     by_picture = any("image" in parameter.name for parameter in one.parameters)
