@@ -1,7 +1,7 @@
-"""Batches: many edits in one request, which are submitted little by little and reported together.
+"""Batches: many edits in one request, which are submitted gradually and reported together.
 
-What is asked for lies in the bucket as `_batches/{tenant}/{batch}/lines.jsonl`, one request a line; what became of each
-line is in Redis. Every step of feeding is safe to repeat, because each line's job has an idempotency key of its own.
+The requests are in the bucket in `_batches/{tenant}/{batch}/lines.jsonl`, one on each line; the results of the lines
+are in Redis. Every step of feeding is safe to repeat, because each line's job has an idempotency key of its own.
 """
 
 import json
@@ -19,7 +19,7 @@ from jobs.scripts import reaching_redis
 
 MOST_LINES = 50_000
 MOST_OPEN = 100  #: batches of one tenant that are not over
-LEASE_MS = 10_000  #: for which one process feeds a batch, unless it says that it goes on
+LEASE_MS = 10_000  #: for which one process feeds a batch, unless it renews the lease
 PORTION = 1000  #: lines that are written or read at a time
 LONGEST_SECONDS = 7 * 86_400  #: of a batch's time
 
@@ -28,7 +28,7 @@ OVER: tuple[LineStatus, ...] = ("succeeded", "failed", "canceled", "refused")
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands."""
+    """The state of a batch."""
 
     IN_PROGRESS = "in_progress"
     CANCELING = "canceling"
@@ -201,7 +201,7 @@ class BatchStore:
     def refuse_more_than(self, most: int, tenant: str) -> None:
         """
         Raises:
-            TooManyBatches: the tenant has so many that are not over.
+            TooManyBatches: the tenant has this many unfinished batches.
         """
         with reaching_redis(), self.redis.pipeline(transaction=False) as pipe:
             for batch_id in self.redis.smembers(redis_keys.OPEN_BATCHES):

@@ -29,7 +29,7 @@ class ClusterRefused(Exception):
 
 @dataclass(frozen=True)
 class Group:
-    """A primary and its replicas, whom sentinels watch."""
+    """A primary and its replicas, which sentinels watch."""
 
     sentinels: tuple[tuple[str, int], ...]
     name: str
@@ -42,7 +42,7 @@ class Group:
     def of(cls, url: str) -> "Group":
         """
         Raises:
-            ValueError: the address lacks a part, or is none.
+            ValueError: the address is incomplete or invalid.
         """
         parts = urlsplit(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
@@ -65,7 +65,7 @@ class Group:
 
     @property
     def broker(self) -> str:
-        """The address as Celery has it, each sentinel with the servers' password."""
+        """The address in Celery's form, each sentinel with the password of the servers."""
         return ";".join(f"sentinel://{self._quoted}{host}:{port}/{self.db}" for host, port in self.sentinels)
 
     @property
@@ -81,14 +81,14 @@ def connect(url: str, **options: Any) -> Any:
 
 
 def connect_async(url: str, **options: Any) -> Any:
-    """The same for asyncio."""
+    """A client of redis-py for asyncio."""
     if url.startswith(SCHEME):
         return Group.of(url).primary(AsyncSentinel, options)
     return redis.asyncio.Redis.from_url(url, **options)
 
 
 def refuse_cluster(client: Any) -> None:
-    """Raises ClusterRefused for a node of a cluster; a server that does not answer may yet be a right one."""
+    """Raises ClusterRefused for a node of a cluster. A server that does not answer is not refused."""
     with suppress(RedisError, OSError):
         if client.info("cluster").get("cluster_enabled"):
             raise ClusterRefused(IN_CLUSTER)

@@ -1,8 +1,8 @@
-"""Pages of a sorted set: some of its members, and from where to ask on, whatever comes and goes meanwhile."""
+"""Pages of a sorted set: some members, and the cursor of the next page, which stays valid if members come and go."""
 
 from typing import Any
 
-PLACE = r"^\d{1,16}-[0-9a-z]{1,64}$"  #: what stands for a place in it: the score of a member, and the member
+PLACE = r"^\d{1,16}-[0-9a-z]{1,64}$"  #: a cursor: the score of a member, and the member
 
 
 def page_of(

@@ -1,4 +1,4 @@
-"""When to retry: after a random, growing wait, and only while retries are few beside first calls."""
+"""When to retry: after a random, growing wait, and only while retries are few compared with first calls."""
 
 import random
 import threading
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def full_jitter(tries: int, *, base: float, cap: float) -> float:
-    """Seconds to wait after so many failed tries: anything between nothing and a limit that doubles each time.
+    """Seconds to wait after this many failed tries: random, from 0 to a limit that doubles each time.
 
     Source: M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015.
     """

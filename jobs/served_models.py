@@ -87,7 +87,7 @@ def _time(store: JobStore) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Records:
-    """What Redis holds about models: what living workers say of each, and what is known of those that nobody serves."""
+    """What Redis holds about models: the reports of living workers, and the models that no worker serves now."""
 
     publications: Mapping[str, Sequence[Publication]]
     troubles: Mapping[str, Sequence[str]]
@@ -125,7 +125,7 @@ def _read(store: JobStore, fallback: Card) -> _Records:
 
 
 def _publications(about: Mapping[str, Any], definitions: Mapping[str, Definition], fallback: Card) -> list[Publication]:
-    """What a worker says that it serves; one of an older version, which says nothing of it, serves the six."""
+    """The models that a worker reports. One of an older version reports none, and serves the six built-in models."""
     started = int(about.get("started_ms") or 0)
     if "models" not in about:
         return [Publication(one, started) for one in on_checkpoint(_card(about, fallback))]
@@ -162,7 +162,7 @@ class Models:
 
     @property
     def default(self) -> Definition:
-        """What a job gets that names no model: `pix2pix-full` where it is served, else the first that is."""
+        """The model of a job that names none: `pix2pix-full` if it is served, otherwise the first served model."""
         served = [one.definition for one in self.by_id.values() if one.workers] or [
             one.definition for one in self.by_id.values()
         ]
@@ -214,13 +214,13 @@ class ServedModels:
         return self._read[1]
 
     def resolve(self, model: str | None, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """As `Models.resolve`; a model that is not known yet is looked for again, for its worker may have just come."""
+        """Like `Models.resolve`. An unknown model is looked up again, because its worker may have just started."""
         if model is not None and model not in self.now().by_id:
             self.forget()
         return self.now().resolve(model, given)
 
     def is_served(self, model: str) -> bool:
-        """Whether a worker serves it now; true also while that cannot be found out."""
+        """Whether a worker serves the model now. True also while this cannot be determined."""
         try:
             found = self.now().by_id.get(model)
         except RecordsUnavailable:
@@ -228,5 +228,5 @@ class ServedModels:
         return found is not None and found.workers > 0
 
     def forget(self) -> None:
-        """Look again at the next call."""
+        """Read the models again at the next call."""
         self._read = None

@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
-    """All that can be set; the defaults are those of a laptop.
+    """All settings. The defaults are for a laptop.
 
     Raises:
         ValidationError: for a value out of range, or default secrets in production.
@@ -231,7 +231,7 @@ class Settings(BaseSettings):
 
     @property
     def s3_encryption_headers(self) -> dict[str, str]:
-        """What boto3 is told with each write."""
+        """The options for boto3 with each write."""
         if self.s3_encryption == "none":
             return {}
         key = {"SSEKMSKeyId": self.s3_kms_key} if self.s3_encryption == "aws:kms" and self.s3_kms_key else {}

@@ -1,6 +1,6 @@
 """Signatures of webhooks, by Standard Webhooks: `v1` (HMAC-SHA256, a shared secret) and `v1a` (Ed25519, a public key).
 
-The signed text is `id.timestamp.body`, so that no old message and no other body passes for this one.
+The signed text is `id.timestamp.body`, so that an old message or another body cannot be mistaken for this one.
 """
 
 import base64
@@ -30,7 +30,7 @@ def signed_content(message: str, timestamp: int, body: bytes) -> bytes:
 
 
 class SigningKey:
-    """The service's own key pair, whose public half anybody may fetch."""
+    """The key pair of the service. Anybody may fetch its public half."""
 
     def __init__(self, seed: bytes) -> None:
         """`seed`: 32 bytes, to be kept secret."""

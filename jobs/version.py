@@ -1,8 +1,8 @@
-"""Which version of Darkroom this is."""
+"""The version of Darkroom."""
 
 from importlib import metadata
 
 
 def version() -> str:
-    """The version of what is installed, the service and its client alike."""
+    """The installed version, which is the same for the service and the client."""
     return metadata.version("darkroom-client")

@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 QUEUE = "wake-ups"
 PREFIX = "dk:broker:"
 TASK = "darkroom.work"
-PAUSE = 0.02  #: seconds between two looks whether wake-ups are missing
+PAUSE = 0.02  #: seconds between two checks for missing wake-ups
 
 
 def queue_of(model: str) -> str:
-    """The queue of the wake-ups for a model's workers; those of an older version hear the one without a model."""
+    """The queue of the wake-ups for the workers of a model. Older versions use the queue without a model."""
     return f"{QUEUE}.{model}" if model else QUEUE
 
 
@@ -64,7 +64,7 @@ def celery_app(settings: Settings, *, timeout: float = 5.0) -> Celery:
 
 
 def checked_tls(broker: str) -> dict[str, Any] | None:
-    """Celery checks the certificate of a `rediss://` broker only where it is told to; the address may say more."""
+    """TLS options that check the certificate of a `rediss://` broker, which Celery does not do by default."""
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker.startswith("rediss:") else None
 
 

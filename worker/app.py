@@ -45,7 +45,7 @@ S3_TIMEOUT = 20.0
 S3_PATIENCE = 10.0
 PATROL_SECONDS = 10.0  #: a free slot looks for work this often without a wake-up
 PUBLISH_SECONDS = 15.0  #: between two publications of the models that are served
-NICENESS = 5  #: where the web tier shares the machine, its answers come first, as before the decoders
+NICENESS = 5  #: on a shared machine, the answers of the web tier are more urgent than edits
 SWITCH_SECONDS = 0.00005  #: another thread may hold Python this long while the engine waits (decision 0019)
 PROBE_SECONDS = 2.0  #: while the storage is unreachable, it is probed this often
 

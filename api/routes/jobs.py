@@ -89,7 +89,7 @@ async def create_job(
     wait, caller = preferred_wait(prefer), admitted.caller
 
     def shown(fetched: Submission) -> tuple[Acceptance, JobView]:
-        """In a thread, for a digest of a large picture takes long. A key stands for an address, not for its picture."""
+        """Runs in a thread, because a digest takes long. An idempotency key is for an address, not for its picture."""
         idempotency = IdempotencyKey(idempotency_key, submission.fingerprint) if idempotency_key else None
         if admitted.known and idempotency:
             accepted = _replay(admitted.known, idempotency, caller, service)
@@ -97,7 +97,7 @@ async def create_job(
             accepted = submit_job(caller, fetched, idempotency, service)
         return accepted, _show_accepted(accepted, service, response)
 
-    if admitted.known:  # no picture is read, so none of the threads for that is needed
+    if admitted.known:  # no picture is read, so none of the threads for pictures is needed
         accepted, view = await run_in_threadpool(shown, submission)
     else:
         fetched = submission

@@ -1,4 +1,4 @@
-"""The queue of each model: how many of its jobs wait and run, and for which workers. Changes nothing."""
+"""The queue of each model: its queued and running jobs, and its workers. Changes nothing."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,7 +11,7 @@ from jobs.models import built_in_ids
 from jobs.scripts import ALIVE_MS, reaching_redis
 from jobs.store.base import StoreBase
 
-FULL = 0.85  #: share of Redis' memory above which no wake-up is sent, for Celery's workers do not survive a full Redis
+FULL = 0.85  #: share of Redis' memory above which no wake-up is sent: Celery's workers do not survive a full Redis
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Fleet:
 
 
 class Queues(StoreBase):
-    """The jobs of each model, beside the workers that are for them."""
+    """The jobs of each model, and the workers that serve it."""
 
     def fleet(self) -> Fleet:
-        """The workers that live now."""
+        """The living workers."""
         with reaching_redis():
             pipe = self.redis.pipeline(transaction=False)
             pipe.zrange(redis_keys.WORKERS, 0, -1, withscores=True)
@@ -123,7 +123,7 @@ class Queues(StoreBase):
         return {model: sum(free.get(worker, 0) for worker in fleet.of(model)) for model in running}
 
     def _details(self, models: Iterable[str]) -> tuple[dict[str, int], dict[str, float]]:
-        """By model, its edits beyond each job's first, and the age in seconds of its job that is next."""
+        """By model: the edits beyond the first of each job, and the age in seconds of the job that is next."""
         more: dict[str, int] = {}
         oldest: dict[str, float] = {}
         with reaching_redis():
@@ -144,7 +144,7 @@ class Queues(StoreBase):
         return more, oldest
 
     def wanted_wakeups(self) -> dict[str, int]:
-        """How many wake-ups would find a job of the model and a free slot; "" stands for workers of older versions.
+        """By model, how many wake-ups would find a job and a free slot. The key "" is for workers of older versions.
 
         None are wanted when Redis is nearly full. Models of one pool may each want the same slots.
         """
@@ -153,7 +153,7 @@ class Queues(StoreBase):
 
 
 def _sums(pool_of: Mapping[str, str], numbers: Mapping[str, int]) -> Counter[str]:
-    """Of each pool, the sum of its models' numbers."""
+    """The sum of the numbers of each pool's models."""
     sums: Counter[str] = Counter()
     for model, pool in pool_of.items():
         sums[pool] += numbers[model]

@@ -36,8 +36,8 @@ class Limits:
     def refuse(self, why: str, ms: int) -> None:
         """
         Raises:
-            TooManyJobs: the tenant has its share.
-            QueueFull: there is no room for anybody.
+            TooManyJobs: the tenant has as many jobs as it may have.
+            QueueFull: there is no room for any tenant.
         """
         seconds = ceil(min(max(ms, 1000), 3_600_000) / 1000 * random.uniform(1, 1.25))  # noqa: S311 - jitter
         if why == "tenant":
@@ -100,8 +100,8 @@ class Requests(StoreBase):
     ) -> Known | None:
         """Refuse a new job of the tenant if there is no room. A repeated request, with a known key, is never refused.
 
-        `counted`: take the request off this allowance first, and `tell` what is left of it; where nothing was, that is
-        all that is found out. Returns what is known of the idempotency key.
+        `counted`: take the request from this allowance first, and `tell` the rest of it. If nothing was left, nothing
+        else is checked. Returns what is known of the idempotency key.
 
         Raises:
             TooManyJobs, QueueFull

@@ -12,7 +12,7 @@ from jobs.store.base import StoreBase
 
 @dataclass(frozen=True)
 class EtaAccuracy:
-    """How wrong the estimated times of the last jobs were, and how long the jobs took."""
+    """The errors of the estimated times of the last jobs, and how long the jobs took."""
 
     jobs: int
     median_error_seconds: float
@@ -24,7 +24,7 @@ class EtaAccuracy:
 class QueueSummary:
     """The queue at one moment; `oldest_seconds` is the age of the job that is next. None: nothing was measured yet.
 
-    `edits` are those of all jobs that wait or run, for a job may have several.
+    `edits` counts the edits of all queued and running jobs, because a job may have several.
     """
 
     queued: int

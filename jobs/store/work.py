@@ -1,4 +1,4 @@
-"""What a worker does with its jobs: claim, renew, release, and end them. Every change is refused for a stale fence."""
+"""The calls of a worker: claim, renew, release and end jobs. Every change is refused for a stale fence."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Answer = Literal["held", "canceling", "lost"]
 
 @dataclass(frozen=True)
 class Renewal:
-    """What a worker reports of a job that it holds. `vouched`: the job makes progress, so renew its lease.
+    """What a worker reports about a job that it holds. `vouched`: the job makes progress, so renew its lease.
 
     `phase`: `loading` while the job's model is being loaded, else nothing.
     """
@@ -90,8 +90,8 @@ class Work(StoreBase):
     ) -> Literal["finished", "canceling", "lost"]:
         """End a job with its result. Refused when the fence is no longer the job's, or the client canceled first.
 
-        `outputs` tell more of the result, whose first picture is `output`; `warnings` say how the result may not be
-        what was asked for, each with a `code` and a `detail`.
+        `outputs` describe all pictures of the result; `output` is the first. `warnings` tell how the result may differ
+        from the request, each with a `code` and a `detail`.
         """
         documents: dict[str, Any] = {"output": asdict(output), "timing": timing, "receipt": receipt}
         documents |= {"outputs": [asdict(one) for one in outputs]} if outputs else {}

@@ -1,4 +1,4 @@
-"""What a submission may cost, in turns of threads and in questions to Redis, and what may hold up other requests."""
+"""The cost of a submission in thread switches and Redis calls, and its effect on other requests."""
 
 import asyncio
 import base64
@@ -80,14 +80,14 @@ def test_wake_ups_are_looked_at_for_all_who_ask_meanwhile_and_once_more_for_the_
     assert len(looks) <= 2 + (time.monotonic() - began) / PAUSE
 
 
-# ---- nothing holds up the event loop
+# ---- nothing blocks the event loop
 
 LONGEST_MS = 20.0
 
 
 @pytest.fixture
 def held_up(monkeypatch) -> Iterator[list[str]]:
-    """What ran on an event loop for too long, by the processor's time, or waited there for another server."""
+    """The calls that blocked an event loop: they took too much CPU time, or waited for another server."""
     found: list[str] = []
     run = asyncio.Handle._run
 
@@ -113,19 +113,19 @@ def held_up(monkeypatch) -> Iterator[list[str]]:
     watched(botocore.client.BaseClient, "_make_api_call")
     watched(Decoders, "ask")
     watched(time, "sleep")
-    gc.freeze()  # as the web tier does: else a full collection is what takes long
+    gc.freeze()  # as the web tier does, because a full collection would take long
     yield found
     gc.unfreeze()
 
 
 def test_nothing_holds_up_the_event_loop(client, held_up):
-    """Submissions in any form and size, kept or refused, and what clients ask beside them."""
+    """Submissions of all forms and sizes, accepted or refused, and other requests of clients."""
     image = photo()
-    large = image + bytes(4 * 2**20)  # the client hands it over in one piece, a server in many
+    large = image + bytes(4 * 2**20)  # the test client passes it on in one piece, a server in many
     inline = "data:image/jpeg;base64," + base64.b64encode(large[: 2**21]).decode()
     job = submit(client, image)
     client.get(job["urls"]["self"])
-    held_up.clear()  # the first ones load modules
+    held_up.clear()  # the first requests load modules
 
     def send(number: int) -> int:
         match number % 5:

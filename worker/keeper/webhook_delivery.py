@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent to a receiver."""
+    """The HTTP request to a receiver."""
 
     url: str
     headers: Mapping[str, str]
@@ -151,7 +151,7 @@ class WebhookSender:
         ):
             at = time.time()
             message = await asyncio.to_thread(self._message, delivery, int(at))
-            if message is None:  # its endpoint was deleted a moment ago: the next dispatch drops the delivery
+            if message is None:  # its endpoint has just been deleted; the next dispatch drops the delivery
                 return
             started = time.monotonic()
             answer = await self._ask(delivery, message)
@@ -183,7 +183,7 @@ class WebhookSender:
             return None
 
     def _message(self, delivery: Delivery, at: int) -> Message | None:
-        """What is sent, signed at this time. None: the endpoint is deleted."""
+        """The request of a delivery, signed at this time. None: the endpoint is deleted."""
         endpoint = self.outbox.endpoint(delivery.endpoint, delivery.tenant)
         if endpoint is None:
             return None
