@@ -16,6 +16,7 @@ SEEDS = 5
 COMPOSITIONS = 4  # per photo
 FLAT = ("keep", "sepia", "night", "fog", "sunset", "warmer", "vivid", "blue")  # families whose flat areas are looked at
 FLATTEST = 0.25  # share of the pixels that count as flat
+MOTTLE = 8.0  # px; what varies more slowly is no mottle but a cast
 WEAK = re.compile(r"\b(slightly|a bit|a little|somewhat|a touch|subtly|gently)\b")
 STRONG = re.compile(r"\b(extremely|very|much|a lot|really)\b")
 
@@ -103,7 +104,7 @@ def flat_error(made: Picture, target: Picture) -> float:
     mean = cv2.GaussianBlur(luma, (0, 0), 3.0)
     variance = cv2.GaussianBlur(luma * luma, (0, 0), 3.0) - mean * mean
     error = made - target
-    fine = np.abs(error - cv2.GaussianBlur(error, (0, 0), 3.0)).mean(axis=2)
+    fine = np.abs(error - cv2.GaussianBlur(error, (0, 0), MOTTLE)).mean(axis=2)
     return float(255 * fine[variance <= np.quantile(variance, FLATTEST)].mean())
 
 
