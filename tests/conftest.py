@@ -1,10 +1,9 @@
 """The real parts, started once for all tests: Valkey and SeaweedFS on free ports, their data in a temporary folder."""
 
-import fcntl
 import json
 import os
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
 DURATIONS = "tests/durations.json"
-ROOM, DOOR = Path(__file__), ROOT / "pyproject.toml"  # files that are there anyhow, to lock
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,20 +51,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             seconds[file_of(report.nodeid)] += report.duration
         rounded = {name: round(spent, 1) for name, spent in sorted(seconds.items())}
         (ROOT / DURATIONS).write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """No other test runs beside one that is marked `alone`; the wait for that is not a part of any test's time."""
-    kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
-    with ROOM.open() as room:
-        with DOOR.open() as door:  # who waits to be alone stands in it, or the others would never all be out
-            fcntl.flock(door, fcntl.LOCK_EX)
-            fcntl.flock(room, kind)
-        try:
-            return (yield)
-        finally:
-            fcntl.flock(room, fcntl.LOCK_UN)  # a child that the test has forked may have it open still
 
 
 @pytest.fixture(scope="session")
