@@ -15,6 +15,9 @@ while [ "$gpu" -lt "$count" ]; do
       file: docker-compose.yml
       service: worker-gpu
     profiles: !reset []
+    networks:
+      inside:
+        aliases: [worker-gpu] # the name by which Prometheus finds workers
     deploy:
       resources:
         reservations:

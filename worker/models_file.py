@@ -68,7 +68,10 @@ class ModelEntry(_Table):
         if self.editor in ("own", "diffusers") and not self.checkpoint:
             raise ValueError("checkpoint: is required: a folder, a single file or a hub id")
         if self.is_on_hub and not COMMIT.fullmatch(self.revision):
-            raise ValueError("revision: a hub id needs the commit that is meant, 40 hexadecimal digits")
+            raise ValueError(
+                f"revision: {self.checkpoint} is no file or folder here; as a hub id it needs its commit,"
+                " 40 hexadecimal digits"
+            )
         return self
 
     @property

@@ -79,8 +79,8 @@ def jobs(client: Client) -> Iterator[Finding]:
     else:
         yield Finding("fail", "workers", "none is alive: jobs wait. Start one, or look into its log.")
     yield Finding("warn" if wait > LONG_WAIT else "ok", "queue", line)
-    checkpoint = models.checkpoint
-    yield Finding("ok", "models", f"{len(models.data)} on {checkpoint.name} {checkpoint.revision[:12]}".rstrip())
+    default = f"{models.checkpoint.name} {models.checkpoint.revision[:12]}".rstrip()
+    yield Finding("ok", "models", f"{len(models.data)}; the default runs on {default}")
     yield from served(models)
     yield from records(client)
     yield from credentials(client)

@@ -57,7 +57,7 @@ class Sample(threading.Thread):
                 self.console.print(f"  job {job.id}")
                 job.wait(on_change=show)
             self.console.print(f"  states: {' → '.join(show.states)}")
-            (saved,) = save(job, self.folder / "edited.png")
+            (saved,) = save(job, self.folder / "edited.png", force=True)
         self.console.print(f"  saved {shown(saved)}")
         self.report({**job.json, "saved": str(saved)})
         self.succeeded = True

@@ -4,6 +4,7 @@ It runs with keys, with a worker that loads no torch, and in an environment that
 `tests/e2e/test_stack.py` runs it without any options.
 """
 
+import io
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rich.console import Console
 
 from darkroom.client import KEY_FILE, Client
 from darkroom.local.data_folder import DataFolder
+from darkroom.local.sample import Sample
 from darkroom.local.servers import SeaweedFS
 from darkroom.local.services import Keeper, Worker
 from darkroom.local.stack import Stack
@@ -69,6 +72,14 @@ def test_the_command_line_finds_it_by_its_folder(up: Up, data: Path) -> None:
 def heed_ctrl_c() -> None:
     """A shell's background jobs, such as a build, ignore SIGINT, and all that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_the_sample_edit_takes_the_place_of_that_of_an_earlier_start(up: Up, data: Path) -> None:
+    (data / "edited.png").write_bytes(b"of an earlier start")
+    sample = Sample(up.url, data, Console(file=io.StringIO()), lambda _: None)
+    sample.run()
+    assert sample.succeeded
+    assert (data / "edited.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_second_one_on_the_folder_is_sent_to_the_first(up: Up, data: Path) -> None:

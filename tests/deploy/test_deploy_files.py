@@ -351,6 +351,9 @@ def test_four_gpus_get_a_worker_each(tmp_path):
     devices = [each["deploy"]["resources"]["reservations"]["devices"] for each in plain.values()]
     assert [device["device_ids"] for (device,) in devices] == [["0"], ["1"], ["2"], ["3"]]
     assert {each["extends"]["service"] for each in plain.values()} == {"worker-gpu"}
+    asked = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    names = [name for job in asked for found in job["dns_sd_configs"] for name in found["names"]]
+    assert all({*each["networks"]["inside"]["aliases"]} & {*names} for each in plain.values())
 
 
 def test_the_proxy_needs_no_key_that_its_user_may_read():

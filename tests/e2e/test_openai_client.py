@@ -312,7 +312,8 @@ def test_what_the_page_tells_works_as_it_stands(up, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == ["make it night", "make it autumn", ""]
     assert {Image.open(path).size for path in (tmp_path / "winter-0.png", tmp_path / "winter-1.png")}
-    assert (tmp_path / "image_edit.completed.jpg").exists()
+    (last,) = tmp_path.glob("sunset-*.png")
+    assert Image.open(last).format == "PNG"
     answer = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
     assert json.loads(answer)["object"] == "job"
 

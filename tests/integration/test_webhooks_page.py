@@ -34,7 +34,7 @@ def run(script: str, **environment: str) -> list[dict]:
 def test_a_consumer_can_follow_the_page(hooks, monkeypatch, store, tmp_path, jpeg):
     (tmp_path / "photo.jpg").write_bytes(jpeg)
     monkeypatch.chdir(tmp_path)
-    ask, secret, care = blocks("sh")
+    _, ask, secret, care = blocks("sh")
     check, receiver_in_flask, check_public = blocks("python")
     assert len([line for line in check.splitlines() if line]) <= 12
     with receiving() as receiver:

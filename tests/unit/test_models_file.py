@@ -54,7 +54,10 @@ def test_an_entry_has_its_own_defaults_and_its_paths_are_those_of_the_file(tmp_p
         ('[[model]]\nid = "a"\ncheckpoint = "x"\nstep = 4\n', "model a: step:"),
         ('[[model]]\nid = "a"\ncheckpoint = "x"\nranges = {steps = {least = 1}}\n', "model a: ranges.steps.least:"),
         ('[[model]]\nid = "a"\neditor = "other"\ncheckpoint = "x"\n', "model a: editor:"),
-        ('[[model]]\nid = "a"\ncheckpoint = "owner/name"\n', "model a: revision: a hub id needs the commit"),
+        (
+            '[[model]]\nid = "a"\ncheckpoint = "owner/name"\n',
+            "model a: revision: owner/name is no file or folder here; as a hub id it needs its commit",
+        ),
         ('[[model]]\nid = "a"\ncheckpoint = "owner/name"\nrevision = "main"\n', "model a: revision:"),
         ('[[model]]\nid = "a"\ncheckpoint = "x"\n' * 2, "model a: id: is there twice"),
     ],
