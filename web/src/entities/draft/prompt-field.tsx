@@ -6,6 +6,7 @@ import type { ModelListView } from "@/shared/api/client";
 import { Chips } from "./chips";
 import { useDraft } from "./draft";
 import { usePromptHistory } from "./history";
+import { nearest } from "./nearest";
 import classes from "./prompt-field.module.css";
 
 type Props = { models: ModelListView; hinted?: boolean; problem?: string; onSubmit: () => void };
@@ -19,6 +20,8 @@ export function PromptField({ models, hinted = false, problem, onSubmit }: Props
   const set = (text: string) => useDraft.setState({ prompt: text });
   const chosen = useDraft((draft) => draft.model);
   const abilities = models.data.find(({ id, default: usual }) => (chosen ? id === chosen : usual))?.abilities ?? {};
+  const known = Object.values(abilities).flat();
+  const near = known.includes(prompt.trim()) ? null : nearest(prompt, known);
   const { maximum } = models.data[0]?.parameters.find(({ name }) => name === "prompt") ?? {};
 
   const onKeyDown = (event: React.KeyboardEvent) => {
@@ -54,7 +57,13 @@ export function PromptField({ models, hinted = false, problem, onSubmit }: Props
         onKeyDown={onKeyDown}
       />
       {models.checkpoint.instructions.length > 0 && <Chips label="Instructions that work well" texts={models.checkpoint.instructions} />}
-      {Object.keys(abilities).length > 0 && (
+      {near && near.length > 0 && <Chips label="Near to what you typed" texts={near} />}
+      {near?.length === 0 && known.length > 0 && (
+        <Text size="xs" c="dimmed" mt={8} role="status">
+          None of its instructions has a word of yours. What it does not know leaves the photo as it is.
+        </Text>
+      )}
+      {known.length > 0 && (
         <details className={classes.abilities}>
           <summary>All that it can do</summary>
           {Object.entries(abilities).map(([kind, texts]) => (
