@@ -27,6 +27,8 @@ WRITTEN = "*This page is written by `python docs/reference.py`.*\n"
 METRICS = {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily"}
 METRIC_TIERS = {"api": "the web tier", "jobs": "the web tier", "worker": "workers and keeper"}
 
+FIRST_GROUPS = ("jobs", "pictures", "events", "webhooks", "models", "queue", "batches", "files", "uploads")
+
 Schema = Mapping[str, Any]
 
 
@@ -40,7 +42,9 @@ def http_page() -> str:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             groups.setdefault(operation["tags"][0], []).append(_operation(method.upper(), path, operation))
-    sections = [f"## {name[0].upper()}{name[1:]}\n\n" + "\n".join(told) for name, told in sorted(groups.items())]
+    sections = [
+        f"## {name[0].upper()}{name[1:]}\n\n" + "\n".join(told) for name, told in sorted(groups.items(), key=_rank)
+    ]
     messages = [_operation("POST", name, way["post"]) for name, way in document.get("webhooks", {}).items()]
     objects = [_object(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
     return "\n".join(
@@ -60,6 +64,11 @@ def http_page() -> str:
             _table(("type", "status", "title"), _problems(document["paths"])),
         ]
     )
+
+
+def _rank(group: tuple[str, Any]) -> tuple[int, str]:
+    """The groups that most readers look for come first."""
+    return (FIRST_GROUPS.index(group[0]) if group[0] in FIRST_GROUPS else len(FIRST_GROUPS)), group[0]
 
 
 def _operation(method: str, path: str, operation: Schema) -> str:
