@@ -1,4 +1,4 @@
-"""`darkroom admin`: running the service."""
+"""`darkroom admin`: the commands of operators."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def app() -> None:
     """Run the service: its queue, workers, dead letters and tenants.
 
-    Needs an admin key, or, where the service asks for none, its own machine."""
+    Needs an admin key. A service without keys takes these commands from its own machine."""
 
 
 @app.group("dead-letters")
 def dead() -> None:
-    """Jobs that failed through no fault of their client: look at them, run them again."""
+    """Look at jobs that failed through no fault of their client, and run them again."""
 
 
 app.add_command(keys_app)
@@ -91,7 +91,7 @@ def worker_row(worker: Worker) -> list[str]:
 @as_json
 @with_client
 def drain(client: Client, worker: str, undo: bool, as_json: bool) -> None:
-    """Let a worker begin no more jobs. When it holds none it can be stopped. WORKER is its name in `workers`."""
+    """Keep a worker from beginning further jobs. Stop it when it holds none. WORKER is its name in `workers`."""
     drained = client.admin.drain(worker, undo=undo)
     if as_json:
         return print_json(drained.json)
@@ -106,7 +106,7 @@ def drain(client: Client, worker: str, undo: bool, as_json: bool) -> None:
 @as_json
 @with_client
 def prune(client: Client, older_than: str, status: str | None, tenant: str | None, as_json: bool) -> None:
-    """Remove ended jobs and their pictures before their time."""
+    """Remove ended jobs and their pictures before they expire."""
     removed = client.admin.prune(seconds(older_than), status, tenant)
     return print_json({"removed": removed}) if as_json else click.echo(f"Removed {removed} jobs")
 
@@ -135,7 +135,7 @@ def list_tenants(client: Client, as_json: bool) -> None:
 
 
 def limits_line(limits: dict[str, int | None]) -> str:
-    """`queued 500, running 8`; nothing where the settings hold."""
+    """Limits in words, such as `queued 500, running 8`. Empty if the settings apply."""
     return ", ".join(f"{name} {number}" for name, number in limits.items() if number is not None)
 
 
@@ -149,7 +149,7 @@ def limits_line(limits: dict[str, int | None]) -> str:
 @as_json
 @with_client
 def limit_tenant(client: Client, tenant: str, clear: bool, as_json: bool, **limits: int | None) -> None:
-    """Set a tenant's limits. What is not named is as the settings say. TENANT need not exist yet."""
+    """Set a tenant's limits. The settings decide all others. TENANT need not exist yet."""
     if clear == any(number is not None for number in limits.values()):
         raise click.UsageError("Name limits, or say --clear.")
     if clear:

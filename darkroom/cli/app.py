@@ -1,4 +1,4 @@
-"""What people type: `darkroom edit photo.jpg "make it snowy" -o snowy.png`.
+"""The command `darkroom`, for example `darkroom edit photo.jpg "make it snowy" -o snowy.png`.
 
 Exit statuses: 0 done, 1 something here went wrong, 2 wrong usage, 3 refused (a field and its limit are named), 4 no
 such thing, 5 no service answers, 6 the key is missing or not good for this, 7 busy for now, 8 the job failed, 9 it was
@@ -42,7 +42,7 @@ EPILOG = (
 
 
 class Commands(click.Group):
-    """Commands whose wrong usage is JSON on stdout, too, where that is asked for."""
+    """A group of commands. With --json it also reports wrong usage as JSON on stdout."""
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         """Run a command; does not return."""
@@ -82,14 +82,14 @@ def main() -> None:
 
 
 def speak_utf8() -> None:
-    """Where the locale has no letters but ASCII's, start again in Python's UTF-8 mode: instructions have others."""
+    """Start again in Python's UTF-8 mode if the locale has only ASCII letters, because instructions have others."""
     if sys.getfilesystemencoding() == "ascii":
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def write_any_letters() -> None:
-    """Letters that the terminal has not are written as their numbers; what goes nowhere is not written."""
+    """Write letters that the terminal lacks as numbers. Write nothing if standard output is closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -103,7 +103,7 @@ def write_any_letters() -> None:
 @as_json
 @with_client
 def status(client: Client, job_id: str, as_json: bool) -> None:
-    """Say where a job stands."""
+    """Show a job's status."""
     show_job(client.jobs.get(job_id), as_json)
 
 
@@ -135,7 +135,7 @@ def wait(client: Client, job_id: str, output: Path | None, force: bool, timeout:
 @as_json
 @with_client
 def watch(client: Client, job_id: str, as_json: bool) -> None:
-    """See a job's picture emerge in the terminal; elsewhere a line for each event, with --json as JSON."""
+    """Show a job's previews in the terminal. Elsewhere print a line for each event, with --json as JSON."""
     from darkroom.cli.viewer import JobViewer
 
     job = client.jobs.get(job_id)
@@ -155,7 +155,7 @@ def watch(client: Client, job_id: str, as_json: bool) -> None:
 @as_json
 @with_client
 def download(client: Client, job_id: str, output: Path | None, force: bool, as_json: bool) -> None:
-    """Save a job's edited picture, waiting for it where need be."""
+    """Save a job's edited picture. Wait for it if the job is not over."""
     if output:
         check_place(output, force)
     save_and_show(client.jobs.get(job_id), output, force, as_json)
@@ -169,7 +169,7 @@ def download(client: Client, job_id: str, output: Path | None, force: bool, as_j
 @as_json
 @with_client
 def render(client: Client, job_id: str, strength: float, output: Path | None, force: bool, as_json: bool) -> None:
-    """Save a finished job's picture in another strength. The model does not run again."""
+    """Save a finished job's picture at another strength. The model does not run again."""
     named = output is not None and not (is_stream(output) or output.is_dir())
     if output:
         check_place(output, force)
@@ -194,7 +194,7 @@ def render(client: Client, job_id: str, strength: float, output: Path | None, fo
 @as_json
 @with_client
 def retry(client: Client, job_id: str, as_json: bool) -> None:
-    """Send a failed or canceled job once more, and print the new job's id."""
+    """Run a failed or canceled job again as a new job, and print the new job's id."""
     job = client.jobs.retry(job_id)
     show_job(job, as_json, text=job.id)
 
@@ -212,7 +212,7 @@ def delete(client: Client, job_id: str) -> None:
 @as_json
 @with_client
 def cancel(client: Client, job_id: str, as_json: bool) -> None:
-    """Ask a job to stop: a waiting one at once, a running one at its next step."""
+    """Ask a job to stop. A queued job stops at once, a running one at its next step."""
     show_job(client.jobs.cancel(job_id), as_json)
 
 
@@ -226,7 +226,7 @@ def cancel(client: Client, job_id: str, as_json: bool) -> None:
 def list_jobs(
     client: Client, status: str | None, search: str | None, limit: int, after: str | None, as_json: bool
 ) -> None:
-    """List jobs, newest first: when each was sent, how long it took, where it stands."""
+    """List jobs, newest first, with time, duration and status."""
     if search:
         jobs: Sequence[Job] = list(islice((job for job in client.jobs.iterate(status) if says(job, search)), limit))
         answer = {"object": "list", "data": [job.json for job in jobs]}
@@ -266,7 +266,7 @@ def exit_status(job: Job) -> int:
 
 
 def when(moment: str) -> str:
-    """A moment of today as its hour here, another with its day."""
+    """A time of today as hours and minutes in local time, another one with its date."""
     here = datetime.fromisoformat(moment).astimezone()
     today = datetime.now(UTC).astimezone().date()
     return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M}"
@@ -276,7 +276,7 @@ def when(moment: str) -> str:
 @as_json
 @with_client
 def list_models(client: Client, as_json: bool) -> None:
-    """Show the models: each parameter with its range and default, and what a model that tells it can do."""
+    """Show the models: each parameter with its range and default, and what the model can do, if it says so."""
     models = client.models()
     if as_json:
         return print_json(models.json)
@@ -293,7 +293,7 @@ def list_models(client: Client, as_json: bool) -> None:
 
 
 def served(model: Model) -> str:
-    """By how many workers a model is served; nothing of a service that does not tell."""
+    """How many workers serve a model. Empty if the service does not say."""
     if model.workers is None:
         return ""
     return f"({model.workers} worker{'' if model.workers == 1 else 's'})" if model.workers else "(no worker now)"
@@ -305,7 +305,7 @@ def served(model: Model) -> str:
 @as_json
 @errors_are_sentences
 def doctor(url: str | None, data: Path, as_json: bool) -> None:
-    """Look whether everything is as it should be, and say what to do where it is not; exit status 1 if so."""
+    """Check the connection, the key and the parts of the service. Exit status 1 if there is a fault."""
     from darkroom.cli.doctor import examine
 
     with Client(url, data) as client:
@@ -335,7 +335,7 @@ def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, gp
     """Start a whole Darkroom on this machine and serve until Ctrl-C.
 
     REDIS_URL, S3_ENDPOINT_URL (with S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_BUCKET) and CHECKPOINT replace the parts
-    that it would bring along."""
+    that it starts otherwise."""
     need_the_service()
     from darkroom.local import stack
     from darkroom.local.data_folder import DataFolderError
@@ -351,7 +351,7 @@ def up(data: Path, port: int | None, once: bool, no_sample: bool, auth: bool, gp
 @options.data
 @errors_are_sentences
 def rebuild(data: Path) -> None:
-    """After Redis has lost its data: queue every unfinished job again, and bring API keys and webhooks back.
+    """Queue every unfinished job again after Redis has lost its data, and restore API keys and webhooks.
 
     Reads the picture store, where each job is written down before it is accepted. Run it where the settings of the
     service are in the environment, or beside a running `darkroom up`; it is safe to repeat."""
@@ -375,7 +375,7 @@ def version(as_json: bool) -> None:
 
 
 def need_the_service() -> None:
-    """Refuse where only the client is installed: the service is not in the wheel."""
+    """Refuse if only the client is installed, because the wheel does not hold the service."""
     if not (Path(darkroom.__file__).parents[1] / "worker" / "app.py").exists():
         raise DarkroomError(
             "Only the client is installed here: to run the service, type `./dev run` in a clone of the repository, "
@@ -384,7 +384,7 @@ def need_the_service() -> None:
 
 
 def range_of(parameter: Parameter) -> str:
-    """What a parameter may be, in a few words."""
+    """The values that a parameter may have, in a few words."""
     if parameter.choices:
         return ", ".join(map(str, parameter.choices))
     if parameter.minimum is None or parameter.maximum is None:

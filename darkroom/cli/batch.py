@@ -33,7 +33,7 @@ KEPT_SECONDS = 7 * 86_400
 
 
 class State:
-    """What a batch in a folder has come to: the photos that were sent, and the batch once there is one."""
+    """The state of a batch in a folder: the photos that were sent, and the batch itself, if it exists."""
 
     def __init__(self, out: Path, photos: list[str], asked: dict[str, Any]) -> None:
         self.path = out / STATE
@@ -58,7 +58,7 @@ class State:
             )
 
     def save(self) -> None:
-        """Write it down; a file that is there is replaced at once."""
+        """Write the state to its file, which is replaced in one step."""
         said = {"asked": self.asked, "sent": self.sent, "key": self.key, "batch": self.batch}
         new = self.path.with_suffix(".new")
         write(json.dumps(said).encode(), new, force=True)
@@ -88,7 +88,7 @@ class BatchProgress:
             self.console.print(f"  {what}: {done} of {self.total}")
 
     def restart(self) -> None:
-        """Count from 0 again, something else."""
+        """Count something else, from 0."""
         self._quarter = 0
 
 
@@ -103,9 +103,9 @@ class BatchProgress:
 def batch(
     client: Client, folder: Path, instruction: str, out: Path, webhook: str | None, as_json: bool, **given: Any
 ) -> None:
-    """Edit all photos in FOLDER as the INSTRUCTION says, and put the edits and a contact sheet into another folder.
+    """Edit all photos in FOLDER by the INSTRUCTION. Put the edits and a contact sheet into another folder.
 
-    Ctrl-C only stops following: the same command goes on where it was, and sends nothing twice."""
+    Ctrl-C only stops following. The same command continues later and sends no photo twice."""
     if out.resolve() == folder.resolve():
         raise DarkroomError("The edits need a folder of their own: name another one with -o.")
     photos = photos_in(folder)
@@ -171,13 +171,13 @@ def fetch(client: Client, line: Line, photos: list[Path], out: Path) -> None:
 
 
 def name_of(photo: Path, photos: list[Path]) -> str:
-    """What an edit is called, without its ending: as its photo, with the photo's own ending where two are alike."""
+    """The name of an edit, without its ending: the photo's, with its own ending if two photos have the same name."""
     alike = [other for other in photos if other.stem == photo.stem]
     return photo.stem if len(alike) == 1 else photo.name
 
 
 def report(over: Batch, lines: list[Line], photos: list[Path], out: Path, as_json: bool) -> None:
-    """What came of it.
+    """Report the result of the batch.
 
     Raises:
         JobFailed: some photos have no edit.

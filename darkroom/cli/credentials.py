@@ -1,4 +1,4 @@
-"""`darkroom credentials`: what says where pictures come from."""
+"""`darkroom credentials`: signed data that say where a picture comes from."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def app() -> None:
 @as_json
 @with_client
 def check(client: Client, file: Path, as_json: bool) -> None:
-    """Say what the credentials of the picture FILE tell, and whether they are valid.
+    """Show the credentials of the picture FILE, and whether they are valid.
 
-    The exit status is 1 where they are not valid, 0 otherwise, also where there are none."""
+    The exit status is 1 if they are not valid, otherwise 0, also if there are none."""
     report = client.check_credentials(file)
     if as_json:
         print_json(report.json)
@@ -54,7 +54,7 @@ def lines(report: CredentialsCheck) -> list[str]:
 @click.option("--renew", is_flag=True, help="Make a fresh certificate, though there is one.")
 @errors_are_sentences
 def init(data: Path, renew: bool) -> None:
-    """Make an authority of your own and a certificate that signs, unless they are there; print the settings for them.
+    """Make a certificate authority and a signing certificate, unless they exist. Print their settings.
 
     `darkroom up` does so by itself. Keep ca.key to yourself, and give ca.pem to whoever is to trust your pictures."""
     try:

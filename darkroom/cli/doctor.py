@@ -1,4 +1,4 @@
-"""Whether everything is as it should be, seen from here."""
+"""`darkroom doctor`: checks this machine and the service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, and what to do where it is not as it should be."""
+    """The result of one check, and what to do if it found a fault."""
 
     state: Literal["ok", "warn", "fail"]
     subject: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(client: Client, data: Path) -> Iterator[Finding]:
-    """Look at this machine, then at the service, as far as it lets us."""
+    """Check this machine, then the service, as far as the key allows."""
     yield Finding(
         "ok", "client", f"darkroom {darkroom.__version__}, Python {platform.python_version()}, {sys.platform}"
     )
@@ -54,7 +54,7 @@ def examine(client: Client, data: Path) -> Iterator[Finding]:
 
 
 def disk(data: Path) -> Finding:
-    """Room for the pictures of a local service."""
+    """Check the disk for the pictures of a local service."""
     here = next(folder for folder in (data.absolute(), *data.absolute().parents) if folder.exists())
     free = shutil.disk_usage(here).free
     text = f"{free / 1024**3:.1f} GB free in {here}"
@@ -62,7 +62,7 @@ def disk(data: Path) -> Finding:
 
 
 def jobs(client: Client) -> Iterator[Finding]:
-    """What only a key may see: workers, queue, webhooks."""
+    """Check what needs a key: workers, queue, models, webhooks."""
     try:
         queue = client.queue()
         models = client.models()
@@ -88,7 +88,7 @@ def jobs(client: Client) -> Iterator[Finding]:
 
 
 def served(models: Models) -> Iterator[Finding]:
-    """Models that cannot be loaded, or that workers disagree about. Without any worker, that alone is told."""
+    """Report models that cannot be loaded, or that workers serve in several revisions."""
     anything = any(model.workers for model in models)
     for model in models:
         for trouble in model.troubles or ():
@@ -101,7 +101,7 @@ def served(models: Models) -> Iterator[Finding]:
 
 
 def records(client: Client) -> Iterator[Finding]:
-    """Records that are not whole; an operator's key sees them."""
+    """Report incomplete records. Only an operator's key can see them."""
     try:
         broken = client.admin.broken_records()
     except DarkroomError:
@@ -114,7 +114,7 @@ def records(client: Client) -> Iterator[Finding]:
 
 
 def credentials(client: Client) -> Iterator[Finding]:
-    """Whose signature outputs carry, and for how long; only an operator may see it."""
+    """Report who signs outputs, and until when. Only an operator's key can see it."""
     try:
         workers = [worker for worker in client.admin.workers() if worker.alive]
     except DarkroomError:
@@ -133,7 +133,7 @@ def credentials(client: Client) -> Iterator[Finding]:
 
 
 def webhooks(client: Client) -> Iterator[Finding]:
-    """Endpoints that were turned off."""
+    """Report disabled webhook endpoints."""
     try:
         disabled = [webhook for webhook in client.webhooks.list() if not webhook.enabled]
     except DarkroomError:

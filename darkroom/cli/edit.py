@@ -37,7 +37,7 @@ def edit(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Edit a PHOTO as the INSTRUCTION says: send it, show how it goes, save the edited picture.
+    """Edit a PHOTO by the INSTRUCTION: send it, show the progress, save the edited picture.
 
     PHOTO is a JPEG, PNG, WebP, HEIC, AVIF, GIF, TIFF or BMP file, a folder of such files, an https address, job:ID (the
     edit of that job), or - for standard input. There may be several. After Ctrl-C the job goes on, unless you answer
@@ -84,7 +84,7 @@ def choose(words: Sequence[str], output: Path | None) -> list[Source]:
 
 
 def send(client: Client, source: Source, instruction: str, parameters: dict[str, Any]) -> Job:
-    """Submit one photo; the job keeps its file's name, as one that the site sends does. An edit is waited for."""
+    """Submit one photo. The job keeps the name of the file, as jobs of the site do."""
     if isinstance(source.picture, str) and source.picture.startswith("job:"):
         client.jobs.get(source.picture.removeprefix("job:")).wait()
     named = {"photo": source.name} if source.name else {}
@@ -93,7 +93,7 @@ def send(client: Client, source: Source, instruction: str, parameters: dict[str,
 
 
 class Edits:
-    """The edits of one command. What fails is told, the others go on, and `failed` is the first one's exit status."""
+    """The edits of one command. If one fails, the others continue. `failed` is the exit status of the first failure."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ def save_and_show(job: Job, output: Path | None, force: bool, as_json: bool) -> 
 
 @contextmanager
 def interruptible(job: Job) -> Iterator[None]:
-    """Ctrl-C in the block: on a terminal ask whether the job is to be canceled; it goes on unless the answer is c."""
+    """On Ctrl-C in the block, ask on a terminal whether to cancel the job. It continues unless the answer is c."""
     try:
         yield
     except KeyboardInterrupt:
@@ -166,7 +166,7 @@ def interruptible(job: Job) -> Iterator[None]:
 
 
 def wants_to_cancel(job: Job) -> bool:
-    """Whether whoever pressed Ctrl-C answers c; pressed again it means no."""
+    """Whether the answer is c. A second Ctrl-C means no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     try:

@@ -21,7 +21,7 @@ Draw = Callable[[bytes, int, int], str]
 
 
 def protocol_of(environment: Mapping[str, str]) -> Draw | None:
-    """How this terminal takes pictures; None: not at all, as far as it says, or a multiplexer stands between."""
+    """The protocol by which this terminal shows pictures. None: it names none, or a multiplexer is in between."""
     if "TMUX" in environment or environment.get("TERM", "").startswith("screen"):
         return None
     if "KITTY_WINDOW_ID" in environment or environment.get("TERM_PROGRAM") == "ghostty":
@@ -30,7 +30,7 @@ def protocol_of(environment: Mapping[str, str]) -> Draw | None:
 
 
 def kitty(picture: bytes, columns: int, rows: int) -> str:
-    """The escape sequences that draw a picture, of any kind, at the cursor, which stays, in place of the one before."""
+    """The escape sequences that draw a picture of any kind in place of the last one. The cursor does not move."""
     data = base64.standard_b64encode(as_png(picture)).decode()
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
     head = f"a=T,f=100,i=1,p=1,q=2,C=1,c={columns},r={rows},"
@@ -42,14 +42,14 @@ def kitty(picture: bytes, columns: int, rows: int) -> str:
 
 
 def iterm(picture: bytes, columns: int, rows: int) -> str:
-    """The escape sequences that draw a picture at the cursor, which stays."""
+    """The escape sequences that draw a picture at the cursor, which does not move."""
     data = base64.standard_b64encode(picture).decode()
     settings = f"inline=1;size={len(picture)};width={columns};height={rows};preserveAspectRatio=1"
     return f"\x1b7\x1b]1337;File={settings}:{data}\x07\x1b8"
 
 
 def size_in(picture: bytes, columns: int, rows: int) -> tuple[int, int]:
-    """The columns and rows that a picture has in its own proportions, at most so many."""
+    """The columns and rows of a picture in its own proportions, up to the given numbers."""
     from PIL import Image
 
     with Image.open(io.BytesIO(picture)) as opened:
@@ -59,7 +59,7 @@ def size_in(picture: bytes, columns: int, rows: int) -> tuple[int, int]:
 
 
 def as_png(picture: bytes) -> bytes:
-    """A picture as a PNG, the one kind that Kitty reads."""
+    """A picture as a PNG, the only format that Kitty reads."""
     from PIL import Image
 
     if picture.startswith(b"\x89PNG"):

@@ -15,7 +15,7 @@ SCOPES = ("submit", "read", "admin")
 
 @click.group("keys")
 def app() -> None:
-    """Make, list and revoke API keys; needs an admin key."""
+    """Make, list and revoke API keys. Needs an admin key."""
 
 
 @app.command("create")
@@ -33,7 +33,7 @@ def app() -> None:
 @as_json
 @with_client
 def create_key(client: Client, name: str, tenant: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Make a key and print it; it is not shown again. NAME helps you to tell keys apart."""
+    """Make a key and print it. It is not shown again. NAME helps you to tell keys apart."""
     key = client.keys.create(tenant, scopes, name)
     if as_json:
         return print_json(key.json)
@@ -58,5 +58,5 @@ def list_keys(client: Client, as_json: bool) -> None:
 @click.argument("key_id", metavar="KEY")
 @with_client
 def revoke_key(client: Client, key_id: str) -> None:
-    """Revoke a key and its sessions, at once. KEY is its id: the part between its two underscores."""
+    """Revoke a key and its sessions at once. KEY is its id, the part between the two underscores."""
     client.keys.revoke(key_id)

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, and how they end."""
+"""Options that commands share, and how commands end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def combined(*decorators: Command) -> Command:
 
 
 def as_box(_: click.Context, __: click.Parameter, boxes: tuple[str, ...]) -> list[dict[str, list[float]]]:
-    """Boxes as they are typed, as the service takes them."""
+    """Typed boxes in the form that the service takes."""
     try:
         numbers = [
             [float(share.removesuffix("%")) / (100 if "%" in share else 1) for share in b.split(",")] for b in boxes
@@ -85,7 +85,7 @@ def as_box(_: click.Context, __: click.Parameter, boxes: tuple[str, ...]) -> lis
 
 
 def masked(command: Command) -> Command:
-    """Give a command `mask`, which is a picture or boxes."""
+    """Give a command the argument `mask`, a picture or boxes."""
 
     @wraps(command)
     def with_mask(*args: Any, mask: Path | None, boxes: list[dict[str, list[float]]], **others: Any) -> Any:
@@ -108,7 +108,7 @@ def masked(command: Command) -> Command:
 
 
 def as_metadata(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE pairs as the service takes them."""
+    """NAME=VALUE pairs in the form that the service takes."""
     if any(not name or not equals for name, equals, _ in (pair.partition("=") for pair in pairs)):
         raise click.BadParameter("must be NAME=VALUE.")
     return dict(pair.split("=", 1) for pair in pairs)
@@ -131,7 +131,7 @@ edit_arguments = combined(
 
 
 def say_error(error: Exception, as_json: bool) -> None:
-    """Why a command could not do its work: a sentence on stderr, or with --json an object on stdout."""
+    """Report why a command failed: a sentence on stderr, or with --json an object on stdout."""
     if as_json:
         print_json({"error": told_of(error)})
     else:
@@ -145,7 +145,7 @@ def told_of(error: Exception) -> dict[str, Any]:
 
 
 def errors_are_sentences(command: Command) -> Command:
-    """Say why a command could not do its work, and exit with the status of that kind."""
+    """Report why a command failed, and exit with the status of that kind of error."""
 
     @wraps(command)
     def spoken(*args: Any, **kwargs: Any) -> Any:

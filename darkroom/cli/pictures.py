@@ -1,4 +1,4 @@
-"""Where the command line writes edited pictures."""
+"""Names and writes the files of edited pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AlreadyThere(DarkroomError):
 
 
 def format_of(output: Path) -> str:
-    """The format that a file's ending names."""
+    """The format that the ending of a file name stands for."""
     try:
         return FORMATS[output.suffix.lower()]
     except KeyError:
@@ -37,7 +37,7 @@ def is_stream(output: Path | None) -> bool:
 
 
 def check_place(output: Path, force: bool, count: int = 1) -> None:
-    """Refuse, before the work is done, a place where so many pictures cannot be saved."""
+    """Refuse a place where so many pictures cannot be saved, before any work is done."""
     if is_stream(output) and count > 1:
         raise DarkroomError(f"Standard output takes one picture, and there are {count}: name a file or folder with -o.")
     if is_stream(output) or output.is_dir():
@@ -49,9 +49,9 @@ def check_place(output: Path, force: bool, count: int = 1) -> None:
 
 
 def save(job: Job, output: Path | None, force: bool = False) -> list[Path]:
-    """Write a job's pictures, waited for; several with their numbers. Without a place, in files that are not there yet.
+    """Wait for a job's pictures and write them, several with numbers. Without a place, choose names of new files.
 
-    A folder as the place has them in files of such names.
+    If the place is a folder, do the same there.
     """
     pictures = job.results()
     if output is None or output.is_dir():
@@ -71,7 +71,7 @@ def _numbered(path: Path, count: int) -> list[Path]:
 
 
 def file_name(job: Job) -> str:
-    """A name for a job's picture, made of the photo's name and the instruction, as the site makes it."""
+    """A file name for a job's picture, from the photo's name and the instruction, as on the site."""
     photo = job.metadata.get("photo") if isinstance(job.metadata, dict) else None
     stem = slug(Path(photo).stem) if isinstance(photo, str) else ""
     parts = filter(None, [stem, slug(str(job.params.get("prompt", "")))[:LONGEST]])
@@ -89,7 +89,7 @@ def ending_of(content_type: str) -> str:
 
 
 def write_new(picture: bytes, path: Path) -> Path:
-    """Save a picture under this name, or with a number behind it where such a file is there already."""
+    """Save a picture under this name, or with a number behind it if the file exists."""
     stem = path.stem
     for number in count(2):
         try:

@@ -1,4 +1,4 @@
-"""Shows how a job goes: a moving line on a terminal, plain lines elsewhere."""
+"""Shows the progress of a job: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from darkroom.client import Job, JobCalls
 
 
 class JobProgress:
-    """Call it with the job each time that it has changed; `name` tells it from others."""
+    """Shows one job. Call it at each change of the job. `name` distinguishes several jobs."""
 
     def __init__(self, console: Console, name: str = "") -> None:
         self.console = console
@@ -65,7 +65,7 @@ def show_job(job: Job, as_json: bool, text: str | None = None, **extra: str | li
 
 
 def sentence(job: Job) -> str:
-    """Where a job stands, in a line."""
+    """A job's status, in a line."""
     told = [job.id, describe(job)]
     if job.is_over:
         told += [f"after {seconds(job.timing.total_ms)}", job.error or ""]
@@ -75,26 +75,26 @@ def sentence(job: Job) -> str:
 
 
 def seconds(milliseconds: float | None) -> str:
-    """A time in seconds, as short as it can be told."""
+    """A number of seconds in words, in short."""
     if milliseconds is None:
         return ""
     return f"{milliseconds / 1000:.1f} s" if milliseconds < 99_500 else f"{milliseconds / 1000:.0f} s"
 
 
 def plain_console(stderr: bool = False) -> Console:
-    """A console that takes text as it is: a photo may be called `[bold].jpg`."""
+    """A console without markup, because a photo may be called `[bold].jpg`."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_json(answer: dict[str, Any]) -> None:
-    """JSON on stdout, one line; where that takes no Unicode, escaped."""
+    """Print JSON on one line of stdout, escaped if stdout takes no Unicode."""
     json.dump(answer, sys.stdout, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
     sys.stdout.write("\n")
     sys.stdout.flush()
 
 
 def describe(job: JobCalls) -> str:
-    """Where a job stands, in a few words."""
+    """A job's status, in a few words."""
     status: str = job.status
     if status == "queued" and job.position:
         return f"queued, {job.position} before it"
