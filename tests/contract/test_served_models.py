@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from api.views import view_model
 from jobs import redis_keys
 from jobs.cards import Card
 from jobs.models import Definition, built_in, on_checkpoint
@@ -101,3 +102,14 @@ def test_what_a_checkpoint_can_do_is_published_by_kind_and_older_workers_say_not
     older = {name: value for name, value in SKY.record().items() if name != "abilities"}
     assert Definition.from_record(older).abilities == {}
     assert Card.from_record({"name": "micro", "abilities": card.abilities}).examples() == card.examples()
+
+
+def test_the_service_lists_what_a_model_can_do(store):
+    told, silent = Card("micro", "8", abilities={"weather": {"fog": "make it foggy"}}), Card("other", "1")
+    serve(store, "w1", *on_checkpoint(told))
+    (one, *_) = read_models(store, silent).by_id.values()
+    assert view_model(one, is_default=False).abilities == {"weather": ["make it foggy"]}
+    store.retire("w1")
+    serve(store, "w2", *on_checkpoint(silent), started_ms=9)
+    (one, *_) = read_models(store, told).by_id.values()
+    assert view_model(one, is_default=False).abilities == {}
