@@ -149,7 +149,9 @@ class Source:
         folder = Path(entry.checkpoint)
         if entry.is_on_hub:
             configs = ["model_index.json", "*/config.json", "scheduler/scheduler_config.json"]
-            folder = download(f"{entry.checkpoint}@{entry.revision}", configs)
+            hub_id = f"{entry.checkpoint}@{entry.revision}"
+            sizes_on_hub(hub_id)  # one call, which fails at once; a download tries for half a minute
+            folder = download(hub_id, configs)
         index_file = folder / "model_index.json"
         if not index_file.is_file():
             detail = f"{index_file} is missing, so {entry.checkpoint} is no folder in diffusers' layout"
