@@ -41,7 +41,7 @@ def test_jobs_are_seen_by_model_and_priority_and_in_histograms(settings, jpeg, s
     assert seen["darkroom_job_seconds_sum", (("phase", "run"),)] == 0.7
     assert seen["darkroom_redis_up", ()] == 1
     puts = seen["darkroom_storage_seconds_count", (("operation", "PutObject"), ("outcome", "ok"))]
-    assert puts == 4, "two pictures and two documents"
+    assert puts == 2, "two pictures, each with its job as metadata"
 
 
 def test_the_bounds_are_those_that_lua_counts_by():
