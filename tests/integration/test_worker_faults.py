@@ -184,8 +184,8 @@ def test_a_job_that_is_canceled_while_it_waits_for_its_turn_ends_at_once(client,
     runs = threading.Thread(target=run_next, args=(working,))
     runs.start()
     assert waiting.wait(20)
-    working.leases.held()[0].stop = Canceled
     client.post(job["urls"]["cancel"])
+    working.leases.held()[0].stop = Canceled
     runs.join(4)
     assert not runs.is_alive()
     assert read(store, job).status is Status.CANCELED

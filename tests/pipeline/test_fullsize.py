@@ -80,5 +80,5 @@ def test_it_does_not_matter_how_many_rows_are_computed_at_a_time(photo, small, m
 
 
 def test_a_pair_of_two_sizes_is_refused(photo, small):
-    with pytest.raises(ValueError, match="two sizes"):
+    with pytest.raises(ValueError, match="differs in size"):
         carry(photo, small, photo)
