@@ -150,7 +150,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
 
 def _refuse_from(most: int) -> None:
     """Let Pillow refuse pictures with more pixels before it allocates memory."""
-    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow refuses at twice this number
+    Image.MAX_IMAGE_PIXELS = (most + 1) // 2  # Pillow refuses above twice this number
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
