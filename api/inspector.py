@@ -12,14 +12,13 @@ import resource
 import signal
 import socket
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import c2pa
 from PIL import Image
 
-from jobs.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, run
+from jobs.decoder import UNREADABLE, Limits, Refused, kind_of, open_picture, refuse_from, run
 from jobs.provenance import AI_SOURCES, CONTEXT, PARAMETER_PREFIX, InputCredentials, pixels_sha256
 
 MOST_BYTES = 2**20  #: of the credentials that are kept for an input
@@ -73,8 +72,7 @@ def check(data: bytes, content_type: str, trust: dict[str, str], limits: Limits)
 
 def _pixels(data: bytes, limits: Limits) -> str | None:
     """The digest of the pixels; None if the picture's format or size is not accepted."""
-    Image.MAX_IMAGE_PIXELS = limits.pixels // 2
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    refuse_from(limits.pixels)
     try:
         with open_picture(data, kind_of(data)) as image:
             return pixels_sha256(image) if image.width * image.height <= limits.pixels else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from tables import table
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "darkroom-client"
@@ -39,9 +40,9 @@ def page() -> str:
         [
             HEAD,
             "## Python packages\n",
-            _table(("package", "license", "in the extras"), python),
+            table(("package", "license", "in the extras"), python),
             "## Packages in the site\n",
-            _table(("package", "version", "license"), sorted(_site_packages())),
+            table(("package", "version", "license"), sorted(_site_packages())),
         ]
     )
 
@@ -82,8 +83,3 @@ def _site_packages() -> Iterator[tuple[str, str, str]]:
     for path, package in lock["packages"].items():
         if path and not package.get("dev"):
             yield path.rpartition("node_modules/")[2], package["version"], package.get("license", "see the package")
-
-
-def _table(heads: tuple[str, ...], rows: Any) -> str:
-    head = f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n"
-    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)

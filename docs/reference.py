@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import licenses
+from tables import table
 
 from api.main import create_app
 from darkroom.calls import Sync
@@ -61,7 +62,7 @@ def http_page() -> str:
             *objects,
             "## Problems\n",
             "Every error is a [Problem](#problem). Its `type` is `urn:darkroom:problem:` and one of these names:\n",
-            _table(("type", "status", "title"), _problems(document["paths"])),
+            table(("type", "status", "title"), _problems(document["paths"])),
         ]
     )
 
@@ -77,7 +78,7 @@ def _operation(method: str, path: str, operation: Schema) -> str:
         rows = [
             (f"`{one['name']}`", one["in"], _kind(one["schema"]), _plain(one.get("description", ""))) for one in given
         ]
-        lines.append(_table(("parameter", "in", "type", "what"), rows))
+        lines.append(table(("parameter", "in", "type", "what"), rows))
     bodies = operation.get("requestBody", {}).get("content", {})
     for place, (media, content) in enumerate(bodies.items()):
         if place == 0:
@@ -85,7 +86,7 @@ def _operation(method: str, path: str, operation: Schema) -> str:
         else:
             lines += [f"Body, `{media}`: the same, but for these. Null is the same as a field that is not sent.\n"]
             first, *_ = bodies.values()
-            lines.append(_table(("field", "type", "what"), _differing(content["schema"], first["schema"])))
+            lines.append(table(("field", "type", "what"), _differing(content["schema"], first["schema"])))
     answers, refused = [], []
     for status, answer in operation["responses"].items():
         if status >= "400":
@@ -94,7 +95,7 @@ def _operation(method: str, path: str, operation: Schema) -> str:
         kinds = [_kind(content["schema"]) for content in answer.get("content", {}).values() if "schema" in content]
         description = answer["description"].replace("Successful Response", "")
         answers.append((status, ", ".join(kinds), _plain(description)))
-    lines.append(_table(("status", "answer", "when"), answers))
+    lines.append(table(("status", "answer", "when"), answers))
     if refused:
         lines.append(f"Problems: {', '.join(f'`{name}`' for name in sorted(set(refused)))}.\n")
     return "\n".join(lines)
@@ -123,7 +124,7 @@ def _object(name: str, schema: Schema) -> str:
 
 
 def _fields_or_link(schema: Schema) -> str:
-    return _table(("field", "type", "what"), _fields(schema)) if "properties" in schema else f"{_kind(schema)}\n"
+    return table(("field", "type", "what"), _fields(schema)) if "properties" in schema else f"{_kind(schema)}\n"
 
 
 def _fields(schema: Schema) -> list[tuple[str, str, str]]:
@@ -205,7 +206,7 @@ def client_page() -> str:
             call = f"{'job' if kind is Job else name.lower() if kind is Client else name}.{method}"
             signature = [_signature(call, function), ""] if callable(function) else []
             lines += [f"### {call}\n", *signature, _docstring(function), ""]
-    return "\n".join([*lines, "## Errors\n", _table(("class", "meaning"), _errors(DarkroomError))])
+    return "\n".join([*lines, "## Errors\n", table(("class", "meaning"), _errors(DarkroomError))])
 
 
 def _is_ours(part: Any) -> bool:
@@ -266,7 +267,7 @@ def command_page() -> str:
         lines += [f"## {name}\n", f"`{name} {pieces}`\n", _plain(command.help or ""), ""]
         options = [one.get_help_record(context) for one in command.get_params(context)]
         if rows := [(f"`{record[0]}`", _plain(record[1])) for record in options if record]:
-            lines.append(_table(("option", "what"), rows))
+            lines.append(table(("option", "what"), rows))
     return "\n".join(lines)
 
 
@@ -293,7 +294,7 @@ def metrics_page() -> str:
         folders = [folder for folder, of in METRIC_TIERS.items() if of == tier]
         rows = [row for folder in folders for file in (ROOT / folder).rglob("*.py") for row in _metrics(file)]
         rows = sorted(rows + (list(_counted()) if "jobs" in folders else []))
-        lines += [f"## {tier[0].upper()}{tier[1:]}\n", _table(("metric", "kind", "what"), dict.fromkeys(rows))]
+        lines += [f"## {tier[0].upper()}{tier[1:]}\n", table(("metric", "kind", "what"), dict.fromkeys(rows))]
     return "\n".join(lines)
 
 
@@ -328,7 +329,7 @@ def models_page() -> str:
             (f"`{one.name}`", _range(one), "" if one.default in (None, "") else f"`{one.default}`", one.summary)
             for one in model.parameters
         ]
-        lines.append(_table(("parameter", "values", "default", "what"), rows))
+        lines.append(table(("parameter", "values", "default", "what"), rows))
     return "\n".join(lines)
 
 
@@ -345,11 +346,6 @@ def _range(parameter: Any) -> str:
 def _plain(text: str) -> str:
     """A docstring on one line, for the cell of a table."""
     return " ".join(textwrap.dedent(text).split()).replace("|", "\\|")
-
-
-def _table(heads: tuple[str, ...], rows: Any) -> str:
-    head = f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n"
-    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 PAGES = {

@@ -131,7 +131,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
     """
     kind = kind_of(data)
     most = limits.max_pixels if kind == "JPEG" else min(limits.max_pixels, limits.pixels)
-    _refuse_from(most)
+    refuse_from(most)
     try:
         with open_picture(data, kind) as image:
             _check_shape(image.size, most, limits.max_side)
@@ -148,7 +148,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
         raise Refused(BROKEN) from error
 
 
-def _refuse_from(most: int) -> None:
+def refuse_from(most: int) -> None:
     """Let Pillow refuse pictures with more pixels before it allocates memory."""
     Image.MAX_IMAGE_PIXELS = (most + 1) // 2  # Pillow refuses above twice this number
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -632,7 +632,7 @@ def _opened(data: bytes, limits: Limits, side: int = 0) -> Image.Image:
     Raises:
         Refused
     """
-    _refuse_from(limits.max_pixels)
+    refuse_from(limits.max_pixels)
     try:
         with open_picture(data, "JPEG") as image:
             if side:
